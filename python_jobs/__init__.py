@@ -1,0 +1,1 @@
+"""The jobs behind the `churnhouse` command: each reads, decides, writes."""
