@@ -1,0 +1,28 @@
+-- One event per invoice line. Nothing is dropped here: a line that cannot count gets a reason
+-- and goes to stg_events_rejected. Exact copies share an event_id, so the second one is rejected.
+create or replace temp view events as
+select
+    md5(cast(line as varchar)) as event_id,
+    cast(cast(CustomerID as bigint) as varchar) as user_id,
+    InvoiceDate as event_time,
+    if(InvoiceNo like 'C%', 'cancellation', 'purchase') as event_type,
+    abs(Quantity * UnitPrice) as amount,
+    abs(Quantity) as quantity,
+    UnitPrice as unit_price,
+    Country as country,
+    case
+        when UnitPrice <= 0 then 'price_not_positive'
+        when Quantity <= 0 and InvoiceNo not like 'C%' then 'quantity_not_positive'
+    end as reject_reason
+from events_file as line;
+
+create or replace temp view users as
+select
+    user_id,
+    min(event_time) as signup_date,
+    min(event_time) as updated_at,
+    arg_min(country, event_time) as country
+from events
+where user_id is not null and reject_reason is null
+group by user_id
+order by user_id;

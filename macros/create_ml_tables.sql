@@ -1,0 +1,15 @@
+{#- The tables that the Python jobs write, created empty, so that a build works before any model
+    exists. Committed here: dbt rolls back what is left open when its start hooks are done. -#}
+{% macro create_ml_tables() %}
+    {% if execute %}
+        {% call statement('create_ml_tables', auto_begin=True) %}
+            create schema if not exists ml;
+            create table if not exists ml.churn_predictions (
+                user_id varchar, as_of_date date, churn_risk double, risk_rank bigint,
+                risk_decile integer, risk_band varchar, is_eligible boolean,
+                model_version varchar, scored_at timestamp
+            );
+        {% endcall %}
+        {% do adapter.commit() %}
+    {% endif %}
+{% endmacro %}

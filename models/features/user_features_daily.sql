@@ -1,0 +1,94 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='delete+insert',
+    unique_key='as_of_date',
+    on_schema_change='sync_all_columns',
+    post_hook="{{ keep_within_build_window('as_of_date') }}"
+) }}
+{% set settings = domain_settings() %}
+{% set windows = settings.feature_windows_days %}
+{% set shortest, longest = windows | first, windows | last %}
+
+with
+
+user_daily as (select * from {{ ref('user_daily') }}),
+
+records as (select * from {{ ref('stg_user_records') }}),
+
+users as (select * from {{ ref('stg_users') }}),
+
+build_window as (select * from {{ ref('build_window') }}),
+
+today as (
+
+    select user_daily.*
+    from user_daily
+    inner join build_window on user_daily.day >= build_window.{{ first_day_to_write() }}
+
+),
+
+-- a window's total is the running total of its last day less that of the day before its first
+totals as (
+
+    select
+        today.user_id,
+        today.day as as_of_date,
+        {% for column in additive_columns(settings.measures) -%}
+            {% for window in windows -%}
+                today.{{ column.name }}_total - coalesce(back_{{ window }}.{{ column.name }}_total, 0)
+                as {{ column.name }}_{{ window }}d,
+            {% endfor -%}
+        {% endfor -%}
+        {% for window in windows -%}
+            today.active_days_total - coalesce(back_{{ window }}.active_days_total, 0)
+            as active_days_{{ window }}d,
+        {% endfor -%}
+        today.last_active_on
+    from today
+    {% for window in windows -%}
+        left join user_daily as back_{{ window }}
+            on
+                today.user_id = back_{{ window }}.user_id
+                and back_{{ window }}.day = {{ add_days('today.day', -window) }}
+    {% endfor %}
+)
+
+select
+    totals.user_id,
+    totals.as_of_date,
+    coalesce(
+        totals.last_active_on > {{ add_days('totals.as_of_date', -settings.eligibility_days) }}, false
+    ) as is_eligible,
+    {% for attribute in settings.attributes -%}
+        records.{{ attribute }},
+    {% endfor -%}
+    -- signing up is the first sign of life
+    {{ day_number('totals.as_of_date') }}
+    - {{ day_number('coalesce(totals.last_active_on, users.signup_date)') }}
+    as days_since_last_activity,
+    {{ day_number('totals.as_of_date') }} - {{ day_number('users.signup_date') }} as tenure_days,
+    {% for window in windows -%}
+        cast(totals.active_days_{{ window }}d as integer) as active_days_{{ window }}d,
+        cast(totals.events_{{ window }}d as integer) as events_{{ window }}d,
+    {% endfor -%}
+    {% for measure in settings.measures -%}
+        {% for window in windows -%}
+            {{ measure_over('totals', measure, window) }} as {{ measure.name }}_{{ window }}d,
+        {% endfor -%}
+        {{ measure_trend('totals', measure, shortest, longest) }} as {{ measure.name }}_trend
+        {{- ',' if not loop.last or settings.ratios }}
+    {% endfor -%}
+    {% for ratio in settings.ratios -%}
+        {{ divide(
+            'totals.' ~ ratio.part ~ '_' ~ longest ~ 'd',
+            '(totals.' ~ ratio.of | join('_' ~ longest ~ 'd + totals.') ~ '_' ~ longest ~ 'd)'
+        ) }} as {{ ratio.name }}_{{ longest }}d{{ ',' if not loop.last }}
+    {% endfor %}
+from totals
+inner join users on totals.user_id = users.user_id
+inner join records
+    on
+        totals.user_id = records.user_id
+        and totals.as_of_date >= records.valid_from
+        and totals.as_of_date < records.valid_to
+order by totals.as_of_date

@@ -1,0 +1,26 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append'
+) }}
+
+-- depends_on: {{ ref('user_features_daily') }}
+-- depends_on: {{ ref('churn_labels') }}
+
+with
+
+build_window as (select * from {{ ref('build_window') }}),
+
+domain as (select * from {{ source('raw', 'domain') }})
+
+select
+    cast(
+        {% if is_incremental() -%}
+            (select max(build_number) from {{ this }}) +
+        {%- endif %} 1
+        as integer
+    ) as build_number,
+    build_window.ingested_through,
+    build_window.data_through,
+    domain.settings
+from build_window
+cross join domain

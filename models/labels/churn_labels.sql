@@ -1,0 +1,38 @@
+{% set horizon = domain_settings().churn_horizon_days %}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='delete+insert',
+    unique_key='as_of_date',
+    post_hook="{{ keep_within_build_window('as_of_date', last_mature_day()) }}"
+) }}
+
+with
+
+user_daily as (select * from {{ ref('user_daily') }}),
+
+build_window as (select * from {{ ref('build_window') }}),
+
+-- a day is labelled anew when any day of its window was written anew
+today as (
+
+    select user_daily.*
+    from user_daily
+    inner join build_window
+        on
+            user_daily.day >= {{ add_days('build_window.' ~ first_day_to_write(), -horizon) }}
+            and user_daily.day <= {{ add_days('build_window.data_through', -horizon) }}
+
+)
+
+select
+    today.user_id,
+    today.day as as_of_date,
+    cast(
+        case when later.active_days_total > today.active_days_total then 0 else 1 end as integer
+    ) as churn_label
+from today
+inner join user_daily as later
+    on
+        today.user_id = later.user_id
+        and later.day = {{ add_days('today.day', horizon) }}
+order by today.day

@@ -1,0 +1,9 @@
+with
+
+predictions as (select * from {{ ref('churn_predictions_latest') }})
+
+select *
+from predictions
+where is_eligible
+order by risk_rank
+limit 50

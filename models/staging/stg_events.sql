@@ -1,0 +1,20 @@
+{{ config(materialized='view') }}
+
+with
+
+checked as (select * from {{ ref('stg_events_checked') }})
+
+select
+    row_id,
+    event_id,
+    user_id,
+    event_type,
+    {% for column in event_columns(domain_settings()) -%}
+        {{ column }},
+    {% endfor -%}
+    is_activity,
+    event_time,
+    event_date,
+    ingested_at
+from checked
+where reject_reason is null

@@ -1,0 +1,125 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='delete+insert',
+    unique_key='row_id',
+    on_schema_change='sync_all_columns'
+) }}
+{% set settings = domain_settings() %}
+
+with
+
+received as (select * from {{ ref('stg_events_typed') }}),
+
+users as (select * from {{ ref('stg_users') }}),
+
+user_records as (select * from {{ ref('stg_user_records') }}),
+
+event_types as (select * from {{ ref('stg_event_types') }}),
+
+{% if is_incremental() %}
+written as (select * from {{ this }}),
+
+news as (select * from received where ingested_at > (select max(ingested_at) from written)),
+
+-- users that were unknown until now, or who signed up on another day than we thought
+moved_users as (
+
+    select user_id
+    from user_records
+    group by user_id
+    having {{ signup_moved(settings, '(select max(ingested_at) from written)') }}
+
+),
+
+-- rows that share an id are judged together, so that the first good one counts
+ids_to_judge as (
+
+    select event_id from news
+    union
+    select event_id from written
+    where user_id in (select user_id from moved_users)
+
+),
+
+arrivals as (
+
+    select * from received
+    where event_id in (select event_id from ids_to_judge)
+    union all
+    select * from news
+    where event_id is null
+
+),
+{% else %}
+arrivals as (select * from received),
+{% endif %}
+
+judged as (
+
+    select
+        arrivals.*,
+        event_types.is_activity,
+        case
+            when arrivals.row_reason is not null then arrivals.row_reason
+            when event_types.event_type is null then 'unknown_event_type'
+            when users.user_id is null then 'unknown_user'
+            when arrivals.event_date < users.signup_date then 'before_signup'
+        end as reason
+    from arrivals
+    left join event_types on arrivals.event_type = event_types.event_type
+    left join users on arrivals.user_id = users.user_id
+
+),
+
+first_good as (
+
+    select
+        event_id,
+        min(row_id) as row_id
+    from judged
+    where reason is null
+    group by event_id
+
+),
+
+verdicts as (
+
+    select
+        judged.row_id,
+        judged.file_id,
+        judged.event_id,
+        judged.user_id,
+        judged.event_type,
+        {% for column in event_columns(settings) -%}
+            judged.{{ column }},
+            judged.{{ column }}_received,
+        {% endfor -%}
+        judged.is_activity,
+        judged.event_time,
+        judged.event_time_unread,
+        judged.event_date,
+        judged.ingested_at,
+        case
+            when judged.reason is not null then judged.reason
+            when judged.row_id <> first_good.row_id then 'duplicate_event_id'
+        end as reject_reason
+    from judged
+    left join first_good on judged.event_id = first_good.event_id
+
+)
+
+select
+    verdicts.*,
+    -- the day whose numbers this row changes or, refused by now, once changed
+    case
+        when verdicts.reject_reason is null then verdicts.event_date
+        {% if is_incremental() -%}
+            when before.touches_date is not null then verdicts.event_date
+        {%- endif %}
+    end as touches_date,
+    (select max(ingested_at) from {{ source('raw', 'files') }}) as written_at
+from verdicts
+{% if is_incremental() -%}
+    left join written as before on verdicts.row_id = before.row_id
+    where before.row_id is null or verdicts.reject_reason is distinct from before.reject_reason
+{%- endif %}

@@ -1,0 +1,215 @@
+"""A domain: what a kind of business brings, read from domains/<name>/ and checked once.
+
+`domain.yml` says where the raw files are, which columns they have and what is measured;
+`ingest.sql` maps them to raw.users and raw.events. Defaults stand in dbt_project.yml.
+"""
+
+import difflib
+import hashlib
+import json
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from python_jobs.errors import JobError
+from python_jobs.settings import PROJECT
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Days = Annotated[int, Field(ge=1, le=3650)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RawFiles(_Strict):
+    """Files that fill one canonical table: a path below the raw folder, and their columns."""
+
+    path: str
+    columns: dict[str, Literal["text", "number", "date", "timestamp"]] = Field(min_length=1)
+    reader: Literal["git_log"] | None = None
+
+
+class Files(_Strict):
+    """The raw files of a domain. Without `users`, ingest.sql derives users from the events."""
+
+    events: RawFiles
+    users: RawFiles | None = None
+
+
+class Measure(_Strict):
+    """One thing that is counted, summed or averaged per user and day."""
+
+    name: Name
+    event_type: str | None = None
+    agg: Literal["count", "sum", "avg"]
+    column: Name | None = None
+
+    @model_validator(mode="after")
+    def _column_goes_with_the_aggregate(self) -> "Measure":
+        if (self.agg == "count") == (self.column is not None):
+            raise ValueError("a count takes no column, a sum or an avg needs one")
+        return self
+
+
+class Ratio(_Strict):
+    """A share over the longest feature window: `part` over the sum of `of`, NULL over nothing."""
+
+    name: Name
+    part: Name
+    of: list[Name] = Field(min_length=1)
+
+
+class Check(_Strict):
+    """What a value must be to be accepted; a missing value is accepted."""
+
+    min: float | None = None
+    max: float | None = None
+    above: float | None = None
+    values: list[str] | None = None
+
+
+class EventType(_Strict):
+    """What is known of one event type."""
+
+    is_activity: bool
+    description: str = ""
+
+
+class Vars(_Strict):
+    """Everything a domain may set; see dbt_project.yml for the defaults."""
+
+    churn_horizon_days: Days
+    eligibility_days: Days
+    feature_windows_days: list[Days] = Field(min_length=2)
+    training_every_days: Days
+    users_from_events: bool
+    arrival_tolerance_minutes: Annotated[int, Field(ge=0)]
+    measures: list[Measure] = Field(min_length=1)
+    ratios: list[Ratio]
+    attributes: list[Name]
+    checks: dict[Name, Check]
+    event_types: dict[str, EventType]
+
+    @model_validator(mode="after")
+    def _names_refer_to_something(self) -> "Vars":
+        names = [m.name for m in self.measures] + [r.name for r in self.ratios]
+        if twice := {n for n in names if names.count(n) > 1}:
+            raise ValueError(f"the name {min(twice)!r} stands twice among measures and ratios")
+        additive = {m.name for m in self.measures if m.agg != "avg"}
+        for ratio in self.ratios:
+            if unknown := {ratio.part, *ratio.of} - additive:
+                raise ValueError(
+                    f"ratio {ratio.name!r} names {min(unknown)!r}, "
+                    "which is not a count or sum among the measures"
+                )
+        if sorted(set(self.feature_windows_days)) != self.feature_windows_days:
+            raise ValueError("feature_windows_days must rise, each window once")
+        return self
+
+
+class _DomainFile(_Strict):
+    files: Files
+    vars: dict[str, Any]
+
+
+class Domain:
+    """One domain, checked: `files`, `vars` (defaults filled in) and the text of ingest.sql."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self._where = f"{folder.name}/domain.yml"
+        text = _read(folder / "domain.yml")
+        try:
+            content = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            line = " ".join(str(error).split())
+            raise JobError(
+                f"{self._where} is not YAML: {line}.", next_step="correct it and run again."
+            ) from None
+        parsed = self._check(_DomainFile, content if isinstance(content, dict) else {})
+        self.files: Files = parsed.files
+        self.vars: Vars = self._check(Vars, {**_default_vars(), **parsed.vars}, under="vars")
+        self.ingest_sql = _read(folder / "ingest.sql")
+
+    def _check(self, model: type[BaseModel], content: dict, under: str = "") -> Any:
+        try:
+            return model.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            path = ".".join(str(part) for part in [under, *first["loc"]] if part != "")
+            if first["type"] == "extra_forbidden":
+                what = f"unknown key {path!r}{_closest(first['loc'], model)}"
+            else:
+                what = f"{path or 'the file'}: {first['msg'].removeprefix('Value error, ')}"
+            raise JobError(
+                f"{self._where}: {what}.", next_step="correct domain.yml and run again."
+            ) from None
+
+    @cached_property
+    def settings_json(self) -> str:
+        """What the warehouse remembers of this domain, for the dbt macros to read.
+
+        It tells one way of building from another: tables built under other settings, other
+        event types or by another version of the product are rebuilt from the start.
+        """
+        event_types = hashlib.sha256(_read(PROJECT / "seeds/event_types.csv").encode())
+        built_with = {
+            "domain": self.name,
+            "product_version": version("churnhouse"),
+            "event_types_sha256": event_types.hexdigest(),
+        }
+        return json.dumps(
+            built_with | self.vars.model_dump(mode="json", exclude_none=True), sort_keys=True
+        )
+
+
+def load(name: str, domains: Path = PROJECT / "domains") -> Domain:
+    """Read and check one domain. Errors name the file, the key and what to do."""
+    known = available(domains)
+    if name not in known:
+        raise JobError(
+            f"There is no domain {name!r}{_guess(name, known)}.",
+            next_step=f"choose one of {', '.join(known)}, or add domains/{name}/.",
+        )
+    return Domain(name, domains / name)
+
+
+def available(domains: Path = PROJECT / "domains") -> list[str]:
+    """Names of the domains that are there, sorted."""
+    return sorted(path.parent.name for path in domains.glob("*/domain.yml"))
+
+
+def _default_vars() -> dict[str, Any]:
+    return yaml.safe_load(_read(PROJECT / "dbt_project.yml"))["vars"]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise JobError(
+            f"{path} cannot be read ({error.strerror}).", next_step="restore the file."
+        ) from None
+
+
+def _closest(loc: tuple, model: type[BaseModel]) -> str:
+    """A guess at the key that was meant, among the keys its place allows."""
+    for part in loc[:-1]:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        nested = [
+            candidate
+            for candidate in (annotation, *getattr(annotation, "__args__", ()))
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel)
+        ]
+        model = nested[0] if nested else model
+    return _guess(str(loc[-1]), list(model.model_fields))
+
+
+def _guess(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,85 @@
+"""The warehouse: one DuckDB file, one writer at a time."""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import duckdb
+
+from python_jobs.errors import JobError, WarehouseBusy
+from python_jobs.settings import Settings
+
+
+@contextlib.contextmanager
+def writing(settings: Settings, job: str) -> Iterator[None]:
+    """Hold the warehouse for one job; raise WarehouseBusy, naming the holder, if another does.
+
+    The operating system lets go of the lock when its process dies, however it dies, so nothing
+    has to be cleaned up by hand. The file's text only says who holds it.
+    """
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        file = os.open(settings.home / "warehouse.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise JobError(
+            f"{settings.home} cannot be written ({error.strerror}).",
+            next_step="set CHURNHOUSE_HOME to a folder that this user may write.",
+        ) from None
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise WarehouseBusy(
+                f"Another run holds the warehouse: {_holder(file)}.",
+                next_step="wait until it has finished and run again.",
+            ) from None
+        holder = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "job": job,
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        os.ftruncate(file, 0)
+        os.pwrite(file, json.dumps(holder).encode(), 0)
+        yield
+    finally:
+        os.close(file)
+
+
+def _holder(file: int) -> str:
+    try:
+        holder = json.loads(os.pread(file, 4096, 0))
+        return "{job} on {host}, pid {pid}, since {since}".format(**holder)
+    except (ValueError, KeyError):
+        return "a job that has just started"
+
+
+@contextlib.contextmanager
+def connect(settings: Settings, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the warehouse, times in UTC. Raises JobError when it is missing or held open."""
+    if read_only and not settings.warehouse.exists():
+        raise JobError(
+            f"There is no warehouse at {settings.warehouse}.",
+            next_step="run `churnhouse ingest` first.",
+        )
+    try:
+        connection = duckdb.connect(str(settings.warehouse), read_only=read_only)
+    except duckdb.IOException as error:
+        if "lock" in str(error).lower():
+            raise WarehouseBusy(
+                f"Another program has {settings.warehouse} open.",
+                next_step="close it (a DuckDB shell, perhaps, or a plain dbt run) and run again.",
+            ) from None
+        raise JobError(
+            f"{settings.warehouse} cannot be opened as a DuckDB file.",
+            next_step="move the file away, then ingest and build again.",
+        ) from None
+    try:
+        connection.execute("set TimeZone = 'UTC'")
+        yield connection
+    finally:
+        connection.close()
