@@ -4,6 +4,20 @@
     {% if execute %}
         {% call statement('create_ml_tables', auto_begin=True) %}
             create schema if not exists ml;
+            create table if not exists ml.model_versions (
+                version varchar, created_at timestamp, estimator varchar, data_through date,
+                features_fingerprint varchar, onnx_sha256 varchar, joblib_sha256 varchar,
+                average_precision double, roc_auc double, precision_at_50 double,
+                brier double, base_rate double
+            );
+            create table if not exists ml.fold_metrics (
+                version varchar, model varchar, fold varchar, population varchar,
+                metric varchar, value double, low double, high double, "rows" bigint
+            );
+            create table if not exists ml.promotions (
+                decided_at timestamp, version varchar, champion varchar, is_promoted boolean,
+                reason varchar
+            );
             create table if not exists ml.churn_predictions (
                 user_id varchar, as_of_date date, churn_risk double, risk_rank bigint,
                 risk_decile integer, risk_band varchar, is_eligible boolean,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -48,8 +48,8 @@ def ingest(
 ) -> Ingested:
     """Load the files below `folder` that were not loaded before, in one transaction.
 
-    `now` (UTC, no zone) stamps the rows; it is moved on where it would not be later than the
-    last load. Raises JobError, and loads nothing, for a file without a required column, with a
+    `now` stamps the rows, in UTC; it is moved on where it would not be later than the last load.
+    Raises JobError, and loads nothing, for a file without a required column, with a
     value that its column's type cannot hold, or changed after it was loaded.
     """
     connection.execute("begin")
@@ -67,7 +67,7 @@ def _ingest(connection, domain, folder, now, progress) -> Ingested:
     remember_domain(connection, domain)
     found = raw_files.find(folder, domain.files)
     new, known = raw_files.new_files(connection, found)
-    ingested_at = _stamp(connection, now)
+    ingested_at = _stamp(connection, now.astimezone(UTC).replace(tzinfo=None))
     done = Ingested(known=known, rows={"users": 0, "events": 0})
     for number, file in enumerate(new, start=1):
         columns = (domain.files.users if file.table == "users" else domain.files.events).columns

@@ -1,0 +1,152 @@
+"""Run dbt in this process: one parse, progress as it goes, failures as one line."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from python_jobs import ingest, warehouse
+from python_jobs.domain import Domain
+from python_jobs.errors import JobError
+from python_jobs.settings import PROJECT, Settings
+
+BEFORE_MODELS = ("--exclude", "source:ml+")
+AFTER_MODELS = ("--select", "source:ml+")
+BAD = {"error", "fail", "runtime error"}
+
+
+@dataclass(frozen=True)
+class Built:
+    """What one dbt run did: models built, tests passed, seconds by dbt's own clock."""
+
+    models: int
+    tests: int
+    seconds: float
+
+
+class Dbt:
+    """dbt over one warehouse. The project is parsed once, however many builds follow."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._manifest: Any = None
+
+    def build(
+        self,
+        selection: Sequence[str] = (),
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Built:
+        """`dbt build` with a selection in dbt's own words. Raises JobError at the first bad node.
+
+        The other nodes still run as dbt decides; nothing is published by this.
+        """
+        result = self._invoke(["build", *selection], progress)
+        nodes = getattr(result.result, "results", None) or []
+        bad = [node for node in nodes if str(node.status) in BAD]
+        if bad:
+            raise JobError(_what(bad[0]), next_step=_next_step(bad[0]))
+        if not result.success:
+            what = _first_line(result.exception) if result.exception else "dbt did not finish"
+            raise JobError(f"dbt: {what}", next_step="run `churnhouse doctor`.")
+        kinds = [node.node.resource_type for node in nodes]
+        return Built(
+            models=sum(kind in ("model", "seed") for kind in kinds),
+            tests=sum(kind in ("test", "unit_test") for kind in kinds),
+            seconds=getattr(result.result, "elapsed_time", 0.0),
+        )
+
+    def _invoke(self, arguments: list[str], progress) -> Any:
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+        from dbt.cli.main import dbtRunner
+
+        os.environ["CHURNHOUSE_HOME"] = str(self._settings.home.resolve())
+        quiet = ["--log-level", "none", "--no-use-colors"]
+        where = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
+        # beside the warehouse, so that the project's folder may be read-only
+        work = self._settings.home.resolve() / "dbt"
+        where += ["--target-path", str(work / "target"), "--log-path", str(work / "logs")]
+        try:
+            if self._manifest is None:
+                parsed = dbtRunner().invoke([*quiet, "parse", *where])
+                if not parsed.success:
+                    raise JobError(
+                        f"dbt cannot read the project: {_first_line(parsed.exception)}",
+                        next_step="correct the file it names.",
+                    )
+                self._manifest = parsed.result
+            callbacks = [_Progress(progress)] if progress else []
+            runner = dbtRunner(manifest=self._manifest, callbacks=callbacks)
+            return runner.invoke([*quiet, *arguments, *where])
+        finally:
+            DuckDBConnectionManager.close_all_connections()
+
+
+def build(
+    settings: Settings,
+    domain: Domain | None,
+    dbt: Dbt,
+    selection: Sequence[str] = (),
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Built:
+    """Build under the settings of `domain`, from the start where they changed since the last build.
+
+    Without a domain, the one that filled the warehouse is taken as it was.
+    """
+    with warehouse.connect(settings) as connection:
+        if domain is not None:
+            ingest.remember_domain(connection, domain)
+        changed = settings_changed(connection)
+    if changed and "--full-refresh" not in selection:
+        selection = [*selection, "--full-refresh"]
+    return dbt.build(selection, progress=progress)
+
+
+def settings_changed(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the tables were last built under other settings than the warehouse now holds."""
+    marks = connection.execute(
+        "select 1 from information_schema.tables where table_name = 'build_marks'"
+    ).fetchone()
+    if not marks:
+        return False
+    last, now = connection.execute(
+        "select (select max_by(settings, build_number) from main.build_marks), settings "
+        "from raw.domain"
+    ).fetchone()
+    return last is not None and last != now
+
+
+class _Progress:
+    """Turns dbt's events into (done, all) calls."""
+
+    def __init__(self, progress: Callable[[int, int], None]) -> None:
+        self._progress = progress
+        self._done = self._all = 0
+
+    def __call__(self, event: Any) -> None:
+        if event.info.name == "LogStartLine":
+            self._all = max(self._all, event.data.total)
+        elif event.info.name == "NodeFinished":
+            self._done += 1
+            self._progress(self._done, max(self._all, self._done))
+
+
+def _what(node: Any) -> str:
+    name, kind = node.node.name, node.node.resource_type
+    if kind == "test" and str(node.status) == "fail":
+        return f"Gate {name} failed with {node.failures} bad rows."
+    return f"dbt {kind} {name}: {_first_line(node.message)}"
+
+
+def _next_step(node: Any) -> str:
+    if node.node.resource_type == "test":
+        return f"look at the rows with `dbt show --select {node.node.name}`, then run again."
+    return f"correct {node.node.original_file_path} or its input and run again."
+
+
+def _first_line(error: object) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if "Next:" in line), " ".join(lines[:2])).rstrip(".") + "."

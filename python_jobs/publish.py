@@ -1,0 +1,292 @@
+"""Publish: write one complete, checked, immutable version and swap `current` to it."""
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+
+from python_jobs import registry, summary
+from python_jobs.errors import JobError
+from python_jobs.settings import Settings
+
+RECENT_DAYS = 90
+KEPT_VERSIONS = 5
+# What analysts find in the published DuckDB file, and the query that fills it.
+TABLES = {
+    "churn_predictions": "from main.churn_predictions order by as_of_date, risk_rank",
+    "churn_predictions_latest": "from main.churn_predictions_latest order by risk_rank",
+    "churn_top_risk": "from main.churn_top_risk order by risk_rank",
+    "user_features_latest": "from main.user_features_latest order by user_id",
+    "user_daily": f"""
+        from main.user_daily
+        where day > (select data_through from main.build_window) - {RECENT_DAYS}
+        order by day, user_id
+    """,
+    "model_versions": "from ml.model_versions order by version",
+}
+# One row per user, everything a lookup or a "what if" needs.
+LOOKUP = """
+    select predictions.*, features.* exclude (user_id, as_of_date, is_eligible)
+    from main.churn_predictions_latest as predictions
+    inner join main.user_features_latest as features using (user_id)
+    order by user_id
+"""
+MODEL_FILES = ("model.onnx", "features.json", "golden.json", "metrics.json")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A version that is now current."""
+
+    version: str
+    folder: Path
+    manifest: dict
+
+
+def publish(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    *,
+    now: datetime,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Published:
+    """Write published/<version>/, read it back, then point `current` at it; prune old versions.
+
+    Raises JobError, leaving `current` where it was, where there is nothing to publish, a file
+    cannot be written or what was written does not read back.
+    """
+    as_of_date, model_version = _what_to_publish(connection)
+    version = f"{as_of_date}-{now.astimezone(UTC):%Y%m%dT%H%M%S%fZ}"
+    folder = settings.published / version
+    work = settings.published / f".{version}.partial"
+    try:
+        settings.published.mkdir(parents=True, exist_ok=True)
+        _sweep(settings.published)
+        work.mkdir()
+        for name in MODEL_FILES:
+            file = registry.verified(settings.models, model_version, name)
+            shutil.copyfile(file, work / name)
+        progress("tables")
+        rows = _write_tables(connection, work / "churnhouse.duckdb")
+        progress("lookup store")
+        rows |= _write_lookup(connection, work / "lookup.sqlite")
+        progress("exports")
+        rows |= _write_exports(connection, work, as_of_date)
+        progress("reading back")
+        _read_back(work, rows)
+        manifest = {
+            "version": version,
+            "published_at": f"{registry.utc(now).isoformat()}Z",
+            "as_of_date": as_of_date.isoformat(),
+            "model_version": model_version,
+            "code_commit": registry.git_commit(),
+            **summary.of(connection, model_version),
+            "files": _files(work, rows),
+        }
+        (work / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+        _sync(work)
+        work.rename(folder)
+        point(settings.published, version)
+    except (OSError, duckdb.Error, sqlite3.Error) as error:
+        shutil.rmtree(work, ignore_errors=True)
+        reason = str(error).splitlines()[0]
+        raise JobError(
+            f"Version {version} could not be published: {reason}.",
+            next_step=f"make room or repair {settings.published}, then run `churnhouse publish`.",
+        ) from None
+    prune(settings.published, KEPT_VERSIONS)
+    return Published(version, folder, manifest)
+
+
+def point(published: Path, version: str) -> None:
+    """Make `current` a link to a version, in one step: a reader sees the old one or the new one."""
+    link = published / f".current-{os.getpid()}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(version)
+    link.replace(published / "current")
+    _sync_folder(published)
+
+
+def prune(published: Path, keep: int) -> None:
+    """Remove all but the newest versions. The current one always stays."""
+    current = (published / "current").resolve().name
+    versions = sorted(
+        path for path in published.iterdir() if path.is_dir() and not path.is_symlink()
+        and not path.name.startswith(".")
+    )  # fmt: skip
+    by_age = sorted(versions, key=lambda path: path.name.rsplit("-", 1)[-1])
+    for folder in by_age[:-keep]:
+        if folder.name != current:
+            shutil.rmtree(folder)
+
+
+def _what_to_publish(connection) -> tuple[date, str]:
+    """The as_of_date and model of the newest predictions, after checking that they are whole."""
+    as_of_date, model_version, models, scored = connection.execute(
+        """
+        select max(as_of_date), max(model_version), count(distinct model_version), count(*)
+        from main.churn_predictions_latest
+        """
+    ).fetchone()
+    if not scored:
+        raise JobError(
+            "There are no predictions to publish.",
+            next_step="run `churnhouse train`, `promote`, `score`, then publish again.",
+        )
+    through, users = connection.execute(
+        """
+        select data_through, (select count(*) from main.user_features_latest)
+        from main.build_window
+        """
+    ).fetchone()
+    if (as_of_date, scored, models) != (through, users, 1):
+        raise JobError(
+            f"The newest predictions are {scored} of {as_of_date}; the features are {users} of "
+            f"{through}.",
+            next_step="run `churnhouse score`, build again and publish.",
+        )
+    return as_of_date, model_version
+
+
+def _write_tables(connection, path: Path) -> dict[str, dict[str, int]]:
+    """Copy the tables into a fresh DuckDB file; a copy, since the warehouse is nobody else's."""
+    connection.execute(f"attach '{_quoted(path)}' as publication")
+    try:
+        for name, query in TABLES.items():
+            connection.execute(f"create table publication.main.{name} as {query}")
+        rows = {name: _count(connection, f"publication.main.{name}") for name in TABLES}
+    finally:
+        connection.execute("detach publication")
+    return {path.name: rows}
+
+
+def _write_lookup(connection, path: Path) -> dict[str, dict[str, int]]:
+    cursor = connection.execute(LOOKUP)
+    columns = [column[0] for column in cursor.description]
+    kinds = dict(
+        zip(columns, (_sqlite_type(column[1]) for column in cursor.description), strict=True)
+    )
+    declared = ", ".join(f'"{name}" {kind}' for name, kind in kinds.items())
+    store = sqlite3.connect(path)
+    try:
+        store.execute("pragma journal_mode = off")
+        store.execute("pragma synchronous = off")
+        store.execute(f"create table users ({declared}, primary key (user_id)) without rowid")
+        marks = ", ".join("?" * len(columns))
+        for batch in _batches(cursor):
+            store.executemany(f"insert into users values ({marks})", batch)
+        store.execute("create unique index users_by_rank on users (risk_rank)")
+        store.commit()
+        rows = store.execute("select count(*) from users").fetchone()[0]
+    finally:
+        store.close()
+    return {path.name: {"users": rows}}
+
+
+def _batches(cursor, size: int = 50_000) -> Iterator[list[tuple]]:
+    while batch := cursor.fetchmany(size):
+        yield [tuple(_plain(value) for value in row) for row in batch]
+
+
+def _plain(value: object) -> object:
+    """A value as SQLite keeps it: dates and times as ISO text."""
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _sqlite_type(kind: object) -> str:
+    name = str(kind)
+    if name in ("FLOAT", "DOUBLE"):
+        return "real"
+    return "integer" if name in ("BOOLEAN", "INTEGER", "BIGINT") else "text"
+
+
+def _write_exports(connection, work: Path, as_of_date: date) -> dict[str, dict[str, int]]:
+    exports = {"churn_predictions": "churn_predictions_latest", "churn_top_50": "churn_top_risk"}
+    rows = {}
+    for name, table in exports.items():
+        count = _count(connection, f"main.{table}")
+        for ending, options in (("csv", "format csv, header"), ("parquet", "format parquet")):
+            path = work / f"{name}_{as_of_date}.{ending}"
+            query = f"from main.{table} order by risk_rank"
+            connection.execute(f"copy ({query}) to '{_quoted(path)}' ({options})")
+            rows[path.name] = {table: count}
+    return rows
+
+
+def _read_back(work: Path, rows: dict[str, dict[str, int]]) -> None:
+    """Open every file as its readers will and count again. Raises JobError at a difference."""
+    for name, expected in rows.items():
+        found = _count_rows(work / name, list(expected))
+        if found != expected:
+            raise JobError(
+                f"{name} does not read back: {found} instead of {expected} rows.",
+                next_step="check the disk, then run `churnhouse publish` again.",
+            )
+
+
+def _count_rows(path: Path, tables: list[str]) -> dict[str, int]:
+    if path.suffix == ".sqlite":
+        store = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
+        try:
+            if store.execute("pragma quick_check").fetchone() != ("ok",):
+                return {}
+            return {
+                name: store.execute(f"select count(*) from {name}").fetchone()[0] for name in tables
+            }
+        finally:
+            store.close()
+    if path.suffix == ".duckdb":
+        with duckdb.connect(str(path), read_only=True) as copy:
+            return {name: _count(copy, name) for name in tables}
+    with duckdb.connect() as reader:
+        return {name: _count(reader, f"'{_quoted(path)}'") for name in tables}
+
+
+def _count(connection, relation: str) -> int:
+    return connection.execute(f"select count(*) from {relation}").fetchone()[0]
+
+
+def _files(work: Path, rows: dict[str, dict[str, int]]) -> dict[str, dict]:
+    files = {}
+    for path in sorted(work.iterdir()):
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        files[path.name] = {"sha256": sha256, "bytes": path.stat().st_size}
+        if path.name in rows:
+            files[path.name]["rows"] = rows[path.name]
+    return files
+
+
+def _sweep(published: Path) -> None:
+    """Remove what an interrupted publication left; the writer's lock is held, so nobody uses it."""
+    for path in published.glob(".*"):
+        if path.is_symlink():
+            path.unlink()
+        elif path.is_dir():
+            shutil.rmtree(path)
+
+
+def _sync(folder: Path) -> None:
+    for path in folder.iterdir():
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+    _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")

@@ -1,0 +1,33 @@
+"""What is published: read from published/current alone."""
+
+import json
+from datetime import datetime
+
+from python_jobs.errors import JobError
+from python_jobs.settings import Settings
+
+
+def read(settings: Settings) -> dict:
+    """The manifest of the current version. Raises JobError where nothing is published yet."""
+    path = settings.published / "current" / "manifest.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise JobError(
+            f"Nothing is published at {settings.published}.", next_step="run `churnhouse run`."
+        ) from None
+    except (OSError, ValueError):
+        raise JobError(
+            f"{path} cannot be read.", next_step="run `churnhouse publish` to publish anew."
+        ) from None
+
+
+def age(manifest: dict, now: datetime) -> str:
+    """How long ago the version was published, in the largest whole unit."""
+    published_at = datetime.fromisoformat(manifest["published_at"])
+    seconds = max(0, int((now - published_at).total_seconds()))
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
+        if seconds >= length or unit == "second":
+            count = seconds // length
+            return f"{count} {unit}{'s' if count != 1 else ''}"
+    raise AssertionError("seconds is the last unit")

@@ -1,0 +1,80 @@
+"""What a person sees: one line a step, with a bar on a terminal and plain lines elsewhere."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+class Step:
+    """One running step: tell it how far it is, what it is doing, and what came of it."""
+
+    def __init__(self, advance) -> None:
+        self._advance = advance
+        self.result = ""
+
+    def count(self, done: int, total: int) -> None:
+        """So many of so many are done."""
+        self._advance(completed=done, total=total)
+
+    def say(self, line: str) -> None:
+        """What is being done now."""
+        self._advance(doing=line)
+
+
+@contextlib.contextmanager
+def step(name: str) -> Iterator[Step]:
+    """Show a step while it runs; leave one line behind when it is done."""
+    started = time.monotonic()
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<9}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[doing]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(name, total=None, doing="")
+        running = Step(lambda **fields: bar.update(task, **fields))
+        yield running
+    seconds = time.monotonic() - started
+    console.print(f"{name:<10}{running.result:<58}{seconds:>8.1f} s", soft_wrap=True)
+
+
+def show(manifest: dict, age: str, where: str) -> None:
+    """The short table that ends a run and that `status` prints."""
+    model = manifest["model"]
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold")
+    facts.add_column(overflow="fold")
+    facts.add_row("domain", manifest["domain"])
+    facts.add_row("data", f"{manifest['data_from']} to {manifest['data_through']}")
+    facts.add_row("users", f"{manifest['users']:,}")
+    facts.add_row("events", f"{manifest['events']:,} accepted")
+    rejected = manifest["rejected"]
+    facts.add_row("rejected", f"{sum(rejected.values()):,} rows")
+    for reason, rows in rejected.items():
+        facts.add_row("", f"{rows:>9,}  {reason}")
+    facts.add_row("user-days", f"{manifest['user_days']:,}")
+    facts.add_row("base rate", f"{manifest['base_rate']:.1%} of eligible users churn")
+    facts.add_row("model", f"{model['estimator']}, {manifest['model_version']}")
+    facts.add_row(
+        "held out",
+        f"ROC AUC {model['roc_auc']:.3f}, average precision {model['average_precision']:.3f}, "
+        f"precision@50 {model['precision_at_50']:.1%}",
+    )
+    facts.add_row("riskiest", f"of {manifest['as_of_date']}, among eligible users")
+    for user in manifest["riskiest"]:
+        facts.add_row("", f"{user['churn_risk']:>8.1%}  {user['user_id']}")
+    facts.add_row("published", f"{manifest['version']}, {age} ago")
+    facts.add_row("", where)
+    console.print()
+    console.print(facts)
