@@ -1,8 +1,4 @@
 {#- The date a number of days after (or before) another. -#}
 {% macro add_days(day, days) -%}
-    {{ return(adapter.dispatch('add_days')(day, days)) }}
-{%- endmacro %}
-
-{% macro default__add_days(day, days) -%}
     cast({{ day }} + interval ({{ days }}) day as date)
 {%- endmacro %}

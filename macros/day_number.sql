@@ -1,8 +1,4 @@
-{#- Days since 1970-01-01, as an integer: for differences of dates and for frames. -#}
+{#- Days since 1970-01-01, as an integer: for differences of dates. -#}
 {% macro day_number(day) -%}
-    {{ return(adapter.dispatch('day_number')(day)) }}
-{%- endmacro %}
-
-{% macro default__day_number(day) -%}
     cast(date_diff('day', date '1970-01-01', {{ day }}) as integer)
 {%- endmacro %}

@@ -2,19 +2,19 @@
 -- and goes to stg_events_rejected. Exact copies share an event_id, so the second one is rejected.
 create or replace temp view events as
 select
-    md5(cast(line as varchar)) as event_id,
-    cast(cast(CustomerID as bigint) as varchar) as user_id,
-    InvoiceDate as event_time,
-    if(InvoiceNo like 'C%', 'cancellation', 'purchase') as event_type,
-    abs(Quantity * UnitPrice) as amount,
-    abs(Quantity) as quantity,
-    UnitPrice as unit_price,
-    Country as country,
+    md5(cast(events_file as varchar)) as event_id,
+    cast(cast("CustomerID" as bigint) as varchar) as user_id,
+    "InvoiceDate" as event_time,
+    if("InvoiceNo" like 'C%', 'cancellation', 'purchase') as event_type,
+    abs("Quantity" * "UnitPrice") as amount,
+    abs("Quantity") as quantity,
+    "UnitPrice" as unit_price,
+    "Country" as country,
     case
-        when UnitPrice <= 0 then 'price_not_positive'
-        when Quantity <= 0 and InvoiceNo not like 'C%' then 'quantity_not_positive'
+        when "UnitPrice" <= 0 then 'price_not_positive'
+        when "Quantity" <= 0 and "InvoiceNo" not like 'C%' then 'quantity_not_positive'
     end as reject_reason
-from events_file as line;
+from events_file;
 
 create or replace temp view users as
 select

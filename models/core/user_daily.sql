@@ -36,17 +36,6 @@ events as (
 
 ),
 
-{% if is_incremental() %}
--- running totals and last activity at the end of the day before
-carried as (
-
-    select carried.*
-    from {{ this }} as carried
-    inner join span on carried.day = {{ add_days('span.first_day', -1) }}
-
-),
-{% endif %}
-
 user_days as (
 
     select
@@ -57,59 +46,66 @@ user_days as (
 
 ),
 
-active as (
+active_days as (
 
     select
         user_id,
         event_date as day,
         bool_or(is_activity) as is_active,
         {% for column in columns -%}
-            sum(
-                {%- if column.event_type %}case when event_type = '{{ column.event_type }}' then {{ column.adds }} end
-                {%- else %}{{ column.adds }}{% endif -%}
-            ) as {{ column.name }}{{ ',' if not loop.last }}
+            sum({{ added(column) }}) as {{ column.name }}{{ ',' if not loop.last }}
         {% endfor %}
     from events
     group by user_id, event_date
+
+),
+
+-- how far the totals had come on the day before the first
+carried as (
+
+    {% if is_incremental() -%}
+        select carried.*
+        from {{ this }} as carried
+        inner join span on carried.day = {{ add_days('span.first_day', -1) }}
+    {%- else -%}
+        select
+            user_id,
+            {% for column in columns -%}
+                0 as {{ column.name }}_total,
+            {% endfor -%}
+            0 as active_days_total,
+            cast(null as date) as last_active_on
+        from users
+        where false
+    {%- endif %}
 
 )
 
 select
     user_days.user_id,
     user_days.day,
-    cast(coalesce(active.is_active, false) as boolean) as is_active,
+    cast(coalesce(active_days.is_active, false) as boolean) as is_active,
     {% for column in columns -%}
-        cast(coalesce(active.{{ column.name }}, 0) as {{ column.type }}) as {{ column.name }},
+        cast(coalesce(active_days.{{ column.name }}, 0) as {{ column.type }}) as {{ column.name }},
     {% endfor -%}
     {% for column in columns -%}
         cast(
-            {% if is_incremental() -%}
-                coalesce(carried.{{ column.name }}_total, 0) +
-            {%- endif %}
-            coalesce(sum(active.{{ column.name }}) over so_far, 0)
-            as {{ column.type }}
+            coalesce(carried.{{ column.name }}_total, 0)
+            + coalesce(sum(active_days.{{ column.name }}) over so_far, 0) as {{ column.type }}
         ) as {{ column.name }}_total,
     {% endfor -%}
     cast(
-        {% if is_incremental() -%}
-            coalesce(carried.active_days_total, 0) +
-        {%- endif %}
-        count(case when active.is_active then 1 end) over so_far
-        as integer
+        coalesce(carried.active_days_total, 0)
+        + count(case when active_days.is_active then 1 end) over so_far as integer
     ) as active_days_total,
-    cast(
-        {% if is_incremental() -%}
-            greatest(carried.last_active_on, max(case when active.is_active then active.day end) over so_far)
-        {%- else -%}
-            max(case when active.is_active then active.day end) over so_far
-        {%- endif %}
-        as date
+    coalesce(
+        max(case when active_days.is_active then active_days.day end) over so_far,
+        carried.last_active_on
     ) as last_active_on
 from user_days
-left join active on user_days.user_id = active.user_id and user_days.day = active.day
-{% if is_incremental() -%}
-    left join carried on user_days.user_id = carried.user_id
-{%- endif %}
+left join active_days
+    on user_days.user_id = active_days.user_id and user_days.day = active_days.day
+left join carried on user_days.user_id = carried.user_id
 window so_far as (
     partition by user_days.user_id
     order by user_days.day

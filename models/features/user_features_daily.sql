@@ -33,17 +33,17 @@ totals as (
     select
         today.user_id,
         today.day as as_of_date,
+        today.last_active_on,
         {% for column in additive_columns(settings.measures) -%}
             {% for window in windows -%}
                 today.{{ column.name }}_total - coalesce(back_{{ window }}.{{ column.name }}_total, 0)
-                as {{ column.name }}_{{ window }}d,
+                    as {{ column.name }}_{{ window }}d,
             {% endfor -%}
         {% endfor -%}
         {% for window in windows -%}
             today.active_days_total - coalesce(back_{{ window }}.active_days_total, 0)
-            as active_days_{{ window }}d,
-        {% endfor -%}
-        today.last_active_on
+                as active_days_{{ window }}d{{ ',' if not loop.last }}
+        {% endfor %}
     from today
     {% for window in windows -%}
         left join user_daily as back_{{ window }}
@@ -64,8 +64,7 @@ select
     {% endfor -%}
     -- signing up is the first sign of life
     {{ day_number('totals.as_of_date') }}
-    - {{ day_number('coalesce(totals.last_active_on, users.signup_date)') }}
-    as days_since_last_activity,
+    - {{ day_number('coalesce(totals.last_active_on, users.signup_date)') }} as days_since_last_activity,
     {{ day_number('totals.as_of_date') }} - {{ day_number('users.signup_date') }} as tenure_days,
     {% for window in windows -%}
         cast(totals.active_days_{{ window }}d as integer) as active_days_{{ window }}d,
@@ -79,10 +78,8 @@ select
         {{- ',' if not loop.last or settings.ratios }}
     {% endfor -%}
     {% for ratio in settings.ratios -%}
-        {{ divide(
-            'totals.' ~ ratio.part ~ '_' ~ longest ~ 'd',
-            '(totals.' ~ ratio.of | join('_' ~ longest ~ 'd + totals.') ~ '_' ~ longest ~ 'd)'
-        ) }} as {{ ratio.name }}_{{ longest }}d{{ ',' if not loop.last }}
+        {{ ratio_over('totals', ratio, longest) }} as {{ ratio.name }}_{{ longest }}d
+        {{- ',' if not loop.last }}
     {% endfor %}
 from totals
 inner join users on totals.user_id = users.user_id

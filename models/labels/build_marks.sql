@@ -10,17 +10,17 @@ with
 
 build_window as (select * from {{ ref('build_window') }}),
 
-domain as (select * from {{ source('raw', 'domain') }})
+filled_by as (select * from {{ source('raw', 'domain') }})
 
 select
     cast(
         {% if is_incremental() -%}
-            (select max(build_number) from {{ this }}) +
+        (select max(build_number) from {{ this }}) +
         {%- endif %} 1
         as integer
     ) as build_number,
     build_window.ingested_through,
     build_window.data_through,
-    domain.settings
+    filled_by.settings
 from build_window
-cross join domain
+cross join filled_by

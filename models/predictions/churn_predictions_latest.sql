@@ -1,8 +1,10 @@
 with
 
-predictions as (select * from {{ ref('churn_predictions') }})
+predictions as (select * from {{ ref('churn_predictions') }}),
 
-select *
+latest as (select max(as_of_date) as as_of_date from predictions)
+
+select predictions.*
 from predictions
-where as_of_date = (select max(as_of_date) from predictions)
-order by risk_rank
+inner join latest on predictions.as_of_date = latest.as_of_date
+order by predictions.risk_rank

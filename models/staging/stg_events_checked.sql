@@ -4,6 +4,7 @@
     unique_key='row_id',
     on_schema_change='sync_all_columns'
 ) }}
+-- depends_on: {{ ref('stg_user_records') }}
 {% set settings = domain_settings() %}
 
 with
@@ -12,20 +13,21 @@ received as (select * from {{ ref('stg_events_typed') }}),
 
 users as (select * from {{ ref('stg_users') }}),
 
-user_records as (select * from {{ ref('stg_user_records') }}),
-
 event_types as (select * from {{ ref('stg_event_types') }}),
 
 {% if is_incremental() %}
 written as (select * from {{ this }}),
 
-news as (select * from received where ingested_at > (select max(ingested_at) from written)),
+news as (
+    select * from received
+    where ingested_at > (select max(ingested_at) from written)
+),
 
 -- users that were unknown until now, or who signed up on another day than we thought
 moved_users as (
 
     select user_id
-    from user_records
+    from {{ ref('stg_user_records') }}
     group by user_id
     having {{ signup_moved(settings, '(select max(ingested_at) from written)') }}
 
@@ -91,8 +93,8 @@ verdicts as (
         judged.user_id,
         judged.event_type,
         {% for column in event_columns(settings) -%}
-            judged.{{ column }},
-            judged.{{ column }}_received,
+        judged.{{ column }},
+        judged.{{ column }}_received,
         {% endfor -%}
         judged.is_activity,
         judged.event_time,
@@ -114,12 +116,12 @@ select
     case
         when verdicts.reject_reason is null then verdicts.event_date
         {% if is_incremental() -%}
-            when before.touches_date is not null then verdicts.event_date
+        when earlier.touches_date is not null then verdicts.event_date
         {%- endif %}
     end as touches_date,
-    (select max(ingested_at) from {{ source('raw', 'files') }}) as written_at
+    (select max(files.ingested_at) from {{ source('raw', 'files') }} as files) as written_at
 from verdicts
 {% if is_incremental() -%}
-    left join written as before on verdicts.row_id = before.row_id
-    where before.row_id is null or verdicts.reject_reason is distinct from before.reject_reason
+left join written as earlier on verdicts.row_id = earlier.row_id
+where earlier.row_id is null or verdicts.reject_reason is distinct from earlier.reject_reason
 {%- endif %}

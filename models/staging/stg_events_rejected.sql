@@ -14,7 +14,7 @@ select
     checked.user_id,
     checked.event_type,
     {% for column in event_columns(domain_settings()) -%}
-        checked.{{ column }}_received as {{ column }},
+    checked.{{ column }}_received as {{ column }},
     {% endfor -%}
     checked.event_time,
     checked.event_time_unread,

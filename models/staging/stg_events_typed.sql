@@ -15,8 +15,8 @@ typed as (
         user_id,
         event_type,
         {% for column in columns -%}
-            {{ try_cast(column, exact_decimal()) }} as {{ column }},
-            {{ column }} as {{ column }}_received,
+        {{ try_cast(column, exact_decimal()) }} as {{ column }},
+        {{ column }} as {{ column }}_received,
         {% endfor -%}
         event_time,
         event_time_unread,
@@ -36,13 +36,13 @@ select
         when event_time > ingested_at + interval '{{ settings.arrival_tolerance_minutes }}' minute
             then 'event_time_after_arrival'
         when domain_reason is not null then domain_reason
-        {% for column in columns -%}
-            when {{ column }} is null and {{ column }}_received is not null
-                then '{{ column }}_out_of_range'
-            {% if column in settings.checks -%}
-                when {{ out_of_range(column, settings.checks[column]) }}
-                    then '{{ column }}_out_of_range'
-            {% endif -%}
-        {% endfor %}
+    {% for column in columns -%}
+        when {{ column }} is null and {{ column }}_received is not null
+            then '{{ column }}_out_of_range'
+        {% if column in settings.checks -%}
+        when {{ out_of_range(column, settings.checks[column]) }}
+            then '{{ column }}_out_of_range'
+        {% endif -%}
+    {% endfor %}
     end as row_reason
 from typed

@@ -15,13 +15,13 @@ ordered as (
         records.*,
         -- a user derived from events signed up at the earliest, any other as last said
         {% if settings.users_from_events -%}
-            min(signup_date) over (partition by user_id) as user_signup_date,
+        min(signup_date) over (partition by user_id) as user_signup_date,
         {% else -%}
-            last_value(signup_date) over (
-                partition by user_id
-                order by changed_on, row_id
-                rows between unbounded preceding and unbounded following
-            ) as user_signup_date,
+        last_value(signup_date) over (
+            partition by user_id
+            order by changed_on, row_id
+            rows between unbounded preceding and unbounded following
+        ) as user_signup_date,
         {% endif -%}
         row_number() over (partition by user_id order by changed_on, row_id) as record_number,
         lead(changed_on) over (partition by user_id order by changed_on, row_id) as valid_to
@@ -33,7 +33,7 @@ select
     row_id,
     user_id,
     {% for attribute in settings.attributes -%}
-        {{ attribute }},
+    {{ attribute }},
     {% endfor -%}
     signup_date,
     user_signup_date,

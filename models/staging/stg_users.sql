@@ -7,7 +7,7 @@ records as (select * from {{ ref('stg_user_records') }})
 select
     user_id,
     {% for attribute in settings.attributes -%}
-        {{ attribute }},
+    {{ attribute }},
     {% endfor -%}
     user_signup_date as signup_date
 from records

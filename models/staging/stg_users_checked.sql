@@ -9,7 +9,7 @@ select
     file_id,
     cast(user_id as varchar) as user_id,
     {% for attribute in settings.attributes -%}
-        cast({{ attribute }} as varchar) as {{ attribute }},
+    cast({{ attribute }} as varchar) as {{ attribute }},
     {% endfor -%}
     signup_date,
     signup_date_unread,
@@ -21,7 +21,7 @@ select
         when signup_date is null then 'unreadable_signup_date'
         when updated_at_unread is not null then 'unreadable_updated_at'
         when signup_date > cast(ingested_at as date) then 'signup_after_arrival'
-        {% for attribute in settings.attributes if attribute in settings.checks -%}
+    {% for attribute in settings.attributes if attribute in settings.checks -%}
             when {{ out_of_range(attribute, settings.checks[attribute]) }}
                 then '{{ attribute }}_not_allowed'
         {% endfor %}

@@ -12,7 +12,7 @@ select
     checked.row_id,
     checked.user_id,
     {% for attribute in domain_settings().attributes -%}
-        checked.{{ attribute }},
+    checked.{{ attribute }},
     {% endfor -%}
     checked.signup_date,
     checked.signup_date_unread,
