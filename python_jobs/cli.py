@@ -23,6 +23,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
+def _day(text: str | date) -> date:
+    """A date as typed, or as its default stands."""
+    try:
+        return text if isinstance(text, date) else date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no date like 2025-03-01") from None
+
+
 DomainName = Annotated[str, typer.Option("--domain", help="Whose data this is: domains/NAME/.")]
 RawFolder = Annotated[
     Path | None, typer.Option("--raw", help="Folder of the raw files. [default: HOME/raw]")
@@ -46,7 +55,7 @@ def generate(
     users: Users = 2000,
     days: Days = 120,
     start: Annotated[
-        date, typer.Option(parser=date.fromisoformat, metavar="YYYY-MM-DD", help="First day.")
+        date, typer.Option(parser=_day, metavar="YYYY-MM-DD", help="First day.")
     ] = date(2025, 1, 1),
     seed: Seed = 7,
     append: Annotated[bool, typer.Option("--append", help="Continue the world there.")] = False,

@@ -69,6 +69,8 @@ def _ingest(connection, domain, folder, now, progress) -> Ingested:
     new, known = raw_files.new_files(connection, found)
     ingested_at = _stamp(connection, now.astimezone(UTC).replace(tzinfo=None))
     done = Ingested(known=known, rows={"users": 0, "events": 0})
+    for table, spec in (("users", domain.files.users), ("events", domain.files.events)):
+        raw_files.make_empty_view(connection, table, spec.columns if spec else {"none": "text"})
     for number, file in enumerate(new, start=1):
         columns = (domain.files.users if file.table == "users" else domain.files.events).columns
         try:

@@ -87,6 +87,17 @@ def new_files(
     return new, len(found) - len(new)
 
 
+def make_empty_view(
+    connection: duckdb.DuckDBPyConnection, table: str, columns: dict[str, str]
+) -> None:
+    """Make the temp view `<table>_file` without rows: ingest.sql names it whatever file is next."""
+    kinds = {"text": "varchar", "number": "double", "date": "date", "timestamp": "timestamp"}
+    nulls = (f'cast(null as {kinds[declared]}) as "{name}"' for name, declared in columns.items())
+    connection.execute(
+        f"create or replace temp view {table}_file as select {', '.join(nulls)} where false"
+    )
+
+
 def make_view(
     connection: duckdb.DuckDBPyConnection, file: RawFile, columns: dict[str, str]
 ) -> list[str]:

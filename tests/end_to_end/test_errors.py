@@ -1,0 +1,104 @@
+"""Bad input: one clear line with the next step, exit code 1, and what is published untouched."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import PROJECT, churnhouse
+
+
+def refused(home: Path, *arguments: object) -> str:
+    """Run a command that must fail; give its one line, after checking that nothing moved."""
+    current = home / "published/current"
+    before = current.resolve() if current.exists() else None
+    done = churnhouse(home, *arguments, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert "Next: " in lines[0]
+    assert (current.resolve() if current.exists() else None) == before
+    return lines[0]
+
+
+def test_an_empty_raw_folder(home: Path, tmp_path: Path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    line = refused(home, "run", "--raw", empty)
+    assert str(empty) in line
+
+
+def test_an_unknown_domain_is_answered_with_a_guess(home: Path):
+    line = refused(home, "run", "--domain", "elearnig")
+    assert "'elearnig'" in line and "'elearning'" in line
+
+
+def test_the_wrong_domain_for_this_warehouse(home: Path):
+    line = refused(home, "run", "--domain", "online_retail", "--raw", home / "raw")
+    assert "'elearning'" in line
+
+
+@pytest.fixture
+def own_domain():
+    """A domain of the test's own beside the shipped ones, gone afterwards."""
+    folder = PROJECT / "domains/test_own"
+    folder.mkdir()
+    yield folder
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+
+
+def test_a_misspelt_key_in_domain_yml(tmp_path: Path, own_domain: Path):
+    content = yaml.safe_load((PROJECT / "domains/elearning/domain.yml").read_text())
+    content["vars"]["churn_horizn_days"] = 14
+    (own_domain / "domain.yml").write_text(yaml.safe_dump(content))
+    line = refused(tmp_path / "data", "run", "--domain", "test_own", "--raw", tmp_path)
+    assert "churn_horizn_days" in line and "churn_horizon_days" in line
+
+
+def test_a_file_without_a_required_column(home: Path):
+    bad = home / "raw/events/2025-05-01.csv"
+    bad.write_text("event_id,user_id,event_time\ne1,u0000001,2025-05-01 10:00:00\n")
+    line = refused(home, "run", "--users", 300)
+    assert "events/2025-05-01.csv" in line and "'event_type'" in line
+
+
+def test_text_in_a_numeric_column_names_the_first_bad_row(home: Path):
+    header = "event_id,user_id,event_time,event_type,course_id,watch_minutes,quiz_score,amount\n"
+    good = "e1,u0000001,2025-05-01 10:00:00,video_watch,c1,12.5,,\n"
+    bad = "e2,u0000001,2025-05-01 11:00:00,video_watch,c1,a while,,\n"
+    with gzip.open(home / "raw/events/2025-05-01.csv.gz", "wt") as file:
+        file.write(header + good + bad + bad)
+    line = refused(home, "run", "--users", 300)
+    assert "events/2025-05-01.csv.gz" in line
+    assert "'watch_minutes', row 2: 'a while'" in line
+
+
+def test_too_short_a_history_says_how_many_days_are_missing(tmp_path: Path):
+    line = refused(tmp_path / "data", "run", "--users", 50, "--days", 60)
+    assert "day" in line and any(part.isdigit() for part in line.split())
+
+
+def test_a_training_set_of_one_class(tmp_path: Path):
+    """Everybody comes every day: nobody ever churns."""
+    raw = tmp_path / "raw"
+    (raw / "users").mkdir(parents=True)
+    (raw / "events").mkdir()
+    users = ["user_id,signup_date,plan,country,marketing_source,updated_at"]
+    users += [f"u{n},2025-01-01,free,DE,ads,2025-01-01 00:00:00" for n in range(20)]
+    (raw / "users/all.csv").write_text("\n".join(users) + "\n")
+    events = ["event_id,user_id,event_time,event_type,course_id,watch_minutes,quiz_score,amount"]
+    events += [
+        f"e{day}-{n},u{n},2025-{1 + day // 28:02}-{1 + day % 28:02} 10:00:00,login,,,,"
+        for day in range(140)
+        for n in range(20)
+    ]
+    (raw / "events/all.csv").write_text("\n".join(events) + "\n")
+    line = refused(tmp_path / "data", "run", "--raw", raw)
+    assert "class" in line or "churn" in line
+
+
+def test_status_before_anything_is_published(tmp_path: Path):
+    assert "churnhouse run" in refused(tmp_path / "data", "status")
