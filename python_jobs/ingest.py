@@ -25,6 +25,8 @@ KEYS = {
 }
 OPTIONAL = {"updated_at", "reject_reason"}
 TIMES = {"signup_date", "event_time", "updated_at"}
+# row_id is the file's number, then the row's: unique, and rising with arrival.
+ROWS_PER_FILE = 2**32
 STAMPS = {"row_id": "bigint", "file_id": "integer", "ingested_at": "timestamp"}
 
 
@@ -136,14 +138,15 @@ def _append(connection, domain, table: str, file_id: int, ingested_at: datetime)
     selected = [_select(name, kind, given.get(name)) for name, kind in columns.items()]
     selected += [_select_unread(name, columns[name], given.get(name)) for name in times]
     columns |= {f"{name}_unread": "varchar" for name in times}
-    for name, kind in columns.items():
-        connection.execute(f'alter table raw.{table} add column if not exists "{name}" {kind}')
+    there = {row[0] for row in connection.execute(f"describe raw.{table}").fetchall()}
+    for name in [name for name in columns if name not in there]:
+        connection.execute(f'alter table raw.{table} add column "{name}" {columns[name]}')
     names = ", ".join(f'"{name}"' for name in columns)
     return connection.execute(
         f"""
         insert into raw.{table} (row_id, file_id, ingested_at, {names})
         select
-            (select coalesce(max(row_id), 0) from raw.{table}) + row_number() over (),
+            {file_id * ROWS_PER_FILE} + row_number() over (),
             {file_id},
             cast(? as timestamp),
             {", ".join(selected)}

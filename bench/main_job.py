@@ -1,0 +1,90 @@
+"""How long the main job takes and how much memory, step by step, beside the reference's times.
+
+    .venv/bin/python bench/main_job.py --users 2000 20000 --runs 3
+
+Each run starts in an empty home and in a process of its own. Wall seconds, medians; the peak is of
+the whole process. The reference (the same system in pandas over CSV files) was measured on two
+shared cores; its step times stand here, for it is not run again.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+STEPS = ("generate", "ingest", "build", "train", "promote", "score", "marts", "publish")
+REFERENCE = {  # seconds: its nearest steps, summed
+    2_000: {
+        "generate": 13,
+        "ingest": 1.1,
+        "build": 128 + 11 + 3.4,
+        "train": 8.9 + 6.9 + 9.8,
+        "score": 2.8,
+        "total": 188,
+    },
+    20_000: {
+        "generate": 137,
+        "ingest": 8,
+        "build": 1317 + 133 + 38,
+        "train": 94 + 40 + 128,
+        "score": 26,
+        "total": 1956,
+    },
+}
+
+
+def one_run(users: int) -> dict[str, float]:
+    """Seconds per step and in total, and the peak memory in GB, of one run from nothing."""
+    folder = tempfile.mkdtemp(prefix="churnhouse-bench-")
+    command = [Path(sys.executable).with_name("churnhouse"), "run", "--users", str(users)]
+    try:
+        started = time.monotonic()
+        process = subprocess.Popen(
+            command,
+            env=os.environ | {"CHURNHOUSE_HOME": f"{folder}/data"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        output = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        total = time.monotonic() - started
+        if status:
+            sys.exit(f"the run with {users} users failed:\n{output}")
+    finally:
+        shutil.rmtree(folder)
+    steps = dict(re.findall(r"^(\w+) .* ([\d.]+) s$", output, re.MULTILINE))
+    measured = {name: float(steps[name]) for name in STEPS}
+    return measured | {"total": total, "peak GB": usage.ru_maxrss / 1024**2}
+
+
+def main() -> None:
+    """Measure, then print one table a size."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--users", type=int, nargs="+", default=[2_000])
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    for users in options.users:
+        runs = [one_run(users) for _ in range(options.runs)]
+        reference = REFERENCE.get(users, {})
+        table = Table(title=f"{users:,} users x 120 days, median of {options.runs}")
+        for column in ("step", "seconds", "reference", "times faster"):
+            table.add_column(column, justify="left" if column == "step" else "right")
+        for name in runs[0]:
+            value = statistics.median(run[name] for run in runs)
+            known = reference.get(name)
+            faster = f"{known / value:.1f}" if known and value else ""
+            table.add_row(name, f"{value:.1f}", f"{known:,.0f}" if known else "", faster)
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
