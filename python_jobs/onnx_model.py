@@ -1,0 +1,184 @@
+"""The model file that serves: export, parity with the original, verified loading, scoring.
+
+Imports only numpy and onnxruntime, so that the API's image needs no scikit-learn.
+"""
+
+import copy
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime
+
+from python_jobs.errors import JobError
+
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
+
+MAX_DIFFERENCE = 1e-5
+"""Largest allowed difference in probability between a model and its ONNX file."""
+
+PARITY_ROWS = 5_000
+GOLDEN_ROWS = 20
+OPSET = {"": 18, "ai.onnx.ml": 3}
+
+
+def export(estimator: "ClassifierMixin", n_features: int) -> bytes:
+    """Convert a fitted classifier to ONNX bytes; the same model gives the same bytes.
+
+    Input `features`: float32 [rows, n_features], NaN for missing. The only output, `churn_risk`:
+    float32 [rows, 1], the probability of class 1. Labels and other classes are cut away.
+    """
+    from onnx import TensorProto, helper
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import FloatTensorType
+    from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
+
+    _register_signed_log()
+    full = to_onnx(
+        _with_float32_thresholds(estimator),
+        initial_types=[("features", FloatTensorType([None, n_features]))],
+        options={"zipmap": False},
+        target_opset=OPSET,
+    )
+    model = select_model_inputs_outputs(full, outputs=["probabilities"])
+    positive = [list(estimator.classes_).index(1)]
+    graph = model.graph
+    graph.name = "churn_risk"
+    graph.initializer.append(helper.make_tensor("positive", TensorProto.INT64, [1], positive))
+    graph.node.append(
+        helper.make_node("Gather", ["probabilities", "positive"], ["churn_risk"], axis=1)
+    )
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info("churn_risk", TensorProto.FLOAT, [None, 1]))
+    return model.SerializeToString(deterministic=True)
+
+
+def _with_float32_thresholds(estimator: "ClassifierMixin") -> "ClassifierMixin":
+    """A copy whose tree thresholds are rounded down to float32, for models that have any.
+
+    Trees split at midpoints in float64. Rounded to the nearest float32, a midpoint between two
+    neighbouring float32 values may become the upper one and send it the wrong way; rounded down,
+    x <= threshold means the same for every float32 x.
+    """
+    estimator = copy.deepcopy(estimator)
+    for (tree,) in getattr(estimator, "_predictors", []):
+        threshold = tree.nodes["num_threshold"]
+        nearest = threshold.astype(np.float32)
+        below = np.nextafter(nearest, np.float32(-np.inf))
+        tree.nodes["num_threshold"] = np.where(nearest > threshold, below, nearest)
+    return estimator
+
+
+def _register_signed_log() -> None:
+    """Teach skl2onnx the transformer python_jobs.estimators.SignedLog."""
+    from onnx import TensorProto
+    from skl2onnx import update_registered_converter
+    from skl2onnx.common.data_types import FloatTensorType
+
+    from python_jobs.estimators import SignedLog
+
+    def shape(operator) -> None:
+        model = operator.raw_operator
+        width = model.n_features_in_ + len(model.flagged_)
+        operator.outputs[0].type = FloatTensorType([None, width])
+
+    def convert(scope, operator, container) -> None:
+        def constant(name: str, kind: int, values: np.ndarray) -> str:
+            name = scope.get_unique_variable_name(name)
+            container.add_initializer(name, kind, [len(values)], list(values))
+            return name
+
+        def node(kind: str, *inputs: str, output: str | None = None, **attributes) -> str:
+            output = output or scope.get_unique_variable_name(kind.lower())
+            name = scope.get_unique_operator_name(kind)
+            container.add_node(kind, list(inputs), [output], name=name, **attributes)
+            return output
+
+        model = operator.raw_operator
+        # In double, because 1 + x forgets the digits of a small x in float.
+        x = node("Cast", operator.inputs[0].full_name, to=TensorProto.DOUBLE)
+        one = constant("one", TensorProto.DOUBLE, np.ones(1))
+        fill = constant("fill", TensorProto.DOUBLE, model.fill_)
+        flagged = constant("flagged", TensorProto.INT64, model.flagged_)
+        log = node("Mul", node("Sign", x), node("Log", node("Add", node("Abs", x), one)))
+        missing = node("IsNaN", x)
+        filled = node("Cast", node("Where", missing, fill, log), to=TensorProto.FLOAT)
+        flags = node("Cast", node("Gather", missing, flagged, axis=1), to=TensorProto.FLOAT)
+        node("Concat", filled, flags, axis=1, output=operator.outputs[0].full_name)
+
+    update_registered_converter(SignedLog, "ChurnhouseSignedLog", shape, convert)
+
+
+def open_session(model: bytes) -> onnxruntime.InferenceSession:
+    """Session on one thread: a row's score is then the same alone, in a batch, on any machine."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def load(path: Path, expected_sha256: str) -> onnxruntime.InferenceSession:
+    """Open a model file whose content has the expected sha256; else JobError names the file."""
+    content = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != expected_sha256:
+        raise JobError(
+            f"{path} is missing or is not the file that was registered.",
+            next_step="restore it from a backup, or promote another version.",
+        )
+    return open_session(content)
+
+
+def score(session: onnxruntime.InferenceSession, matrix: np.ndarray) -> np.ndarray:
+    """Churn risk of each row of a float32 (rows, features) matrix, as float64 (rows,)."""
+    if not len(matrix):
+        return np.empty(0)
+    (risk,) = session.run(["churn_risk"], {"features": np.ascontiguousarray(matrix)})
+    return risk[:, 0].astype(np.float64)
+
+
+def check_parity(estimator: "ClassifierMixin", model: bytes, matrix: np.ndarray) -> float:
+    """Largest difference in probability on real rows; JobError from MAX_DIFFERENCE upwards.
+
+    Both sides see the same float32 values. At most PARITY_ROWS rows, evenly spaced, are compared.
+    """
+    from threadpoolctl import threadpool_limits
+
+    from python_jobs.estimators import churn_risk
+
+    rows = matrix[_evenly(len(matrix), PARITY_ROWS)]
+    with threadpool_limits(1):  # trees on several threads crawl when the cores are busy
+        original = churn_risk(estimator, rows)
+    difference = np.abs(original - score(open_session(model), rows)).max()
+    if not difference < MAX_DIFFERENCE:
+        raise JobError(
+            f"The ONNX export differs from its model by up to {difference:.2g} in probability "
+            f"on {len(rows):,} rows (allowed: {MAX_DIFFERENCE:g}); nothing was registered.",
+            next_step="report this with the data's feature ranges; the last model keeps serving.",
+        )
+    return float(difference)
+
+
+def golden(model: bytes, matrix: np.ndarray) -> dict:
+    """Some real rows, from the least to the most at risk, with the scores they must get."""
+    rows = matrix[_evenly(len(matrix), PARITY_ROWS)]
+    risk = score(open_session(model), rows)
+    chosen = np.argsort(risk, kind="stable")[_evenly(len(rows), GOLDEN_ROWS)]
+    values = rows[chosen].astype(object)
+    values[np.isnan(rows[chosen])] = None
+    return {"rows": values.tolist(), "churn_risk": risk[chosen].tolist()}
+
+
+def check_golden(session: onnxruntime.InferenceSession, expected: dict) -> None:
+    """Raise JobError if the golden rows do not get their scores here and now."""
+    rows = np.array(expected["rows"], dtype=np.float32)
+    difference = np.abs(score(session, rows) - np.array(expected["churn_risk"])).max()
+    if not difference < MAX_DIFFERENCE:
+        raise JobError(
+            f"The model gives its golden rows other scores than at training, by {difference:.2g}.",
+            next_step="compare the library versions here with those in its manifest.json.",
+        )
+
+
+def _evenly(count: int, wanted: int) -> np.ndarray:
+    return np.unique(np.linspace(0, count - 1, min(count, wanted)).astype(int))

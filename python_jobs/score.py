@@ -1,0 +1,160 @@
+"""Score: the production model gives every user of a day a churn risk, in ml.churn_predictions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import duckdb
+import pandas as pd
+
+from python_jobs import onnx_model, registry
+from python_jobs.errors import JobError
+from python_jobs.registry import Features
+from python_jobs.settings import Settings
+
+HIGH_FROM = 0.5
+"""A churn_risk from here on is in the band 'high'."""
+
+MEDIUM_FROM = 0.2
+"""A churn_risk from here on, and below HIGH_FROM, is in the band 'medium'."""
+
+INSERT = """
+insert into ml.churn_predictions by name
+select
+    user_id,
+    cast($as_of_date as date) as as_of_date,
+    churn_risk,
+    row_number() over riskiest_first as risk_rank,
+    ntile(10) over riskiest_first as risk_decile,
+    case
+        when churn_risk >= $high_from then 'high'
+        when churn_risk >= $medium_from then 'medium'
+        else 'low'
+    end as risk_band,
+    is_eligible,
+    $version as model_version,
+    cast($scored_at as timestamp) as scored_at
+from new_scores
+window riskiest_first as (order by churn_risk desc, user_id)
+"""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What was written: the day, the model, and how many users are in each risk band."""
+
+    as_of_date: date
+    model_version: str
+    users: int
+    bands: dict[str, int]
+
+
+def score(
+    con: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    *,
+    now: datetime,
+    as_of_date: date | None = None,
+    high_from: float = HIGH_FROM,
+    medium_from: float = MEDIUM_FROM,
+    progress: Callable[[str], None] | None = None,
+) -> Scored:
+    """Score every user of user_features_daily on one day, the latest by default.
+
+    Replaces that day's rows in one transaction. Raises JobError, and writes nothing, if there is
+    no production model or no user, a file of the model is not the registered one, its golden rows
+    get other scores, the features differ in name or type from those it was trained on, or a score
+    is missing or not a probability.
+    """
+    say = progress or (lambda line: None)
+    production = registry.production(settings.models)
+    if production is None:
+        raise JobError(
+            "No model is in production.",
+            next_step="run `churnhouse train` and `churnhouse promote`.",
+        )
+    version = production.version
+    features = registry.read_features(settings.models, version)
+    _check_features(features, con, version)
+    expected = registry.read_manifest(settings.models, version)["files"]["model.onnx"]
+    session = onnx_model.load(settings.models / version / "model.onnx", expected)
+    onnx_model.check_golden(session, registry.read_json(settings.models, version, "golden.json"))
+
+    day = as_of_date or con.execute("select max(as_of_date) from user_features_daily").fetchone()[0]
+    users = con.execute(
+        "select count(distinct user_id) from user_features_daily where as_of_date = ?", [day]
+    ).fetchone()[0]
+    if not users:
+        raise JobError(
+            f"user_features_daily has no user on {day}.",
+            next_step="run `churnhouse build`, or name a day that it covers.",
+        )
+    say(f"scoring {users:,} users on {day} with {version}")
+    scores = _scores(con, features, session, day)
+    check_scores(scores, users)
+    con.register("new_scores", scores)
+    con.begin()
+    try:
+        con.execute("delete from ml.churn_predictions where as_of_date = ?", [day])
+        con.execute(
+            INSERT,
+            {
+                "as_of_date": day,
+                "high_from": high_from,
+                "medium_from": medium_from,
+                "version": version,
+                "scored_at": registry.utc(now),
+            },
+        )
+        bands = con.execute(
+            "select risk_band, count(*) from ml.churn_predictions where as_of_date = ? group by 1",
+            [day],
+        ).fetchall()
+        con.commit()
+    except BaseException:
+        con.rollback()
+        raise
+    finally:
+        con.unregister("new_scores")
+    return Scored(day, version, users, {"high": 0, "medium": 0, "low": 0} | dict(bands))
+
+
+def _check_features(features: Features, con: duckdb.DuckDBPyConnection, version: str) -> None:
+    """Raise JobError unless user_features_daily has the model's features, by name and type."""
+    if differences := features.differences(Features.of_table(con, "user_features_daily")):
+        raise JobError(
+            f"user_features_daily does not fit the model {version}: {'; '.join(differences[:5])}.",
+            next_step="run `churnhouse train` and `churnhouse promote`, then score again.",
+        )
+
+
+def _scores(
+    con: duckdb.DuckDBPyConnection,
+    features: Features,
+    session: "onnx_model.onnxruntime.InferenceSession",
+    day: date,
+) -> pd.DataFrame:
+    """One row per user: user_id, is_eligible, churn_risk.
+
+    A score meets its user by position inside the chunk in which both were read, and nowhere else.
+    """
+    rest = "from user_features_daily as f where f.as_of_date = ? order by f.user_id"
+    return pd.concat(
+        [
+            frame.assign(churn_risk=onnx_model.score(session, matrix))
+            for frame, matrix in features.chunks(con, ["f.user_id", "f.is_eligible"], rest, day)
+        ],
+        ignore_index=True,
+    )
+
+
+def check_scores(scores: pd.DataFrame, users: int) -> None:
+    """Raise JobError unless there are as many scores as users, and each is a probability."""
+    risk = scores["churn_risk"].to_numpy()
+    bad = int((~((risk >= 0) & (risk <= 1))).sum())  # NaN is not between 0 and 1
+    if bad or len(scores) != users:
+        raise JobError(
+            f"{len(scores):,} scores for {users:,} users, {bad:,} of them missing or outside "
+            "0 to 1: nothing was written.",
+            next_step="see that user_features_daily has one row per user and day, and rebuild it.",
+        )

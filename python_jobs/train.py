@@ -1,0 +1,232 @@
+"""Train: judge the candidates on later dates, fit the better one on all, register it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from importlib.metadata import version as library_version
+from pathlib import Path
+
+import duckdb
+import joblib
+import numpy as np
+import pandas as pd
+
+from python_jobs import onnx_model, registry
+from python_jobs.errors import JobError
+from python_jobs.estimators import CANDIDATES, rivals
+from python_jobs.folds import HeldOut, Rows, fit, hold_out
+from python_jobs.metrics import best_candidate, judge, metric_rows, pooled
+from python_jobs.registry import Features
+from python_jobs.settings import Settings
+
+HEADLINE = ["average_precision", "roc_auc", "precision_at_50", "brier", "base_rate"]
+LIBRARIES = ["duckdb", "joblib", "numpy", "onnxruntime", "pandas", "scikit-learn", "skl2onnx"]
+METRIC_COLUMNS = ["model", "fold", "population", "metric", "value", "low", "high", "rows"]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A registered version, with the content of its metrics.json and manifest.json."""
+
+    version: str
+    metrics: dict
+    manifest: dict
+
+    @property
+    def headline(self) -> dict[str, float | None]:
+        """The metrics of ml.model_versions: pooled, of the chosen candidate, on eligible users."""
+        return _headline(self.metrics["models"], self.metrics["selected"])
+
+
+def train(
+    con: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    *,
+    now: datetime,
+    horizon_days: int,
+    seed: int = 7,
+    progress: Callable[[str], None] | None = None,
+) -> Trained:
+    """Train and register one version from evaluation_set; production stays as it is.
+
+    The same tables, seed and library versions give the same model bytes and metrics. Raises
+    JobError, and registers nothing, if history is too short, the labels are of one class, there
+    is no feature, a feature is infinite, or the ONNX file differs from its model.
+    """
+    say = progress or (lambda line: None)
+    data_from, data_through = con.execute("from build_window").fetchone()[:2]
+    features = Features.of_table(con, "evaluation_set")
+    rows = _read(con, features, data_through, horizon_days)
+    say(f"read {len(rows.y):,} rows with {len(features.names)} features")
+    _check_history(rows, horizon_days, data_from, data_through)
+    _check_classes(rows)
+
+    recipes = CANDIDATES | rivals(features.names)
+    held = hold_out(rows, recipes, horizon_days=horizon_days, seed=seed, say=say)
+    tables = judge(rows, held, CANDIDATES)
+    chosen = best_candidate(tables)
+    say(f"{chosen} is the best candidate; fitting it on all closed dates")
+    model = fit(rows, CANDIDATES[chosen], seed)
+    onnx = onnx_model.export(model, len(features.names))
+    parity = onnx_model.check_parity(model, onnx, rows.X)
+
+    version = registry.version_name(now, rows.data_hash)
+    manifest = {
+        "version": version,
+        "created_at": f"{registry.utc(now).isoformat()}Z",
+        "estimator": chosen,
+        "parameters": {name: repr(value) for name, value in sorted(model.get_params().items())},
+        "seed": seed,
+        "horizon_days": horizon_days,
+        "data_hash": rows.data_hash,
+        "data_from": str(data_from),
+        "data_through": str(data_through),
+        "first_as_of_date": str(rows.dates.min()),
+        "last_as_of_date": str(rows.dates.max()),
+        "rows": int(rows.eligible.sum()),
+        "positives": int(rows.y[rows.eligible].sum()),
+        "features_fingerprint": features.fingerprint,
+        "parity_max_difference": parity,
+        "git_commit": registry.git_commit(),
+        "libraries": {name: library_version(name) for name in LIBRARIES},
+    }
+    metrics = {
+        "selected": chosen,
+        "horizon_days": horizon_days,
+        "folds": held.folds,
+        "models": tables,
+    }
+    saved = {"names": features.names, "types": features.types, "fingerprint": features.fingerprint}
+    with registry.new_version(settings.models, version, manifest) as folder:
+        (folder / "model.onnx").write_bytes(onnx)
+        joblib.dump(model, folder / "model.joblib")
+        registry.write_json(folder / "features.json", saved)
+        registry.write_json(folder / "metrics.json", metrics)
+        registry.write_json(folder / "golden.json", onnx_model.golden(onnx, rows.X))
+        _write_held_out(con, folder / "held_out.parquet", rows, held)
+    mirror(con, settings.models)
+    say(f"registered {version}")
+    return Trained(version, metrics, registry.read_manifest(settings.models, version))
+
+
+def mirror(con: duckdb.DuckDBPyConnection, models: Path) -> None:
+    """Write each version folder that ml.model_versions lacks to it and to ml.fold_metrics."""
+    known = {row[0] for row in con.execute("select version from ml.model_versions").fetchall()}
+    for version in [v for v in registry.versions(models) if v not in known]:
+        manifest = registry.read_manifest(models, version)
+        tables = registry.read_json(models, version, "metrics.json")["models"]
+        head = [
+            manifest[k]
+            for k in ("version", "created_at", "estimator", "data_through", "features_fingerprint")
+        ]
+        hashes = [manifest["files"][name] for name in ("model.onnx", "model.joblib")]
+        row = [*head, *hashes, *_headline(tables, manifest["estimator"]).values()]
+        fold_metrics = pd.DataFrame(metric_rows(tables), columns=METRIC_COLUMNS)
+        fold_metrics = fold_metrics.astype({"value": float, "low": float, "high": float})
+        con.begin()
+        try:
+            con.execute(f"insert into ml.model_versions values ({', '.join('?' * len(row))})", row)
+            con.register("new_fold_metrics", fold_metrics)
+            con.execute(
+                "insert into ml.fold_metrics by name select ? as version, * from new_fold_metrics",
+                [version],
+            )
+            con.commit()
+        except BaseException:
+            con.rollback()
+            raise
+        finally:
+            con.unregister("new_fold_metrics")
+
+
+def _headline(tables: dict[str, dict], model: str) -> dict[str, float | None]:
+    values = pooled(tables, model)
+    return {name: values[name] for name in HEADLINE}
+
+
+def _read(
+    con: duckdb.DuckDBPyConnection, features: Features, data_through: date, horizon_days: int
+) -> Rows:
+    """Read evaluation_set and check its values."""
+    if not features.names:
+        raise JobError(
+            "evaluation_set has no feature column.",
+            next_step="declare measures in the domain's domain.yml, then run `churnhouse build`.",
+        )
+    unlabelled, still_open = con.execute(
+        "select count(*) filter (churn_label is null), count(*) filter (as_of_date > ?)"
+        " from evaluation_set",
+        [data_through - timedelta(days=horizon_days)],
+    ).fetchone()
+    if unlabelled or still_open:
+        raise JobError(
+            f"evaluation_set has {unlabelled:,} rows without a label, and {still_open:,} whose "
+            f"label window of {horizon_days} days is not closed on {data_through}.",
+            next_step="run `churnhouse build`, then train again.",
+        )
+    ids = ["f.user_id", "f.as_of_date", "f.churn_label", "f.is_eligible"]
+    rest = "from evaluation_set as f order by f.as_of_date, f.user_id"
+    chunks = list(features.chunks(con, ids, rest))
+    table = pd.concat([frame for frame, _ in chunks])
+    X = np.concatenate([matrix for _, matrix in chunks])
+    infinite = np.isinf(X).any(axis=0)
+    if infinite.any():
+        raise JobError(
+            f"The feature {features.names[infinite.argmax()]} is infinite in evaluation_set.",
+            next_step="guard the division that makes it, run `churnhouse build`, then train again.",
+        )
+    return Rows(
+        X=X,
+        y=table["churn_label"].to_numpy(np.int64),
+        dates=table["as_of_date"].to_numpy("datetime64[D]"),
+        users=table["user_id"].to_numpy(object),
+        eligible=table["is_eligible"].to_numpy(bool),
+    )
+
+
+def _check_history(rows: Rows, horizon_days: int, data_from: date, data_through: date) -> None:
+    """Raise JobError, with the days that are missing, if no date can be tested."""
+    if len(rows.y):
+        missing = horizon_days - (rows.dates[-1] - rows.dates[0]).astype(int)
+    else:
+        missing = max(1, 2 * horizon_days - (data_through - data_from).days)
+    if missing > 0:
+        raise JobError(
+            f"History is too short: the data from {data_from} to {data_through} give no test date "
+            f"{horizon_days} days after a training date; at least {missing} days are missing.",
+            next_step="ingest more days of events, or shorten churn_horizon_days in domain.yml.",
+        )
+
+
+def _check_classes(rows: Rows) -> None:
+    """Raise JobError unless eligible rows have both labels."""
+    labels = np.unique(rows.y[rows.eligible])
+    if len(labels) < 2:
+        what = f"have churn_label {labels[0]}" if len(labels) else "are missing"
+        raise JobError(
+            f"The {rows.eligible.sum():,} eligible rows of evaluation_set all {what}: "
+            "there is nothing to learn.",
+            next_step="check churn_horizon_days and eligibility_days against the data.",
+        )
+
+
+def _write_held_out(con: duckdb.DuckDBPyConnection, path: Path, rows: Rows, held: HeldOut) -> None:
+    """Write the held-out rows, with one column of risks per model, as Parquet."""
+    table = pd.DataFrame(
+        {
+            "user_id": rows.users[held.rows],
+            "as_of_date": rows.dates[held.rows],
+            "fold": held.fold,
+            "is_eligible": rows.eligible[held.rows],
+            "churn_label": rows.y[held.rows],
+            **held.risks,
+        }
+    )
+    con.register("held_out", table)
+    try:
+        con.execute(
+            "copy (select * replace (cast(as_of_date as date) as as_of_date) from held_out) "
+            f"to '{str(path).replace(chr(39), chr(39) * 2)}' (format parquet)"
+        )
+    finally:
+        con.unregister("held_out")

@@ -1,0 +1,290 @@
+"""train: what a version holds, that it is repeatable, and every way in which it refuses.
+
+`new_warehouse` makes a small world of tables; the tests of promote and score use it too.
+"""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+
+from python_jobs import onnx_model, registry
+from python_jobs.errors import JobError
+from python_jobs.estimators import churn_risk
+from python_jobs.metrics import METRICS
+from python_jobs.settings import Settings
+from python_jobs.train import train
+
+NOW = datetime(2026, 11, 21, 10, 15, tzinfo=UTC)
+ML_TABLES = """
+create schema ml;
+create table ml.model_versions (
+    version varchar, created_at timestamp, estimator varchar, data_through date,
+    features_fingerprint varchar, onnx_sha256 varchar, joblib_sha256 varchar,
+    average_precision double, roc_auc double, precision_at_50 double, brier double, base_rate double
+);
+create table ml.fold_metrics (
+    version varchar, model varchar, fold varchar, population varchar, metric varchar,
+    value double, low double, high double, "rows" bigint
+);
+create table ml.promotions (
+    decided_at timestamp, version varchar, champion varchar, is_promoted boolean, reason varchar
+);
+create table ml.churn_predictions (
+    user_id varchar, as_of_date date, churn_risk double, risk_rank bigint, risk_decile integer,
+    risk_band varchar, is_eligible boolean, model_version varchar, scored_at timestamp
+);
+"""
+WORLD = """
+create table world as
+with
+draws as (
+    select
+        'u' || lpad(cast(u as varchar), 6, '0') as user_id,
+        date '2025-02-02' + cast(7 * k as integer) as as_of_date,
+        (hash(u) % 997) / 997.0 as engagement,
+        [(hash(u * 1009 + k * 31 + salt) % 991) / 991.0 for salt in range(5)] as noise
+    from range($users) as users(u), range($dates) as dates(k)
+)
+select
+    user_id,
+    as_of_date,
+    noise[1] < 0.2 + engagement as is_eligible,
+    if(engagement < 0.5, 'free', 'paid') as plan,
+    cast(30 * (1 - engagement) * noise[2] as integer) as days_since_last_activity,
+    cast(30 * engagement * noise[3] as integer) as active_days_30d,
+    cast(200 * engagement * noise[3] + 10 * noise[4] as bigint) as events_30d,
+    if(noise[4] < 0.2, null, 1000 * engagement * noise[5] * noise[5]) as watch_minutes_30d,
+    noise[1] / 3 as payment_fail_rate_30d,
+    cast(noise[5] > 0.15 + 0.8 * engagement as integer) as churn_label
+from draws
+"""
+
+
+def new_warehouse(users: int = 400, dates: int = 9) -> duckdb.DuckDBPyConnection:
+    """Weekly evaluation_set, user_features_daily of the weeks after it, and empty ml tables."""
+    con = duckdb.connect()
+    con.execute(ML_TABLES)
+    con.execute(WORLD, {"users": users, "dates": dates + 2})
+    con.execute(f"""
+        create table evaluation_set as
+        from world where as_of_date < date '2025-02-02' + {7 * dates};
+        create table user_features_daily as
+        select * exclude (churn_label) from world
+        where as_of_date >= date '2025-02-02' + {7 * dates};
+        create table build_window as
+        select date '2025-01-01' as data_from, max(as_of_date) + 30 as data_through
+        from evaluation_set
+    """)
+    return con
+
+
+def run(con: duckdb.DuckDBPyConnection, home: Path, **options: object):
+    return train(con, Settings(home=home), **({"now": NOW, "horizon_days": 30} | options))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    con, home = new_warehouse(), tmp_path_factory.mktemp("home")
+    return con, Settings(home=home), run(con, home)
+
+
+def test_a_version_holds_every_file_with_its_hash(trained):
+    """The manifest lists what lies in the folder, and each file is what was registered."""
+    _, settings, result = trained
+    folder = settings.models / result.version
+    assert result.version.startswith("2026-11-21T101500Z-")
+    assert {p.name for p in folder.iterdir()} == set(result.manifest["files"]) | {"manifest.json"}
+    for name in result.manifest["files"]:
+        assert registry.verified(settings.models, result.version, name) == folder / name
+
+
+def test_features_are_the_numeric_columns_in_table_order(trained):
+    """Text, flags, dates and the label are no features."""
+    _, settings, result = trained
+    features = registry.read_features(settings.models, result.version)
+    assert dict(zip(features.names, features.types, strict=True)) == {
+        "days_since_last_activity": "INTEGER",
+        "active_days_30d": "INTEGER",
+        "events_30d": "BIGINT",
+        "watch_minutes_30d": "DOUBLE",
+        "payment_fail_rate_30d": "DOUBLE",
+    }
+
+
+def test_metrics_cover_every_model_fold_and_population(trained):
+    """One complete table in metrics.json, with candidates and rivals side by side."""
+    _, _, result = trained
+    tables = result.metrics["models"]
+    assert {n: t["kind"] for n, t in tables.items()} == {
+        "logistic_regression": "candidate",
+        "hist_gradient_boosting": "candidate",
+        "prior_rate": "rival",
+        "recency": "rival",
+        "rfm_logistic": "rival",
+    }
+    for table in tables.values():
+        assert list(table["folds"]) == ["1", "2", "3", "pooled"]
+        for populations in table["folds"].values():
+            for measures in populations.values():
+                assert set(measures) == {*METRICS, "rows", "positives", "base_rate"}
+    pooled = tables["prior_rate"]["folds"]["pooled"]
+    assert pooled["all"]["rows"] == 3 * 400 > pooled["eligible"]["rows"]
+
+
+def test_sql_tables_mirror_the_folder(trained):
+    """ml.model_versions and ml.fold_metrics say what metrics.json says; no interval is NULL."""
+    con, _, result = trained
+    headline = con.execute(
+        "select average_precision, roc_auc, precision_at_50, brier, base_rate, onnx_sha256,"
+        " created_at from ml.model_versions where version = ?",
+        [result.version],
+    ).fetchall()
+    assert headline == [
+        (
+            *result.headline.values(),
+            result.manifest["files"]["model.onnx"],
+            NOW.replace(tzinfo=None),
+        )
+    ]
+    counts = con.execute("""
+        select count(*), count(value), count(low), count(distinct model), min("rows") > 0
+        from ml.fold_metrics
+    """).fetchone()
+    assert counts == (5 * 4 * 2 * 7, 5 * 4 * 2 * 7, 0, 5, True)
+
+
+def test_the_final_model_learns_from_eligible_rows_of_all_dates(trained):
+    con, _, result = trained
+    rows, positives, last = con.execute(
+        "select count(*), sum(churn_label), max(as_of_date) from evaluation_set where is_eligible"
+    ).fetchone()
+    manifest = result.manifest
+    assert (manifest["rows"], manifest["positives"]) == (rows, positives)
+    assert manifest["last_as_of_date"] == str(last)
+
+
+def test_onnx_and_joblib_and_golden_rows_agree(trained):
+    """The file that serves gives what the original gives, on the golden rows too."""
+    _, settings, result = trained
+    folder = settings.models / result.version
+    session = onnx_model.load(folder / "model.onnx", result.manifest["files"]["model.onnx"])
+    golden = json.loads((folder / "golden.json").read_text())
+    onnx_model.check_golden(session, golden)
+    model = registry.load_joblib(settings.models, result.version)
+    risk = churn_risk(model, np.array(golden["rows"], np.float32))
+    assert np.abs(risk - golden["churn_risk"]).max() < 1e-5
+    assert max(risk) - min(risk) > 0.2
+
+
+def test_the_same_data_give_the_same_bytes_in_any_row_order(trained, tmp_path):
+    """Only the moment differs: version name and created_at."""
+    _, _, result = trained
+    shuffled = new_warehouse()
+    shuffled.execute(
+        "create or replace table evaluation_set as from evaluation_set order by hash(user_id)"
+    )
+    again = run(shuffled, tmp_path, now=NOW.replace(minute=16))
+    for name in ("model.onnx", "model.joblib", "metrics.json", "features.json", "golden.json"):
+        assert again.manifest["files"][name] == result.manifest["files"][name], name
+    assert again.version != result.version and again.version[-8:] == result.version[-8:]
+
+
+def test_training_again_in_the_same_second_changes_nothing(tmp_path):
+    con = new_warehouse()
+    first, second = run(con, tmp_path), run(con, tmp_path)
+    assert first == second
+    assert registry.versions(tmp_path / "models") == [first.version]
+    assert con.execute("select count(*) from ml.model_versions").fetchone() == (1,)
+
+
+def test_a_changed_value_changes_the_version(trained, tmp_path):
+    con = new_warehouse()
+    con.execute("update evaluation_set set churn_label = 1 - churn_label where user_id = 'u000007'")
+    assert run(con, tmp_path).version[-8:] != trained[2].version[-8:]
+
+
+def test_a_lost_warehouse_gets_its_versions_back(trained):
+    """mirror() fills the tables from the folders, once each."""
+    from python_jobs.train import mirror
+
+    con, settings, result = trained
+    new = new_warehouse()
+    mirror(new, settings.models)
+    mirror(new, settings.models)
+    query = "select * from ml.fold_metrics order by all"
+    assert new.execute(query).fetchall() == con.execute(query).fetchall()
+    assert new.execute("select version from ml.model_versions").fetchall() == [(result.version,)]
+
+
+REFUSALS = {
+    "one class": ("update evaluation_set set churn_label = 0", "all have churn_label 0"),
+    "one class among the eligible": (
+        "update evaluation_set set churn_label = 0 where is_eligible",
+        "all have churn_label 0",
+    ),
+    "one class in every fold's past": (
+        "update evaluation_set set churn_label = 0 where as_of_date < '2025-03-20'",
+        "No test date has both",
+    ),
+    "nobody eligible": ("update evaluation_set set is_eligible = false", "0 eligible rows"),
+    "no features": (
+        "create or replace table evaluation_set as "
+        "select user_id, as_of_date, is_eligible, churn_label from evaluation_set",
+        "no feature column",
+    ),
+    "no recency": (
+        "alter table evaluation_set drop days_since_last_activity",
+        "no column days_since_last_activity",
+    ),
+    "infinite feature": (
+        "update evaluation_set set watch_minutes_30d = 'inf' where user_id = 'u000003'",
+        "watch_minutes_30d is infinite",
+    ),
+    "open label window": ("update build_window set data_through = data_through - 1", "not closed"),
+    "no label": (
+        "update evaluation_set set churn_label = null where user_id = 'u000003'",
+        "without a label",
+    ),
+    "nothing at all": ("delete from evaluation_set", "History is too short"),
+}
+
+
+@pytest.mark.parametrize("change, message", REFUSALS.values(), ids=REFUSALS)
+def test_refusals_name_the_cause_and_register_nothing(change, message, tmp_path):
+    con = new_warehouse(users=200)
+    con.execute(change)
+    with pytest.raises(JobError, match=f"{message}.* Next: "):
+        run(con, tmp_path)
+    assert registry.versions(tmp_path / "models") == []
+    assert con.execute("select count(*) from ml.model_versions").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("dates, missing", [(1, 30), (3, 16), (5, 2)])
+def test_a_short_history_says_how_many_days_are_missing(dates, missing, tmp_path):
+    with pytest.raises(JobError, match=f"at least {missing} days are missing"):
+        run(new_warehouse(users=50, dates=dates), tmp_path)
+
+
+def test_six_weekly_dates_are_just_enough(tmp_path):
+    """35 days between the first and the last date hold one horizon of 30 and one test date."""
+    result = run(new_warehouse(users=200, dates=6), tmp_path)
+    assert [f["train_to"] for f in result.metrics["folds"]] == ["2025-02-02"]
+    assert result.manifest["data_through"] == "2025-04-08"
+
+
+def test_an_export_that_differs_registers_nothing(tmp_path, monkeypatch):
+    """The parity check stands between the export and the registry."""
+    monkeypatch.setattr(onnx_model, "MAX_DIFFERENCE", 0.0)
+    with pytest.raises(JobError, match="nothing was registered"):
+        run(new_warehouse(users=200), tmp_path)
+    assert not (tmp_path / "models").exists()
+
+
+def test_progress_gets_short_plain_lines(tmp_path):
+    lines = []
+    run(new_warehouse(users=200), tmp_path, progress=lines.append)
+    assert len(lines) == 6 and all(len(line) < 80 for line in lines)
