@@ -137,7 +137,7 @@ def run(
     settings, chosen = Settings(), domains.load(domain)
     dbt = Dbt(settings)
     with warehouse.writing(settings, "run"):
-        if domain == "elearning" and raw is None and not _has_raw_files(settings):
+        if domain == "elearning" and raw is None and _needs_generating(settings):
             _generate(settings, users, days, date(2025, 1, 1), seed, append=False)
         _ingest(settings, chosen, raw)
         _build(settings, chosen, dbt, BEFORE_MODELS, "build")
@@ -165,9 +165,13 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _has_raw_files(settings: Settings) -> bool:
-    """Whether somebody else's files lie in raw/; the generator's own world it checks itself."""
-    return any(settings.raw.glob("*/*")) and not settings.truth.exists()
+def _needs_generating(settings: Settings) -> bool:
+    """Whether raw/ is empty or holds a world that was not finished; files of others are left."""
+    from python_jobs.generate import is_finished
+
+    if settings.truth.exists():
+        return not is_finished(settings.raw, settings.truth)
+    return not any(settings.raw.glob("*/*"))
 
 
 def _generate(settings, users, days, start, seed, append) -> None:

@@ -20,6 +20,7 @@ from python_jobs.settings import PROJECT
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Days = Annotated[int, Field(ge=1, le=3650)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Strict(BaseModel):
@@ -35,10 +36,14 @@ class RawFiles(_Strict):
 
 
 class Files(_Strict):
-    """The raw files of a domain. Without `users`, ingest.sql derives users from the events."""
+    """The raw files of a domain. Without `users`, ingest.sql derives users from the events.
+
+    `treatments` (user_id, treated_at, campaign) tells who was contacted, where that is known.
+    """
 
     events: RawFiles
     users: RawFiles | None = None
+    treatments: RawFiles | None = None
 
 
 class Measure(_Strict):
@@ -89,6 +94,13 @@ class Vars(_Strict):
     training_every_days: Days
     users_from_events: bool
     arrival_tolerance_minutes: Annotated[int, Field(ge=0)]
+    max_rejected_share: Share
+    expected_weekdays: list[Annotated[int, Field(ge=1, le=7)]]
+    min_day_share: Share
+    holdout_share: Share
+    offer_cost: Annotated[float, Field(ge=0)]
+    save_rate: Share
+    user_value: Annotated[float, Field(ge=0)]
     measures: list[Measure] = Field(min_length=1)
     ratios: list[Ratio]
     attributes: list[Name]

@@ -158,6 +158,12 @@ def generate(
     return _report(_header(state), tuple(files))
 
 
+def is_finished(raw: Path, truth: Path) -> bool:
+    """Whether a world is there with all its files."""
+    found = _header(truth / ".world.npz")
+    return found is not None and _all_there(raw, found)
+
+
 def _begin(asked: dict) -> _World:
     start = (date.fromisoformat(asked["start"]) - EPOCH).days
     rng = np.random.default_rng([asked["seed"], 0])

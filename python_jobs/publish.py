@@ -5,14 +5,14 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
 
-from python_jobs import registry, summary
+from python_jobs import lookup, registry, summary
 from python_jobs.errors import JobError
 from python_jobs.settings import Settings
 
@@ -31,13 +31,6 @@ TABLES = {
     """,
     "model_versions": "from ml.model_versions order by version",
 }
-# One row per user, everything a lookup or a "what if" needs.
-LOOKUP = """
-    select predictions.*, features.* exclude (user_id, as_of_date, is_eligible)
-    from main.churn_predictions_latest as predictions
-    inner join main.user_features_latest as features using (user_id)
-    order by user_id
-"""
 MODEL_FILES = ("model.onnx", "features.json", "golden.json", "metrics.json")
 
 
@@ -76,7 +69,7 @@ def publish(
         progress("tables")
         rows = _write_tables(connection, work / "churnhouse.duckdb")
         progress("lookup store")
-        rows |= _write_lookup(connection, work / "lookup.sqlite")
+        rows["lookup.sqlite"] = lookup.write(connection, work / "lookup.sqlite")
         progress("exports")
         rows |= _write_exports(connection, work, as_of_date)
         progress("reading back")
@@ -117,11 +110,9 @@ def point(published: Path, version: str) -> None:
 def prune(published: Path, keep: int) -> None:
     """Remove all but the newest versions. The current one always stays."""
     current = (published / "current").resolve().name
-    versions = sorted(
-        path for path in published.iterdir() if path.is_dir() and not path.is_symlink()
-        and not path.name.startswith(".")
-    )  # fmt: skip
-    by_age = sorted(versions, key=lambda path: path.name.rsplit("-", 1)[-1])
+    folders = [path for path in published.iterdir() if path.is_dir() and not path.is_symlink()]
+    versions = [folder for folder in folders if not folder.name.startswith(".")]
+    by_age = sorted(versions, key=lambda folder: folder.name.rsplit("-", 1)[-1])
     for folder in by_age[:-keep]:
         if folder.name != current:
             shutil.rmtree(folder)
@@ -167,46 +158,6 @@ def _write_tables(connection, path: Path) -> dict[str, dict[str, int]]:
     return {path.name: rows}
 
 
-def _write_lookup(connection, path: Path) -> dict[str, dict[str, int]]:
-    cursor = connection.execute(LOOKUP)
-    columns = [column[0] for column in cursor.description]
-    kinds = dict(
-        zip(columns, (_sqlite_type(column[1]) for column in cursor.description), strict=True)
-    )
-    declared = ", ".join(f'"{name}" {kind}' for name, kind in kinds.items())
-    store = sqlite3.connect(path)
-    try:
-        store.execute("pragma journal_mode = off")
-        store.execute("pragma synchronous = off")
-        store.execute(f"create table users ({declared}, primary key (user_id)) without rowid")
-        marks = ", ".join("?" * len(columns))
-        for batch in _batches(cursor):
-            store.executemany(f"insert into users values ({marks})", batch)
-        store.execute("create unique index users_by_rank on users (risk_rank)")
-        store.commit()
-        rows = store.execute("select count(*) from users").fetchone()[0]
-    finally:
-        store.close()
-    return {path.name: {"users": rows}}
-
-
-def _batches(cursor, size: int = 50_000) -> Iterator[list[tuple]]:
-    while batch := cursor.fetchmany(size):
-        yield [tuple(_plain(value) for value in row) for row in batch]
-
-
-def _plain(value: object) -> object:
-    """A value as SQLite keeps it: dates and times as ISO text."""
-    return value.isoformat() if isinstance(value, date) else value
-
-
-def _sqlite_type(kind: object) -> str:
-    name = str(kind)
-    if name in ("FLOAT", "DOUBLE"):
-        return "real"
-    return "integer" if name in ("BOOLEAN", "INTEGER", "BIGINT") else "text"
-
-
 def _write_exports(connection, work: Path, as_of_date: date) -> dict[str, dict[str, int]]:
     exports = {"churn_predictions": "churn_predictions_latest", "churn_top_50": "churn_top_risk"}
     rows = {}
@@ -233,15 +184,7 @@ def _read_back(work: Path, rows: dict[str, dict[str, int]]) -> None:
 
 def _count_rows(path: Path, tables: list[str]) -> dict[str, int]:
     if path.suffix == ".sqlite":
-        store = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
-        try:
-            if store.execute("pragma quick_check").fetchone() != ("ok",):
-                return {}
-            return {
-                name: store.execute(f"select count(*) from {name}").fetchone()[0] for name in tables
-            }
-        finally:
-            store.close()
+        return lookup.count(path, tables)
     if path.suffix == ".duckdb":
         with duckdb.connect(str(path), read_only=True) as copy:
             return {name: _count(copy, name) for name in tables}
