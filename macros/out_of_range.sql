@@ -1,5 +1,6 @@
-{#- Whether a value breaks a check of domain.yml; a missing value breaks none. -#}
-{% macro out_of_range(column, check) -%}
+{#- Whether a value breaks a check of domain.yml. A missing value breaks none, except on an event of a
+    type that has to have one (only_on); on events of other types nothing is asked of it. -#}
+{% macro out_of_range(column, check, event_type='event_type') -%}
     {%- set broken = [] -%}
     {%- if check.min is defined %}{% do broken.append(column ~ ' < ' ~ check.min) %}{% endif -%}
     {%- if check.max is defined %}{% do broken.append(column ~ ' > ' ~ check.max) %}{% endif -%}
@@ -7,5 +8,10 @@
     {%- if check.get('values') -%}
         {% do broken.append(column ~ " not in ('" ~ check['values'] | join("', '") ~ "')") %}
     {%- endif -%}
-    {{ broken | join(' or ') }}
+    {%- if check.get('only_on') -%}
+        {% do broken.append(column ~ ' is null') %}
+        {{ event_type }} in ('{{ check.only_on | join("', '") }}') and ({{ broken | join(' or ') }})
+    {%- else -%}
+        ({{ broken | join(' or ') }})
+    {%- endif -%}
 {%- endmacro %}

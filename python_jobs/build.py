@@ -1,5 +1,6 @@
 """Run dbt in this process: one parse, progress as it goes, failures as one line."""
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,8 +30,9 @@ class Built:
 class Dbt:
     """dbt over one warehouse. The project is parsed once, however many builds follow."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, variables: dict[str, str] | None = None) -> None:
         self._settings = settings
+        self._variables = variables or {}
         self._manifest: Any = None
 
     def build(
@@ -43,11 +45,14 @@ class Dbt:
 
         The other nodes still run as dbt decides; nothing is published by this.
         """
-        result = self._invoke(["build", *selection], progress)
+        # unit tests are for the code, not for tonight's data: `make test` runs them
+        quick = ["--exclude-resource-type", "unit_test"]
+        result = self._invoke(["build", *quick, *selection], progress)
         nodes = getattr(result.result, "results", None) or []
         bad = [node for node in nodes if str(node.status) in BAD]
         if bad:
-            raise JobError(_what(bad[0]), next_step=_next_step(bad[0]))
+            what = _what(bad[0], self._first_bad_row(bad[0]))
+            raise JobError(what, next_step=_next_step(bad[0]))
         if not result.success:
             what = _first_line(result.exception) if result.exception else "dbt did not finish"
             raise JobError(f"dbt: {what}", next_step="run `churnhouse doctor`.")
@@ -58,19 +63,29 @@ class Dbt:
             seconds=getattr(result.result, "elapsed_time", 0.0),
         )
 
+    def _first_bad_row(self, node: Any) -> dict[str, Any]:
+        """The first row that a failed test found, by column."""
+        if node.node.resource_type != "test" or str(node.status) != "fail":
+            return {}
+        with warehouse.connect(self._settings, read_only=True) as connection:
+            found = connection.execute(f"from ({node.node.compiled_code}) limit 1")
+            names = [column[0] for column in found.description]
+            return dict(zip(names, found.fetchone() or [], strict=False))
+
     def _invoke(self, arguments: list[str], progress) -> Any:
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
         from dbt.cli.main import dbtRunner
 
         os.environ["CHURNHOUSE_HOME"] = str(self._settings.home.resolve())
         quiet = ["--log-level", "none", "--no-use-colors"]
+        variables = ["--vars", json.dumps(self._variables)]
         where = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
         # beside the warehouse, so that the project's folder may be read-only
         work = self._settings.home.resolve() / "dbt"
         where += ["--target-path", str(work / "target"), "--log-path", str(work / "logs")]
         try:
             if self._manifest is None:
-                parsed = dbtRunner().invoke([*quiet, "parse", *where])
+                parsed = dbtRunner().invoke([*quiet, "parse", *where, *variables])
                 if not parsed.success:
                     raise JobError(
                         f"dbt cannot read the project: {_first_line(parsed.exception)}",
@@ -79,7 +94,7 @@ class Dbt:
                 self._manifest = parsed.result
             callbacks = [_Progress(progress)] if progress else []
             runner = dbtRunner(manifest=self._manifest, callbacks=callbacks)
-            return runner.invoke([*quiet, *arguments, *where])
+            return runner.invoke([*quiet, *arguments, *where, *variables])
         finally:
             DuckDBConnectionManager.close_all_connections()
 
@@ -134,11 +149,16 @@ class _Progress:
             self._progress(self._done, max(self._all, self._done))
 
 
-def _what(node: Any) -> str:
+def _what(node: Any, row: dict[str, Any]) -> str:
+    """One line on a bad node; a gate says what it found and what is allowed."""
     name, kind = node.node.name, node.node.resource_type
-    if kind == "test" and str(node.status) == "fail":
-        return f"Gate {name} failed with {node.failures} bad rows."
-    return f"dbt {kind} {name}: {_first_line(node.message)}"
+    if not row:
+        return f"dbt {kind} {name}: {_first_line(node.message)}"
+    where = ", ".join(str(v) for k, v in row.items() if k not in ("found", "allowed"))
+    if "allowed" not in row:
+        return f"Gate {name} failed: {node.failures} bad rows, the first is {where}."
+    where = f" ({where})" if where else ""
+    return f"Gate {name} failed{where}: found {row['found']}, allowed {row['allowed']}."
 
 
 def _next_step(node: Any) -> str:

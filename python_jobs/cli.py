@@ -77,13 +77,20 @@ def ingest(domain: DomainName = "elearning", raw: RawFolder = None) -> None:
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )
-def build(context: typer.Context) -> None:
+def build(
+    context: typer.Context,
+    from_day: Annotated[
+        date | None,
+        typer.Option("--from", parser=_day, metavar="YYYY-MM-DD", help="Recompute from this day."),
+    ] = None,
+) -> None:
     """Run `dbt build`; any dbt selection passes through."""
     from python_jobs.build import Dbt
 
     settings = Settings()
+    variables = {"rewrite_from": from_day.isoformat()} if from_day else {}
     with warehouse.writing(settings, "build"):
-        _build(settings, None, Dbt(settings), context.args, "build")
+        _build(settings, None, Dbt(settings, variables), context.args, "build")
 
 
 @app.command()
@@ -195,7 +202,12 @@ def _ingest(settings: Settings, domain: "Domain", raw: Path | None) -> None:
     from python_jobs.ingest import ingest as load
 
     with terminal.step("ingest") as step, warehouse.connect(settings) as connection:
-        done = load(connection, domain, raw or settings.raw, now=_now(), progress=step.count)
+        folder = raw or settings.raw
+        if domain.files.events.reader == "git_log":
+            from python_jobs import git_log
+
+            folder = git_log.export(folder, settings.raw / domain.name, progress=step.count)
+        done = load(connection, domain, folder, now=_now(), progress=step.count)
         step.result = (
             f"{done.rows['users']:,} users, {done.rows['events']:,} events in "
             f"{len(done.loaded)} new files ({done.known} known)"

@@ -4,6 +4,7 @@
 `ingest.sql` maps them to raw.users and raw.events. Defaults stand in dbt_project.yml.
 """
 
+import csv
 import difflib
 import hashlib
 import json
@@ -30,7 +31,7 @@ class _Strict(BaseModel):
 class RawFiles(_Strict):
     """Files that fill one canonical table: a path below the raw folder, and their columns."""
 
-    path: str
+    path: Annotated[str, Field(pattern=r"^[^/]")]
     columns: dict[str, Literal["text", "number", "date", "timestamp"]] = Field(min_length=1)
     reader: Literal["git_log"] | None = None
 
@@ -70,12 +71,18 @@ class Ratio(_Strict):
 
 
 class Check(_Strict):
-    """What a value must be to be accepted; a missing value is accepted."""
+    """What a value must be to be accepted; a missing value is accepted.
+
+    With `only_on`, events of those types must have a value, and at most `elsewhere_share` of the
+    others may.
+    """
 
     min: float | None = None
     max: float | None = None
     above: float | None = None
     values: list[str] | None = None
+    only_on: list[str] | None = None
+    elsewhere_share: Share = 0.02
 
 
 class EventType(_Strict):
@@ -110,8 +117,16 @@ class Vars(_Strict):
     @model_validator(mode="after")
     def _names_refer_to_something(self) -> "Vars":
         names = [m.name for m in self.measures] + [r.name for r in self.ratios]
+        names += ["events", "active_days"]  # counted for every domain
         if twice := {n for n in names if names.count(n) > 1}:
-            raise ValueError(f"the name {min(twice)!r} stands twice among measures and ratios")
+            raise ValueError(f"the name {min(twice)!r} is taken already")
+        types = list(self.event_types) or _seeded_event_types()
+        for measure in self.measures:
+            if measure.event_type not in (None, *types):
+                raise ValueError(
+                    f"measure {measure.name!r} looks at {measure.event_type!r}, "
+                    f"which is no event type{_guess(measure.event_type, types)}"
+                )
         additive = {m.name for m in self.measures if m.agg != "avg"}
         for ratio in self.ratios:
             if unknown := {ratio.part, *ratio.of} - additive:
@@ -152,7 +167,8 @@ class Domain:
         try:
             return model.model_validate(content)
         except ValidationError as error:
-            first = error.errors()[0]
+            # a misspelt key before the key that is missing because of it
+            first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
             path = ".".join(str(part) for part in [under, *first["loc"]] if part != "")
             if first["type"] == "extra_forbidden":
                 what = f"unknown key {path!r}{_closest(first['loc'], model)}"
@@ -200,6 +216,11 @@ def _default_vars() -> dict[str, Any]:
     return yaml.safe_load(_read(PROJECT / "dbt_project.yml"))["vars"]
 
 
+def _seeded_event_types() -> list[str]:
+    seed = _read(PROJECT / "seeds/event_types.csv")
+    return [row["event_type"] for row in csv.DictReader(seed.splitlines())]
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
@@ -207,6 +228,8 @@ def _read(path: Path) -> str:
         raise JobError(
             f"{path} cannot be read ({error.strerror}).", next_step="restore the file."
         ) from None
+    except UnicodeDecodeError:
+        raise JobError(f"{path} is not UTF-8 text.", next_step="save it as UTF-8.") from None
 
 
 def _closest(loc: tuple, model: type[BaseModel]) -> str:

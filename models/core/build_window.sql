@@ -68,6 +68,7 @@ select
             days.data_from,
             least(
                 {{ add_days('last_build.data_through', 1) }},
+                {% if var('rewrite_from', none) %}date '{{ var('rewrite_from') }}',{% endif %}
                 (select changed_from from changed_events),
                 (select changed_from from changed_records),
                 (select min(changed_from) from moved_users)

@@ -1,0 +1,4 @@
+{#- The ISO day of the week of a date: 1 is Monday, 7 is Sunday. -#}
+{% macro weekday(day) -%}
+    extract(isodow from {{ day }})
+{%- endmacro %}

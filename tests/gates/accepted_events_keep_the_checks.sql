@@ -1,0 +1,16 @@
+{#- What staging accepted breaks no check that domain.yml declares. -#}
+{% set settings = domain_settings() %}
+with
+
+events as (select * from {{ ref('stg_events') }})
+
+select
+    event_id,
+    event_time as found,
+    'the checks of domain.yml' as allowed
+from events
+where
+    event_time > ingested_at + interval '{{ settings.arrival_tolerance_minutes }}' minute
+    {% for column, check in settings.checks.items() if column not in settings.attributes -%}
+        or coalesce({{ out_of_range(column, check) }}, false)
+    {% endfor %}

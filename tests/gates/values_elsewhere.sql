@@ -1,0 +1,29 @@
+{#- A value that belongs to some event types (only_on) hardly ever stands on others. -#}
+with
+
+events as (select * from {{ ref('stg_events') }}),
+
+shares as (
+
+    {% for column, check in domain_settings().checks.items() if check.get('only_on') -%}
+        select
+            '{{ column }}' as value_name,
+            avg(case when {{ column }} is not null then 1.0 else 0.0 end) as share,
+            {{ check.elsewhere_share }} as limit_share
+        from events
+        where event_type not in ('{{ check.only_on | join("', '") }}')
+        union all
+    {% endfor -%}
+    select
+        'none' as value_name,
+        0.0 as share,
+        1.0 as limit_share
+
+)
+
+select
+    value_name,
+    round(share, 4) as found,
+    concat('at most ', limit_share) as allowed
+from shares
+where share > limit_share
