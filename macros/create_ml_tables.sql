@@ -23,6 +23,14 @@
                 risk_decile integer, risk_band varchar, is_eligible boolean,
                 model_version varchar, scored_at timestamp
             );
+            create table if not exists ml.scored_features (user_id varchar, as_of_date date);
+            create table if not exists ml.training_reference (
+                model_version varchar, churn_risk double
+            );
+            create table if not exists ml.dbt_run_results (
+                invocation_id varchar, started_at timestamp, node varchar, resource_type varchar,
+                status varchar, failures bigint, seconds double, message varchar
+            );
         {% endcall %}
         {% do adapter.commit() %}
     {% endif %}

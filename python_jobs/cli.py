@@ -226,6 +226,7 @@ def _build(settings: Settings, domain, dbt: "Dbt", selection, name: str) -> "Bui
 
 
 def _train(settings: Settings, seed: int) -> None:
+    from python_jobs.kept import freeze_reference
     from python_jobs.train import train as train_models
 
     with terminal.step("train") as step, warehouse.connect(settings) as connection:
@@ -233,6 +234,7 @@ def _train(settings: Settings, seed: int) -> None:
         trained = train_models(
             connection, settings, now=_now(), horizon_days=horizon, seed=seed, progress=step.say
         )
+        freeze_reference(connection, settings, trained.version)
         step.result = f"{trained.manifest['estimator']}, {trained.version}"
 
 
@@ -246,10 +248,12 @@ def _promote(settings: Settings, version: str | None) -> None:
 
 
 def _score(settings: Settings) -> None:
+    from python_jobs.kept import keep_served
     from python_jobs.score import score as score_users
 
     with terminal.step("score") as step, warehouse.connect(settings) as connection:
         scored = score_users(connection, settings, now=_now(), progress=step.say)
+        keep_served(connection, scored.as_of_date)
         bands = ", ".join(f"{count:,} {band}" for band, count in scored.bands.items())
         step.result = f"{scored.users:,} users as of {scored.as_of_date}: {bands}"
 

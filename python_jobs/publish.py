@@ -29,7 +29,13 @@ TABLES = {
         where day > (select data_through from main.build_window) - {RECENT_DAYS}
         order by day, user_id
     """,
+    "feature_drift": "from main.feature_drift order by as_of_date, feature",
+    "prediction_drift": "from main.prediction_drift order by as_of_date",
+    "feature_consistency": "from main.feature_consistency order by as_of_date, feature",
+    "prediction_outcomes": "from main.prediction_outcomes order by as_of_date, risk_rank",
+    "model_performance": "from main.model_performance order by as_of_date",
     "model_versions": "from ml.model_versions order by version",
+    "dbt_run_results": "from ml.dbt_run_results order by started_at, node",
 }
 MODEL_FILES = ("model.onnx", "features.json", "golden.json", "metrics.json")
 
@@ -131,6 +137,7 @@ def _what_to_publish(connection) -> tuple[date, str]:
             "There are no predictions to publish.",
             next_step="run `churnhouse train`, `promote`, `score`, then publish again.",
         )
+    _check_gates(connection)
     through, users = connection.execute(
         """
         select data_through, (select count(*) from main.user_features_latest)
@@ -144,6 +151,34 @@ def _what_to_publish(connection) -> tuple[date, str]:
             next_step="run `churnhouse score`, build again and publish.",
         )
     return as_of_date, model_version
+
+
+def _check_gates(connection) -> None:
+    """Refuse to publish tables whose last build left a failed gate or a broken model behind.
+
+    A node's last result counts if it is as new as the last build of the day tables.
+    """
+    bad = connection.execute(
+        """
+        with
+        last as (
+            select node, resource_type, max_by(status, started_at) as status, max(started_at) as ran_at
+            from ml.dbt_run_results
+            group by all
+        )
+        select resource_type, node
+        from last
+        where
+            status in ('fail', 'error')
+            and ran_at >= (select max(started_at) from ml.dbt_run_results where node = 'build_window')
+        order by node
+        """
+    ).fetchone()
+    if bad:
+        raise JobError(
+            f"Nothing was published: {bad[0]} {bad[1]} failed in the last build.",
+            next_step="run `churnhouse build` to see what it found.",
+        )
 
 
 def _write_tables(connection, path: Path) -> dict[str, dict[str, int]]:

@@ -1,0 +1,153 @@
+{#- Population stability index of one column: how far the current distribution lies from the
+    reference's, as the sum over bins of (c - r) * ln(c / r) with c and r the shares of a bin.
+
+    - A numeric column is cut at the deciles of the reference. The outer bins are open, so nothing
+      falls out of range; deciles that coincide (a column that is mostly zero) leave bins empty, and
+      a bin that is empty on both sides counts nothing.
+    - A categorical column has a bin per value.
+    - NULL has a bin of its own.
+    - A share of less than 0.0001 counts as 0.0001: an empty bin is far away, not infinitely far.
+
+    reference, current: relations or CTE names, both with the columns of `by`, which pair their rows
+    (for instance model_version); current has `as_of_date` too. The result is one row per `by` and
+    as_of_date: psi, bins, reference_rows, current_rows and noise_psi, the value that two samples of
+    one distribution stay under 99 times of 100. (PSI of two samples is about
+    (1/n + 1/m) * chi-squared with bins - 1 degrees of freedom; its quantile is Wilson and Hilferty's
+    approximation.) -#}
+{% macro psi(reference, current, column, by, is_numeric=true) %}
+    {%- set keys = by | join(', ') -%}
+    {%- if is_numeric -%}
+        {%- set bin = [] -%}
+        {%- for k in range(1, 10) -%}
+            {% do bin.append('case when source.' ~ column ~ ' > edges.edge_' ~ k ~ ' then 1 else 0 end') %}
+        {%- endfor -%}
+        {%- set bin = 'case when source.' ~ column ~ ' is null then -1 else ' ~ bin | join(' + ') ~ ' end' -%}
+    {%- else -%}
+        {%- set bin = 'source.' ~ column -%}
+    {%- endif %}
+    with
+
+    edges as (
+
+        select
+            {{ keys }}
+            {%- if is_numeric %}
+                {%- for k in range(1, 10) -%}
+                    , percentile_cont(0.{{ k }}) within group (order by {{ column }}) as edge_{{ k }}
+                {%- endfor -%}
+            {%- endif %}
+        from {{ reference }}
+        group by {{ keys }}
+
+    ),
+
+    reference_bins as (
+
+        select
+            {% for key in by %}source.{{ key }}, {% endfor %}
+            {{ bin }} as bin,
+            count(*) as bin_rows
+        from {{ reference }} as source
+        inner join edges
+            on {% for key in by %}source.{{ key }} = edges.{{ key }}{{ ' and ' if not loop.last }}{% endfor %}
+        group by all
+
+    ),
+
+    current_bins as (
+
+        select
+            {% for key in by %}source.{{ key }}, {% endfor %}
+            source.as_of_date,
+            {{ bin }} as bin,
+            count(*) as bin_rows
+        from {{ current }} as source
+        inner join edges
+            on {% for key in by %}source.{{ key }} = edges.{{ key }}{{ ' and ' if not loop.last }}{% endfor %}
+        group by all
+
+    ),
+
+    current_totals as (
+
+        select {{ keys }}, as_of_date, sum(bin_rows) as all_rows
+        from current_bins
+        group by all
+
+    ),
+
+    reference_totals as (
+
+        select {{ keys }}, sum(bin_rows) as all_rows
+        from reference_bins
+        group by all
+
+    ),
+
+    -- every bin of either side, for every date
+    bins as (
+
+        select {{ keys }}, as_of_date, bin from current_bins
+        union
+        select
+            {% for key in by %}reference_bins.{{ key }}, {% endfor %}
+            current_totals.as_of_date,
+            reference_bins.bin
+        from reference_bins
+        inner join current_totals using ({{ keys }})
+
+    ),
+
+    shares as (
+
+        select
+            {% for key in by %}bins.{{ key }}, {% endfor %}
+            bins.as_of_date,
+            current_totals.all_rows as current_rows,
+            reference_totals.all_rows as reference_rows,
+            greatest(coalesce(current_bins.bin_rows, 0) / cast(current_totals.all_rows as double), 0.0001) as c,
+            greatest(coalesce(reference_bins.bin_rows, 0) / cast(reference_totals.all_rows as double), 0.0001) as r
+        from bins
+        inner join current_totals using ({{ keys }}, as_of_date)
+        inner join reference_totals using ({{ keys }})
+        left join current_bins
+            on
+                {% for key in by %}bins.{{ key }} = current_bins.{{ key }} and {% endfor %}
+                bins.as_of_date = current_bins.as_of_date
+                and bins.bin is not distinct from current_bins.bin
+        left join reference_bins
+            on
+                {% for key in by %}bins.{{ key }} = reference_bins.{{ key }} and {% endfor %}
+                bins.bin is not distinct from reference_bins.bin
+
+    ),
+
+    summed as (
+
+        select
+            {{ keys }},
+            as_of_date,
+            sum((c - r) * ln(c / r)) as psi,
+            count(*) as bins,
+            max(reference_rows) as reference_rows,
+            max(current_rows) as current_rows,
+            greatest(count(*) - 1, 1) as freedom
+        from shares
+        group by {{ keys }}, as_of_date
+
+    )
+
+    select
+        {{ keys }},
+        as_of_date,
+        cast(psi as double) as psi,
+        cast(bins as integer) as bins,
+        cast(reference_rows as bigint) as reference_rows,
+        cast(current_rows as bigint) as current_rows,
+        cast(
+            (1.0 / reference_rows + 1.0 / current_rows)
+            * freedom * power(1 - 2.0 / (9 * freedom) + 2.326 * sqrt(2.0 / (9 * freedom)), 3)
+            as double
+        ) as noise_psi
+    from summed
+{% endmacro %}

@@ -1,0 +1,13 @@
+{#- The columns that two relations share, in the order of the first, keys left out: name, is_number. -#}
+{% macro shared_columns(one, other) %}
+    {% set names = [] %}
+    {% if execute %}
+        {% set others = adapter.get_columns_in_relation(other) | map(attribute='name') | list %}
+        {% for column in adapter.get_columns_in_relation(one) %}
+            {% if column.name in others and column.name not in ('user_id', 'as_of_date', 'model_version') %}
+                {% do names.append({'name': column.name, 'is_number': column.is_number()}) %}
+            {% endif %}
+        {% endfor %}
+    {% endif %}
+    {{ return(names) }}
+{% endmacro %}
