@@ -35,8 +35,7 @@ HEAD = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})\.csv\.gz")
 # NUL ends each field that could hold anything. The options that follow undo what a person's own
 # git configuration could change in the numbers.
 LOG = ("-c", "log.showRoot=true", "log", "-z", "--numstat", "--format=commit %H %ct %P%x09%aE")
-LOG += ("--find-renames", "--diff-algorithm=default", "--encoding=UTF-8")
-LOG += ("--no-ext-diff", "--no-textconv", "--no-show-signature")
+LOG += ("--find-renames", "--diff-algorithm=default", "--encoding=UTF-8", "--no-show-signature")
 
 
 def export(

@@ -1,5 +1,7 @@
 """Load new raw files into raw.users and raw.events, each file once, all or nothing."""
 
+import re
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -79,9 +81,8 @@ def _ingest(connection, domain, folder, now, progress) -> Ingested:
             done.notes.extend(raw_files.make_view(connection, file, columns))
             _load(connection, domain, file, ingested_at, done)
         except duckdb.Error as error:
-            line = str(error).splitlines()[0].rstrip(".")
             raise JobError(
-                f"{file.name} cannot be loaded: {line}.",
+                f"{file.name} cannot be loaded: {_in_one_line(error)}.",
                 next_step="correct or replace the file and run again; nothing was loaded.",
             ) from None
         if progress:
@@ -190,6 +191,7 @@ def _check_mapping(domain: Domain, table: str, given: dict[str, str]) -> None:
     if table == "users":
         needed |= {name: "attributes" for name in vars_.attributes}
     else:
+        needed |= {name: "checks" for name in vars_.checks if name not in vars_.attributes}
         needed |= {m.column: f"measure {m.name!r}" for m in vars_.measures if m.column}
     for name, by in needed.items():
         if name not in given:
@@ -229,6 +231,12 @@ def remember_domain(connection, domain: Domain) -> None:
         connection.execute(
             "insert into raw.domain values (?, ?)", [domain.name, domain.settings_json]
         )
+
+
+def _in_one_line(error: duckdb.Error) -> str:
+    """What DuckDB says is wrong, without its hints and without the rows it quotes at length."""
+    said = re.split(r"\n\s*(?:Possible|LINE \d|file =)", str(error), maxsplit=1)[0]
+    return textwrap.shorten(said, 240, placeholder=" ...").rstrip(".")
 
 
 def _stamp(connection, now: datetime) -> datetime:

@@ -1,6 +1,12 @@
 """Raw files: finding them, telling new from known, and reading one as a typed view."""
 
+import contextlib
+import csv
+import gzip
 import hashlib
+import re
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +21,8 @@ NUMBERS += ("UINTEGER", "UBIGINT", "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
 TIMES = ("VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")
 TIMES += ("TIMESTAMP WITH TIME ZONE",)
 WHOLE = tuple(kind for kind in NUMBERS if kind not in ("FLOAT", "DOUBLE", "DECIMAL"))
-# Which Parquet types may stand in a column of a declared type. Ids may be whole numbers.
+# Which Parquet types may stand in a column of a declared type. Ids may be whole numbers. A column
+# without any value has the type "NULL", and may be declared anything.
 READABLE = {"text": ("VARCHAR", "UUID", *WHOLE), "number": NUMBERS, "date": TIMES}
 READABLE["timestamp"] = TIMES
 
@@ -50,8 +57,9 @@ def find(folder: Path, files: Files) -> list[RawFile]:
                 next_step="put the files there, or name another folder with --raw.",
             )
         for path in paths:
-            stat = path.stat()
             name = path.relative_to(folder).as_posix()
+            with _reading(name):
+                stat = path.stat()
             found.append(RawFile(table, path, name, stat.st_size, stat.st_mtime_ns))
     return found
 
@@ -74,7 +82,8 @@ def new_files(
         key = (file.table, file.name)
         if stats.get(key) == (file.size, file.modified_ns):
             continue
-        sha256 = _sha256(file.path)
+        with _reading(file.name):
+            sha256 = _sha256(file.path)
         if by_name.get(key, sha256) != sha256:
             raise JobError(
                 f"{file.name} has changed since it was loaded.",
@@ -146,14 +155,54 @@ def is_number(kind: str) -> bool:
 def _fits(kind: str, declared: str, file: RawFile) -> bool:
     """CSV has no types, its values decide; in Parquet the column's type is a promise."""
     plain = kind.split("(", maxsplit=1)[0]
-    return not file.name.endswith(".parquet") or plain in READABLE[declared]
+    return not file.name.endswith(".parquet") or plain in (*READABLE[declared], '"NULL"')
 
 
 def _scan(file: RawFile) -> str:
-    path = str(file.path).replace("'", "''")
+    """How DuckDB reads this one file as it stands: nothing guessed from its name or first rows."""
+    path = re.sub(r"([*?\[])", r"[\1]", str(file.path)).replace("'", "''")
     if file.name.endswith(".parquet"):
-        return f"read_parquet('{path}')"
-    return f"read_csv('{path}', header = true, all_varchar = true, delim = ',', quote = '\"')"
+        return f"read_parquet('{path}', hive_partitioning = false)"
+    columns = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in _header(file))
+    return (
+        f"read_csv('{path}', header = true, columns = {{{columns}}}, auto_detect = false, "
+        "delim = ',', quote = '\"', escape = '\"', hive_partitioning = false)"
+    )
+
+
+def _header(file: RawFile) -> list[str]:
+    """The names in the first line of a CSV file; one that stands there twice gets its position."""
+    opened = gzip.open if file.name.endswith(".gz") else open
+    with (
+        _reading(file.name),
+        opened(file.path, "rt", encoding="utf-8-sig", errors="replace", newline="") as text,
+    ):
+        header = next(csv.reader(text), [])
+    if not header:
+        raise JobError(
+            f"{file.name} does not begin with a line of column names.",
+            next_step="replace the file and run again; nothing was loaded.",
+        )
+    names: list[str] = []
+    for position, name in enumerate(header, start=1):
+        taken = not name or name.lower() in map(str.lower, names)
+        names.append(f"{name}_{position}" if taken else name)
+    return names
+
+
+@contextlib.contextmanager
+def _reading(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
+        raise JobError(
+            f"{name} cannot be read ({getattr(error, 'strerror', None) or error}).",
+            next_step="replace the file and run again; nothing was loaded.",
+        ) from None
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _check_numbers(connection, file: RawFile, scan: str, quoted: str) -> None:

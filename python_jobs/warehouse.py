@@ -68,8 +68,8 @@ def connect(settings: Settings, *, read_only: bool = False) -> Iterator[duckdb.D
         )
     try:
         connection = duckdb.connect(str(settings.warehouse), read_only=read_only)
-    except duckdb.IOException as error:
-        if "lock" in str(error).lower():
+    except duckdb.Error as error:
+        if "could not set lock" in str(error).lower():
             raise WarehouseBusy(
                 f"Another program has {settings.warehouse} open.",
                 next_step="close it (a DuckDB shell, perhaps, or a plain dbt run) and run again.",

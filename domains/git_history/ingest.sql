@@ -1,11 +1,12 @@
 -- One event per commit, named for the first kind of file it touches: code, test, config, docs.
--- A bot does not churn, and a commit of 1970 had no clock: both are kept as rejected events.
+-- A bot's commit is no sign of life of a person. A commit of 1970 had no clock: it is rejected.
 create or replace temp view events as
 select
     commit_id as event_id,
     author as user_id,
     committed_at as event_time,
     case
+        when cast(is_bot as boolean) then 'bot'
         when parents > 1 then 'merge'
         when code_files > 0 then 'code'
         when test_files > 0 then 'test'
@@ -16,10 +17,9 @@ select
     lines_added,
     lines_deleted,
     code_files + test_files + config_files + docs_files as files_touched,
-    case
-        when cast(is_bot as boolean) then 'author_is_a_bot'
-        when try_cast(committed_at as timestamp) < timestamp '1971-01-01' then 'clock_not_set'
-    end as reject_reason
+    if(
+        try_cast(committed_at as timestamp) < timestamp '1971-01-01', 'clock_not_set', null
+    ) as reject_reason
 from events_file;
 
 create or replace temp view users as

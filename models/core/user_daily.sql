@@ -14,6 +14,7 @@ users as (select * from {{ ref('stg_users') }}),
 span as (
 
     select
+        data_from,
         {{ first_day_to_write() }} as first_day,
         data_through as last_day
     from {{ ref('build_window') }}
@@ -66,7 +67,8 @@ carried as (
     {% if is_incremental() -%}
         select carried.*
         from {{ this }} as carried
-        inner join span on carried.day = {{ add_days('span.first_day', -1) }}
+        inner join span
+            on carried.day = {{ add_days('span.first_day', -1) }} and carried.day >= span.data_from
     {%- else -%}
         select
             user_id,

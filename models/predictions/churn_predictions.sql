@@ -12,6 +12,10 @@ select
     risk_decile,
     risk_band,
     is_eligible,
+    {{ in_holdout('user_id') }} as in_holdout,
+    reason_1,
+    reason_2,
+    reason_3,
     model_version,
     scored_at
 from predictions

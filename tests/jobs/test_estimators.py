@@ -6,7 +6,7 @@ from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 from python_jobs.errors import JobError
-from python_jobs.estimators import CANDIDATES, SignedLog, churn_risk, rivals
+from python_jobs.estimators import MEMBERS, Blend, SignedLog, churn_risk, platt, rivals
 
 NAN = np.nan
 FEATURES = [
@@ -46,17 +46,50 @@ def test_a_feature_that_is_missing_throughout_becomes_zero():
     assert found.tolist() == [[0, 1], [0, 1]]
 
 
-@pytest.mark.parametrize("recipe", CANDIDATES.values(), ids=CANDIDATES)
-def test_candidates_take_missing_values_and_forget_nothing_when_cloned(recipe):
+@pytest.mark.parametrize("member", MEMBERS.values(), ids=MEMBERS)
+def test_members_take_missing_values_and_forget_nothing_when_cloned(member):
     rng = np.random.default_rng(1)
     X = rng.normal(size=(300, 3)).astype(np.float32)
     y = (X[:, 0] > 0).astype(int)
     X[::5, 1] = NAN
-    model = recipe(7).fit(X, y)
+    model = member.make(7, **{name: values[0] for name, values in member.space.items()}).fit(X, y)
     X[0] = NAN
     risk = churn_risk(model, X)
     assert ((risk >= 0) & (risk <= 1)).all() and risk[y == 1].mean() > 0.8
     assert clone(model).get_params(deep=False).keys() == model.get_params(deep=False).keys()
+
+
+class Constant:
+    """A member whose log-odds are the first feature times a factor."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def decision_function(self, X):
+        return X[:, 0] * self.factor
+
+
+def test_a_blend_is_the_sigmoid_of_the_weighted_log_odds():
+    blend = Blend([Constant(1), Constant(3)], [0.5, 0.25], -1.0)
+    X = np.array([[0.0], [2.0]])
+    assert blend.decision_function(X).tolist() == [-1.0, 1.5]
+    assert churn_risk(blend, X) == pytest.approx([1 / (1 + np.e), 1 / (1 + np.exp(-1.5))])
+    assert blend.predict_proba(X).sum(axis=1) == pytest.approx([1, 1])
+
+
+def test_platt_undoes_overconfidence():
+    """Log-odds that were doubled and shifted come back: slope 1/2, intercept 1/2 of the shift."""
+    rng = np.random.default_rng(5)
+    true = rng.normal(size=100_000)
+    y = (rng.random(len(true)) < 1 / (1 + np.exp(-true))).astype(int)
+    slope, intercept = platt(2 * true - 1, y)
+    assert (slope, intercept) == (pytest.approx(0.5, abs=0.02), pytest.approx(0.5, abs=0.03))
+
+
+def test_platt_never_turns_a_ranking_round_and_stays_finite():
+    y = np.repeat([0, 1], 20)
+    assert platt(np.where(y == 1, -3.0, 3.0), y)[0] == pytest.approx(0)
+    assert np.isfinite(platt(np.where(y == 1, 30.0, -30.0), y)).all()
 
 
 def test_the_risk_is_that_of_class_one_wherever_it_stands():

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from python_jobs.estimators import CANDIDATES
-from python_jobs.folds import RollingOriginSplit, Rows, fit, hold_out
+from python_jobs.errors import JobError
+from python_jobs.fitting import fit_and_hold_out
+from python_jobs.folds import RollingOriginSplit, Rows
 
 FIRST = np.datetime64("2025-01-05")
 
@@ -93,9 +94,12 @@ def rows():
     return Rows(X, y, dates, users, eligible)
 
 
+def hold_out(rows):
+    return fit_and_hold_out(rows, {}, horizon_days=30, seed=7, budget=0, say=lambda line: None)
+
+
 def test_models_learn_from_eligible_rows_and_are_tested_on_all(rows):
-    recipes = {"logistic_regression": CANDIDATES["logistic_regression"]}
-    held = hold_out(rows, recipes, horizon_days=30, seed=7, say=lambda line: None)
+    held, _ = hold_out(rows)
     risk, y, who = held.risks["logistic_regression"], rows.y[held.rows], rows.eligible[held.rows]
     assert len(risk) == 3 * 60 and held.fold.tolist() == ["1"] * 60 + ["2"] * 60 + ["3"] * 60
     assert risk[who & (y == 1)].min() > 0.5 > risk[who & (y == 0)].max()
@@ -106,15 +110,20 @@ def test_models_learn_from_eligible_rows_and_are_tested_on_all(rows):
 def test_a_fold_with_one_class_in_its_past_is_left_out(rows):
     """The first two folds know only stayers; the third learns from churners of day 21."""
     rows.y[rows.dates < FIRST + 21] = 0
-    held = hold_out(
-        rows, {"only": CANDIDATES["logistic_regression"]}, horizon_days=30, seed=7, say=print
-    )
+    held, _ = hold_out(rows)
     assert [(f["fold"], f["test_from"]) for f in held.folds] == [("1", str(FIRST + 56))]
 
 
+def test_without_any_fold_it_says_so(rows):
+    rows.y[rows.dates < FIRST + 28] = 0
+    with pytest.raises(JobError, match="No test date"):
+        hold_out(rows)
+
+
 def test_the_final_fit_uses_eligible_rows_only(rows):
-    model = fit(rows, CANDIDATES["logistic_regression"], 7)
-    assert model.predict_proba(np.ones((1, 1)))[0, 1] > 0.5
+    _, final = hold_out(rows)
+    for model in final.candidates.values():
+        assert model.predict_proba(np.ones((1, 1)))[0, 1] > 0.5
 
 
 def test_the_data_hash_sees_every_part(rows):

@@ -14,6 +14,7 @@ from python_jobs.folds import HeldOut, Rows
 Y = np.array([1, 0, 1, 0, 0])
 RISK = np.array([0.9, 0.8, 0.7, 0.3, 0.1])
 DAY = np.datetime64("2025-03-02")
+COSTS = metrics.Costs(offer_cost=5, save_rate=0.1, user_value=100)
 
 
 def test_values_worked_out_by_hand():
@@ -71,18 +72,16 @@ rows = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20)), min_size=2, ma
 def test_agrees_with_scikit_learn_and_ignores_row_order(pairs):
     y, risk = np.array([p[0] for p in pairs]), np.array([p[1] / 20 for p in pairs])
     dates = np.full(len(y), DAY)
-    forwards = metrics.measure(y, risk, dates)
-    backwards = metrics.measure(y[::-1], risk[::-1], dates)
+    forwards = metrics.values(y, risk, dates, COSTS)
+    backwards = metrics.values(y[::-1], risk[::-1], dates, COSTS)
     for name in metrics.METRICS:
-        assert forwards[name]["value"] == pytest.approx(backwards[name]["value"], abs=1e-12)
-    assert forwards["brier"]["value"] == pytest.approx(sk.brier_score_loss(y, risk))
+        assert forwards[name] == pytest.approx(backwards[name], abs=1e-12, nan_ok=True)
+    assert forwards["brier"] == pytest.approx(sk.brier_score_loss(y, risk))
     clipped = np.clip(risk, 1e-15, 1 - 1e-15)
-    assert forwards["log_loss"]["value"] == pytest.approx(sk.log_loss(y, clipped, labels=[0, 1]))
+    assert forwards["log_loss"] == pytest.approx(sk.log_loss(y, clipped, labels=[0, 1]))
     if 0 < y.sum() < len(y):
-        assert forwards["roc_auc"]["value"] == pytest.approx(sk.roc_auc_score(y, risk))
-        assert forwards["average_precision"]["value"] == pytest.approx(
-            sk.average_precision_score(y, risk)
-        )
+        assert forwards["roc_auc"] == pytest.approx(sk.roc_auc_score(y, risk))
+        assert forwards["average_precision"] == pytest.approx(sk.average_precision_score(y, risk))
 
 
 @pytest.mark.parametrize(
@@ -90,17 +89,23 @@ def test_agrees_with_scikit_learn_and_ignores_row_order(pairs):
     [
         ([0, 0], {"average_precision", "roc_auc", "lift_top_decile"}),
         ([1, 1], {"roc_auc"}),
-        ([], {*metrics.METRICS, "base_rate"}),
+        ([], {*metrics.METRICS}),
     ],
 )
-def test_what_the_rows_cannot_define_is_none(y, undefined):
-    """Never NaN, which JSON has no word for, and never a made-up number."""
-    found = metrics.measure(
-        np.array(y, dtype=int), np.full(len(y), 0.5), np.full(len(y), DAY, "datetime64[D]")
-    )
-    values = {n: m["value"] if isinstance(m, dict) else m for n, m in found.items()}
-    assert {name for name, value in values.items() if value is None} == undefined
-    assert (found["rows"], found["positives"]) == (len(y), sum(y))
+def test_what_the_rows_cannot_define_is_nan(y, undefined):
+    """Never a made-up number."""
+    day = np.full(len(y), DAY, "datetime64[D]")
+    found = metrics.values(np.array(y, dtype=int), np.full(len(y), 0.5), day, COSTS)
+    assert {name for name, value in found.items() if math.isnan(value)} == undefined
+
+
+def test_an_offer_pays_from_the_threshold_on():
+    """Saving a tenth of 100 is worth 10; at a cost of 5, half of those contacted must churn."""
+    assert COSTS.threshold == pytest.approx(0.5)
+    # of those at .9, .8 and .7, two churn: 2 x 10 - 3 x 5 over five users
+    assert metrics.values(Y, RISK, np.full(5, DAY), COSTS)["expected_value"] == pytest.approx(1)
+    assert metrics.Costs(20, 0.1, 100).threshold == metrics.Costs(5, 0, 100).threshold == 1
+    assert math.isnan(metrics.values(Y, RISK, np.full(5, DAY))["expected_value"])
 
 
 def held_out() -> tuple[Rows, HeldOut]:
@@ -150,5 +155,5 @@ def test_the_first_candidate_wins_a_tie_and_no_value_loses():
 def test_rows_for_sql_hold_every_number_once():
     tables = metrics.judge(*held_out(), candidates={"bad", "good"})
     found = list(metrics.metric_rows(tables))
-    assert len({row[:4] for row in found}) == len(found) == 3 * 3 * 2 * 7
-    assert ("good", "pooled", "eligible", "roc_auc", 1.0, None, None, 7) in found
+    assert len({row[:4] for row in found}) == len(found) == 3 * 3 * 2 * 9
+    assert ("good", "pooled", "eligible", "roc_auc", 1.0, 1.0, 1.0, 7) in found

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from python_jobs import onnx_model
 from python_jobs.errors import JobError
-from python_jobs.estimators import CANDIDATES, churn_risk
+from python_jobs.estimators import CANDIDATES, MEMBERS, Blend, churn_risk
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -40,9 +40,18 @@ def data():
     return X, (rng.random(5000) < 1 / (1 + np.exp(1 - 2 * z))).astype(int)
 
 
+def fit(candidate, X, y):
+    """A candidate with the first parameters of the search, weighed and shifted a little."""
+    members = [
+        MEMBERS[part].make(7, **{n: v[0] for n, v in MEMBERS[part].space.items()}).fit(X, y)
+        for part in CANDIDATES[candidate]
+    ]
+    return Blend(members, [0.8 / len(members)] * len(members), -0.1)
+
+
 @pytest.fixture(scope="module", params=CANDIDATES)
 def exported(request, data):
-    model = CANDIDATES[request.param](7).fit(*data)
+    model = fit(request.param, *data)
     return model, onnx_model.export(model, data[0].shape[1])
 
 
@@ -57,17 +66,17 @@ def test_the_graph_has_one_output_and_nothing_else(exported):
 
 def test_the_file_is_the_model(exported, data):
     model, file = exported
-    assert onnx_model.check_parity(model, file, data[0]) < 1e-6
+    assert onnx_model.check_parity(model, file, data[0]) < 2e-6
     risk = onnx_model.score(onnx_model.open_session(file), data[0])
     assert risk.dtype == np.float64 and risk.shape == (5000,)
-    assert np.abs(risk - churn_risk(model, data[0])).max() < 1e-6
+    assert np.abs(risk - churn_risk(model, data[0])).max() < 2e-6
 
 
 def test_missing_everywhere_and_far_outside_agree_too(exported, data):
     """Values that training never saw: all missing, a gap in a complete feature, huge ones."""
     odd = np.tile(data[0][:1], (4, 1))
     odd[0], odd[1, 4], odd[2], odd[3] = np.nan, np.nan, 1e6, -1e6
-    assert onnx_model.check_parity(exported[0], exported[1], odd) < 1e-6
+    assert onnx_model.check_parity(exported[0], exported[1], odd) < 2e-6
 
 
 def test_the_same_model_gives_the_same_bytes(exported, data):
@@ -78,7 +87,7 @@ def test_a_score_hardly_depends_on_its_company(exported, data):
     session = onnx_model.open_session(exported[1])
     together = onnx_model.score(session, data[0])
     alone = np.concatenate([onnx_model.score(session, data[0][i : i + 1]) for i in range(100)])
-    assert np.abs(alone - together[:100]).max() < 1e-6
+    assert np.abs(alone - together[:100]).max() < 2e-6
     assert onnx_model.score(session, data[0][:0]).shape == (0,)
 
 
@@ -92,15 +101,15 @@ def neighbours():
 def test_trees_split_between_neighbouring_float32_values(monkeypatch):
     """A threshold rounded to the nearest float32 would send half of them the wrong way."""
     X, y = neighbours()
-    model = CANDIDATES["hist_gradient_boosting"](7).fit(X, y)
-    assert onnx_model.check_parity(model, onnx_model.export(model, 1), X) < 1e-6
-    monkeypatch.setattr(onnx_model, "_with_float32_thresholds", lambda estimator: estimator)
+    model = fit("hist_gradient_boosting", X, y)
+    assert onnx_model.check_parity(model, onnx_model.export(model, 1), X) < 2e-6
+    monkeypatch.setattr(onnx_model, "with_float32_thresholds", lambda estimator: estimator)
     with pytest.raises(JobError, match="differs"):
         onnx_model.check_parity(model, onnx_model.export(model, 1), X)
 
 
 def test_an_export_of_another_model_is_noticed(exported, data):
-    other = CANDIDATES["logistic_regression"](7).fit(data[0], 1 - data[1])
+    other = fit("logistic_regression", data[0], 1 - data[1])
     file = onnx_model.export(other, data[0].shape[1])
     with pytest.raises(JobError, match="nothing was registered"):
         onnx_model.check_parity(exported[0], file, data[0])

@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,30 +15,13 @@ import pytest
 from python_jobs import onnx_model, registry
 from python_jobs.errors import JobError
 from python_jobs.estimators import churn_risk
-from python_jobs.metrics import METRICS
-from python_jobs.settings import Settings
+from python_jobs.metrics import METRICS, Costs
+from python_jobs.settings import PROJECT, Settings
 from python_jobs.train import train
 
 NOW = datetime(2026, 11, 21, 10, 15, tzinfo=UTC)
-ML_TABLES = """
-create schema ml;
-create table ml.model_versions (
-    version varchar, created_at timestamp, estimator varchar, data_through date,
-    features_fingerprint varchar, onnx_sha256 varchar, joblib_sha256 varchar,
-    average_precision double, roc_auc double, precision_at_50 double, brier double, base_rate double
-);
-create table ml.fold_metrics (
-    version varchar, model varchar, fold varchar, population varchar, metric varchar,
-    value double, low double, high double, "rows" bigint
-);
-create table ml.promotions (
-    decided_at timestamp, version varchar, champion varchar, is_promoted boolean, reason varchar
-);
-create table ml.churn_predictions (
-    user_id varchar, as_of_date date, churn_risk double, risk_rank bigint, risk_decile integer,
-    risk_band varchar, is_eligible boolean, model_version varchar, scored_at timestamp
-);
-"""
+DDL = (PROJECT / "macros/create_ml_tables.sql").read_text()
+ML_TABLES = "create schema raw;" + "".join(re.findall(r"create [^;{]*;", DDL))
 WORLD = """
 create table world as
 with
@@ -83,7 +67,8 @@ def new_warehouse(users: int = 400, dates: int = 9) -> duckdb.DuckDBPyConnection
 
 
 def run(con: duckdb.DuckDBPyConnection, home: Path, **options: object):
-    return train(con, Settings(home=home), **({"now": NOW, "horizon_days": 30} | options))
+    settings = {"now": NOW, "horizon_days": 30, "time_budget": 0, "costs": Costs(5, 0.1, 100)}
+    return train(con, Settings(home=home), **(settings | options))
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +107,7 @@ def test_metrics_cover_every_model_fold_and_population(trained):
     assert {n: t["kind"] for n, t in tables.items()} == {
         "logistic_regression": "candidate",
         "hist_gradient_boosting": "candidate",
+        "soft_voting": "candidate",
         "prior_rate": "rival",
         "recency": "rival",
         "rfm_logistic": "rival",
@@ -136,25 +122,17 @@ def test_metrics_cover_every_model_fold_and_population(trained):
 
 
 def test_sql_tables_mirror_the_folder(trained):
-    """ml.model_versions and ml.fold_metrics say what metrics.json says; no interval is NULL."""
+    """ml.model_versions and ml.fold_metrics say what metrics.json says."""
     con, _, result = trained
-    headline = con.execute(
-        "select average_precision, roc_auc, precision_at_50, brier, base_rate, onnx_sha256,"
-        " created_at from ml.model_versions where version = ?",
-        [result.version],
-    ).fetchall()
-    assert headline == [
-        (
-            *result.headline.values(),
-            result.manifest["files"]["model.onnx"],
-            NOW.replace(tzinfo=None),
-        )
-    ]
+    names = [*result.headline, "onnx_sha256", "created_at"]
+    found = con.execute(f"select {', '.join(names)} from ml.model_versions").fetchall()
+    expected = [*result.headline.values(), result.manifest["files"]["model.onnx"]]
+    assert found == [(*expected, NOW.replace(tzinfo=None))]
     counts = con.execute("""
         select count(*), count(value), count(low), count(distinct model), min("rows") > 0
         from ml.fold_metrics
     """).fetchone()
-    assert counts == (5 * 4 * 2 * 7, 5 * 4 * 2 * 7, 0, 5, True)
+    assert counts == (6 * 4 * 2 * 9, 6 * 4 * 2 * 9, 6 * 4 * 2 * 9, 6, True)
 
 
 def test_the_final_model_learns_from_eligible_rows_of_all_dates(trained):
@@ -188,7 +166,7 @@ def test_the_same_data_give_the_same_bytes_in_any_row_order(trained, tmp_path):
         "create or replace table evaluation_set as from evaluation_set order by hash(user_id)"
     )
     again = run(shuffled, tmp_path, now=NOW.replace(minute=16))
-    for name in ("model.onnx", "model.joblib", "metrics.json", "features.json", "golden.json"):
+    for name in result.manifest["files"].keys() - {"report.html", "model_card.md"}:
         assert again.manifest["files"][name] == result.manifest["files"][name], name
     assert again.version != result.version and again.version[-8:] == result.version[-8:]
 
@@ -244,6 +222,11 @@ REFUSALS = {
         "update evaluation_set set watch_minutes_30d = 'inf' where user_id = 'u000003'",
         "watch_minutes_30d is infinite",
     ),
+    "a look into the future": (
+        "alter table evaluation_set add column next_week double;"
+        "update evaluation_set set next_week = (1 - churn_label) * (1 + hash(user_id) % 9)",
+        "The feature next_week tells churners",
+    ),
     "open label window": ("update build_window set data_through = data_through - 1", "not closed"),
     "no label": (
         "update evaluation_set set churn_label = null where user_id = 'u000003'",
@@ -287,4 +270,41 @@ def test_an_export_that_differs_registers_nothing(tmp_path, monkeypatch):
 def test_progress_gets_short_plain_lines(tmp_path):
     lines = []
     run(new_warehouse(users=200), tmp_path, progress=lines.append)
-    assert len(lines) == 6 and all(len(line) < 80 for line in lines)
+    assert len(lines) == 7 and all(len(line) < 80 for line in lines)
+
+
+def test_shuffled_labels_give_one_half(tmp_path):
+    """The canary of the whole way from rows to metrics: nothing to learn, nothing learned."""
+    con = new_warehouse(users=1500)
+    con.execute("update evaluation_set set churn_label = hash(user_id, as_of_date, 5) % 10 < 4")
+    tables = run(con, tmp_path).metrics["models"]
+    for name, table in tables.items():
+        auc = table["folds"]["pooled"]["eligible"]["roc_auc"]
+        assert abs(auc["value"] - 0.5) < 0.03, name
+        assert auc["low"] < 0.52 and auc["high"] > 0.48
+
+
+def test_a_larger_budget_tries_more_and_says_what(tmp_path, trained):
+    """Every trial is in the manifest; with no budget one trial calibrates."""
+    result = run(new_warehouse(), tmp_path, time_budget=2)
+    counts = {name: len(trials) for name, trials in result.manifest["search"].items()}
+    assert all(len(trials) == 1 for trials in trained[2].manifest["search"].values())
+    assert max(counts.values()) > 1 and not result.manifest["search_was_cut"]
+
+
+def test_slices_typical_values_card_and_report(trained):
+    _, settings, result = trained
+    folder = settings.models / result.version
+    plans = result.metrics["slices"]["plan"]
+    rows = result.metrics["models"][result.metrics["selected"]]["folds"]["pooled"]["eligible"]
+    assert set(plans) == {"free", "paid"}
+    assert sum(part["rows"] for part in plans.values()) == rows["rows"]
+    typical = json.loads((folder / "typical.json").read_text())
+    median = trained[0].execute(
+        "select median(watch_minutes_30d) from evaluation_set where is_eligible"
+    )
+    assert typical["watch_minutes_30d"]["median"] == pytest.approx(median.fetchone()[0], rel=1e-6)
+    card = (folder / "model_card.md").read_text()
+    for heading in ("Intended use", "Population", "Calibration", "Slices", "Limits"):
+        assert heading in card
+    assert result.version in (folder / "report.html").read_text()

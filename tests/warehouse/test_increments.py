@@ -1,0 +1,223 @@
+"""However rows arrive, an incremental build ends where one full refresh of all of them would."""
+
+import random
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from tiny import Tiny, day, differences
+
+USERS = ["ann", "bob", "cy", "di"]
+LOADS = 3
+
+
+@st.composite
+def deliveries(draw):
+    """User records and events, each with the load that brings it; some events come twice."""
+    records = draw(
+        st.dictionaries(
+            st.tuples(st.sampled_from(USERS), st.integers(0, 9)),  # user, day of the change
+            st.tuples(st.integers(0, 6), st.sampled_from("ab"), st.integers(0, LOADS - 1)),
+            min_size=3,
+            max_size=8,
+        )
+    )
+    users = [
+        ((user, day(signup), plan, f"{day(changed)} 00:00:00"), load)
+        for (user, changed), (signup, plan, load) in sorted(records.items())
+    ]
+    drawn = draw(
+        st.lists(
+            st.tuples(
+                st.sampled_from([*USERS, "nobody"]),
+                st.integers(0, 11),
+                st.sampled_from(["visit", "visit", "payment", "bogus"]),
+                st.sampled_from([None, -1, 0.1, 0.25, 7]),
+                st.integers(0, LOADS - 1),  # arrives with this load
+                st.one_of(st.none(), st.integers(0, LOADS - 1)),  # and again with this one
+            ),
+            min_size=10,
+            max_size=40,
+        )
+    )
+    events = []
+    for number, (user, on, kind, minutes, load, again) in enumerate(drawn):
+        row = (f"e{number}", user, f"{day(on)} 12:00:00", kind, minutes)
+        events += [(row, load)] + ([(row, again)] if again is not None else [])
+    # the last day is there from the start, so that later loads bring late rows, not new days only
+    events.append((("last", "ann", f"{day(11)} 13:00:00", "payment", None), 0))
+    return users, events, draw(st.integers(0, 2**16)), draw(st.integers(1, 3))
+
+
+def deliver(home: Path, users, events, seed: int, files: int) -> Tiny:
+    """Bring the rows in their loads, shuffled, in several files, building after each load."""
+    shuffled = random.Random(seed)
+    tiny = Tiny(home)
+    for load in range(LOADS):
+        brought = [[row for row, at in rows if at == load] for rows in (users, events)]
+        for rows in brought:
+            shuffled.shuffle(rows)
+        tiny.load(*brought, files=files)
+        tiny.build()
+    return tiny
+
+
+def check(delivery) -> None:
+    users, events, seed, files = delivery
+    with tempfile.TemporaryDirectory() as folder:
+        tiny = deliver(Path(folder) / "late", users, events, seed, files)
+        by_increments = tiny.tables()
+        tiny.refresh()
+        at_once = Tiny(Path(folder) / "at_once")
+        at_once.load([row for row, _ in users], [row for row, _ in events])
+        at_once.build()
+        assert not differences(by_increments, tiny.tables()), "not as a full refresh"
+        assert not differences(by_increments, at_once.tables()), "not as in one load"
+
+
+# A build takes a second, so a failing delivery is shown as it was drawn, not shrunk for minutes.
+QUIET = {
+    "deadline": None,
+    "print_blob": True,
+    "phases": [Phase.explicit, Phase.generate],
+    "suppress_health_check": list(HealthCheck),
+    "database": None,
+}
+
+
+@settings(max_examples=8, derandomize=True, **QUIET)
+@given(deliveries())
+def test_any_delivery_ends_where_a_full_refresh_ends(delivery):
+    check(delivery)
+
+
+@pytest.mark.nightly
+@settings(max_examples=50, **QUIET)
+@given(deliveries())
+def test_any_of_fifty_deliveries_ends_where_a_full_refresh_ends(delivery):
+    check(delivery)
+
+
+USERS_OF_BASE = [
+    ("ann", day(0), "a", f"{day(0)} 00:00:00"),
+    ("bob", day(3), "b", f"{day(3)} 00:00:00"),
+]
+
+
+def visits(days) -> list[tuple]:
+    return [
+        (f"e{n}", "bob" if n % 2 else "ann", f"{day(n)} 10:00:00", "visit", 5)
+        for n in days
+        if n != 1
+    ]
+
+
+def base(tiny: Tiny) -> None:
+    """Ann comes on even days from the first on, Bob on odd days from his signup on day 3 on."""
+    tiny.load(USERS_OF_BASE, visits(range(10)))
+    tiny.build()
+
+
+def changed_days(tiny: Tiny, before: list[tuple], query: str) -> set:
+    return {row[0] for row in set(tiny.rows(query)) ^ set(before)}
+
+
+def test_a_late_event_changes_its_day_and_what_looks_back_on_it_and_nothing_else(tiny: Tiny):
+    base(tiny)
+    daily = "select day, user_id, visits, minutes, is_active from user_daily"
+    features = "select as_of_date, user_id, visits_2d, visits_5d from user_features_daily"
+    labels = "select as_of_date, user_id, churn_label from churn_labels"
+    before = {query: tiny.rows(query) for query in (daily, features, labels)}
+    tiny.load(events=[("late", "bob", f"{day(4)} 23:59:59", "visit", 1.5)])
+    tiny.build()
+    assert changed_days(tiny, before[daily], daily) == {day(4)}
+    assert changed_days(tiny, before[features], features) == {day(n) for n in range(4, 9)}
+    after = tiny.tables()
+    tiny.refresh()
+    assert not differences(after, tiny.tables())
+
+
+def test_building_again_changes_nothing(tiny: Tiny):
+    base(tiny)
+    before = tiny.tables()
+    tiny.build()
+    assert not differences(before, tiny.tables())
+    assert tiny.rows("select rewrite_from > data_through from build_window") == [(True,)]
+
+
+def test_recomputing_from_a_day_changes_nothing(tiny: Tiny):
+    base(tiny)
+    before = tiny.tables()
+    for number in (0, 5, 9):
+        tiny.build(variables={"rewrite_from": str(day(number))})
+        assert tiny.rows("select rewrite_from from build_window") == [(day(number),)]
+        assert not differences(before, tiny.tables())
+
+
+def test_events_wait_for_their_user(tiny: Tiny):
+    base(tiny)
+    tiny.load(events=[("early", "cy", f"{day(5)} 10:00:00", "visit", 3)])
+    tiny.build()
+    assert tiny.rows("select reject_reason from stg_events_rejected") == [("unknown_user",)]
+    tiny.load(users=[("cy", day(5), "a", f"{day(5)} 00:00:00")])
+    tiny.build()
+    assert tiny.rows("select reject_reason from stg_events_rejected") == []
+    assert tiny.rows("select sum(visits) from user_daily where user_id = 'cy'") == [(1,)]
+
+
+def test_a_signup_that_moves_takes_earlier_events_out_and_lets_them_in_again(tiny: Tiny):
+    base(tiny)
+    for signup, rejected in ((5, 3), (0, 0)):
+        tiny.load(users=[("ann", day(signup), "a", f"{day(9)} 00:00:00")])
+        tiny.build()
+        out = "select count(*) from stg_events_rejected where reject_reason = 'before_signup'"
+        assert tiny.rows(out) == [(rejected,)]
+        after = tiny.tables()
+        tiny.refresh()
+        assert not differences(after, tiny.tables())
+
+
+def test_attributes_are_as_of_the_date(tiny: Tiny):
+    base(tiny)
+    tiny.load(users=[("ann", day(0), "gold", f"{day(6)} 08:00:00")])
+    tiny.build()
+    plans = tiny.rows(
+        "select as_of_date, plan from user_features_daily where user_id = 'ann' order by 1"
+    )
+    assert plans == [(day(n), "a" if n < 6 else "gold") for n in range(10)]
+
+
+def test_a_resend_with_the_fault_corrected_is_accepted(tiny: Tiny):
+    base(tiny)
+    tiny.load(events=[("again", "ann", f"{day(4)} 10:00:00", "visit", -5)])
+    tiny.build()
+    tiny.load(events=[("again", "ann", f"{day(4)} 10:00:00", "visit", 5)])
+    tiny.build()
+    assert tiny.rows("select minutes from stg_events where event_id = 'again'") == [(5,)]
+
+
+def test_a_build_that_broke_off_is_done_again(tiny: Tiny):
+    base(tiny)
+    tiny.load(events=[("late", "bob", f"{day(4)} 23:59:59", "visit", 1.5)])
+    tiny.build("--select", "+user_daily", "--exclude-resource-type", "test")  # and no further
+    tiny.build()
+    after = tiny.tables()
+    tiny.refresh()
+    assert not differences(after, tiny.tables())
+
+
+def test_features_do_not_see_what_happens_later(tiny: Tiny):
+    """The canary: other events after day 5, the same features up to day 5."""
+    base(tiny)
+    query = f"from user_features_daily where as_of_date <= date '{day(5)}' order by all"
+    before = tiny.rows(query)
+    other = Tiny(tiny.settings.home.with_name("scrambled"))
+    scrambled = [
+        (f"x{n}", "ann" if n % 2 else "bob", f"{day(n)} 20:00:00", "payment", 99)
+        for n in range(6, 12)
+    ]
+    other.load(USERS_OF_BASE, visits(range(6)) + scrambled)
+    other.build()
+    assert other.rows(query) == before
