@@ -1,5 +1,6 @@
 """The `churnhouse` command: one subcommand a job. Heavy libraries load where they are used."""
 
+import shutil
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ import typer
 
 from python_jobs import domain as domains
 from python_jobs import terminal, warehouse
-from python_jobs.errors import JobError
+from python_jobs.errors import DRIFT, JobError
 from python_jobs.settings import Settings
 
 if TYPE_CHECKING:
@@ -157,6 +158,63 @@ def run(
 
 
 @app.command()
+def daily(domain: DomainName = "elearning", raw: RawFolder = None) -> None:
+    """What runs every night: ingest, build, score, outcomes, publish."""
+    from python_jobs.build import AFTER_MODELS, BEFORE_MODELS, Dbt
+
+    settings, chosen = Settings(), domains.load(domain)
+    dbt = Dbt(settings)
+    with warehouse.writing(settings, "daily"):
+        _ingest(settings, chosen, raw)
+        _build(settings, chosen, dbt, BEFORE_MODELS, "build")
+        _score(settings)
+        _build(settings, chosen, dbt, AFTER_MODELS, "marts")
+        _outcomes(settings)
+        _publish(settings)
+
+
+@app.command()
+def outcomes() -> None:
+    """What became of the users that the models pointed at: realised against expected."""
+    _outcomes(Settings())
+
+
+@app.command()
+def drift() -> None:
+    """Check the published version for drift; exit 2 where a feature fails."""
+    from python_jobs import drift as drift_check
+
+    settings = Settings()
+    found = drift_check.check(settings)
+    terminal.show_drift(found, str(drift_check.write(settings, found)))
+    if found["status"] == "fail":
+        sys.exit(DRIFT)
+
+
+@app.command()
+def forget(user_id: str) -> None:
+    """Remove one person from raw data, every table and the published versions."""
+    from python_jobs import forget as removal
+    from python_jobs.build import AFTER_MODELS, Dbt
+
+    settings = Settings()
+    with warehouse.writing(settings, "forget"):
+        with warehouse.connect(settings) as connection:
+            domain = _warehouse_domain(connection)
+        with terminal.step("forget") as step:
+            removed = removal.forget(settings, domain, user_id, now=_now())
+            step.result = f"{sum(removed.values()):,} rows of {len(removed)} tables and files"
+        if (settings.published / "current").exists():
+            _score(settings)
+            _build(settings, None, Dbt(settings), AFTER_MODELS, "marts")
+            _publish(settings)
+            pruned = removal.prune_published(settings)
+            terminal.console.print(f"  {pruned} older versions removed")
+        # dbt notes the command that called it, and this one names the user
+        shutil.rmtree(settings.home / "dbt", ignore_errors=True)
+
+
+@app.command()
 def status() -> None:
     """What is published, how old it is, which model made it."""
     from python_jobs import status as published
@@ -264,6 +322,13 @@ def _publish(settings: Settings) -> None:
     with terminal.step("publish") as step, warehouse.connect(settings) as connection:
         published = publish_version(connection, settings, now=_now(), progress=step.say)
         step.result = published.version
+
+
+def _outcomes(settings: Settings) -> None:
+    from python_jobs.outcomes import latest
+
+    with warehouse.connect(settings, read_only=True) as connection:
+        terminal.show_outcomes(latest(connection))
 
 
 def _warehouse_domain(connection) -> "Domain":

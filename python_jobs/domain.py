@@ -46,6 +46,10 @@ class Files(_Strict):
     users: RawFiles | None = None
     treatments: RawFiles | None = None
 
+    def by_table(self) -> dict[str, RawFiles | None]:
+        """The canonical tables in the order of loading, and what fills each."""
+        return {"users": self.users, "events": self.events, "treatments": self.treatments}
+
 
 class Measure(_Strict):
     """One thing that is counted, summed or averaged per user and day."""

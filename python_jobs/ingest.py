@@ -24,9 +24,10 @@ KEYS = {
         "event_type": "varchar",
         "reject_reason": "varchar",
     },
+    "treatments": {"user_id": "varchar", "treated_at": "timestamp", "campaign": "varchar"},
 }
 OPTIONAL = {"updated_at", "reject_reason"}
-TIMES = {"signup_date", "event_time", "updated_at"}
+TIMES = {"signup_date", "event_time", "updated_at", "treated_at"}
 # row_id is the file's number, then the row's: unique, and rising with arrival.
 ROWS_PER_FILE = 2**32
 STAMPS = {"row_id": "bigint", "file_id": "integer", "ingested_at": "timestamp"}
@@ -72,12 +73,13 @@ def _ingest(connection, domain, folder, now, progress) -> Ingested:
     found = raw_files.find(folder, domain.files)
     new, known = raw_files.new_files(connection, found)
     ingested_at = _stamp(connection, now.astimezone(UTC).replace(tzinfo=None))
-    done = Ingested(known=known, rows={"users": 0, "events": 0})
-    for table, spec in (("users", domain.files.users), ("events", domain.files.events)):
+    specs = domain.files.by_table()
+    done = Ingested(known=known, rows=dict.fromkeys(specs, 0))
+    for table, spec in specs.items():
         raw_files.make_empty_view(connection, table, spec.columns if spec else {"none": "text"})
     for number, file in enumerate(new, start=1):
-        columns = (domain.files.users if file.table == "users" else domain.files.events).columns
         try:
+            columns = specs[file.table].columns
             done.notes.extend(raw_files.make_view(connection, file, columns))
             _load(connection, domain, file, ingested_at, done)
         except duckdb.Error as error:
@@ -103,7 +105,8 @@ def _load(connection, domain: Domain, file: RawFile, ingested_at: datetime, done
         """,
         [file.table, file.name, file.sha256, file.size, file.modified_ns, file_rows, ingested_at],
     ).fetchone()[0]
-    tables = ["events", "users"] if domain.vars.users_from_events else [file.table]
+    derives = domain.vars.users_from_events and file.table == "events"
+    tables = ["events", "users"] if derives else [file.table]
     for table in tables:
         rows = _append(connection, domain, table, file_id, ingested_at)
         done.rows[table] += rows
@@ -137,6 +140,10 @@ def _append(connection, domain, table: str, file_id: int, ingested_at: datetime)
     }
     times = [name for name in columns if name in TIMES]
     selected = [_select(name, kind, given.get(name)) for name, kind in columns.items()]
+    if connection.execute("select count(*) from raw.forgotten").fetchone()[0]:
+        selected = [
+            _without_the_forgotten(text, name) for text, name in zip(selected, columns, strict=True)
+        ]
     selected += [_select_unread(name, columns[name], given.get(name)) for name in times]
     columns |= {f"{name}_unread": "varchar" for name in times}
     there = {row[0] for row in connection.execute(f"describe raw.{table}").fetchall()}
@@ -155,6 +162,16 @@ def _append(connection, domain, table: str, file_id: int, ingested_at: datetime)
         """,
         [ingested_at],
     ).fetchone()[0]
+
+
+def _without_the_forgotten(selected: str, name: str) -> str:
+    """A column's select entry that keeps no id of a person who was removed, and says why."""
+    is_forgotten = "sha256(cast(user_id as varchar)) in (select user_hash from raw.forgotten)"
+    if name == "user_id":
+        return f"case when not coalesce({is_forgotten}, false) then {selected} end"
+    if name == "reject_reason":
+        return f"case when {is_forgotten} then 'forgotten_user' else {selected} end"
+    return selected
 
 
 def _canonical(table: str, name: str, given: str) -> str:
@@ -212,6 +229,9 @@ def _create_tables(connection) -> None:
             size bigint, modified_ns bigint, row_count bigint, ingested_at timestamp
         )
         """
+    )
+    connection.execute(
+        "create table if not exists raw.forgotten (user_hash varchar, forgotten_at timestamp)"
     )
     for table, keys in KEYS.items():
         columns = ", ".join(f"{name} {kind}" for name, kind in (STAMPS | keys).items())

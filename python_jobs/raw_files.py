@@ -47,11 +47,11 @@ def find(folder: Path, files: Files) -> list[RawFile]:
             next_step="name the folder with --raw, or make data with `churnhouse generate`.",
         )
     found = []
-    for table, spec in (("users", files.users), ("events", files.events)):
+    for table, spec in files.by_table().items():
         if spec is None:
             continue
         paths = [path for path in sorted(folder.glob(spec.path)) if path.name.endswith(ENDINGS)]
-        if not paths:
+        if not paths and table != "treatments":
             raise JobError(
                 f"No CSV or Parquet file for {table} at {folder / spec.path}.",
                 next_step="put the files there, or name another folder with --raw.",

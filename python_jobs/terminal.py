@@ -78,3 +78,53 @@ def show(manifest: dict, age: str, where: str) -> None:
     facts.add_row("", where)
     console.print()
     console.print(facts)
+
+
+def show_outcomes(dates: list[dict]) -> None:
+    """Realised against expected, newest scoring date first."""
+    table = _table("scored", "users", "churned", "expected@50", "realised@50", "AP", "ROC AUC")
+    for row in dates:
+        table.add_row(
+            str(row["as_of_date"]),
+            f"{row['users']:,}",
+            *(_share(row[name]) for name in ("base_rate", "expected_precision_at_50")),
+            _share(row["precision_at_50"]),
+            *(_number(row[name]) for name in ("average_precision", "roc_auc")),
+        )
+    console.print(table)
+    if not dates:
+        console.print("Nobody has been scored yet.")
+
+
+def show_drift(found: dict, where: str) -> None:
+    """The features that drift most, and the predictions."""
+    table = _table("feature", "PSI", "status", "noise", "reference", "current")
+    shown = [row for row in found["features"] if row["status"] != "ok"] or found["features"][:5]
+    for row in [*found["predictions"], *shown]:
+        table.add_row(
+            row["feature"],
+            _number(row["psi"]),
+            row["status"],
+            _number(row["noise_psi"]),
+            f"{row['reference_rows']:,}",
+            f"{row['current_rows']:,}",
+        )
+    console.print(table)
+    console.print(
+        f"{found['status']}: {len(found['features'])} features as of {found['as_of_date']}; {where}"
+    )
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in columns:
+        table.add_column(name, justify="left" if name in ("scored", "feature") else "right")
+    return table
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

@@ -81,5 +81,11 @@ def connect(settings: Settings, *, read_only: bool = False) -> Iterator[duckdb.D
     try:
         connection.execute("set TimeZone = 'UTC'")
         yield connection
+    except duckdb.CatalogException as error:
+        missing = str(error).splitlines()[0].removeprefix("Catalog Error: ").rstrip("!")
+        raise JobError(
+            f"{missing} in {settings.warehouse}.",
+            next_step="run the jobs that make it: `churnhouse ingest`, `build`, `train`.",
+        ) from error
     finally:
         connection.close()

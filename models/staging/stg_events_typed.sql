@@ -30,6 +30,7 @@ typed as (
 select
     typed.*,
     case
+        when domain_reason = 'forgotten_user' then domain_reason
         when event_id is null or trim(event_id) = '' then 'missing_event_id'
         when user_id is null or trim(user_id) = '' then 'missing_user_id'
         when event_time is null then 'unreadable_event_time'

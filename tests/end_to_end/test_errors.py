@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import PROJECT, churnhouse
+from homes import PROJECT, churnhouse
 
 
 def refused(home: Path, *arguments: object) -> str:

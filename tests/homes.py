@@ -1,0 +1,30 @@
+"""Running the real command on a home of its own, and looking into the warehouse it made."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def churnhouse(home: Path, *arguments: object, check: bool = True) -> subprocess.CompletedProcess:
+    """Run the command in a process of its own, as a user would; give its output as text."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("churnhouse"), *map(str, arguments)],
+        env=os.environ | {"CHURNHOUSE_HOME": str(home), "COLUMNS": "80"},
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def rows(home: Path, query: str) -> list[tuple]:
+    """The rows of a query over a home's warehouse."""
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
+        return connection.execute(query).fetchall()
