@@ -3,14 +3,14 @@
     a column's values, or 1 per event. An average is kept as a sum and a count. -#}
 {% macro additive_columns(measures) %}
     {% set columns = [
-        {'name': 'events', 'type': 'bigint', 'event_type': none, 'adds': '1'},
+        {'name': 'events', 'type': 'integer', 'event_type': none, 'adds': '1'},
     ] %}
     {% for measure in measures %}
         {% set event_type = measure.get('event_type') %}
         {% set value = 'cast(' ~ measure.get('column') ~ ' as ' ~ exact_decimal() ~ ')' %}
         {% if measure.agg == 'count' %}
             {% do columns.append({
-                'name': measure.name, 'type': 'bigint', 'event_type': event_type, 'adds': '1'
+                'name': measure.name, 'type': 'integer', 'event_type': event_type, 'adds': '1'
             }) %}
         {% else %}
             {% set name = measure.name ~ ('_sum' if measure.agg == 'avg' else '') %}
@@ -20,7 +20,7 @@
         {% endif %}
         {% if measure.agg == 'avg' %}
             {% do columns.append({
-                'name': measure.name ~ '_count', 'type': 'bigint', 'event_type': event_type,
+                'name': measure.name ~ '_count', 'type': 'integer', 'event_type': event_type,
                 'adds': 'case when ' ~ measure.column ~ ' is not null then 1 end'
             }) %}
         {% endif %}

@@ -8,7 +8,9 @@
                 version varchar, created_at timestamp, estimator varchar, data_through date,
                 features_fingerprint varchar, onnx_sha256 varchar, joblib_sha256 varchar,
                 average_precision double, roc_auc double, precision_at_50 double,
-                brier double, base_rate double
+                brier double, base_rate double, log_loss double,
+                expected_calibration_error double, lift_top_decile double, expected_value double,
+                average_precision_low double, average_precision_high double
             );
             create table if not exists ml.fold_metrics (
                 version varchar, model varchar, fold varchar, population varchar,
@@ -16,12 +18,13 @@
             );
             create table if not exists ml.promotions (
                 decided_at timestamp, version varchar, champion varchar, is_promoted boolean,
-                reason varchar
+                reason varchar, numbers varchar
             );
             create table if not exists ml.churn_predictions (
                 user_id varchar, as_of_date date, churn_risk double, risk_rank bigint,
                 risk_decile integer, risk_band varchar, is_eligible boolean,
-                model_version varchar, scored_at timestamp
+                model_version varchar, scored_at timestamp,
+                reason_1 varchar, reason_2 varchar, reason_3 varchar
             );
             create table if not exists ml.scored_features (user_id varchar, as_of_date date);
             create table if not exists ml.training_reference (
@@ -31,6 +34,17 @@
                 invocation_id varchar, started_at timestamp, node varchar, resource_type varchar,
                 status varchar, failures bigint, seconds double, message varchar
             );
+            -- tables that an earlier version made
+            alter table ml.model_versions add column if not exists log_loss double;
+            alter table ml.model_versions add column if not exists expected_calibration_error double;
+            alter table ml.model_versions add column if not exists lift_top_decile double;
+            alter table ml.model_versions add column if not exists expected_value double;
+            alter table ml.model_versions add column if not exists average_precision_low double;
+            alter table ml.model_versions add column if not exists average_precision_high double;
+            alter table ml.promotions add column if not exists numbers varchar;
+            alter table ml.churn_predictions add column if not exists reason_1 varchar;
+            alter table ml.churn_predictions add column if not exists reason_2 varchar;
+            alter table ml.churn_predictions add column if not exists reason_3 varchar;
         {% endcall %}
         {% do adapter.commit() %}
     {% endif %}

@@ -2,20 +2,16 @@
 
 import shutil
 import sys
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from python_jobs import domain as domains
-from python_jobs import terminal, warehouse
+from python_jobs import steps, terminal, warehouse
 from python_jobs.errors import DRIFT, JobError
 from python_jobs.settings import Settings
-
-if TYPE_CHECKING:
-    from python_jobs.build import Built, Dbt
-    from python_jobs.domain import Domain
 
 app = typer.Typer(
     help="Churn prediction from raw events to a published list, SQL first.",
@@ -51,6 +47,11 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
+TimeBudget = Annotated[
+    float, typer.Option("--time-budget", min=0, help="Seconds to search for parameters.")
+]
+
+
 @app.command()
 def generate(
     users: Users = 2000,
@@ -64,7 +65,7 @@ def generate(
     """Make synthetic e-learning users and events, dirt and late arrivals included."""
     settings = Settings()
     with warehouse.writing(settings, "generate"):
-        _generate(settings, users, days, start, seed, append)
+        steps.generate(settings, users, days, start, seed, append)
 
 
 @app.command()
@@ -72,7 +73,7 @@ def ingest(domain: DomainName = "elearning", raw: RawFolder = None) -> None:
     """Load new raw files, each once, all or nothing."""
     settings, chosen = Settings(), domains.load(domain)
     with warehouse.writing(settings, "ingest"):
-        _ingest(settings, chosen, raw)
+        steps.ingest(settings, chosen, raw)
 
 
 @app.command(
@@ -91,15 +92,15 @@ def build(
     settings = Settings()
     variables = {"rewrite_from": from_day.isoformat()} if from_day else {}
     with warehouse.writing(settings, "build"):
-        _build(settings, None, Dbt(settings, variables), context.args, "build")
+        steps.build(settings, None, Dbt(settings, variables), context.args, "build")
 
 
 @app.command()
-def train(seed: Seed = 7) -> None:
+def train(seed: Seed = 7, time_budget: TimeBudget = 2) -> None:
     """Train the candidates, judge them on later dates, register the better one."""
     settings = Settings()
     with warehouse.writing(settings, "train"):
-        _train(settings, seed)
+        steps.train(settings, seed, time_budget)
 
 
 @app.command()
@@ -109,7 +110,7 @@ def promote(
     """Put a version into production if it has earned it."""
     settings = Settings()
     with warehouse.writing(settings, "promote"):
-        _promote(settings, version)
+        steps.promote(settings, version)
 
 
 @app.command()
@@ -117,7 +118,7 @@ def score() -> None:
     """Score every user at the latest as_of_date with the production model."""
     settings = Settings()
     with warehouse.writing(settings, "score"):
-        _score(settings)
+        steps.score(settings)
 
 
 @app.command()
@@ -127,8 +128,8 @@ def publish() -> None:
 
     settings = Settings()
     with warehouse.writing(settings, "publish"):
-        _build(settings, None, Dbt(settings), AFTER_MODELS, "marts")
-        _publish(settings)
+        steps.build(settings, None, Dbt(settings), AFTER_MODELS, "marts")
+        steps.publish(settings)
 
 
 @app.command()
@@ -138,6 +139,7 @@ def run(
     users: Users = 2000,
     days: Days = 120,
     seed: Seed = 7,
+    time_budget: TimeBudget = 2,
 ) -> None:
     """The main job, first to last. Without raw files, elearning generates them first."""
     from python_jobs.build import AFTER_MODELS, BEFORE_MODELS, Dbt
@@ -145,15 +147,15 @@ def run(
     settings, chosen = Settings(), domains.load(domain)
     dbt = Dbt(settings)
     with warehouse.writing(settings, "run"):
-        if domain == "elearning" and raw is None and _needs_generating(settings):
-            _generate(settings, users, days, date(2025, 1, 1), seed, append=False)
-        _ingest(settings, chosen, raw)
-        _build(settings, chosen, dbt, BEFORE_MODELS, "build")
-        _train(settings, seed)
-        _promote(settings, None)
-        _score(settings)
-        _build(settings, chosen, dbt, AFTER_MODELS, "marts")
-        _publish(settings)
+        if domain == "elearning" and raw is None and steps.needs_generating(settings):
+            steps.generate(settings, users, days, date(2025, 1, 1), seed, append=False)
+        steps.ingest(settings, chosen, raw)
+        steps.build(settings, chosen, dbt, BEFORE_MODELS, "build")
+        steps.train(settings, seed, time_budget)
+        steps.promote(settings, None)
+        steps.score(settings)
+        steps.build(settings, chosen, dbt, AFTER_MODELS, "marts")
+        steps.publish(settings)
     status()
 
 
@@ -165,18 +167,89 @@ def daily(domain: DomainName = "elearning", raw: RawFolder = None) -> None:
     settings, chosen = Settings(), domains.load(domain)
     dbt = Dbt(settings)
     with warehouse.writing(settings, "daily"):
-        _ingest(settings, chosen, raw)
-        _build(settings, chosen, dbt, BEFORE_MODELS, "build")
-        _score(settings)
-        _build(settings, chosen, dbt, AFTER_MODELS, "marts")
-        _outcomes(settings)
-        _publish(settings)
+        steps.ingest(settings, chosen, raw)
+        steps.build(settings, chosen, dbt, BEFORE_MODELS, "build")
+        steps.score(settings)
+        steps.build(settings, chosen, dbt, AFTER_MODELS, "marts")
+        steps.outcomes(settings)
+        steps.publish(settings)
+
+
+@app.command()
+def retrain(
+    if_drifted: Annotated[
+        bool, typer.Option("--if-drifted", help="Only where drift or performance failed.")
+    ] = False,
+    seed: Seed = 7,
+    time_budget: TimeBudget = 2,
+) -> None:
+    """Train and promote; a promoted version scores and publishes at once."""
+    settings = Settings()
+    with warehouse.writing(settings, "retrain"):
+        if if_drifted and not (reason := steps.why_retrain(settings)):
+            terminal.console.print("Neither drift nor realised performance has failed.")
+            return
+        if if_drifted:
+            terminal.console.print(f"Retraining: {reason}.")
+        steps.train(settings, seed, time_budget)
+        if steps.promote(settings, None):
+            steps.score_and_publish(settings)
+
+
+@app.command()
+def models() -> None:
+    """List the model versions, newest first, with status and metrics."""
+    from python_jobs import approvals
+
+    settings = Settings()
+    with warehouse.connect(settings) as connection:
+        terminal.show_models(approvals.listing(connection, settings))
+
+
+@app.command()
+def approve(
+    version: str,
+    by: Annotated[str, typer.Option("--by", help="Who approves.")],
+    note: Annotated[str, typer.Option("--note", help="Why.")],
+) -> None:
+    """Approve a version where the environment asks for a name; then promote it."""
+    from python_jobs import approvals
+
+    settings = Settings()
+    with warehouse.writing(settings, "approve"):
+        approvals.approve(settings, version, by=by, note=note, now=steps.now())
+    terminal.console.print(f"{version} is approved by {by}. Next: churnhouse promote {version}")
+
+
+@app.command()
+def rollback() -> None:
+    """Return to the previous production version, score with it and publish."""
+    from python_jobs import approvals
+
+    settings = Settings()
+    with warehouse.writing(settings, "rollback"):
+        with warehouse.connect(settings) as connection:
+            version = approvals.rollback(connection, settings, now=steps.now())
+        terminal.console.print(f"{version} is in production again.")
+        steps.score_and_publish(settings)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    workers: Annotated[int, typer.Option(help="Processes that answer.")] = 1,
+) -> None:
+    """Serve the API and the desk from what is published."""
+    from python_jobs.serve import serve as serve_published
+
+    serve_published(Settings(), host=host, port=port, workers=workers)
 
 
 @app.command()
 def outcomes() -> None:
     """What became of the users that the models pointed at: realised against expected."""
-    _outcomes(Settings())
+    steps.outcomes(Settings())
 
 
 @app.command()
@@ -195,19 +268,16 @@ def drift() -> None:
 def forget(user_id: str) -> None:
     """Remove one person from raw data, every table and the published versions."""
     from python_jobs import forget as removal
-    from python_jobs.build import AFTER_MODELS, Dbt
 
     settings = Settings()
     with warehouse.writing(settings, "forget"):
         with warehouse.connect(settings) as connection:
-            domain = _warehouse_domain(connection)
+            domain = steps.warehouse_domain(connection)
         with terminal.step("forget") as step:
-            removed = removal.forget(settings, domain, user_id, now=_now())
+            removed = removal.forget(settings, domain, user_id, now=steps.now())
             step.result = f"{sum(removed.values()):,} rows of {len(removed)} tables and files"
         if (settings.published / "current").exists():
-            _score(settings)
-            _build(settings, None, Dbt(settings), AFTER_MODELS, "marts")
-            _publish(settings)
+            steps.score_and_publish(settings)
             pruned = removal.prune_published(settings)
             terminal.console.print(f"  {pruned} older versions removed")
         # dbt notes the command that called it, and this one names the user
@@ -221,117 +291,5 @@ def status() -> None:
 
     settings = Settings()
     manifest = published.read(settings)
-    age = published.age(manifest, _now())
+    age = published.age(manifest, steps.now())
     terminal.show(manifest, age, str(settings.published / "current"))
-
-
-def _now() -> datetime:
-    """The only clock: every job is told the time."""
-    return datetime.now(UTC)
-
-
-def _needs_generating(settings: Settings) -> bool:
-    """Whether raw/ is empty or holds a world that was not finished; files of others are left."""
-    from python_jobs.generate import is_finished
-
-    if settings.truth.exists():
-        return not is_finished(settings.raw, settings.truth)
-    return not any(settings.raw.glob("*/*"))
-
-
-def _generate(settings, users, days, start, seed, append) -> None:
-    from python_jobs.generate import generate as generate_world
-
-    with terminal.step("generate") as step:
-        made = generate_world(
-            settings.raw,
-            settings.truth,
-            users=users,
-            days=days,
-            start=start,
-            seed=seed,
-            append=append,
-            progress=step.count,
-        )
-        step.result = f"{made.users:,} users, {made.events:,} events through {made.last_day}"
-
-
-def _ingest(settings: Settings, domain: "Domain", raw: Path | None) -> None:
-    from python_jobs.ingest import ingest as load
-
-    with terminal.step("ingest") as step, warehouse.connect(settings) as connection:
-        folder = raw or settings.raw
-        if domain.files.events.reader == "git_log":
-            from python_jobs import git_log
-
-            folder = git_log.export(folder, settings.raw / domain.name, progress=step.count)
-        done = load(connection, domain, folder, now=_now(), progress=step.count)
-        step.result = (
-            f"{done.rows['users']:,} users, {done.rows['events']:,} events in "
-            f"{len(done.loaded)} new files ({done.known} known)"
-        )
-    for note in done.notes:
-        terminal.console.print(f"  note: {note}")
-
-
-def _build(settings: Settings, domain, dbt: "Dbt", selection, name: str) -> "Built":
-    from python_jobs.build import build as build_tables
-
-    with terminal.step(name) as step:
-        built = build_tables(settings, domain, dbt, selection, progress=step.count)
-        step.result = f"{built.models} models, {built.tests} tests passed"
-    return built
-
-
-def _train(settings: Settings, seed: int) -> None:
-    from python_jobs.kept import freeze_reference
-    from python_jobs.train import train as train_models
-
-    with terminal.step("train") as step, warehouse.connect(settings) as connection:
-        horizon = _warehouse_domain(connection).vars.churn_horizon_days
-        trained = train_models(
-            connection, settings, now=_now(), horizon_days=horizon, seed=seed, progress=step.say
-        )
-        freeze_reference(connection, settings, trained.version)
-        step.result = f"{trained.manifest['estimator']}, {trained.version}"
-
-
-def _promote(settings: Settings, version: str | None) -> None:
-    from python_jobs.promote import promote as decide
-
-    with terminal.step("promote") as step, warehouse.connect(settings) as connection:
-        decision = decide(connection, settings, now=_now(), version=version, progress=step.say)
-        step.result = "promoted" if decision.is_promoted else "not promoted"
-    terminal.console.print(f"  {decision.reason}")
-
-
-def _score(settings: Settings) -> None:
-    from python_jobs.kept import keep_served
-    from python_jobs.score import score as score_users
-
-    with terminal.step("score") as step, warehouse.connect(settings) as connection:
-        scored = score_users(connection, settings, now=_now(), progress=step.say)
-        keep_served(connection, scored.as_of_date)
-        bands = ", ".join(f"{count:,} {band}" for band, count in scored.bands.items())
-        step.result = f"{scored.users:,} users as of {scored.as_of_date}: {bands}"
-
-
-def _publish(settings: Settings) -> None:
-    from python_jobs.publish import publish as publish_version
-
-    with terminal.step("publish") as step, warehouse.connect(settings) as connection:
-        published = publish_version(connection, settings, now=_now(), progress=step.say)
-        step.result = published.version
-
-
-def _outcomes(settings: Settings) -> None:
-    from python_jobs.outcomes import latest
-
-    with warehouse.connect(settings, read_only=True) as connection:
-        terminal.show_outcomes(latest(connection))
-
-
-def _warehouse_domain(connection) -> "Domain":
-    """The domain that filled this warehouse."""
-    row = connection.execute("select name from raw.domain").fetchone()
-    return domains.load(row[0])

@@ -1,18 +1,14 @@
 """Rolling-origin folds: the past trains, the future judges, one horizon lies between them."""
 
 import hashlib
-import os
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
-from sklearn.base import ClassifierMixin
-from threadpoolctl import threadpool_limits
+import pandas as pd
 
 from python_jobs.errors import JobError
-from python_jobs.estimators import Factory, churn_risk
 
 
 @dataclass(frozen=True)
@@ -24,6 +20,17 @@ class Rows:
     dates: np.ndarray  # as_of_date, datetime64[D]
     users: np.ndarray  # user_id, text
     eligible: np.ndarray  # is_eligible
+    attributes: dict[str, np.ndarray] = field(default_factory=dict)  # text, for slices only
+
+    @cached_property
+    def user_codes(self) -> np.ndarray:
+        """Number of each row's user, 0 to n_users - 1, in order of first appearance."""
+        return pd.factorize(self.users)[0]
+
+    @property
+    def n_users(self) -> int:
+        """How many users there are."""
+        return int(self.user_codes.max()) + 1 if len(self.y) else 0
 
     @property
     def data_hash(self) -> str:
@@ -100,23 +107,16 @@ def _required(groups: np.ndarray | None) -> np.ndarray:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Risks of every recipe for the test rows of all folds; each row is in one fold."""
+    """Risks of every model for the test rows of all folds; each row is in one fold."""
 
     rows: np.ndarray  # index into Rows
     fold: np.ndarray  # "1", "2", ...; oldest first
-    risks: dict[str, np.ndarray]  # recipe name to churn risk, float64
+    risks: dict[str, np.ndarray]  # model name to churn risk, float64
     folds: list[dict]  # dates and row counts of each fold, for metrics.json
 
 
-def hold_out(
-    rows: Rows,
-    recipes: Mapping[str, Factory],
-    *,
-    horizon_days: int,
-    seed: int,
-    say: Callable[[str], None],
-) -> HeldOut:
-    """Fit each recipe on the eligible training rows of each fold and score all its test rows.
+def usable_splits(rows: Rows, horizon_days: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(eligible training rows, all test rows) of each fold that can teach, oldest first.
 
     A fold whose eligible training rows are of one class, or which has no eligible test row,
     teaches nothing and is left out; JobError if none is left.
@@ -131,64 +131,11 @@ def hold_out(
             "No test date has both churners and stayers among its eligible training rows.",
             next_step="ingest more days of events, then train again.",
         )
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in recipes}
-    folds = []
-    with _workers() as pool:
-        pending = [
-            {
-                name: pool.submit(_fit_and_score, rows, recipe, seed, *split)
-                for name, recipe in recipes.items()
-            }
-            for split in splits
-        ]
-        for number, ((known, test), futures) in enumerate(zip(splits, pending, strict=True), 1):
-            for name, future in futures.items():
-                parts[name].append(future.result())
-            folds.append(_describe(rows, str(number), known, test))
-            say(f"judged fold {number} of {len(splits)}: {folds[-1]['test_from']} and later")
-    return HeldOut(
-        rows=np.concatenate([test for _, test in splits]),
-        fold=np.repeat([f["fold"] for f in folds], [len(test) for _, test in splits]),
-        risks={name: np.concatenate(part) for name, part in parts.items()},
-        folds=folds,
-    )
+    return splits
 
 
-def fit(rows: Rows, recipe: Factory, seed: int) -> ClassifierMixin:
-    """The recipe fitted on all eligible rows."""
-    known = np.flatnonzero(rows.eligible)
-    with _workers() as pool:
-        return pool.submit(_fit, rows, recipe, seed, known).result()
-
-
-@contextmanager
-def _workers() -> Iterator[Executor]:
-    """A pool whose every fit runs on one thread.
-
-    Sums over several threads depend on how many there are; this way the same data give the same
-    bits on any number of cores. Boosting on several threads also crawls when the cores are busy
-    (seconds instead of tenths), while several fits at once just share them.
-    """
-    with (
-        threadpool_limits(1, user_api="blas"),
-        ThreadPoolExecutor(
-            min(4, os.cpu_count() or 1), initializer=threadpool_limits, initargs=(1, "openmp")
-        ) as pool,
-    ):
-        yield pool
-
-
-def _fit(rows: Rows, recipe: Factory, seed: int, known: np.ndarray) -> ClassifierMixin:
-    return recipe(seed).fit(rows.X[known], rows.y[known])
-
-
-def _fit_and_score(
-    rows: Rows, recipe: Factory, seed: int, known: np.ndarray, test: np.ndarray
-) -> np.ndarray:
-    return churn_risk(_fit(rows, recipe, seed, known), rows.X[test])
-
-
-def _describe(rows: Rows, fold: str, known: np.ndarray, test: np.ndarray) -> dict:
+def describe(rows: Rows, fold: str, known: np.ndarray, test: np.ndarray) -> dict:
+    """Dates and row counts of a fold."""
     return {
         "fold": fold,
         "train_from": str(rows.dates[known].min()),

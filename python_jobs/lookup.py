@@ -1,11 +1,14 @@
 """The lookup store: one SQLite file from which the API answers, without the warehouse."""
 
+import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
+if TYPE_CHECKING:
+    import duckdb
 
 ACTIVITY_DAYS = 60
 HISTORY_DATES = 30
@@ -55,24 +58,96 @@ TABLES = {
         order by user_id
         """,
     ),
+    # how many users each band held at each date, for "change since the last publication"
+    "risk_bands": (
+        "as_of_date, risk_band",
+        f"""
+        select
+            as_of_date,
+            risk_band,
+            count(*) as users,
+            count(*) filter (where is_eligible) as eligible_users,
+            coalesce(sum(churn_risk) filter (where is_eligible), 0) as expected_churners
+        from main.churn_predictions
+        where as_of_date in (
+            select distinct as_of_date from main.churn_predictions
+            order by as_of_date desc limit {HISTORY_DATES}
+        )
+        group by as_of_date, risk_band
+        order by as_of_date, risk_band
+        """,
+    ),
 }
+# Columns of `users` that come from the prediction; every other text column is an attribute.
+PREDICTION = (
+    *("user_id", "as_of_date", "churn_risk", "risk_rank", "risk_decile", "risk_band"),
+    *("is_eligible", "in_holdout", "reason_1", "reason_2", "reason_3"),
+    *("model_version", "scored_at"),
+)
+SERIES = ("activity", "history")
+# What lists are filtered and sorted by, beside the attributes; users_list covers all of it.
+LISTED = (
+    *("risk_rank", "churn_risk", "risk_band", "is_eligible", "in_holdout"),
+    *("days_since_last_activity", "tenure_days"),
+)
 
 
-def write(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, int]:
+def write(connection: "duckdb.DuckDBPyConnection", path: Path) -> dict[str, int]:
     """Write the store anew at `path`; give the rows of each table."""
+    rows = {}
+    with new_store(path) as store:
+        for name, (key, query) in TABLES.items():
+            cursor = connection.execute(query)
+            columns = {column[0]: _kind(column[1]) for column in cursor.description}
+            rows[name] = write_table(store, name, key, columns, _batches(cursor))
+    return rows
+
+
+@contextlib.contextmanager
+def new_store(path: Path) -> Iterator[sqlite3.Connection]:
+    """A new store to fill with write_table; leaving the block adds the indexes and closes it."""
     store = sqlite3.connect(path)
     try:
         store.execute("pragma journal_mode = off")
         store.execute("pragma synchronous = off")
-        rows = {
-            name: _write_table(connection, store, name, key, query)
-            for name, (key, query) in TABLES.items()
-        }
+        yield store
+        listed = ", ".join(f'"{name}"' for name in list_columns(store))
         store.execute("create unique index users_by_rank on users (risk_rank)")
+        store.execute(f"create index users_list on users ({listed})")
         store.commit()
     finally:
         store.close()
+
+
+def write_table(
+    store: sqlite3.Connection,
+    name: str,
+    key: str,
+    columns: dict[str, str],
+    batches: Iterable[list[tuple]],
+) -> int:
+    """Create a table of these columns (name -> SQLite type), fill it, give its number of rows."""
+    typed = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
+    store.execute(f"create table {name} ({typed}, primary key ({key})) without rowid")
+    marks = ", ".join("?" * len(columns))
+    rows = 0
+    for batch in batches:
+        store.executemany(f"insert into {name} values ({marks})", batch)
+        rows += len(batch)
     return rows
+
+
+def attributes(store: sqlite3.Connection) -> list[str]:
+    """The users' attributes (plan, country, ...), in table order."""
+    known = {*PREDICTION, *SERIES}
+    columns = store.execute("select name, type from pragma_table_info('users')").fetchall()
+    return [name for name, kind in columns if kind.lower() == "text" and name not in known]
+
+
+def list_columns(store: sqlite3.Connection) -> list[str]:
+    """What this store's lists can be filtered and sorted by, risk_rank first."""
+    present = {row[0] for row in store.execute("select name from pragma_table_info('users')")}
+    return [name for name in LISTED if name in present] + attributes(store)
 
 
 def count(path: Path, tables: list[str]) -> dict[str, int]:
@@ -84,18 +159,6 @@ def count(path: Path, tables: list[str]) -> dict[str, int]:
         return {t: store.execute(f"select count(*) from {t}").fetchone()[0] for t in tables}
     finally:
         store.close()
-
-
-def _write_table(connection, store, name: str, key: str, query: str) -> int:
-    cursor = connection.execute(query)
-    columns = ", ".join(f'"{column[0]}" {_kind(column[1])}' for column in cursor.description)
-    store.execute(f"create table {name} ({columns}, primary key ({key})) without rowid")
-    marks = ", ".join("?" * len(cursor.description))
-    rows = 0
-    for batch in _batches(cursor):
-        store.executemany(f"insert into {name} values ({marks})", batch)
-        rows += len(batch)
-    return rows
 
 
 def _batches(cursor, size: int = 50_000) -> Iterator[list[tuple]]:

@@ -2,16 +2,51 @@
 
 Ties are never broken by row order: where a cut falls into a group of equal risks, the group
 counts with its average. So no number here depends on the order of the rows. A metric that the
-rows cannot define (one class only) is NaN.
+rows cannot define (one class only) is NaN. Intervals: python_jobs.bootstrap.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from python_jobs.bootstrap import Interval, Resample, weights
 from python_jobs.folds import HeldOut, Rows
+
+METRICS = (
+    "average_precision",
+    "roc_auc",
+    "log_loss",
+    "brier",
+    "expected_calibration_error",
+    "precision_at_50",
+    "precision_top_decile",
+    "lift_top_decile",
+    "expected_value",
+)
+COMPARED = ("average_precision", "roc_auc")
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a campaign costs and brings, in one currency; see dbt_project.yml."""
+
+    offer_cost: float
+    save_rate: float
+    user_value: float
+
+    @property
+    def threshold(self) -> float:
+        """The risk from which contacting a user pays, if risks are calibrated: 1 if never."""
+        gain = self.save_rate * self.user_value
+        return min(1.0, self.offer_cost / gain) if gain else 1.0
+
+    def payoff(self, y: np.ndarray, risk: np.ndarray, threshold: float) -> np.ndarray:
+        """What each row brings if everybody from the threshold on is contacted."""
+        gain = y * self.save_rate * self.user_value - self.offer_cost
+        return np.where(risk >= threshold, gain, 0.0)
 
 
 def average_precision(y: np.ndarray, risk: np.ndarray) -> float:
@@ -45,10 +80,15 @@ def expected_calibration_error(y: np.ndarray, risk: np.ndarray, bins: int = 10) 
     """
     if not len(y):
         return math.nan
-    edges = np.quantile(risk, np.linspace(0, 1, bins + 1))[1:-1]
-    bin_of = np.searchsorted(edges, risk, side="left")
-    gap = np.bincount(bin_of, weights=risk - y)
+    gap = np.bincount(calibration_bins(risk, bins), weights=risk - y)
     return float(np.abs(gap).sum() / len(y))
+
+
+def calibration_bins(risk: np.ndarray, bins: int = 10) -> np.ndarray:
+    """Bin of each row, from 0: quantile bins of the risk; equal risks share one."""
+    if not len(risk):
+        return np.empty(0, np.int64)
+    return np.searchsorted(np.quantile(risk, np.linspace(0, 1, bins + 1))[1:-1], risk, side="left")
 
 
 def precision_at(y: np.ndarray, risk: np.ndarray, k: int) -> float:
@@ -70,59 +110,139 @@ def precision_at_50(y: np.ndarray, risk: np.ndarray, dates: np.ndarray) -> float
     return float(np.mean([precision_at(y[d], risk[d], 50) for d in days])) if days else math.nan
 
 
+def precision_top_decile(y: np.ndarray, risk: np.ndarray) -> float:
+    """Share of churners among the riskiest tenth of the rows."""
+    return precision_at(y, risk, math.ceil(len(y) / 10))
+
+
 def lift_top_decile(y: np.ndarray, risk: np.ndarray) -> float:
     """Churn rate of the riskiest tenth of the rows over the churn rate of all rows."""
-    return precision_at(y, risk, math.ceil(len(y) / 10)) / float(y.mean()) if y.any() else math.nan
+    return precision_top_decile(y, risk) / float(y.mean()) if y.any() else math.nan
 
 
-METRICS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {
-    "average_precision": lambda y, risk, dates: average_precision(y, risk),
-    "roc_auc": lambda y, risk, dates: roc_auc(y, risk),
-    "log_loss": lambda y, risk, dates: log_loss(y, risk),
-    "brier": lambda y, risk, dates: brier(y, risk),
-    "expected_calibration_error": lambda y, risk, dates: expected_calibration_error(y, risk),
-    "precision_at_50": precision_at_50,
-    "lift_top_decile": lambda y, risk, dates: lift_top_decile(y, risk),
-}
+def values(
+    y: np.ndarray, risk: np.ndarray, dates: np.ndarray, costs: Costs | None = None
+) -> dict[str, float]:
+    """Every metric of these rows; NaN where undefined.
 
-
-def measure(y: np.ndarray, risk: np.ndarray, dates: np.ndarray) -> dict:
-    """Every metric of these rows as {value, low, high}, and rows, positives and base_rate.
-
-    An undefined value is None, as in JSON and SQL. low and high are None: no interval yet.
+    `expected_value` is money per scored row if everybody above the costs' threshold is contacted.
     """
-    counts = {"rows": len(y), "positives": int(y.sum())}
-    rate = {"base_rate": _none_if_nan(float(y.mean()) if len(y) else math.nan)}
-    values = {name: _none_if_nan(metric(y, risk, dates)) for name, metric in METRICS.items()}
-    return counts | rate | {n: {"value": v, "low": None, "high": None} for n, v in values.items()}
+    money = costs.payoff(y, risk, costs.threshold) if costs and len(y) else np.array([math.nan])
+    found = (
+        average_precision(y, risk),
+        roc_auc(y, risk),
+        log_loss(y, risk),
+        brier(y, risk),
+        expected_calibration_error(y, risk),
+        precision_at_50(y, risk, dates),
+        precision_top_decile(y, risk),
+        lift_top_decile(y, risk),
+        float(money.mean()),
+    )
+    return dict(zip(METRICS, found, strict=True))
 
 
-def _none_if_nan(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def judge(
+    rows: Rows,
+    held: HeldOut,
+    candidates: Collection[str],
+    *,
+    costs: Costs | None = None,
+    seed: int = 0,
+) -> dict[str, dict]:
+    """For each model {kind, folds: {fold or "pooled": {"eligible" or "all": measures}}, ...}.
 
-
-def judge(rows: Rows, held: HeldOut, candidates: Collection[str]) -> dict[str, dict]:
-    """For each model {kind, folds: {fold or "pooled": {"eligible" or "all": measures}}}.
-
-    Pooled are the test rows of all folds together, each with the risk from its own fold.
+    Measures are {metric: {value, low, high}} with rows, positives and base_rate; an undefined
+    value is None, as in JSON and SQL. Pooled are the test rows of all folds together, each with
+    the risk from its own fold. `over` holds, for each other model, the pooled difference to it on
+    eligible users, {metric: {value, low, high}}, replicate by replicate on the same users.
     """
     y, dates, eligible = rows.y[held.rows], rows.dates[held.rows], rows.eligible[held.rows]
+    users, n_users = rows.user_codes[held.rows], rows.n_users
     everybody = np.ones(len(y), dtype=bool)
     parts = {str(fold): held.fold == fold for fold in np.unique(held.fold)} | {"pooled": everybody}
-    populations = {"eligible": eligible, "all": everybody}
-    return {
-        name: {
-            "kind": "candidate" if name in candidates else "rival",
-            "folds": {
-                fold: {
-                    population: measure(y[part & who], risk[part & who], dates[part & who])
-                    for population, who in populations.items()
-                }
-                for fold, part in parts.items()
-            },
-        }
-        for name, risk in held.risks.items()
+    cells = {
+        (name, fold, population): part & who
+        for name in held.risks
+        for fold, part in parts.items()
+        for population, who in (("eligible", eligible), ("all", everybody))
     }
+    prepared = {
+        cell: resample(y[m], held.risks[cell[0]][m], users[m], dates[m], n_users, costs)
+        for cell, m in cells.items()
+        if m.any()
+    }
+    drawn: dict[tuple, list[dict]] = {cell: [] for cell in prepared}
+    for block in weights(n_users, seed):
+        for cell, part in prepared.items():
+            drawn[cell].append(part.all(block))
+    tables: dict[str, dict] = {}
+    for (name, fold, population), m in cells.items():
+        kind = "candidate" if name in candidates else "rival"
+        table = tables.setdefault(name, {"kind": kind, "folds": {}, "over": {}})
+        exact = values(y[m], held.risks[name][m], dates[m], costs)
+        blocks = drawn.get((name, fold, population), [])
+        table["folds"].setdefault(fold, {})[population] = {
+            "rows": int(m.sum()),
+            "positives": int(y[m].sum()),
+            "base_rate": float(y[m].mean()) if m.any() else None,
+        } | {
+            metric: asdict(Interval.of(value, _joined(blocks, metric)))
+            for metric, value in exact.items()
+        }
+    for name, table in tables.items():
+        for other in tables.keys() - {name}:
+            table["over"][other] = _difference(tables, drawn, name, other)
+        table["over"] = dict(sorted(table["over"].items()))
+    return tables
+
+
+def resample(y, risk, users, dates, n_users: int, costs: Costs | None = None) -> Resample:
+    """These rows, ready for weights; see Resample."""
+    return Resample(
+        y,
+        risk,
+        users,
+        dates,
+        n_users=n_users,
+        payoff=costs.payoff(y, risk, costs.threshold) if costs else None,
+        calibration_bin=calibration_bins(risk),
+    )
+
+
+def _joined(blocks: list[dict], metric: str) -> np.ndarray:
+    return np.concatenate([b[metric] for b in blocks if metric in b] or [np.empty(0)])
+
+
+def _difference(tables: dict, drawn: dict, name: str, other: str) -> dict:
+    found = {}
+    for metric in COMPARED:
+        ours, theirs = (
+            tables[n]["folds"]["pooled"]["eligible"][metric]["value"] for n in (name, other)
+        )
+        replicates = [
+            _joined(drawn.get((n, "pooled", "eligible"), []), metric) for n in (name, other)
+        ]
+        value = math.nan if ours is None or theirs is None else ours - theirs
+        found[metric] = asdict(Interval.of(value, replicates[0] - replicates[1]))
+    return found
+
+
+def paired_difference(
+    y: np.ndarray, ours: np.ndarray, theirs: np.ndarray, users: np.ndarray, seed: int
+) -> Interval:
+    """Average precision of one model less another's on the same rows, with its interval.
+
+    `users` are codes from 0; both models meet the same replicates.
+    """
+    value = average_precision(y, ours) - average_precision(y, theirs)
+    n_users, day = int(users.max()) + 1 if len(users) else 0, np.zeros(len(y))
+    both = [resample(y, risk, users, day, n_users) for risk in (ours, theirs)]
+    blocks = [
+        [part.ranking(block)["average_precision"] for part in both]
+        for block in weights(n_users, seed)
+    ]
+    return Interval.of(value, np.concatenate([a - b for a, b in blocks]))
 
 
 def pooled(tables: dict[str, dict], model: str) -> dict[str, float | None]:
@@ -147,3 +267,32 @@ def metric_rows(tables: dict[str, dict]) -> Iterator[tuple]:
                 for metric in METRICS:
                     interval = measures[metric]
                     yield (model, fold, population, metric, *interval.values(), measures["rows"])
+
+
+def slices(rows: Rows, held: HeldOut, model: str) -> dict[str, dict[str, dict]]:
+    """{attribute: {value: measures}}: how one model does for each kind of eligible user, pooled.
+
+    Measures are plain numbers, with mean_risk beside base_rate. The eight values with most rows,
+    the rest together as 'other'.
+    """
+    who = rows.eligible[held.rows]
+    y, dates = rows.y[held.rows][who], rows.dates[held.rows][who]
+    risk, found = held.risks[model][who], {}
+    for attribute, texts in rows.attributes.items():
+        text = texts[held.rows][who].astype(str)
+        names, counts = np.unique(text, return_counts=True)
+        kept = names[np.argsort(-counts, kind="stable")[:8]]
+        text = np.where(np.isin(text, kept), text, "other")
+        found[attribute] = {}
+        for value in [*kept, *(["other"] if len(names) > len(kept) else [])]:
+            part = text == value
+            numbers = values(y[part], risk[part], dates[part])
+            found[attribute][str(value)] = {
+                "rows": int(part.sum()),
+                "base_rate": float(y[part].mean()),
+                "mean_risk": float(risk[part].mean()),
+            } | {
+                name: None if math.isnan(numbers[name]) else numbers[name]
+                for name in ("average_precision", "roc_auc", "expected_calibration_error")
+            }
+    return found

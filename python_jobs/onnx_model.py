@@ -16,46 +16,90 @@ from python_jobs.errors import JobError
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
+    from python_jobs.estimators import Blend
+
 MAX_DIFFERENCE = 1e-5
 """Largest allowed difference in probability between a model and its ONNX file."""
 
 PARITY_ROWS = 5_000
 GOLDEN_ROWS = 20
 OPSET = {"": 18, "ai.onnx.ml": 3}
+IR_VERSION = 8
 
 
-def export(estimator: "ClassifierMixin", n_features: int) -> bytes:
-    """Convert a fitted classifier to ONNX bytes; the same model gives the same bytes.
+def export(model: "Blend", n_features: int) -> bytes:
+    """Convert a fitted blend to ONNX bytes; the same model gives the same bytes.
 
     Input `features`: float32 [rows, n_features], NaN for missing. The only output, `churn_risk`:
-    float32 [rows, 1], the probability of class 1. Labels and other classes are cut away.
+    float32 [rows, 1], the probability of class 1. Calibration and vote are part of the graph: the
+    members give log-odds, which are weighed, summed and put through one sigmoid.
     """
     from onnx import TensorProto, helper
+
+    nodes, constants, terms = [], [], []
+    for number, (member, weight) in enumerate(zip(model.members, model.weights, strict=True)):
+        part = _log_odds(member, n_features, prefix=f"m{number}_")
+        nodes += part.node
+        constants += part.initializer
+        constants.append(_constant(f"weight_{number}", [weight]))
+        terms.append(f"term_{number}")
+        nodes.append(
+            helper.make_node("Mul", [f"m{number}_log_odds", f"weight_{number}"], terms[-1:])
+        )
+    constants.append(_constant("intercept", [model.intercept]))
+    nodes.append(helper.make_node("Sum", [*terms, "intercept"], ["log_odds"]))
+    nodes.append(helper.make_node("Sigmoid", ["log_odds"], ["churn_risk"]))
+    return assemble("churn_risk", nodes, constants, n_features, 1, TensorProto.FLOAT)
+
+
+def assemble(
+    output: str, nodes: list, constants: list, n_features: int, width: int, kind: int
+) -> bytes:
+    """A model file with the one input `features` and one output of `width` columns."""
+    from onnx import TensorProto, helper
+
+    given = helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, n_features])
+    wanted = helper.make_tensor_value_info(output, kind, [None, width])
+    graph = helper.make_graph(nodes, output, [given], [wanted], constants)
+    opsets = [helper.make_opsetid(domain, number) for domain, number in OPSET.items()]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+    return model.SerializeToString(deterministic=True)
+
+
+def _constant(name: str, values: list[float]):
+    from onnx import TensorProto, helper
+
+    return helper.make_tensor(name, TensorProto.FLOAT, [len(values)], values)
+
+
+def _log_odds(member: "ClassifierMixin", n_features: int, prefix: str):
+    """Graph of a fitted member, its names prefixed, that ends in [rows, 1] `<prefix>log_odds`."""
+    from onnx import TensorProto, compose, helper
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
     from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
 
-    _register_signed_log()
+    register_signed_log()
+    classifier = member[-1] if hasattr(member, "steps") else member
     full = to_onnx(
-        _with_float32_thresholds(estimator),
+        with_float32_thresholds(member),
         initial_types=[("features", FloatTensorType([None, n_features]))],
-        options={"zipmap": False},
+        options={type(classifier): {"zipmap": False, "raw_scores": True}},
         target_opset=OPSET,
     )
-    model = select_model_inputs_outputs(full, outputs=["probabilities"])
-    positive = [list(estimator.classes_).index(1)]
-    graph = model.graph
-    graph.name = "churn_risk"
-    graph.initializer.append(helper.make_tensor("positive", TensorProto.INT64, [1], positive))
-    graph.node.append(
-        helper.make_node("Gather", ["probabilities", "positive"], ["churn_risk"], axis=1)
-    )
-    del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info("churn_risk", TensorProto.FLOAT, [None, 1]))
-    return model.SerializeToString(deterministic=True)
+    graph = select_model_inputs_outputs(full, outputs=["probabilities"]).graph
+    last = [-1]  # of two columns, the log-odds of class 1
+    graph.initializer.append(helper.make_tensor("last", TensorProto.INT64, [1], last))
+    graph.node.append(helper.make_node("Gather", ["probabilities", "last"], ["log_odds"], axis=1))
+    model = helper.make_model(graph)
+    graph = compose.add_prefix(model, prefix).graph
+    for node in graph.node:
+        renamed = ["features" if name == f"{prefix}features" else name for name in node.input]
+        node.input[:] = renamed
+    return graph
 
 
-def _with_float32_thresholds(estimator: "ClassifierMixin") -> "ClassifierMixin":
+def with_float32_thresholds(estimator: "ClassifierMixin") -> "ClassifierMixin":
     """A copy whose tree thresholds are rounded down to float32, for models that have any.
 
     Trees split at midpoints in float64. Rounded to the nearest float32, a midpoint between two
@@ -71,7 +115,7 @@ def _with_float32_thresholds(estimator: "ClassifierMixin") -> "ClassifierMixin":
     return estimator
 
 
-def _register_signed_log() -> None:
+def register_signed_log() -> None:
     """Teach skl2onnx the transformer python_jobs.estimators.SignedLog."""
     from onnx import TensorProto
     from skl2onnx import update_registered_converter

@@ -25,3 +25,35 @@ def latest(connection: duckdb.DuckDBPyConnection, *, dates: int = 10) -> list[di
     cursor = connection.execute(PERFORMANCE, [dates])
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def failure(connection: duckdb.DuckDBPyConnection) -> str | None:
+    """What failed on the newest date that tells: a drifted feature, or a promise not kept.
+
+    A promise is not kept where the precision among the 50 riskiest came out so low that even the
+    upper bound of its interval lies under what was expected. None where neither happened.
+    """
+    drifted = connection.execute(
+        """
+        select feature, psi
+        from main.feature_drift
+        where as_of_date = (select max(as_of_date) from main.feature_drift) and status = 'fail'
+        order by psi desc
+        """
+    ).fetchone()
+    if drifted:
+        return f"{drifted[0]} has drifted (PSI {drifted[1]:.2f})"
+    missed = connection.execute(
+        """
+        select as_of_date, intervals.value, performance.expected_precision_at_50
+        from main.performance_intervals as intervals
+        inner join main.model_performance as performance using (as_of_date, model_version)
+        where
+            intervals.metric = 'precision_at_50'
+            and as_of_date = (select max(as_of_date) from main.performance_intervals)
+            and intervals.high < performance.expected_precision_at_50
+        """
+    ).fetchone()
+    if missed:
+        return f"precision@50 of {missed[0]} came out at {missed[1]:.0%}, not {missed[2]:.0%}"
+    return None

@@ -1,23 +1,27 @@
 """Publish: write one complete, checked, immutable version and swap `current` to it."""
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 
 from python_jobs import lookup, registry, summary
+from python_jobs.decided_report import decided_report
 from python_jobs.errors import JobError
 from python_jobs.settings import Settings
 
 RECENT_DAYS = 90
 KEPT_VERSIONS = 5
+# A reader who resolved `current` before it moved on has this long to open what it needs.
+GRACE = timedelta(minutes=10)
 # What analysts find in the published DuckDB file, and the query that fills it.
 TABLES = {
     "churn_predictions": "from main.churn_predictions order by as_of_date, risk_rank",
@@ -34,10 +38,12 @@ TABLES = {
     "feature_consistency": "from main.feature_consistency order by as_of_date, feature",
     "prediction_outcomes": "from main.prediction_outcomes order by as_of_date, risk_rank",
     "model_performance": "from main.model_performance order by as_of_date",
+    "campaign_lift": "from main.campaign_lift",
+    "fold_metrics": "from ml.fold_metrics order by all",
     "model_versions": "from ml.model_versions order by version",
     "dbt_run_results": "from ml.dbt_run_results order by started_at, node",
 }
-MODEL_FILES = ("model.onnx", "features.json", "golden.json", "metrics.json")
+MODEL_FILES = ("model.onnx", "features.json", "golden.json", "metrics.json", "typical.json")
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ def publish(
     cannot be written or what was written does not read back.
     """
     as_of_date, model_version = _what_to_publish(connection)
-    version = f"{as_of_date}-{now.astimezone(UTC):%Y%m%dT%H%M%S%fZ}"
+    version = f"{as_of_date}-{_stamp(now)}"
     folder = settings.published / version
     work = settings.published / f".{version}.partial"
     try:
@@ -72,6 +78,9 @@ def publish(
         for name in MODEL_FILES:
             file = registry.verified(settings.models, model_version, name)
             shutil.copyfile(file, work / name)
+        page = decided_report(connection, settings, model_version)
+        (work / "reports").mkdir()
+        (work / "reports" / f"{model_version}.html").write_text(page, encoding="utf-8")
         progress("tables")
         rows = _write_tables(connection, work / "churnhouse.duckdb")
         progress("lookup store")
@@ -100,7 +109,7 @@ def publish(
             f"Version {version} could not be published: {reason}.",
             next_step=f"make room or repair {settings.published}, then run `churnhouse publish`.",
         ) from None
-    prune(settings.published, KEPT_VERSIONS)
+    prune(settings.published, KEPT_VERSIONS, replaced_before=now - GRACE)
     return Published(version, folder, manifest)
 
 
@@ -113,15 +122,28 @@ def point(published: Path, version: str) -> None:
     _sync_folder(published)
 
 
-def prune(published: Path, keep: int) -> None:
-    """Remove all but the newest versions. The current one always stays."""
+def prune(published: Path, keep: int, *, replaced_before: datetime | None = None) -> None:
+    """Remove all but the newest versions; with a time, only those that had a successor by then.
+
+    The current one always stays. A version leaves its name first, so that none is ever half there.
+    """
     current = (published / "current").resolve().name
     folders = [path for path in published.iterdir() if path.is_dir() and not path.is_symlink()]
     versions = [folder for folder in folders if not folder.name.startswith(".")]
-    by_age = sorted(versions, key=lambda folder: folder.name.rsplit("-", 1)[-1])
-    for folder in by_age[:-keep]:
-        if folder.name != current:
-            shutil.rmtree(folder)
+    by_age = sorted(versions, key=_published_at)
+    for folder, successor in itertools.pairwise(by_age[: 1 - keep or None]):
+        is_read = replaced_before and _published_at(successor) > _stamp(replaced_before)
+        if folder.name != current and not is_read:
+            shutil.rmtree(folder.rename(published / f".{folder.name}.removed"))
+
+
+def _stamp(moment: datetime) -> str:
+    """A time as versions carry it in their names: text that sorts by time."""
+    return f"{moment.astimezone(UTC):%Y%m%dT%H%M%S%fZ}"
+
+
+def _published_at(folder: Path) -> str:
+    return folder.name.rsplit("-", 1)[-1]
 
 
 def _what_to_publish(connection) -> tuple[date, str]:
@@ -162,7 +184,11 @@ def _check_gates(connection) -> None:
         """
         with
         last as (
-            select node, resource_type, max_by(status, started_at) as status, max(started_at) as ran_at
+            select
+                node,
+                resource_type,
+                max_by(status, started_at) as status,
+                max(started_at) as ran_at
             from ml.dbt_run_results
             group by all
         )
@@ -170,7 +196,9 @@ def _check_gates(connection) -> None:
         from last
         where
             status in ('fail', 'error')
-            and ran_at >= (select max(started_at) from ml.dbt_run_results where node = 'build_window')
+            and ran_at >= (
+                select max(started_at) from ml.dbt_run_results where node = 'build_window'
+            )
         order by node
         """
     ).fetchone()
@@ -233,12 +261,13 @@ def _count(connection, relation: str) -> int:
 
 def _files(work: Path, rows: dict[str, dict[str, int]]) -> dict[str, dict]:
     files = {}
-    for path in sorted(work.iterdir()):
+    for path in sorted(path for path in work.rglob("*") if path.is_file()):
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        files[path.name] = {"sha256": sha256, "bytes": path.stat().st_size}
-        if path.name in rows:
-            files[path.name]["rows"] = rows[path.name]
+        name = path.relative_to(work).as_posix()
+        files[name] = {"sha256": sha256, "bytes": path.stat().st_size}
+        if name in rows:
+            files[name]["rows"] = rows[name]
     return files
 
 
@@ -252,9 +281,12 @@ def _sweep(published: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    for path in folder.iterdir():
-        with path.open("rb+") as file:
-            os.fsync(file.fileno())
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            _sync_folder(path)
+        else:
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
     _sync_folder(folder)
 
 

@@ -48,6 +48,12 @@ class Features:
         ]
         return cls([name for name, _ in numeric], [kind for _, kind in numeric])
 
+    @staticmethod
+    def texts(con: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+        """The attributes of a table: its text columns except user_id. Slices, not features."""
+        columns = con.execute(f"describe {table}").fetchall()
+        return [c[0] for c in columns if c[1] == "VARCHAR" and c[0] != "user_id"]
+
     @property
     def fingerprint(self) -> str:
         """sha256 over names and types, in order."""

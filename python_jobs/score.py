@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 import duckdb
+import numpy as np
 import pandas as pd
 
 from python_jobs import onnx_model, registry
 from python_jobs.errors import JobError
+from python_jobs.reasons import REASONS, TEXT, groups, label, strongest, value_text
 from python_jobs.registry import Features
 from python_jobs.settings import Settings
 
@@ -18,7 +20,14 @@ HIGH_FROM = 0.5
 MEDIUM_FROM = 0.2
 """A churn_risk from here on, and below HIGH_FROM, is in the band 'medium'."""
 
-INSERT = """
+REASON = f"""
+case when told_{{n}} is not null then
+    feature_{{n}}.label || ': ' || {TEXT.strip().format(value="value_{n}")}
+    || feature_{{n}}.typical || if(strength_{{n}} > 0, 'raises', 'lowers') || ' the risk'
+end as reason_{{n}},
+"""
+PLACES = range(1, REASONS + 1)
+INSERT = f"""
 insert into ml.churn_predictions by name
 select
     user_id,
@@ -33,8 +42,10 @@ select
     end as risk_band,
     is_eligible,
     $version as model_version,
+    {"".join(REASON.format(n=n) for n in PLACES)}
     cast($scored_at as timestamp) as scored_at
 from new_scores
+{"".join(f"left join features as feature_{n} on told_{n} = feature_{n}.place " for n in PLACES)}
 window riskiest_first as (order by churn_risk desc, user_id)
 """
 
@@ -90,9 +101,11 @@ def score(
             next_step="run `churnhouse build`, or name a day that it covers.",
         )
     say(f"scoring {users:,} users on {day} with {version}")
-    scores = _scores(con, features, session, day)
+    reasons = _reasons_session(settings, version)
+    scores = _scores(con, features, session, reasons, day)
     check_scores(scores, users)
     con.register("new_scores", scores)
+    con.register("features", _told_features(settings, version, features))
     con.begin()
     try:
         con.execute("delete from ml.churn_predictions where as_of_date = ?", [day])
@@ -116,6 +129,7 @@ def score(
         raise
     finally:
         con.unregister("new_scores")
+        con.unregister("features")
     return Scored(day, version, users, {"high": 0, "medium": 0, "low": 0} | dict(bands))
 
 
@@ -128,24 +142,66 @@ def _check_features(features: Features, con: duckdb.DuckDBPyConnection, version:
         )
 
 
+def _reasons_session(settings: Settings, version: str):
+    """The version's reasons file, opened; None for a version that was made without one."""
+    expected = registry.read_manifest(settings.models, version)["files"].get("reasons.onnx")
+    return expected and onnx_model.load(settings.models / version / "reasons.onnx", expected)
+
+
+def _told_features(settings: Settings, version: str, features: Features) -> pd.DataFrame:
+    """How a reason speaks of each feature: its place, label, and typical value."""
+    files = registry.read_manifest(settings.models, version)["files"]
+    known = "typical.json" in files
+    typical = registry.read_json(settings.models, version, "typical.json") if known else {}
+    return pd.DataFrame(
+        {
+            "place": np.arange(len(features.names), dtype=np.int16),
+            "label": [label(name) for name in features.names],
+            "typical": [
+                f", typically {value_text(typical.get(name, {}).get('median'))}; "
+                for name in features.names
+            ],
+        }
+    )
+
+
 def _scores(
     con: duckdb.DuckDBPyConnection,
     features: Features,
     session: "onnx_model.onnxruntime.InferenceSession",
+    reasons: "onnx_model.onnxruntime.InferenceSession | None",
     day: date,
 ) -> pd.DataFrame:
-    """One row per user: user_id, is_eligible, churn_risk.
+    """One row per user: user_id, is_eligible, churn_risk, and what the reasons are made of.
 
     A score meets its user by position inside the chunk in which both were read, and nowhere else.
     """
     rest = "from user_features_daily as f where f.as_of_date = ? order by f.user_id"
+    _, group = groups(features.names)
     return pd.concat(
         [
-            frame.assign(churn_risk=onnx_model.score(session, matrix))
+            frame.assign(
+                churn_risk=onnx_model.score(session, matrix), **_told(reasons, group, matrix)
+            )
             for frame, matrix in features.chunks(con, ["f.user_id", "f.is_eligible"], rest, day)
         ],
         ignore_index=True,
     )
+
+
+def _told(reasons, group: np.ndarray, matrix: np.ndarray) -> dict[str, np.ndarray]:
+    """For the n-th reason: told_n (place of its feature), value_n and strength_n; None if none."""
+    columns = {f"{what}_{n}": None for n in PLACES for what in ("told", "value", "strength")}
+    if reasons is None or not len(matrix):
+        return columns
+    (contributions,) = reasons.run(["contributions"], {"features": matrix})
+    told, strength = strongest(contributions, group)
+    values = np.take_along_axis(matrix, told.astype(np.int64), axis=1)
+    for place in range(told.shape[1]):
+        columns[f"told_{place + 1}"] = told[:, place]
+        columns[f"value_{place + 1}"] = values[:, place].astype(np.float64)
+        columns[f"strength_{place + 1}"] = strength[:, place]
+    return columns
 
 
 def check_scores(scores: pd.DataFrame, users: int) -> None:

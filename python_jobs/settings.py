@@ -15,6 +15,7 @@ class Settings(BaseSettings):
 
     home: Path = Path("data")
     target: Literal["duckdb"] = "duckdb"
+    approval_required: bool = False
 
     @property
     def raw(self) -> Path:

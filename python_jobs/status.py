@@ -1,17 +1,23 @@
 """What is published: read from published/current alone."""
 
+import hashlib
 import json
 from datetime import datetime
+from pathlib import Path
 
 from python_jobs.errors import JobError
 from python_jobs.settings import Settings
 
 
 def read(settings: Settings) -> dict:
-    """The manifest of the current version. Raises JobError where nothing is published yet."""
-    path = settings.published / "current" / "manifest.json"
+    """The manifest of the current version, once every file it names is found as it was published.
+
+    Raises JobError where nothing is published yet, or where a file is damaged.
+    """
+    folder = (settings.published / "current").resolve()  # once: `current` may move on meanwhile
+    path = folder / "manifest.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise JobError(
             f"Nothing is published at {settings.published}.", next_step="run `churnhouse run`."
@@ -20,6 +26,24 @@ def read(settings: Settings) -> dict:
         raise JobError(
             f"{path} cannot be read.", next_step="run `churnhouse publish` to publish anew."
         ) from None
+    verify(folder, manifest)
+    return manifest
+
+
+def verify(folder: Path, manifest: dict) -> None:
+    """Raise JobError, naming the file, unless all files are those of the manifest."""
+    for name, facts in manifest["files"].items():
+        path = folder / name
+        try:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            found = None
+        if found != facts["sha256"]:
+            raise JobError(
+                f"{path} is missing or is not the file that was published.",
+                next_step="restore it, or run `churnhouse publish` to publish anew.",
+            )
 
 
 def age(manifest: dict, now: datetime) -> str:

@@ -96,6 +96,21 @@ def show_outcomes(dates: list[dict]) -> None:
         console.print("Nobody has been scored yet.")
 
 
+def show_models(versions: list[dict]) -> None:
+    """Model versions, newest first."""
+    table = _table("version", "status", "AP", "ROC AUC", "prec@50", "approved by")
+    for row in versions:
+        table.add_row(
+            row["version"],
+            row["status"],
+            _number(row.get("average_precision")),
+            _number(row.get("roc_auc")),
+            _share(row.get("precision_at_50")),
+            row.get("approved_by") or "",
+        )
+    console.print(table)
+
+
 def show_drift(found: dict, where: str) -> None:
     """The features that drift most, and the predictions."""
     table = _table("feature", "PSI", "status", "noise", "reference", "current")
@@ -118,7 +133,9 @@ def show_drift(found: dict, where: str) -> None:
 def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in columns:
-        table.add_column(name, justify="left" if name in ("scored", "feature") else "right")
+        table.add_column(
+            name, justify="left" if name in ("scored", "feature", "version", "status") else "right"
+        )
     return table
 
 

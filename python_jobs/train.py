@@ -11,17 +11,23 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from python_jobs import onnx_model, registry
+from python_jobs import onnx_model, reason_model, registry
 from python_jobs.errors import JobError
 from python_jobs.estimators import CANDIDATES, rivals
-from python_jobs.folds import HeldOut, Rows, fit, hold_out
-from python_jobs.metrics import best_candidate, judge, metric_rows, pooled
+from python_jobs.fitting import fit_and_hold_out
+from python_jobs.folds import HeldOut, Rows
+from python_jobs.leaks import check_leaks
+from python_jobs.metrics import Costs, best_candidate, judge, slices
+from python_jobs.mirror import headline, mirror
+from python_jobs.model_card import model_card
 from python_jobs.registry import Features
+from python_jobs.report import report
 from python_jobs.settings import Settings
 
-HEADLINE = ["average_precision", "roc_auc", "precision_at_50", "brier", "base_rate"]
+TIME_BUDGET = 2.0
+"""Seconds for the search of parameters, over all folds together; see search.plan."""
+
 LIBRARIES = ["duckdb", "joblib", "numpy", "onnxruntime", "pandas", "scikit-learn", "skl2onnx"]
-METRIC_COLUMNS = ["model", "fold", "population", "metric", "value", "low", "high", "rows"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Trained:
     @property
     def headline(self) -> dict[str, float | None]:
         """The metrics of ml.model_versions: pooled, of the chosen candidate, on eligible users."""
-        return _headline(self.metrics["models"], self.metrics["selected"])
+        return headline(self.metrics["models"], self.metrics["selected"])
 
 
 def train(
@@ -45,13 +51,17 @@ def train(
     now: datetime,
     horizon_days: int,
     seed: int = 7,
+    time_budget: float = TIME_BUDGET,
+    costs: Costs | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Trained:
     """Train and register one version from evaluation_set; production stays as it is.
 
-    The same tables, seed and library versions give the same model bytes and metrics. Raises
-    JobError, and registers nothing, if history is too short, the labels are of one class, there
-    is no feature, a feature is infinite, or the ONNX file differs from its model.
+    `time_budget`: seconds of search. `costs`: what the expected value is reckoned with; without
+    them it is None. The same tables, seed, budget and library versions give the same model bytes
+    and metrics. Raises JobError, and registers nothing, if history is too short, the labels are of
+    one class, there is no feature, a feature is infinite or looks into the future, or the ONNX
+    file differs from its model.
     """
     say = progress or (lambda line: None)
     data_from, data_through = con.execute("from build_window").fetchone()[:2]
@@ -60,13 +70,16 @@ def train(
     say(f"read {len(rows.y):,} rows with {len(features.names)} features")
     _check_history(rows, horizon_days, data_from, data_through)
     _check_classes(rows)
+    rules = rivals(features.names)
+    check_leaks(rows, features.names)
 
-    recipes = CANDIDATES | rivals(features.names)
-    held = hold_out(rows, recipes, horizon_days=horizon_days, seed=seed, say=say)
-    tables = judge(rows, held, CANDIDATES)
+    held, final = fit_and_hold_out(
+        rows, rules, horizon_days=horizon_days, seed=seed, budget=time_budget, say=say
+    )
+    tables = judge(rows, held, CANDIDATES, costs=costs, seed=seed)
     chosen = best_candidate(tables)
-    say(f"{chosen} is the best candidate; fitting it on all closed dates")
-    model = fit(rows, CANDIDATES[chosen], seed)
+    say(f"{chosen} is the best candidate")
+    model = final.candidates[chosen]
     onnx = onnx_model.export(model, len(features.names))
     parity = onnx_model.check_parity(model, onnx, rows.X)
 
@@ -75,7 +88,16 @@ def train(
         "version": version,
         "created_at": f"{registry.utc(now).isoformat()}Z",
         "estimator": chosen,
-        "parameters": {name: repr(value) for name, value in sorted(model.get_params().items())},
+        "parameters": {p: final.search["members"][p]["parameters"] for p in CANDIDATES[chosen]},
+        "calibration": {
+            "method": "sigmoid",
+            "checked_on": final.search["checked_on"],
+            "rows": final.search["check_rows"],
+            "weights": model.weights,
+            "intercept": model.intercept,
+        },
+        "search": {name: found["trials"] for name, found in final.search["members"].items()},
+        "search_was_cut": any(found["was_cut"] for found in final.search["members"].values()),
         "seed": seed,
         "horizon_days": horizon_days,
         "data_hash": rows.data_hash,
@@ -93,55 +115,47 @@ def train(
     metrics = {
         "selected": chosen,
         "horizon_days": horizon_days,
+        "costs": costs and {**vars(costs), "threshold": costs.threshold},
         "folds": held.folds,
         "models": tables,
+        "slices": slices(rows, held, chosen),
+        "importances": _importances(model, rows, features),
     }
     saved = {"names": features.names, "types": features.types, "fingerprint": features.fingerprint}
     with registry.new_version(settings.models, version, manifest) as folder:
         (folder / "model.onnx").write_bytes(onnx)
+        (folder / "reasons.onnx").write_bytes(reason_model.export(model, len(features.names)))
         joblib.dump(model, folder / "model.joblib")
         registry.write_json(folder / "features.json", saved)
         registry.write_json(folder / "metrics.json", metrics)
         registry.write_json(folder / "golden.json", onnx_model.golden(onnx, rows.X))
+        registry.write_json(folder / "typical.json", _typical(rows, features))
+        (folder / "model_card.md").write_text(model_card(manifest, metrics))
+        (folder / "report.html").write_text(report(manifest, metrics, rows, held))
         _write_held_out(con, folder / "held_out.parquet", rows, held)
     mirror(con, settings.models)
     say(f"registered {version}")
     return Trained(version, metrics, registry.read_manifest(settings.models, version))
 
 
-def mirror(con: duckdb.DuckDBPyConnection, models: Path) -> None:
-    """Write each version folder that ml.model_versions lacks to it and to ml.fold_metrics."""
-    known = {row[0] for row in con.execute("select version from ml.model_versions").fetchall()}
-    for version in [v for v in registry.versions(models) if v not in known]:
-        manifest = registry.read_manifest(models, version)
-        tables = registry.read_json(models, version, "metrics.json")["models"]
-        head = [
-            manifest[k]
-            for k in ("version", "created_at", "estimator", "data_through", "features_fingerprint")
-        ]
-        hashes = [manifest["files"][name] for name in ("model.onnx", "model.joblib")]
-        row = [*head, *hashes, *_headline(tables, manifest["estimator"]).values()]
-        fold_metrics = pd.DataFrame(metric_rows(tables), columns=METRIC_COLUMNS)
-        fold_metrics = fold_metrics.astype({"value": float, "low": float, "high": float})
-        con.begin()
-        try:
-            con.execute(f"insert into ml.model_versions values ({', '.join('?' * len(row))})", row)
-            con.register("new_fold_metrics", fold_metrics)
-            con.execute(
-                "insert into ml.fold_metrics by name select ? as version, * from new_fold_metrics",
-                [version],
-            )
-            con.commit()
-        except BaseException:
-            con.rollback()
-            raise
-        finally:
-            con.unregister("new_fold_metrics")
+def _typical(rows: Rows, features: Features) -> dict[str, dict[str, float | None]]:
+    """{feature: {median, p10, p90}} of the eligible training rows; None if never known."""
+    values = rows.X[rows.eligible]
+    found = {}
+    for name, column in zip(features.names, values.T, strict=True):
+        known = column[~np.isnan(column)].astype(float)
+        points = np.quantile(known, [0.5, 0.1, 0.9]).tolist() if len(known) else [None] * 3
+        found[name] = dict(zip(("median", "p10", "p90"), points, strict=True))
+    return found
 
 
-def _headline(tables: dict[str, dict], model: str) -> dict[str, float | None]:
-    values = pooled(tables, model)
-    return {name: values[name] for name in HEADLINE}
+def _importances(model, rows: Rows, features: Features) -> dict[str, float]:
+    """Mean absolute contribution to the log-odds of each feature, over eligible rows."""
+    session = onnx_model.open_session(reason_model.export(model, len(features.names)))
+    sample = rows.X[rows.eligible]
+    sample = sample[:: max(1, len(sample) // onnx_model.PARITY_ROWS)]
+    (moved,) = session.run(["contributions"], {"features": sample})
+    return dict(zip(features.names, np.abs(moved).mean(axis=0).round(9).tolist(), strict=True))
 
 
 def _read(
@@ -164,7 +178,9 @@ def _read(
             f"label window of {horizon_days} days is not closed on {data_through}.",
             next_step="run `churnhouse build`, then train again.",
         )
+    texts = features.texts(con, "evaluation_set")
     ids = ["f.user_id", "f.as_of_date", "f.churn_label", "f.is_eligible"]
+    ids += [f'f."{name}"' for name in texts]
     rest = "from evaluation_set as f order by f.as_of_date, f.user_id"
     chunks = list(features.chunks(con, ids, rest))
     table = pd.concat([frame for frame, _ in chunks])
@@ -181,6 +197,7 @@ def _read(
         dates=table["as_of_date"].to_numpy("datetime64[D]"),
         users=table["user_id"].to_numpy(object),
         eligible=table["is_eligible"].to_numpy(bool),
+        attributes={name: table[name].fillna("unknown").to_numpy(object) for name in texts},
     )
 
 
@@ -211,7 +228,10 @@ def _check_classes(rows: Rows) -> None:
 
 
 def _write_held_out(con: duckdb.DuckDBPyConnection, path: Path, rows: Rows, held: HeldOut) -> None:
-    """Write the held-out rows, with one column of risks per model, as Parquet."""
+    """Write the held-out rows, with one column of risks per model, as Parquet.
+
+    Users stand in it as a hash: a version outlives the users who may ask to be forgotten.
+    """
     table = pd.DataFrame(
         {
             "user_id": rows.users[held.rows],
@@ -225,7 +245,8 @@ def _write_held_out(con: duckdb.DuckDBPyConnection, path: Path, rows: Rows, held
     con.register("held_out", table)
     try:
         con.execute(
-            "copy (select * replace (cast(as_of_date as date) as as_of_date) from held_out) "
+            "copy (select sha256(user_id) as user_hash, * exclude (user_id) "
+            "replace (cast(as_of_date as date) as as_of_date) from held_out) "
             f"to '{str(path).replace(chr(39), chr(39) * 2)}' (format parquet)"
         )
     finally:

@@ -1,6 +1,7 @@
 """The warehouse: one DuckDB file, one writer at a time."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -46,8 +47,28 @@ def writing(settings: Settings, job: str) -> Iterator[None]:
         os.ftruncate(file, 0)
         os.pwrite(file, json.dumps(holder).encode(), 0)
         yield
+    except (OSError, duckdb.Error) as error:
+        if lacks_room(error):
+            raise no_room(settings, error) from None
+        raise
     finally:
         os.close(file)
+
+
+def lacks_room(error: object) -> bool:
+    """Whether a library failed because something could not be written any more."""
+    reasons = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+    said = str(error).lower()
+    return any(os.strerror(reason).lower() in said for reason in reasons)
+
+
+def no_room(settings: Settings, error: object) -> JobError:
+    """What to say then; whatever was being written has been given up as a whole."""
+    reason = next(line for line in str(error).splitlines() if lacks_room(line)).strip().rstrip(".")
+    return JobError(
+        f"{settings.home} has no room left: {reason}.",
+        next_step="make room there and run again; nothing has to be cleaned up.",
+    )
 
 
 def _holder(file: int) -> str:

@@ -88,4 +88,3 @@ inner join records
         totals.user_id = records.user_id
         and totals.as_of_date >= records.valid_from
         and totals.as_of_date < records.valid_to
-order by totals.as_of_date

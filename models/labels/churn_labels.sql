@@ -35,4 +35,3 @@ inner join user_daily as later
     on
         today.user_id = later.user_id
         and later.day = {{ add_days('today.day', horizon) }}
-order by today.day

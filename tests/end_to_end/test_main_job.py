@@ -32,7 +32,9 @@ def manifest(home: Path) -> dict:
 def test_published_files_are_those_of_the_manifest(finished_home: Path):
     current = finished_home / "published/current"
     said = manifest(finished_home)
-    assert {path.name for path in current.iterdir()} == {*said["files"], "manifest.json"}
+    assert {
+        path.relative_to(current).as_posix() for path in current.rglob("*.*") if path.is_file()
+    } == {*said["files"], "manifest.json"}
     for name, facts in said["files"].items():
         content = (current / name).read_bytes()
         assert hashlib.sha256(content).hexdigest() == facts["sha256"], name

@@ -15,12 +15,6 @@ from python_jobs.settings import Settings
 LATER = NOW + timedelta(hours=1)
 
 
-class Strict(Settings):
-    """An environment in which somebody has to approve."""
-
-    approval_required: bool = True
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """Two versions, trained an hour apart."""
@@ -38,7 +32,7 @@ def world(trained, tmp_path):
 @pytest.fixture
 def strict(world):
     con, settings, versions = world
-    return con, Strict(home=settings.home), versions
+    return con, Settings(home=settings.home, approval_required=True), versions
 
 
 def decisions(con):

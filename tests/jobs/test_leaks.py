@@ -52,6 +52,15 @@ def test_a_gap_that_only_the_future_explains_is_noticed():
         check_leaks(rows(silence, past, np.where(y == 1, np.nan, rate), y), NAMES)
 
 
+def test_silence_itself_may_not_look_ahead():
+    """Where no stratum of equal silence has both classes, the feature alone gives itself away."""
+    rng = np.random.default_rng(2)
+    y = np.repeat([0, 1], 1000)
+    noise = rng.normal(size=(2, 2000))
+    with pytest.raises(JobError, match="days_since_last_activity tells"):
+        check_leaks(rows(40 * y + rng.random(2000), noise[0], noise[1], y), NAMES)
+
+
 def test_only_eligible_rows_count():
     _, silence, past, _, _, y = users()
     found = rows(silence, past, y, y)

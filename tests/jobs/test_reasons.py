@@ -138,13 +138,13 @@ def test_windows_of_one_measure_are_one_reason_told_by_the_strongest_of_them():
     names = ["days_since_last_activity", "logins_7d", "logins_30d", "logins_trend", "tenure_days"]
     things, group = reasons.groups(names)
     assert things == ["days_since_last_activity", "logins", "tenure_days"]
-    moved = np.array([[1.0, 0.7, 0.8, -0.2, 0.1], [-0.1, 0.5, -0.9, 0.2, 0.0]], np.float32)
+    moved = np.array([[1.0, 0.7, 0.8, -0.9, 1.3], [-0.1, 0.8, -0.9, -0.2, 0.0]], np.float32)
     told, strength = reasons.strongest(moved, group)
     assert [[names[i] for i in row] for row in told] == [
-        ["logins_30d", "days_since_last_activity", "tenure_days"],
+        ["tenure_days", "days_since_last_activity", "logins_30d"],
         ["logins_30d", "days_since_last_activity", "tenure_days"],
     ]
-    assert strength == pytest.approx(np.array([[1.3, 1.0, 0.1], [-0.2, -0.1, 0.0]]))
+    assert strength == pytest.approx(np.array([[1.3, 1.0, 0.6], [-0.3, -0.1, 0.0]]))
 
 
 def test_fewer_things_than_reasons_give_fewer_columns():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from test_train import NOW, new_warehouse, run
 
-from python_jobs import onnx_model, registry
+from python_jobs import onnx_model, reasons, registry
 from python_jobs.errors import JobError
 from python_jobs.estimators import churn_risk
 from python_jobs.promote import promote
@@ -15,6 +15,7 @@ from python_jobs.score import Scored, check_scores, score
 from python_jobs.settings import Settings
 
 USERS = 3000
+OLD = ("model.onnx", "features.json", "golden.json")
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,47 @@ def test_ranks_deciles_and_bands(home, con):
     )
     assert set(frame["scored_at"]) == {pd.Timestamp(NOW.replace(tzinfo=None))}
     assert set(frame["model_version"]) == {summary.model_version}
+
+
+def test_each_user_gets_three_reasons_of_the_own_features(home, con, monkeypatch):
+    """Against the contributions asked for everybody at once: feature, value, direction."""
+    monkeypatch.setattr(registry, "CHUNK_VECTORS", 1)
+    score(con, home, now=NOW)
+    version = registry.production(home.models).version
+    names = registry.read_features(home.models, version).names
+    typical = registry.read_json(home.models, version, "typical.json")
+    frame = con.execute(
+        "select * from ml.churn_predictions join user_features_daily using (user_id, as_of_date)"
+    ).df()
+    session = onnx_model.open_session((home.models / version / "reasons.onnx").read_bytes())
+    matrix = frame[names].to_numpy(np.float32)
+    (moved,) = session.run(["contributions"], {"features": matrix})
+    _, group = reasons.groups(names)
+    told, strength = reasons.strongest(moved, group)
+    for row in range(0, USERS, 7):
+        for place in range(3):
+            name = names[told[row, place]]
+            value = reasons.value_text(matrix[row, told[row, place]].item())
+            median = reasons.value_text(typical[name]["median"])
+            direction = "raises" if strength[row, place] > 0 else "lowers"
+            assert frame[f"reason_{place + 1}"][row] == (
+                f"{reasons.label(name)}: {value}, typically {median}; {direction} the risk"
+            )
+    text = " ".join(frame["reason_1"] + frame["reason_2"] + frame["reason_3"])
+    assert "unknown, typically" in text and "raises" in text and "lowers" in text
+
+
+def test_a_model_without_reasons_scores_without_them(home, con, monkeypatch):
+    """A version from before there were reasons stays able to serve."""
+    honest = registry.read_manifest
+
+    def before(models, version):
+        manifest = honest(models, version)
+        return manifest | {"files": {n: h for n, h in manifest["files"].items() if n in OLD}}
+
+    monkeypatch.setattr(registry, "read_manifest", before)
+    score(con, home, now=NOW)
+    assert predictions(con, "count(*), count(reason_1)") == [(USERS, 0)]
 
 
 def test_a_band_begins_at_its_threshold(home, con):
@@ -200,7 +242,9 @@ def test_scores_that_land_on_other_rows_are_refused(home, con, monkeypatch):
     assert predictions(con) == []
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "features.json", "golden.json"])
+@pytest.mark.parametrize(
+    "name", ["model.onnx", "features.json", "golden.json", "reasons.onnx", "typical.json"]
+)
 def test_a_tampered_file_is_refused_by_name(home, con, name):
     path = home.models / registry.production(home.models).version / name
     original = path.read_bytes()

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from python_jobs import search
 from python_jobs.estimators import MEMBERS, churn_risk
 from python_jobs.fitting import fit_and_hold_out
 from python_jobs.folds import Rows
 from python_jobs.metrics import expected_calibration_error
-from python_jobs.search import inner_splits, plan, tune
+from python_jobs.search import Tuned, blends, inner_splits, plan, tune
 
 FIRST = np.datetime64("2025-01-05")
 
@@ -103,13 +104,31 @@ def test_nothing_of_a_fold_is_chosen_by_its_test_rows(dates):
         assert (held.risks[name][first] == again.risks[name][first]).all(), name
 
 
-def test_calibration_mends_what_overfits():
-    """Noise features and few rows make the members too sure of themselves; the blend is not."""
-    rows = world(25, users=60, features=40)
-    _, final = fit_and_hold_out(rows, {}, horizon_days=30, seed=7, budget=0, say=print)
-    test = world(25, users=400, seed=2, features=40)
-    model = final.candidates["hist_gradient_boosting"]
-    raw = churn_risk(model.members[0], test.X)
-    assert model.weights[0] < 0.9
-    errors = [expected_calibration_error(test.y, risk) for risk in (churn_risk(model, test.X), raw)]
-    assert errors[0] < 0.05 and errors[0] < errors[1] / 1.3, errors
+class Member:
+    """A fitted member whose log-odds are the first feature, as they are or three times too sure."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def decision_function(self, X):
+        return self.factor * X[:, 0]
+
+
+def test_the_check_rows_calibrate_each_member_and_the_vote():
+    """One member is three times too sure; all three candidates end well calibrated."""
+    rng = np.random.default_rng(8)
+    X = rng.normal(size=(20_000, 1))
+    y = (rng.random(20_000) < expit(X[:, 0] - 1)).astype(int)
+    members = {"logistic_regression": Member(1), "hist_gradient_boosting": Member(3)}
+    tuned = {
+        name: Tuned({}, member.decision_function(X[:10_000]), [], was_cut=False)
+        for name, member in members.items()
+    }
+    found = blends(members, tuned, y[:10_000])
+    for name, model in found.items():
+        error = expected_calibration_error(y[10_000:], churn_risk(model, X[10_000:]))
+        assert error < 0.02, name
+    assert expected_calibration_error(y, expit(3 * X[:, 0])) > 0.1
+    assert found["soft_voting"].weights == [w.weights[0] / 2 for w in list(found.values())[:2]]
+    raw = blends(members, tuned, y[:0])
+    assert (raw["soft_voting"].weights, raw["soft_voting"].intercept) == ([0.5, 0.5], 0.0)

@@ -21,7 +21,7 @@ from python_jobs.train import train
 
 NOW = datetime(2026, 11, 21, 10, 15, tzinfo=UTC)
 DDL = (PROJECT / "macros/create_ml_tables.sql").read_text()
-ML_TABLES = "create schema raw;" + "".join(re.findall(r"create [^;{]*;", DDL))
+ML_TABLES = "".join(re.findall(r"create [^;{]*;", DDL))
 WORLD = """
 create table world as
 with

@@ -29,7 +29,7 @@ def test_too_many_rejected_rows_in_a_load(home: Path):
     bad = [f"b{n},u0000001,2025-04-30 11:00:{n:02},dance,,,," for n in range(2)]
     land(home, good + bad)
     line = stopped(home)
-    assert "rejected_share (of the newest load): found 0.2, allowed at most 0.1" in line
+    assert "rejected_share failed (of the newest load): found 0.2, allowed at most 0.1" in line
 
 
 def test_a_failed_gate_keeps_the_last_version_published(home: Path):

@@ -1,0 +1,67 @@
+"""How good the newest model is, on its held-out rows: beside the rivals and, for a synthetic world,
+beside the oracle that knows the generator's hidden truth.
+
+    .venv/bin/python bench/quality.py --home data
+
+The oracle's lead over chance is what can be reached at all: what of it the model reaches is
+(AUC - 0.5) / (AUC of the oracle - 0.5).
+"""
+
+import argparse
+from pathlib import Path
+
+import duckdb
+from rich.console import Console
+from rich.table import Table
+
+from python_jobs import registry
+from python_jobs.metrics import average_precision, roc_auc
+from python_jobs.model_card import SHOWN, interval
+
+ORACLE = """
+select held.churn_label, held.is_eligible, held."{model}" as risk, truth.churn_probability
+from read_parquet($held) as held
+inner join read_parquet($truth) as truth
+    on held.user_hash = sha256(truth.user_id) and held.as_of_date = truth.as_of_date
+"""
+
+
+def main() -> None:
+    """Print the metrics of both populations, the leads over the rivals, and the oracle's part."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--home", type=Path, default=Path("data"))
+    home = parser.parse_args().home
+    version = registry.versions(home / "models")[-1]
+    metrics = registry.read_json(home / "models", version, "metrics.json")
+    chosen, models = metrics["selected"], metrics["models"]
+    console = Console(width=150)
+    for population in ("eligible", "all"):
+        table = Table(title=f"{version}, {population} users, folds pooled; chosen: {chosen}")
+        table.add_column("metric")
+        for name in models:
+            table.add_column(name, justify="right")
+        for metric, words in SHOWN.items():
+            found = (m["folds"]["pooled"][population][metric] for m in models.values())
+            table.add_row(words, *(interval(measure) for measure in found))
+        console.print(table)
+    for name, over in models[chosen]["over"].items():
+        leads = ", ".join(f"{SHOWN[m]} {interval(lead, 4)}" for m, lead in over.items())
+        console.print(f"lead over {name}: {leads}")
+    truth = home / "truth/churn_probability"
+    if truth.exists():
+        held = home / "models" / version / "held_out.parquet"
+        rows = duckdb.execute(
+            ORACLE.format(model=chosen), {"held": str(held), "truth": f"{truth}/*.parquet"}
+        ).df()
+        for who, part in (("eligible", rows[rows.is_eligible]), ("all", rows)):
+            y = part.churn_label.to_numpy()
+            ours, best = (roc_auc(y, part[c].to_numpy()) for c in ("risk", "churn_probability"))
+            precise = average_precision(y, part.churn_probability.to_numpy())
+            console.print(
+                f"{who}: the oracle has ROC AUC {best:.4f} and average precision {precise:.4f}; "
+                f"the model reaches {(ours - 0.5) / (best - 0.5):.1%} of its lead over chance"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""A home of any size for the benches: the rows of a finished home, its users under new names."""
+
+from pathlib import Path
+
+import duckdb
+
+from python_jobs.settings import PROJECT
+
+TABLES = ("evaluation_set", "user_features_daily")
+
+
+def scaled(source: Path, target: Path, table: str, rows: int) -> int:
+    """Write target/warehouse.duckdb with so many rows in `table`; give how many there are.
+
+    `table` is evaluation_set or user_features_daily (of which the last day is taken). Every copy
+    of a user has the user's values and an id of its own.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    day = "where as_of_date = (select max(as_of_date) from source.main.user_features_daily)"
+    where = day if table == "user_features_daily" else ""
+    with duckdb.connect(str(target / "warehouse.duckdb")) as con:
+        con.execute(f"attach '{source / 'warehouse.duckdb'}' as source (read_only)")
+        # views of the source name its tables without its catalog, so they are read from inside it
+        con.execute("use source")
+        con.execute(f"create temp table sample as select * from main.{table} {where}")
+        con.execute("create temp table window_row as from main.build_window")
+        target_name = Path(target / "warehouse.duckdb").stem
+        con.execute(f"use {target_name}")
+        have = con.execute("select count(*) from sample").fetchone()[0]
+        copies = -(-rows // have)
+        con.execute(
+            f"""
+            create table {table} as
+            select sample.* replace (sample.user_id || '-' || n as user_id)
+            from sample, range({copies}) as copies(n)
+            order by as_of_date, user_id
+            limit {rows}
+            """
+        )
+        con.execute("create table build_window as from window_row")
+        ddl = (PROJECT / "macros/create_ml_tables.sql").read_text()
+        for statement in ddl.split(";"):
+            begin = statement.find("create ")
+            if begin >= 0 and "{" not in statement[begin:]:
+                con.execute(statement[begin:])
+        return con.execute(f"select count(*) from {table}").fetchone()[0]

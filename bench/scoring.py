@@ -1,0 +1,92 @@
+"""How long scoring takes (read, score, explain, write), how much memory, and beside scikit-learn.
+
+    .venv/bin/python bench/scoring.py --home data --users 1000000
+
+The users are those of a finished home, repeated under new names; the model is its production
+model. The job runs in a process of its own. Beside it: the same matrix through the model's file
+and through scikit-learn's predict_proba, one thread and all threads.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import numpy as np
+from scaled_home import scaled
+from threadpoolctl import threadpool_limits
+
+from python_jobs import onnx_model, registry
+from python_jobs.estimators import churn_risk
+from python_jobs.score import score
+from python_jobs.settings import Settings
+
+
+def child(home: Path) -> None:
+    """Score in this process."""
+    with duckdb.connect(str(home / "warehouse.duckdb")) as con:
+        started = time.monotonic()
+        done = score(con, Settings(home=home), now=datetime.now(UTC))
+        seconds = time.monotonic() - started
+        told = con.execute("select count(reason_3) from ml.churn_predictions").fetchone()[0]
+    print(f"the job: {seconds:.1f} s for {done.users:,} users, {told:,} with three reasons")
+
+
+def side_by_side(home: Path) -> None:
+    """The same matrix through the ONNX file and through scikit-learn."""
+    models = home / "models"
+    version = registry.production(models).version
+    features = registry.read_features(models, version)
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as con:
+        chunks = features.chunks(con, ["f.user_id"], "from user_features_daily as f")
+        matrix = np.concatenate([part for _, part in chunks])
+    expected = registry.read_manifest(models, version)["files"]["model.onnx"]
+    session = onnx_model.load(models / version / "model.onnx", expected)
+    model = registry.load_joblib(models, version)
+    started = time.monotonic()
+    ours = np.concatenate([onnx_model.score(session, part) for part in _parts(matrix)])
+    print(f"ONNX, one thread: {time.monotonic() - started:.1f} s")
+    for threads in (1, os.cpu_count()):
+        with threadpool_limits(threads):
+            started = time.monotonic()
+            theirs = np.concatenate([churn_risk(model, part) for part in _parts(matrix)])
+        seconds = time.monotonic() - started
+        print(f"scikit-learn's predict_proba, {threads} thread(s): {seconds:.1f} s")
+    print(f"largest difference {np.abs(ours - theirs).max():.1e}")
+
+
+def _parts(matrix: np.ndarray) -> list[np.ndarray]:
+    return [matrix[first : first + 32_768] for first in range(0, len(matrix), 32_768)]
+
+
+def main() -> None:
+    """Make the home, score in a child, then compare."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--home", type=Path, default=Path("data"))
+    parser.add_argument("--users", type=int, default=1_000_000)
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options.child)
+        return
+    with tempfile.TemporaryDirectory(prefix="churnhouse-bench-") as folder:
+        home = Path(folder)
+        scaled(options.home, home, "user_features_daily", options.users)
+        shutil.copytree(options.home / "models", home / "models")
+        process = subprocess.Popen([sys.executable, __file__, "--child", folder])
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            sys.exit("scoring failed")
+        cpu, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024**2
+        print(f"its process: {cpu:.1f} CPU s, imports included, peak {peak:.2f} GB")
+        side_by_side(home)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""How long training takes on many rows, and how much memory.
+
+    .venv/bin/python bench/training.py --home data --rows 1000000
+
+The rows are those of a finished home's evaluation_set, its users repeated under new names. The
+training runs in a process of its own: read, search, fit, judge, explain, report, register.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+from scaled_home import scaled
+
+from python_jobs.metrics import Costs
+from python_jobs.settings import Settings
+
+
+def child(home: Path) -> None:
+    """Train in this process, saying what is done when."""
+    from python_jobs.train import train
+
+    started = time.monotonic()
+    with duckdb.connect(str(home / "warehouse.duckdb")) as con:
+        train(
+            con,
+            Settings(home=home),
+            now=datetime.now(UTC),
+            horizon_days=30,
+            costs=Costs(5, 0.1, 100),
+            progress=lambda line: print(f"{time.monotonic() - started:7.1f} s  {line}", flush=True),
+        )
+
+
+def main() -> None:
+    """Make the home, train in a child, print seconds and peak memory."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--home", type=Path, default=Path("data"))
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options.child)
+        return
+    with tempfile.TemporaryDirectory(prefix="churnhouse-bench-") as folder:
+        rows = scaled(options.home, Path(folder), "evaluation_set", options.rows)
+        print(f"{rows:,} rows")
+        started = time.monotonic()
+        process = subprocess.Popen([sys.executable, __file__, "--child", folder])
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            sys.exit("training failed")
+        seconds, peak = time.monotonic() - started, usage.ru_maxrss / 1024**2
+        cpu = usage.ru_utime + usage.ru_stime
+        print(f"training: {seconds:.1f} s with imports, {cpu:.1f} CPU s, peak {peak:.2f} GB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,11 @@
+"""The holdout: users whom nobody should contact, so that a campaign's lift can be measured."""
+
+import hashlib
+
+
+def in_holdout(user_id: str, share: float) -> bool:
+    """Whether a hash of the user_id falls into `share` (0 to 1) of all; as the macro in_holdout."""
+    if share >= 1:
+        return True
+    digest = hashlib.md5(f"holdout:{user_id}".encode(), usedforsecurity=False).hexdigest()
+    return digest[:8] < f"{int(share * 2**32):08x}"

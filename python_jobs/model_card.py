@@ -1,0 +1,102 @@
+"""The model card: what a version is for, what it was made from and how far to trust it.
+
+After Mitchell et al. 2019, "Model cards for model reporting".
+"""
+
+SHOWN = {
+    "average_precision": "average precision",
+    "roc_auc": "ROC AUC",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "expected_calibration_error": "calibration error",
+    "precision_at_50": "precision of the day's top 50",
+    "precision_top_decile": "precision in the top decile",
+    "lift_top_decile": "lift in the top decile",
+    "expected_value": "expected value per user",
+}
+
+
+def interval(measure: dict, digits: int = 3) -> str:
+    """'0.812 (0.790 to 0.831)', without bounds if there are none; a dash for no value."""
+    if measure["value"] is None:
+        return "-"
+    value = f"{measure['value']:.{digits}f}"
+    if measure["low"] is None:
+        return value
+    return f"{value} ({measure['low']:.{digits}f} to {measure['high']:.{digits}f})"
+
+
+def model_card(manifest: dict, metrics: dict) -> str:
+    """The card as Markdown."""
+    chosen, horizon = manifest["estimator"], manifest["horizon_days"]
+    folds = metrics["folds"]
+    pooled = metrics["models"][chosen]["folds"]["pooled"]
+    calibration = manifest["calibration"]
+    lines = [
+        f"# Model card: {manifest['version']}",
+        "",
+        f"Gives each user the probability of no activity in the {horizon} days after as_of_date.",
+        "",
+        "## Intended use",
+        "",
+        "Ranking users for retention offers, and saying why. Not for decisions about a person's "
+        "rights, price or access, and not for users outside the population below.",
+        "",
+        "## Population and data",
+        "",
+        f"- Trained and judged on eligible users, {manifest['rows']:,} rows of which "
+        f"{manifest['positives']:,} churned, sampled from {manifest['first_as_of_date']} to "
+        f"{manifest['last_as_of_date']}; data from {manifest['data_from']} to "
+        f"{manifest['data_through']}.",
+        f"- Model: {chosen.replace('_', ' ')}, parameters {manifest['parameters']}, seed "
+        f"{manifest['seed']}.",
+        f"- Data hash {manifest['data_hash'][:16]}, code {manifest['git_commit'] or 'unknown'}.",
+        "",
+        "## How it did on dates it had not seen",
+        "",
+        f"{len(folds)} test periods from {folds[0]['test_from']} to {folds[-1]['test_to']}, each a "
+        f"horizon after its last training date. 95 % intervals from a bootstrap over users.",
+        "",
+        "| metric | eligible users | all users |",
+        "|---|---|---|",
+        *(
+            f"| {words} | {interval(pooled['eligible'][name])} | {interval(pooled['all'][name])} |"
+            for name, words in SHOWN.items()
+        ),
+        f"| rows | {pooled['eligible']['rows']:,} | {pooled['all']['rows']:,} |",
+        "",
+        "| average precision, less that of | difference on eligible users |",
+        "|---|---|",
+        *(
+            f"| {name.replace('_', ' ')} | {interval(over['average_precision'])} |"
+            for name, over in metrics["models"][chosen]["over"].items()
+        ),
+        "",
+        "## Calibration",
+        "",
+        f"Sigmoid on the log-odds, fitted on {calibration['rows']:,} rows that the calibrated "
+        f"models had not seen ({calibration['checked_on']}).",
+        "",
+        "## Slices",
+        "",
+        "| attribute | value | rows | churned | mean risk | ROC AUC |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {attribute} | {value} | {s['rows']:,} | {s['base_rate']:.1%} | "
+            f"{s['mean_risk']:.1%} | "
+            + ("-" if s["roc_auc"] is None else f"{s['roc_auc']:.3f}")
+            + " |"
+            for attribute, found in metrics["slices"].items()
+            for value, s in found.items()
+        ),
+        "",
+        "## Limits",
+        "",
+        "- Users who are not eligible are scored too, but the model never learned from such users.",
+        "- A correlation is no cause: a reason says what moved the score, not what would keep the "
+        "user.",
+        "- A fold has one to a few dates; a season or a price change that the data do not hold is "
+        "unknown to the model.",
+        "",
+    ]
+    return "\n".join(lines)

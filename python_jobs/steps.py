@@ -1,0 +1,161 @@
+"""The jobs as steps of a run: each is shown while it works and leaves one line behind."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from python_jobs import domain as domains
+from python_jobs import terminal, warehouse
+from python_jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from python_jobs.build import Built, Dbt
+    from python_jobs.domain import Domain
+
+
+def now() -> datetime:
+    """The only clock: every job is told the time."""
+    return datetime.now(UTC)
+
+
+def needs_generating(settings: Settings) -> bool:
+    """Whether raw/ is empty or holds a world that was not finished; files of others are left."""
+    from python_jobs.generate import is_finished
+
+    if settings.truth.exists():
+        return not is_finished(settings.raw, settings.truth)
+    return not any(settings.raw.glob("*/*"))
+
+
+def generate(
+    settings: Settings, users: int, days: int, start: date, seed: int, append: bool
+) -> None:
+    """Make the synthetic world, or go on with it."""
+    from python_jobs.generate import generate as generate_world
+
+    with terminal.step("generate") as step:
+        made = generate_world(
+            settings.raw,
+            settings.truth,
+            users=users,
+            days=days,
+            start=start,
+            seed=seed,
+            append=append,
+            progress=step.count,
+        )
+        step.result = f"{made.users:,} users, {made.events:,} events through {made.last_day}"
+
+
+def ingest(settings: Settings, domain: "Domain", raw: Path | None) -> None:
+    """Load what is new in a folder; a domain that reads git exports the commits first."""
+    from python_jobs.ingest import ingest as load
+
+    with terminal.step("ingest") as step, warehouse.connect(settings) as connection:
+        folder = raw or settings.raw
+        if domain.files.events.reader == "git_log":
+            from python_jobs import git_log
+
+            folder = git_log.export(folder, settings.raw / domain.name, progress=step.count)
+        done = load(connection, domain, folder, now=now(), progress=step.count)
+        step.result = (
+            f"{done.rows['users']:,} users, {done.rows['events']:,} events in "
+            f"{len(done.loaded)} new files ({done.known} known)"
+        )
+    for note in done.notes:
+        terminal.console.print(f"  note: {note}")
+
+
+def build(settings: Settings, domain, dbt: "Dbt", selection, name: str) -> "Built":
+    """Run dbt over a selection."""
+    from python_jobs.build import build as build_tables
+
+    with terminal.step(name) as step:
+        built = build_tables(settings, domain, dbt, selection, progress=step.count)
+        step.result = f"{built.models} models, {built.tests} tests passed"
+    return built
+
+
+def train(settings: Settings, seed: int, time_budget: float) -> None:
+    """Train a version and keep a sample of what it was trained on."""
+    from python_jobs.kept import freeze_reference
+    from python_jobs.metrics import Costs
+    from python_jobs.train import train as train_models
+
+    with terminal.step("train") as step, warehouse.connect(settings) as connection:
+        chosen = warehouse_domain(connection).vars
+        trained = train_models(
+            connection,
+            settings,
+            now=now(),
+            horizon_days=chosen.churn_horizon_days,
+            seed=seed,
+            time_budget=time_budget,
+            costs=Costs(chosen.offer_cost, chosen.save_rate, chosen.user_value),
+            progress=step.say,
+        )
+        freeze_reference(connection, settings, trained.version)
+        step.result = f"{trained.manifest['estimator']}, {trained.version}"
+
+
+def promote(settings: Settings, version: str | None) -> bool:
+    """Decide on a version and print the reasons; give whether it was promoted."""
+    from python_jobs.promote import promote as decide
+
+    with terminal.step("promote") as step, warehouse.connect(settings) as connection:
+        decision = decide(connection, settings, now=now(), version=version, progress=step.say)
+        step.result = "promoted" if decision.is_promoted else "not promoted"
+    terminal.console.print(f"  {decision.reason}")
+    return decision.is_promoted
+
+
+def score(settings: Settings) -> None:
+    """Score everybody and keep the features as they were served."""
+    from python_jobs.kept import keep_served
+    from python_jobs.score import score as score_users
+
+    with terminal.step("score") as step, warehouse.connect(settings) as connection:
+        scored = score_users(connection, settings, now=now(), progress=step.say)
+        keep_served(connection, scored.as_of_date)
+        bands = ", ".join(f"{count:,} {band}" for band, count in scored.bands.items())
+        step.result = f"{scored.users:,} users as of {scored.as_of_date}: {bands}"
+
+
+def publish(settings: Settings) -> None:
+    """Publish a version."""
+    from python_jobs.publish import publish as publish_version
+
+    with terminal.step("publish") as step, warehouse.connect(settings) as connection:
+        published = publish_version(connection, settings, now=now(), progress=step.say)
+        step.result = published.version
+
+
+def outcomes(settings: Settings) -> None:
+    """Print realised against expected."""
+    from python_jobs.outcomes import latest
+
+    with warehouse.connect(settings, read_only=True) as connection:
+        terminal.show_outcomes(latest(connection))
+
+
+def warehouse_domain(connection) -> "Domain":
+    """The domain that filled this warehouse."""
+    row = connection.execute("select name from raw.domain").fetchone()
+    return domains.load(row[0])
+
+
+def score_and_publish(settings: Settings) -> None:
+    """Score with what is in production now, build what follows, and publish."""
+    from python_jobs.build import AFTER_MODELS, Dbt
+
+    score(settings)
+    build(settings, None, Dbt(settings), AFTER_MODELS, "marts")
+    publish(settings)
+
+
+def why_retrain(settings: Settings) -> str | None:
+    """What failed since the production model was trained: drift, or what it promised; or None."""
+    from python_jobs.outcomes import failure
+
+    with warehouse.connect(settings, read_only=True) as connection:
+        return failure(connection)

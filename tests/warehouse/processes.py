@@ -1,0 +1,121 @@
+"""The real command in processes that are watched, starved of rights or room, or killed."""
+
+import contextlib
+import ctypes
+import hashlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+from python_jobs.settings import PROJECT
+
+COMMAND = Path(sys.executable).with_name("churnhouse")
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2
+
+
+def start(home: Path, *arguments: object, **options) -> subprocess.Popen:
+    """Start the command; its lines can be read as it writes them."""
+    return subprocess.Popen(
+        [COMMAND, *map(str, arguments)],
+        env=os.environ | {"CHURNHOUSE_HOME": str(home), "COLUMNS": "80"},
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def churnhouse(home: Path, *arguments: object) -> str:
+    """Run the command, which must succeed; give what it prints."""
+    process = start(home, *arguments)
+    out, err = process.communicate()
+    assert process.returncode == 0, out + err
+    return out
+
+
+@contextlib.contextmanager
+def running(home: Path, *arguments: object) -> Iterator[subprocess.Popen]:
+    """A command that holds the warehouse by now; killed at the end of the block."""
+    process = start(home, *arguments)
+    try:
+        wait_for_lock(home, process)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for_lock(home: Path, process: subprocess.Popen) -> None:
+    """Return when the process holds the warehouse, or has ended."""
+    while process.poll() is None:
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            if json.loads((home / "warehouse.lock").read_text())["pid"] == process.pid:
+                return
+        time.sleep(0.002)
+
+
+def killed(home: Path, *arguments: object, after: str | None, delay: float) -> bool:
+    """Kill a command so many seconds after it took the lock, or after its line on a step.
+
+    False if it had ended by then; if so, it has succeeded.
+    """
+    process = start(home, *arguments)
+    wait_for_lock(home, process)
+    while after and (line := process.stdout.readline()) and not line.startswith(after):
+        pass
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(delay)
+    process.send_signal(signal.SIGKILL)
+    output = process.communicate()
+    assert process.returncode in (0, -signal.SIGKILL), output
+    return process.returncode != 0
+
+
+def refused(home: Path, *arguments: object, **options) -> str:
+    """Run a command that must fail; give its one line, after checking that nothing moved."""
+    before = (home / "published/current").readlink()
+    process = start(home, *arguments, **options)
+    out, err = process.communicate()
+    assert process.returncode == 1, out + err
+    assert "Traceback" not in out + err
+    (line,) = err.splitlines()
+    assert "Next: " in line
+    assert (home / "published/current").readlink() == before
+    return line
+
+
+def check_published(home: Path) -> dict:
+    """Assert that current is complete, with every file readable and the manifest's; give it."""
+    folder = (home / "published/current").resolve()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["version"] == folder.name
+    assert {
+        path.relative_to(folder).as_posix() for path in folder.rglob("*.*") if path.is_file()
+    } == {*manifest["files"], "manifest.json"}
+    for name, facts in manifest["files"].items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == facts["sha256"], name
+    files = manifest["files"]
+    with duckdb.connect(str(folder / "churnhouse.duckdb"), read_only=True) as copy:
+        for table, rows in files["churnhouse.duckdb"]["rows"].items():
+            assert copy.execute(f"select count(*) from {table}").fetchone() == (rows,)
+    with contextlib.closing(sqlite3.connect(f"file:{folder}/lookup.sqlite?mode=ro", uri=True)) as s:
+        for table, rows in files["lookup.sqlite"]["rows"].items():
+            assert s.execute(f"select count(*) from {table}").fetchone() == (rows,)
+    return manifest
+
+
+def without_rights() -> None:
+    """In a child, before it runs: permissions count for root too, as they do for everybody."""
+    if os.geteuid() == 0:
+        libc = ctypes.CDLL(None)
+        for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
+            assert libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0

@@ -1,0 +1,114 @@
+"""kill -9 at any moment: what is published stays whole, and the next run ends where it should."""
+
+import random
+import re
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+from processes import check_published, churnhouse, killed
+
+STEPS = ("ingest", "build", "train", "promote", "score", "publish")
+# What a crash may change: when something was done, and by which of two equal models.
+STAMPS = ("row_id", "file_id", "ingested_at", "written_at", "scored_at", "model_version")
+# How the last build came to its tables; everything else in main is what it came to.
+OF_THE_BUILD = ("build_marks", "build_window")
+ML_TABLES = ["ml.churn_predictions", "ml.scored_features"]
+RANDOM = random.Random()
+
+
+@pytest.fixture(scope="module")
+def news(finished_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The finished home with three more days to take in."""
+    home = tmp_path_factory.mktemp("news") / "data"
+    shutil.copytree(finished_home, home, symlinks=True)
+    churnhouse(home, "generate", "--days", 3, "--append")
+    return home
+
+
+@pytest.fixture(scope="module")
+def undisturbed(news: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """A home whose run went to its end, and the seconds of each step."""
+    home = copied(news, tmp_path_factory.mktemp("undisturbed"))
+    lines = [
+        re.match(r"(\w+) .* ([\d.]+) s$", line) for line in churnhouse(home, "run").splitlines()
+    ]
+    return home, {found[1]: float(found[2]) for found in lines if found}
+
+
+def copied(home: Path, folder: Path) -> Path:
+    return shutil.copytree(home, folder / "data", symlinks=True)
+
+
+def differences(one: Path, other: Path) -> dict[str, list[tuple]]:
+    """By table, the first rows that stand in one warehouse and not as often in the other."""
+    found = {}
+    with duckdb.connect() as both:
+        both.execute(f"attach '{one / 'warehouse.duckdb'}' as one (read_only)")
+        both.execute(f"attach '{other / 'warehouse.duckdb'}' as other (read_only)")
+        names = both.execute(
+            "select 'main.' || table_name from information_schema.tables "
+            "where table_catalog = 'one' and table_schema = 'main' and table_name not in ?",
+            [OF_THE_BUILD],
+        ).fetchall()
+        names = [row[0] for row in names]
+        assert {"main.stg_events", "main.user_daily", "main.churn_labels"} <= {*names}
+        for name in names + ML_TABLES:
+            for home in ("one", "other"):
+                both.execute(f"use {home}")  # a view names its tables without their catalog
+                columns = [
+                    f'round("{column}", 9)' if kind == "DOUBLE" else f'"{column}"'
+                    for column, kind, *_ in both.execute(f"describe {name}").fetchall()
+                    if column not in STAMPS
+                ]
+                both.execute(
+                    f"create or replace temp table {home}_rows as "
+                    f"select {', '.join(columns)} from {name}"
+                )
+            rows = both.execute(
+                "(from one_rows except all from other_rows limit 3) union all "
+                "(from other_rows except all from one_rows limit 3)"
+            ).fetchall()
+            if rows:
+                found[name] = rows
+    return found
+
+
+def test_a_killed_command_runs_to_its_end_the_next_time(news, undisturbed, tmp_path: Path):
+    """Every command is killed once at a random moment of its work and then run again."""
+    reference, seconds = undisturbed
+    home = copied(news, tmp_path)
+    told = []
+    for step in STEPS:
+        # of publish the last part counts, which writes the version
+        after = "marts" if step == "publish" else None
+        delay = RANDOM.uniform(0, seconds[step] + 0.1)
+        told.append((step, delay, killed(home, step, after=after, delay=delay)))
+        check_published(home)
+        churnhouse(home, "status")
+        churnhouse(home, step)
+    assert sum(was_killed for *_, was_killed in told) >= 4, told
+    assert not differences(reference, home), told
+    assert check_published(home)["as_of_date"] == check_published(reference)["as_of_date"]
+
+
+@pytest.mark.nightly
+def test_thirty_killed_runs_are_made_good_by_the_next_run(news, undisturbed, tmp_path: Path):
+    """`churnhouse run`, killed in every step in turn, at a random moment of it."""
+    reference, seconds = undisturbed
+    steps = list(seconds)
+    assert steps == [*STEPS[:-1], "marts", "publish"]
+    told = []
+    for number in range(30):
+        home = copied(news, tmp_path / str(number))
+        at = number % len(steps)
+        after = steps[at - 1] if at else None
+        delay = RANDOM.uniform(0, seconds[steps[at]] + 0.1)
+        told.append((steps[at], delay, killed(home, "run", after=after, delay=delay)))
+        check_published(home)
+        churnhouse(home, "run")
+        assert not differences(reference, home), told[-1]
+        assert check_published(home)["as_of_date"] == check_published(reference)["as_of_date"]
+        shutil.rmtree(home)
+    assert sum(was_killed for *_, was_killed in told) >= 20, told

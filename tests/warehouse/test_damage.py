@@ -1,0 +1,189 @@
+"""A full disk, a folder without rights, a damaged file: one clear line, and nothing is lost."""
+
+import contextlib
+import errno
+import os
+import resource
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from processes import check_published, churnhouse, refused, without_rights
+
+from python_jobs import lookup, publish, warehouse
+from python_jobs.errors import JobError
+from python_jobs.settings import Settings
+
+MEGABYTE = 2**20
+
+
+@pytest.fixture
+def disk(finished_home: Path, tmp_path: Path) -> Iterator[Path]:
+    """A home on a file system of its own, with news to take in; the test sets the room left."""
+    mounted = tmp_path / "disk"
+    mounted.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1g", "churnhouse-test", str(mounted)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only who may mount can make a small file system")
+    try:
+        home = shutil.copytree(finished_home, mounted / "data", symlinks=True)
+        churnhouse(home, "generate", "--days", 3, "--append")
+        yield home
+    finally:
+        subprocess.run(["umount", "--lazy", str(mounted)], check=True)
+
+
+def leave(home: Path, room: int) -> None:
+    """Leave so many bytes on the home's file system."""
+    taken = shutil.disk_usage(home).used
+    total = taken + room
+    resize = ["mount", "-o", f"remount,size={total}", str(home.parent)]
+    subprocess.run(resize, check=True, capture_output=True)
+
+
+def test_a_disk_that_is_full_stops_the_build_and_room_is_all_that_it_needs(disk: Path):
+    churnhouse(disk, "ingest")
+    leave(disk, 64 * 1024)
+    assert "has no room left: " in refused(disk, "build")
+    check_published(disk)
+    assert "published" in churnhouse(disk, "status")
+    leave(disk, 500 * MEGABYTE)
+    churnhouse(disk, "run")
+    assert check_published(disk)["as_of_date"] == "2025-05-03"
+
+
+def test_a_disk_that_is_full_stops_publication_and_leaves_nothing_half_done(disk: Path):
+    before = {path.name for path in (disk / "published").iterdir()}
+    settings = Settings(home=disk)
+    leave(disk, 2 * MEGABYTE)
+    with (
+        warehouse.connect(settings) as connection,
+        pytest.raises(JobError, match=r"could not be published: .* Next: make room"),
+    ):
+        publish.publish(connection, settings, now=datetime.now(UTC))
+    assert {path.name for path in (disk / "published").iterdir()} == before
+    check_published(disk)
+    leave(disk, 500 * MEGABYTE)
+    churnhouse(disk, "publish")
+    assert check_published(disk)["version"] not in before
+
+
+@pytest.mark.parametrize("job", ["ingest", "build", "publish"])
+def test_a_file_that_may_not_grow_stops_a_job_with_one_line(home: Path, job: str):
+    """The same without the right to mount: no file may become longer than the limit."""
+    churnhouse(home, "generate", "--days", 3, "--append")
+    if job == "build":
+        churnhouse(home, "ingest")
+    limit = 20_000 if job == "ingest" else 200_000
+
+    def starve() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    assert os.strerror(errno.EFBIG) in refused(home, job, preexec_fn=starve)
+    check_published(home)
+    churnhouse(home, job)
+
+
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """A folder into which nobody may write."""
+    before = folder.stat().st_mode
+    folder.chmod(0o555)
+    try:
+        yield
+    finally:
+        folder.chmod(before)
+
+
+def test_a_home_that_cannot_be_written_is_named_and_can_still_be_read(home: Path):
+    (home / "warehouse.lock").unlink()
+    with read_only(home):
+        line = refused(home, "ingest", preexec_fn=without_rights)
+        assert f"{home} cannot be written (Permission denied)" in line
+        assert "Next: set CHURNHOUSE_HOME" in line
+        assert "published" in churnhouse(home, "status")
+    churnhouse(home, "ingest")
+
+
+def test_a_published_folder_that_cannot_be_written_is_named(home: Path):
+    with read_only(home / "published"):
+        line = refused(home, "publish", preexec_fn=without_rights)
+        assert "could not be published" in line and str(home / "published") in line
+    before = check_published(home)["version"]
+    churnhouse(home, "publish")
+    assert check_published(home)["version"] > before
+
+
+def flip(path: Path) -> None:
+    """Turn over one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size * 2 // 3)
+
+
+@pytest.mark.parametrize("damage", [flip, truncate, Path.unlink])
+@pytest.mark.parametrize("name", ["lookup.sqlite", "churnhouse.duckdb", "model.onnx"])
+def test_a_damaged_published_file_is_named_and_publishing_makes_it_good(
+    home: Path, name: str, damage
+):
+    path = (home / "published/current").resolve() / name
+    whole = path.read_bytes()
+    damage(path)
+    line = refused(home, "status")
+    assert f"{path} is missing or is not the file that was published" in line
+    path.write_bytes(whole)
+    assert "published" in churnhouse(home, "status")
+
+
+def test_publishing_anew_replaces_a_damaged_version(home: Path):
+    flip(home / "published/current/lookup.sqlite")
+    refused(home, "status")
+    churnhouse(home, "publish")
+    churnhouse(home, "status")
+    check_published(home)
+
+
+def test_a_damaged_manifest_is_refused(home: Path):
+    truncate(home / "published/current/manifest.json")
+    assert "manifest.json cannot be read" in refused(home, "status")
+
+
+def test_a_flipped_byte_in_the_model_stops_scoring_and_publication(home: Path):
+    (path,) = home.glob("models/*/model.onnx")
+    whole = path.read_bytes()
+    flip(path)
+    for job in ("score", "publish"):
+        assert str(path) in refused(home, job)
+    check_published(home)
+    path.write_bytes(whole)
+    churnhouse(home, "score")
+    churnhouse(home, "publish")
+
+
+def test_a_lookup_store_that_is_damaged_while_it_is_written_is_not_published(
+    home: Path, monkeypatch
+):
+    before = check_published(home)["version"]
+    write = lookup.write
+
+    def write_badly(connection, path: Path) -> dict[str, int]:
+        rows = write(connection, path)
+        truncate(path)
+        return rows
+
+    settings = Settings(home=home)
+    monkeypatch.setattr(lookup, "write", write_badly)
+    with warehouse.connect(settings) as connection:
+        with pytest.raises(JobError, match="Next:"):
+            publish.publish(connection, settings, now=datetime.now(UTC))
+        assert check_published(home)["version"] == before
+        monkeypatch.undo()
+        publish.publish(connection, settings, now=datetime.now(UTC))
+    assert check_published(home)["version"] > before
