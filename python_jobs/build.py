@@ -121,6 +121,11 @@ def build(
         if domain is not None:
             ingest.remember_domain(connection, domain)
         changed = settings_changed(connection)
+    if changed and tuple(selection) == AFTER_MODELS:
+        raise JobError(
+            "The domain's settings changed since the last build.",
+            next_step="run `churnhouse build` and `score`, then publish again.",
+        )
     if changed and "--full-refresh" not in selection:
         selection = [*selection, "--full-refresh"]
     return dbt.build(selection, progress=progress)

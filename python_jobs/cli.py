@@ -268,6 +268,7 @@ def drift() -> None:
 def forget(user_id: str) -> None:
     """Remove one person from raw data, every table and the published versions."""
     from python_jobs import forget as removal
+    from python_jobs.publish import prune
 
     settings = Settings()
     with warehouse.writing(settings, "forget"):
@@ -278,8 +279,7 @@ def forget(user_id: str) -> None:
             step.result = f"{sum(removed.values()):,} rows of {len(removed)} tables and files"
         if (settings.published / "current").exists():
             steps.score_and_publish(settings)
-            pruned = removal.prune_published(settings)
-            terminal.console.print(f"  {pruned} older versions removed")
+            prune(settings.published, keep=1)
         # dbt notes the command that called it, and this one names the user
         shutil.rmtree(settings.home / "dbt", ignore_errors=True)
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import shutil
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -55,19 +54,6 @@ def forget(settings: Settings, domain: Domain, user_id: str, *, now: datetime) -
             removed[path.name] = removed_rows
     _rewrite_warehouse(settings)
     return removed
-
-
-def prune_published(settings: Settings) -> int:
-    """Remove every published version but the current one; give how many went."""
-    current = (settings.published / "current").resolve().name
-    old = [
-        folder
-        for folder in settings.published.iterdir()
-        if folder.is_dir() and not folder.is_symlink() and folder.name != current
-    ]
-    for folder in old:
-        shutil.rmtree(folder)
-    return len(old)
 
 
 def _tables_with_users(connection) -> list[str]:

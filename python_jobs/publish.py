@@ -95,7 +95,7 @@ def publish(
             "as_of_date": as_of_date.isoformat(),
             "model_version": model_version,
             "code_commit": registry.git_commit(),
-            **summary.of(connection, model_version),
+            **summary.of(connection, settings, model_version),
             "files": _files(work, rows),
         }
         (work / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
@@ -160,12 +160,21 @@ def _what_to_publish(connection) -> tuple[date, str]:
             next_step="run `churnhouse train`, `promote`, `score`, then publish again.",
         )
     _check_gates(connection)
-    through, users = connection.execute(
+    through, users, is_finished = connection.execute(
         """
-        select data_through, (select count(*) from main.user_features_latest)
+        select
+            data_through,
+            (select count(*) from main.user_features_latest),
+            ingested_through
+            = (select max_by(ingested_through, build_number) from main.build_marks)
         from main.build_window
         """
     ).fetchone()
+    if not is_finished:
+        raise JobError(
+            "The last build broke off before its tables were done.",
+            next_step="run `churnhouse build` and `score`, then publish again.",
+        )
     if (as_of_date, scored, models) != (through, users, 1):
         raise JobError(
             f"The newest predictions are {scored} of {as_of_date}; the features are {users} of "

@@ -100,10 +100,13 @@ def train(settings: Settings, seed: int, time_budget: float) -> None:
 
 def promote(settings: Settings, version: str | None) -> bool:
     """Decide on a version and print the reasons; give whether it was promoted."""
+    from python_jobs.kept import freeze_reference
     from python_jobs.promote import promote as decide
 
     with terminal.step("promote") as step, warehouse.connect(settings) as connection:
         decision = decide(connection, settings, now=now(), version=version, progress=step.say)
+        if decision.is_promoted:
+            freeze_reference(connection, settings, decision.version)
         step.result = "promoted" if decision.is_promoted else "not promoted"
     terminal.console.print(f"  {decision.reason}")
     return decision.is_promoted

@@ -2,8 +2,10 @@
 
 import duckdb
 
+from python_jobs.settings import Settings
 
-def of(connection: duckdb.DuckDBPyConnection, model_version: str) -> dict:
+
+def of(connection: duckdb.DuckDBPyConnection, settings: Settings, model_version: str) -> dict:
     """Counts from the warehouse, headline metrics of the model, and the five riskiest users."""
     domain, data_from, data_through = connection.execute(
         "select raw.domain.name, data_from, data_through from main.build_window, raw.domain"
