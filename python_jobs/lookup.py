@@ -77,6 +77,18 @@ TABLES = {
         order by as_of_date, risk_band
         """,
     ),
+    "feature_drift": (
+        "as_of_date, feature",
+        """
+        from main.feature_drift
+        where as_of_date in (
+            select distinct as_of_date from main.feature_drift order by as_of_date desc limit 30
+        )
+        order by as_of_date, feature
+        """,
+    ),
+    "prediction_drift": ("as_of_date", "from main.prediction_drift order by as_of_date"),
+    "model_performance": ("as_of_date", "from main.model_performance order by as_of_date"),
 }
 # Columns of `users` that come from the prediction; every other text column is an attribute.
 PREDICTION = (

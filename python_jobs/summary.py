@@ -2,6 +2,8 @@
 
 import duckdb
 
+from python_jobs import registry
+from python_jobs.mirror import mirror
 from python_jobs.settings import Settings
 
 
@@ -34,9 +36,12 @@ def of(connection: duckdb.DuckDBPyConnection, settings: Settings, model_version:
     riskiest = connection.execute(
         "select user_id, churn_risk from main.churn_top_risk order by risk_rank limit 5"
     ).fetchall()
+    # a training that broke off may have left its version out of the tables
+    mirror(connection, settings.models)
     model = connection.execute("select * from ml.model_versions where version = ?", [model_version])
     names = [column[0] for column in model.description]
     metrics = dict(zip(names, model.fetchone(), strict=True))
+    production = registry.production(settings.models)
     return {
         "domain": domain,
         "data_from": data_from.isoformat(),
@@ -47,6 +52,7 @@ def of(connection: duckdb.DuckDBPyConnection, settings: Settings, model_version:
         "user_days": user_days,
         "base_rate": base_rate,
         "model": {
+            "promoted_at": production.promoted_at if production else None,
             "estimator": metrics["estimator"],
             "roc_auc": metrics["roc_auc"],
             "average_precision": metrics["average_precision"],

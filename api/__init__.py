@@ -1,0 +1,10 @@
+"""The API and the desk: create_app(settings) gives an app that reads published/ only.
+
+It needs FastAPI, onnxruntime, prometheus-client, Jinja2 and sqlite3; never dbt, DuckDB, pandas or
+scikit-learn. Every handler is async and answers on the event loop.
+"""
+
+from api.app import create_app
+from api.settings import ApiSettings
+
+__all__ = ["ApiSettings", "create_app"]

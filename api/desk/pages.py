@@ -1,0 +1,266 @@
+"""The desk's pages."""
+
+import asyncio
+import csv
+import io
+import time
+from collections.abc import AsyncIterator
+from urllib.parse import parse_qs, quote, urlencode
+
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+
+from api import listing, monitoring
+from api.body import KIB, read
+from api.desk import views
+from api.desk.render import page, static_file
+from api.errors import Problem
+from api.features import is_id
+from api.publication import Publication
+
+router = APIRouter(include_in_schema=False)
+PAGE = 50
+DEEPEST = 200
+CSV_ROWS = 10_000
+EXTRA = ("days_since_last_activity", "tenure_days")
+REPORT_POLICY = (
+    "default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline'; sandbox allow-scripts; frame-ancestors 'self'"
+)
+"""The report is one file with everything inside, so it is shut off from the desk instead."""
+
+
+@router.get("/")
+async def root(_: Request) -> Response:
+    """The desk is the front door."""
+    return RedirectResponse("/desk", 307)
+
+
+@router.get("/desk/static/{name:path}")
+async def static(request: Request) -> Response:
+    """Style, script and chart library, from this server."""
+    return static_file(request.path_params["name"]) or _lost(request)
+
+
+@router.get("/desk")
+async def overview(request: Request) -> Response:
+    """Who is at risk today."""
+    publication = request.app.state.holder.current
+    if publication is None or not publication.users:
+        return page(request, "empty.html", 503 if publication is None else 200)
+    eligible = listing.Filter({"is_eligible": 1})
+    ranks = await listing.ranks(publication, eligible, 0, 8)
+    return page(
+        request,
+        "overview.html",
+        publication=publication,
+        age=time.time() - publication.published_at,
+        bands=views.bands(publication),
+        expected=views.expected(publication),
+        over_time=views.bands_over_time(publication),
+        precision=views.precision(publication),
+        drift=views.drift(publication),
+        top=listing.rows(publication, ranks, EXTRA),
+        horizon=publication.metrics.get("horizon_days"),
+        model=monitoring.facts(publication),
+    )
+
+
+@router.get("/desk/users")
+async def users(request: Request) -> Response:
+    """The list: filter, sort, search, download."""
+    publication = request.app.state.holder.current
+    if publication is None:
+        return page(request, "empty.html", 503)
+    query = _query(request)
+    search = query.get("q", "").strip()
+    if search and is_id(search) and publication.prediction(search):
+        return RedirectResponse(f"/desk/users/{_quoted(search)}", 303)
+    number = max(1, min(int(query.get("page", "1")), DEEPEST)) if _is_number(query) else 1
+    sort = query.get("sort", "risk") if query.get("sort") in listing.SORTS else "risk"
+    if search:
+        ranks = listing.matching(publication, search, PAGE) if is_id(search) else []
+        total = len(ranks)
+    else:
+        try:
+            chosen = _filter(publication, query)
+        except Problem as problem:
+            return page(request, "lost.html", problem.status, what=problem.detail)
+        best, total = await listing.top(publication, chosen, sort, number * PAGE)
+        ranks = best[(number - 1) * PAGE :]
+    kept = {name: value for name, value in query.items() if name != "page"}
+    return page(
+        request,
+        "users.html",
+        publication=publication,
+        rows=listing.rows(publication, ranks, EXTRA),
+        query=query,
+        search=search,
+        sort=sort,
+        total=total,
+        number=number,
+        pages=max(1, min(-(-total // PAGE), DEEPEST)),
+        first=(number - 1) * PAGE + 1,
+        link=lambda **changed: f"/desk/users?{urlencode(kept | changed)}",
+        csv_link=f"/desk/users.csv?{urlencode(kept)}",
+    )
+
+
+@router.get("/desk/users.csv")
+async def users_csv(request: Request) -> Response:
+    """The list as it is filtered and sorted, up to 10,000 rows, as a file."""
+    publication = request.app.state.holder.require()
+    query = _query(request)
+    sort = query.get("sort", "risk") if query.get("sort") in listing.SORTS else "risk"
+    if search := query.get("q", "").strip():
+        ranks = listing.matching(publication, search, PAGE)
+    else:
+        ranks, _ = await listing.top(publication, _filter(publication, query), sort, CSV_ROWS)
+    name = f"churn_risk_{publication.as_of_date}.csv"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return StreamingResponse(_csv(publication, ranks), 200, headers, "text/csv")
+
+
+@router.get("/desk/users/{user_id:path}")
+async def user(request: Request) -> Response:
+    """One user: risk over time, activity, features, reasons, what if."""
+    publication = request.app.state.holder.current
+    if publication is None:
+        return page(request, "empty.html", 503)
+    user_id = request.path_params["user_id"]
+    row = publication.prediction(user_id) if is_id(user_id) else None
+    if row is None:
+        what = "The published version has no user with this id."
+        return page(request, "lost.html", 404, what=what)
+    activity, history = publication.series(user_id)
+    return page(
+        request,
+        "user.html",
+        publication=publication,
+        user=row,
+        activity=activity,
+        history=history,
+        groups=views.features(publication, publication.user_features(user_id)),
+        horizon=publication.metrics.get("horizon_days"),
+    )
+
+
+@router.get("/desk/model")
+async def model(request: Request) -> Response:
+    """The production model: how it did, against what, on what."""
+    publication = request.app.state.holder.current
+    if publication is None:
+        return page(request, "empty.html", 503)
+    return page(
+        request,
+        "model.html",
+        publication=publication,
+        model=monitoring.facts(publication),
+        comparison=views.comparison(publication),
+        names=views.COMPARED,
+    )
+
+
+@router.get("/desk/model/report")
+async def report(request: Request) -> Response:
+    """The report that training wrote, shut off from everything else."""
+    publication = request.app.state.holder.require()
+    if publication.report is None:
+        return _lost(request)
+    headers = {"Content-Security-Policy": REPORT_POLICY, "X-Frame-Options": "SAMEORIGIN"}
+    return Response(publication.report, 200, headers, "text/html")
+
+
+@router.get("/desk/sign-in")
+async def sign_in_form(request: Request) -> Response:
+    """Asks for a key; without keys there is nothing to ask."""
+    if request.app.state.sessions is None:
+        return RedirectResponse("/desk", 303)
+    return page(
+        request, "sign_in.html", next=_inside(request.query_params.get("next")), refused=False
+    )
+
+
+@router.post("/desk/sign-in")
+async def sign_in(request: Request) -> Response:
+    """Exchange a key for a session that lives in an HttpOnly, SameSite=Strict cookie."""
+    sessions, keys = request.app.state.sessions, request.app.state.keys
+    if sessions is None:
+        return RedirectResponse("/desk", 303)
+    form = parse_qs((await read(request, 8 * KIB)).decode("utf-8", "replace"))
+    following = _inside(form.get("next", [""])[0])
+    key = keys.find(form.get("key", [""])[0].strip())
+    if key is None or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        return page(request, "sign_in.html", 401, next=following, refused=True)
+    cookie = sessions.cookie(sessions.make(key), is_https=request.url.scheme == "https")
+    return RedirectResponse(following, 303, {"Set-Cookie": cookie, "Cache-Control": "no-store"})
+
+
+@router.post("/desk/sign-out")
+async def sign_out(request: Request) -> Response:
+    """Forget the session in this browser."""
+    sessions = request.app.state.sessions
+    headers = {"Set-Cookie": sessions.cookie("", is_https=False)} if sessions else {}
+    return RedirectResponse("/desk/sign-in", 303, headers)
+
+
+@router.get("/desk/{rest:path}")
+async def lost(request: Request) -> Response:
+    """Any other address below the desk."""
+    return _lost(request)
+
+
+def _lost(request: Request) -> Response:
+    return page(request, "lost.html", 404, what="There is no page at this address.")
+
+
+def _query(request: Request) -> dict[str, str]:
+    """What the form sends, without the fields that were left empty."""
+    return {name: value for name, value in request.query_params.items() if value}
+
+
+def _filter(publication: Publication, query: dict[str, str]) -> listing.Filter:
+    """Eligible users unless asked otherwise: nobody wins back who left months ago."""
+    wanted = {"eligible": "true"} | query
+    if wanted["eligible"] == "any":
+        del wanted["eligible"]
+    return listing.parse(publication, wanted, ignore={"q", "sort", "page"})
+
+
+def _is_number(query: dict[str, str]) -> bool:
+    text = query.get("page", "1")
+    return text.isascii() and text.isdigit() and len(text) < 6
+
+
+def _inside(path: str | None) -> str:
+    """A path of the desk to go on to, never another site's."""
+    safe = path and (path == "/desk" or path.startswith("/desk/")) and "\\" not in path
+    return path if safe and path.isascii() and path.isprintable() else "/desk"
+
+
+def _quoted(user_id: str) -> str:
+    return quote(user_id, safe="")
+
+
+async def _csv(publication: Publication, ranks: list[int]) -> AsyncIterator[str]:
+    """The rows, in pieces; a text that a spreadsheet would run gets an apostrophe."""
+    head = ["rank", "user_id", "churn_risk", "band", "eligible", "reasons", *EXTRA]
+    yield _line([*head, *publication.attributes])
+    for start in range(0, len(ranks), 500):
+        rows = listing.rows(publication, ranks[start : start + 500], EXTRA)
+        yield "".join(_line(_cells(row)) for row in rows)
+        await asyncio.sleep(0)
+
+
+def _cells(row: dict) -> list:
+    fixed = [row[name] for name in ("risk_rank", "user_id", "churn_risk", "risk_band")]
+    reasons = "; ".join(row["reasons"])
+    extra = (row[name] for name in EXTRA)
+    return [*fixed, row["is_eligible"], reasons, *extra, *row["attributes"].values()]
+
+
+def _line(values: list) -> str:
+    safe = [f"'{v}" if isinstance(v, str) and v[:1] in "=+-@\t\r" and v else v for v in values]
+    out = io.StringIO()
+    csv.writer(out).writerow(safe)
+    return out.getvalue()

@@ -1,0 +1,129 @@
+"""Templates, their filters, and the static files, all read once when the app starts."""
+
+import hashlib
+import mimetypes
+import re
+from datetime import date
+from pathlib import Path
+
+from fastapi import Request
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import Response
+
+UNKNOWN, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
+HERE = Path(__file__).resolve().parent
+FOREVER = "public, max-age=31536000, immutable"
+WINDOW = re.compile(r"(.+)_(\d+)d")
+
+
+def words(name: str) -> str:
+    """A column's name as people read it: watch_minutes_30d is "Watch minutes, last 30 days"."""
+    match = WINDOW.fullmatch(name)
+    text = (match[1] if match else name).replace("_", " ")
+    ending = f", last {match[2]} days" if match else ""
+    return text[:1].upper() + text[1:] + ending
+
+
+def number(value: float | None) -> str:
+    """At most two digits after the point, thousands apart; a dash for what is not known."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:,.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else f"{value:,}"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """0.1234 is 12.3 %."""
+    return UNKNOWN if value is None else f"{value * 100:.{digits}f}%"
+
+
+def day(text: str) -> str:
+    """2025-04-30 is 30 Apr 2025."""
+    return f"{date.fromisoformat(text[:10]):%-d %b %Y}"
+
+
+def short_day(text: str) -> str:
+    """2025-04-30 is 30 Apr."""
+    return f"{date.fromisoformat(text[:10]):%-d %b}"
+
+
+def ago(seconds: float) -> str:
+    """An age in its largest whole unit."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if (count := int(seconds // length)) >= 1:
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+def signed(value: float) -> str:
+    """A change with its sign."""
+    return "no change" if not value else f"{'+' if value > 0 else MINUS}{number(abs(value))}"
+
+
+def measure(found: dict | None) -> str:
+    """A metric with its interval, where it has one."""
+    if not found or found["value"] is None:
+        return UNKNOWN
+    interval = "" if found["low"] is None else f" ({found['low']:.3f} to {found['high']:.3f})"
+    return f"{found['value']:.3f}{interval}"
+
+
+def _files() -> dict[str, tuple[bytes, str, str]]:
+    found = {}
+    for path in sorted((HERE / "static").rglob("*")):
+        if path.is_file() and path.suffix in (".css", ".js", ".svg"):
+            content = path.read_bytes()
+            kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+            tag = hashlib.sha256(content).hexdigest()[:12]
+            found[path.relative_to(HERE / "static").as_posix()] = (content, kind, tag)
+    return found
+
+
+FILES = _files()
+
+
+def static_url(name: str) -> str:
+    """The address of a static file, which changes with its content."""
+    return f"/desk/static/{name}?v={FILES[name][2]}"
+
+
+TEMPLATES = Environment(
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    auto_reload=False,
+)
+TEMPLATES.filters |= {
+    "words": words,
+    "number": number,
+    "percent": percent,
+    "day": day,
+    "short_day": short_day,
+    "ago": ago,
+    "signed": signed,
+    "measure": measure,
+}
+TEMPLATES.globals["static"] = static_url
+TEMPLATES.globals["pairs"] = lambda values: [(value, value) for value in sorted(values)]
+
+
+def page(request: Request, template: str, status: int = 200, **context: object) -> Response:
+    """A page with what all pages show: the version in use, and whether a newer one is refused."""
+    state = request.app.state
+    context |= {
+        "publication": context.get("publication") or state.holder.current,
+        "bad_version": state.holder.bad,
+        "path": request.url.path,
+        "who": request.scope.get("key"),
+    }
+    content = TEMPLATES.get_template(template).render(**context)
+    return Response(content, status, {"Cache-Control": "private, no-store"}, "text/html")
+
+
+def static_file(name: str) -> Response | None:
+    """One of the files read at the start; nothing else can be reached."""
+    if name not in FILES:
+        return None
+    content, kind, tag = FILES[name]
+    return Response(content, 200, {"Cache-Control": FOREVER, "ETag": f'"{tag}"'}, kind)

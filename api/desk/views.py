@@ -1,0 +1,166 @@
+"""What the pages show, worked out from a published version. No HTML here, and no requests."""
+
+from itertools import groupby
+
+from api.desk.render import WINDOW, words
+from api.listing import BANDS
+from api.metrics import newest
+from api.publication import Publication, is_whole
+
+STRIP_DATES = 14
+"""Dates in the drift strip."""
+
+COMPARED = {
+    "average_precision": "Average precision",
+    "roc_auc": "ROC AUC",
+    "precision_at_50": "Precision at 50",
+    "lift_top_decile": "Lift, top tenth",
+    "log_loss": "Log loss",
+    "brier": "Brier",
+    "expected_calibration_error": "Calibration error",
+}
+RIVALS = {
+    "logistic_regression": "Logistic regression",
+    "hist_gradient_boosting": "Gradient boosting",
+    "prior_rate": "Rule: everybody alike",
+    "recency": "Rule: longest silent first",
+    "rfm_logistic": "Rule: recency, frequency, value",
+}
+
+
+def bands(publication: Publication) -> list[dict]:
+    """Eligible users by band today, and the change since the date published before."""
+    before = _earlier(publication)
+    total = sum(band["eligible_users"] for band in publication.bands.values()) or 1
+    return [
+        {
+            "band": band,
+            "users": (users := publication.bands.get(band, {}).get("eligible_users", 0)),
+            "share": users / total,
+            "change": users - before.get(band, {}).get("eligible_users", 0) if before else None,
+        }
+        for band in BANDS
+    ]
+
+
+def expected(publication: Publication) -> dict:
+    """How many eligible users are expected to churn, and how that has changed."""
+    now = sum(band["expected_churners"] for band in publication.bands.values())
+    eligible = sum(band["eligible_users"] for band in publication.bands.values())
+    before = _earlier(publication)
+    was = sum(row["expected_churners"] for row in before.values()) if before else None
+    return {
+        "churners": round(now),
+        "eligible": eligible,
+        "share": now / eligible if eligible else None,
+        "change": None if was is None else round(now) - round(was),
+        "since": next(iter(before.values()))["as_of_date"] if before else None,
+    }
+
+
+def _earlier(publication: Publication) -> dict[str, dict]:
+    """The bands of the date before this one, if it is published."""
+    rows = publication.monitoring.get("risk_bands", [])
+    rows = newest([row for row in rows if row["as_of_date"] < publication.as_of_date])
+    return {row["risk_band"]: row for row in rows}
+
+
+def bands_over_time(publication: Publication) -> dict | None:
+    """Eligible users by band at each published date, for a chart; None before the second date."""
+    rows = publication.monitoring.get("risk_bands", [])
+    dates = sorted({row["as_of_date"] for row in rows})
+    if len(dates) < 2:
+        return None
+    counts = {(row["as_of_date"], row["risk_band"]): row["eligible_users"] for row in rows}
+    series = {band: [counts.get((date, band), 0) for date in dates] for band in BANDS}
+    return {"dates": dates, "series": series}
+
+
+def precision(publication: Publication) -> dict | None:
+    """Precision@50 expected and realised, by date; None until it is published."""
+    rows = publication.monitoring.get("model_performance")
+    if not rows:
+        return None
+    return {
+        "dates": [row["as_of_date"] for row in rows],
+        "expected": [row.get("expected_precision_at_50") for row in rows],
+        "realised": [row.get("precision_at_50") if row.get("is_mature") else None for row in rows],
+    }
+
+
+def drift(publication: Publication) -> dict | None:
+    """The heat strip: a row a feature, the most drifted first, a cell a date."""
+    rows = publication.monitoring.get("feature_drift")
+    if not rows:
+        return None
+    dates = sorted({row["as_of_date"] for row in rows})[-STRIP_DATES:]
+    cells: dict[str, dict[str, dict]] = {}
+    for row in rows:
+        cells.setdefault(row["feature"], {})[row["as_of_date"]] = row
+    last = dates[-1]
+
+    def drifted(feature: str) -> float:
+        return -(cells[feature].get(last, {}).get("psi") or 0)
+
+    features = sorted(cells, key=drifted)
+    strip = [{"feature": f, "cells": [cells[f].get(date) for date in dates]} for f in features]
+    verdicts = [row["status"] for row in newest(rows)]
+    counts = {status: verdicts.count(status) for status in ("fail", "warn", "ok")}
+    return {"dates": dates, "strip": strip, "counts": counts, "last": last}
+
+
+def comparison(publication: Publication) -> list[dict]:
+    """The model beside the rules it had to beat, on eligible users of dates it had not seen."""
+    metrics = publication.metrics
+    rows = []
+    for name, model in metrics.get("models", {}).items():
+        pooled = model.get("folds", {}).get("pooled", {}).get("eligible")
+        if pooled:
+            title = RIVALS.get(name, words(name))
+            chosen = name == metrics.get("selected")
+            rows.append({"name": title, "is_chosen": chosen, "metrics": pooled})
+    return sorted(rows, key=lambda row: not row["is_chosen"])
+
+
+def features(publication: Publication, values: tuple) -> list[dict]:
+    """A user's features, grouped by what they measure, each with its slider and typical range."""
+    rows = []
+    for (name, kind), value in zip(publication.features.items(), values, strict=True):
+        typical = publication.typical.get(name)
+        rows.append(
+            {
+                "name": name,
+                "words": words(name),
+                "value": value,
+                "typical": typical,
+                "is_whole": is_whole(kind),
+                "group": _group(name),
+                **_slider(value, typical, whole=is_whole(kind)),
+            }
+        )
+    rows.sort(key=lambda row: row["group"] != "General")
+    order = list(dict.fromkeys(row["group"] for row in rows))
+    rows.sort(key=lambda row: order.index(row["group"]))
+    groups = groupby(rows, key=lambda row: row["group"])
+    return [{"name": name, "features": list(members)} for name, members in groups]
+
+
+def _group(name: str) -> str:
+    base = match[1] if (match := WINDOW.fullmatch(name)) else name.removesuffix("_trend")
+    general = base in ("days_since_last_activity", "tenure_days", "active_days", "events")
+    return "General" if general else words(base)
+
+
+def _slider(value: float | None, typical: dict | None, *, whole: bool) -> dict:
+    """A range that holds the value and what is typical, with room to move, and a place on it."""
+    known = [value or 0, *(typical.values() if typical else ())]
+    known = [one for one in known if one is not None]
+    low, high = min(0, *known, 0), max(known) * 1.5
+    high = max(high, 10 if whole else 1)
+    step = 1 if whole else next(s for s in (1, 0.1, 0.01) if s * 100 <= high - low or s == 0.01)
+    high = -(-high // step) * step
+    places = {"low": low, "high": round(high, 4), "step": step}
+    span = high - low
+    for name, at in (("at", value), *((typical or {}).items())):
+        places[f"x_{name}"] = None if at is None else round((at - low) / span * 100, 1)
+    return places

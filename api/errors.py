@@ -1,0 +1,98 @@
+"""Every error is RFC 9457 problem+json, and none carries the text of an exception."""
+
+import json
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+CONTENT_TYPE = "application/problem+json"
+TITLES = {413: "Body Too Large", 422: "Unprocessable Content"}
+
+
+class Problem(Exception):
+    """An answer other than success: a status, a short name, a sentence, and what helps."""
+
+    def __init__(
+        self,
+        status: int,
+        name: str,
+        detail: str,
+        *,
+        headers: dict[str, str] | None = None,
+        **members: object,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.name, self.detail = status, name, detail
+        self.headers, self.members = headers or {}, members
+
+    def response(self, request_id: str = "") -> Response:
+        """The problem document, as an answer."""
+        content = {
+            "type": f"urn:churnhouse:problem:{self.name}",
+            "title": TITLES.get(self.status) or HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if request_id:
+            content["instance"] = f"urn:churnhouse:request:{request_id}"
+        body = json.dumps(content | self.members)
+        return Response(body, self.status, self.headers, CONTENT_TYPE)
+
+
+def invalid(detail: str, errors: list[dict] | None = None) -> Problem:
+    """A 422 that names each field and what is wrong with it."""
+    return Problem(422, "invalid-request", detail, errors=errors or [])
+
+
+def error(where: str, field: str, problem: str) -> dict[str, str]:
+    """One entry of a 422's `errors`."""
+    return {"in": where, "field": field, "problem": problem}
+
+
+def not_ready() -> Problem:
+    """Nothing is loaded yet."""
+    return Problem(
+        503,
+        "not-ready",
+        "No published version is loaded yet.",
+        headers={"Retry-After": "2"},
+    )
+
+
+def unknown_user() -> Problem:
+    """The user is not in the published version."""
+    return Problem(404, "unknown-user", "The published version has no user with this id.")
+
+
+def failed() -> Problem:
+    """Anything unforeseen; the log has the rest, under the same request id."""
+    return Problem(500, "internal-error", "The request failed. The log has it under this id.")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the app and of its framework as a problem."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(HTTPException, _of_framework)
+    app.add_exception_handler(RequestValidationError, _of_validation)
+
+
+async def _problem(request: Request, problem: Problem) -> Response:
+    return problem.response(request.scope.get("request_id", ""))
+
+
+async def _of_framework(request: Request, raised: HTTPException) -> Response:
+    names = {404: ("no-such-page", "There is nothing at this address.")}
+    names[405] = ("method-not-allowed", "This address does not take this method.")
+    name, detail = names.get(raised.status_code, ("refused", "The request cannot be answered."))
+    problem = Problem(raised.status_code, name, detail, headers=raised.headers or {})
+    return await _problem(request, problem)
+
+
+async def _of_validation(request: Request, raised: RequestValidationError) -> Response:
+    found = [
+        error(str(e["loc"][0]), ".".join(map(str, e["loc"][1:])), e["msg"]) for e in raised.errors()
+    ]
+    return await _problem(request, invalid("The request is not valid.", found))

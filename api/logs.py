@@ -1,0 +1,55 @@
+"""Structured log: one JSON object a line on standard output, never a key, never a body."""
+
+import json
+import logging
+import sys
+import time
+from functools import lru_cache
+
+_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+
+
+def line(event: str, **members: object) -> None:
+    """Write one event; the line is complete and on its way when this returns."""
+    now = time.time()
+    content = _encode({"time": _moment(int(now), int(now % 1 * 1000)), "event": event, **members})
+    sys.stdout.write(content + "\n")
+    sys.stdout.flush()
+
+
+def _moment(second: int, thousandths: int) -> str:
+    return f"{_second(second)}.{thousandths:03}Z"
+
+
+@lru_cache(maxsize=8)
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+class JsonFormatter(logging.Formatter):
+    """The server's own messages, and tracebacks, in the same form."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One JSON object, whatever the message holds."""
+        moment = _moment(int(record.created), int(record.msecs))
+        content = {"time": moment, "event": "log", "level": record.levelname.lower()}
+        content |= {"logger": record.name, "message": record.getMessage()}
+        if record.exc_info:
+            content["traceback"] = self.formatException(record.exc_info)
+        return _encode(content)
+
+
+CONFIG = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": JsonFormatter}},
+    "handlers": {
+        "out": {
+            "class": "logging.StreamHandler",
+            "formatter": "json",
+            "stream": "ext://sys.stdout",
+        }
+    },
+    "root": {"handlers": ["out"], "level": "INFO"},
+}
+"""For logging.config.dictConfig; what `churnhouse serve` gives to uvicorn."""

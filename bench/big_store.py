@@ -1,0 +1,69 @@
+"""A published version of any number of users, made from a real one with the writer's own code.
+
+Every user is a copy of a real user under a new id, so scores, features and model still agree and
+the API accepts the version as it would any other.
+"""
+
+import hashlib
+import json
+import random
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from python_jobs import lookup
+from python_jobs.publish import point
+
+BATCH = 20_000
+
+
+def write(source: Path, published: Path, users: int) -> Path:
+    """Write published/<version>/ from a real version and make it current; give the folder."""
+    version = f"bench-{users}"
+    folder = published / version
+    folder.mkdir(parents=True)
+    for path in source.iterdir():
+        if path.suffix in (".onnx", ".json", ".html") and path.name != "manifest.json":
+            shutil.copyfile(path, folder / path.name)
+    with closing(sqlite3.connect(source / "lookup.sqlite")) as real:
+        kinds = dict(real.execute("select name, type from pragma_table_info('users')").fetchall())
+        rows = real.execute("select * from users order by risk_rank").fetchall()
+    with lookup.new_store(folder / "lookup.sqlite") as store:
+        batches = _copies(rows, list(kinds), users)
+        lookup.write_table(store, "users", "user_id", kinds, batches)
+    manifest = json.loads((source / "manifest.json").read_text())
+    manifest["version"] = version
+    manifest["files"] = {path.name: {"sha256": _sha256(path)} for path in folder.iterdir()}
+    manifest["files"]["lookup.sqlite"]["rows"] = {"users": users}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    point(published, version)
+    return folder
+
+
+def user_id(number: int) -> str:
+    """The id of the n-th user of a store written here."""
+    return f"u{number:07d}"
+
+
+def _copies(rows: list[tuple], names: list[str], users: int):
+    """Copies of the real users, in order of id, their ranks in order of risk."""
+    at_id, at_rank = names.index("user_id"), names.index("risk_rank")
+    risk = names.index("churn_risk")
+    chosen = random.Random(7).choices(range(len(rows)), k=users)
+    order = sorted(range(users), key=lambda n: -rows[chosen[n]][risk])
+    ranks = [0] * users
+    for rank, number in enumerate(order, 1):
+        ranks[number] = rank
+    for start in range(0, users, BATCH):
+        batch = []
+        for number in range(start, min(start + BATCH, users)):
+            row = list(rows[chosen[number]])
+            row[at_id], row[at_rank] = user_id(number), ranks[number]
+            batch.append(tuple(row))
+        yield batch
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

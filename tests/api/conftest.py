@@ -1,0 +1,54 @@
+"""One server without keys and one with, over the same published version."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # running, versions
+
+from running import Server, serving
+
+from api import keys
+
+
+@pytest.fixture(scope="session")
+def server(finished_home: Path, tmp_path_factory) -> Iterator[Server]:
+    """Without keys, over the finished home. Nobody changes what it serves."""
+    with serving(finished_home, tmp_path_factory.mktemp("open") / "log") as running:
+        yield running
+
+
+@dataclass
+class Keyed:
+    server: Server
+    reader: str
+    operator: str
+
+    def as_reader(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.reader}"}
+
+    def as_operator(self) -> dict[str, str]:
+        return {"X-API-Key": self.operator}
+
+
+@pytest.fixture(scope="session")
+def keyed(finished_home: Path, tmp_path_factory) -> Iterator[Keyed]:
+    """With keys and generous limits."""
+    folder = tmp_path_factory.mktemp("keyed")
+    made = {role: keys.make(f"{role}-1", role) for role in keys.ROLES}
+    (folder / "keys").write_text("\n".join(line for _, line in made.values()))
+    options = {"keys": folder / "keys", "rate_per_second": 10_000, "burst": 10_000}
+    with serving(finished_home, folder / "log", **options) as running:
+        yield Keyed(running, made["reader"][0], made["operator"][0])
+
+
+@pytest.fixture
+def published_home(finished_home: Path, tmp_path: Path) -> Path:
+    """A home with a published folder of its own and nothing else."""
+    home = tmp_path / "home"
+    shutil.copytree(finished_home / "published", home / "published", symlinks=True)
+    return home

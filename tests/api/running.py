@@ -1,0 +1,114 @@
+"""A real server in a process of its own, and a plain client for it."""
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+@dataclass
+class Server:
+    """Where a server listens, and a connection to it."""
+
+    port: int
+    log: Path
+    process: subprocess.Popen
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def ask(self, method: str, path: str, content=None, *, body=None, headers=None) -> Answer:
+        sent = self.headers | (headers or {})
+        if content is not None:
+            body = json.dumps(content)
+        if body is not None:
+            sent = {"Content-Type": "application/json"} | sent
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method, path, body, sent)
+            answer = connection.getresponse()
+            found = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, found, answer.read())
+        finally:
+            connection.close()
+
+    def get(self, path: str, **headers: str) -> Answer:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.ask("GET", path, headers=sent)
+
+    def post(self, path: str, content) -> Answer:
+        return self.ask("POST", path, content)
+
+    def log_lines(self) -> list[dict]:
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line]
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@contextmanager
+def serving(home: Path, log: Path, *, workers: int = 1, **environment: object) -> Iterator[Server]:
+    """A server over a home, ready to answer; stopped by its own process id."""
+    port = free_port()
+    settings = {f"CHURNHOUSE_API_{name.upper()}": str(v) for name, v in environment.items()}
+    settings = {"CHURNHOUSE_API_RELOAD_SECONDS": "0.1"} | settings
+    command = [sys.executable, "-m", "api", "--port", str(port), "--workers", str(workers)]
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            command,
+            cwd=PROJECT,
+            env=os.environ | {"CHURNHOUSE_HOME": str(home)} | settings,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        server = Server(port, log, process)
+        try:
+            wait_until(lambda: _answers(server), what=f"the server ({log})")
+            yield server
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _answers(server: Server) -> bool:
+    assert server.process.poll() is None, server.log.read_text()
+    try:
+        return server.get("/live").status == 200
+    except OSError:
+        return False
+
+
+def wait_until(is_so, *, what: str, seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.05)

@@ -1,0 +1,318 @@
+"""The desk in a real browser: what a retention manager does, and what must never happen there."""
+
+import csv
+import io
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from enriched import enrich
+from running import serving
+from versions import make_current, publish_again
+
+from api import keys
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no /usr/bin/chromium here: apt-get install chromium"
+)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+FLAGS += ["--disable-background-networking", "--disable-component-update"]
+PHONE = {"width": 390, "height": 844}
+PAGES = ("/desk", "/desk/users", "/desk/model", "/desk/users?band=high&sort=silent")
+
+
+@pytest.fixture(scope="module")  # not longer: it keeps an event loop running
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+class Visit:
+    """A page that fails the test when it logs an error or reaches for another host."""
+
+    def __init__(self, browser, url: str, **options) -> None:
+        self.context = browser.new_context(base_url=url, accept_downloads=True, **options)
+        self.page = self.context.new_page()
+        self.troubles: list[str] = []
+        self.page.on("console", self._heard)
+        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        self.page.on("request", lambda request: self._asked(request.url, url))
+
+    def _heard(self, message) -> None:
+        if message.type in ("error", "warning"):
+            self.troubles.append(message.text)
+
+    def _asked(self, address: str, home: str) -> None:
+        if not address.startswith((home, "data:", "blob:")):
+            self.troubles.append(f"asked {address}")
+
+
+@pytest.fixture
+def visit(browser) -> Iterator:
+    made: list[Visit] = []
+
+    def start(server, **options) -> Visit:
+        made.append(Visit(browser, server.url, **options))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.context.close()
+
+
+@pytest.fixture(scope="module")
+def full(finished_home, tmp_path_factory) -> Iterator:
+    """A server over a version with everything in it."""
+    home = tmp_path_factory.mktemp("full")
+    shutil.copytree(finished_home / "published", home / "published", symlinks=True)
+    folder = publish_again(home, 1)
+    enrich(folder)
+    make_current(folder)
+    with serving(home, home / "log") as running:
+        yield running
+
+
+def top_user(server) -> dict:
+    return server.get("/v1/predictions?limit=1&eligible=true").json["predictions"][0]
+
+
+def test_from_the_overview_to_the_riskiest_user(full, visit):
+    seen = visit(full)
+    page, user = seen.page, top_user(full)
+    page.goto("/")
+    assert page.locator("h1").inner_text() == "Who is at risk"
+    assert page.locator(".strip td.cell").count() > 50
+    page.get_by_role("link", name=user["user_id"]).click()
+    page.wait_for_url(f"**/desk/users/{user['user_id']}")
+    assert page.locator("h1").inner_text() == user["user_id"]
+    assert page.locator(".why li").all_inner_texts() == user["reasons"]
+    assert f"{user['churn_risk'] * 100:.1f}%" in page.locator(".score").inner_text()
+    assert page.locator("canvas").count() == 2
+    assert page.locator(".where").count() > 20
+    assert seen.troubles == []
+
+
+def test_the_list_filters_sorts_and_downloads_what_it_shows(full, visit):
+    seen = visit(full)
+    page = seen.page
+    page.goto("/desk/users")
+    page.get_by_label("Band").select_option("high")
+    page.get_by_label("Plan").select_option("free")
+    page.get_by_label("Holdout").select_option("false")
+    page.get_by_label("Sort").select_option("silent")
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url("**band=high**")
+    ids = page.locator("tbody th a").all_inner_texts()
+    query = "band=high&plan=free&in_holdout=false&eligible=true&limit=1000"
+    expected = full.get(f"/v1/predictions?{query}").json["predictions"]
+    assert sorted(ids) == sorted(row["user_id"] for row in expected) != []
+    silent = [
+        int(re.match(r"\d+", t)[0])
+        for t in page.get_by_text(re.compile(r"^\d+ days ago$")).all_inner_texts()
+    ]
+    assert silent == sorted(silent, reverse=True) and len(silent) == len(ids)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download CSV").click()
+    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text())))
+    assert [row["user_id"] for row in rows] == ids
+    assert {row["plan"] for row in rows} == {"free"} and all(row["reasons"] for row in rows)
+    assert seen.troubles == []
+
+
+def test_pages_of_the_list_follow_each_other(full, visit):
+    seen = visit(full)
+    page = seen.page
+    page.goto("/desk/users?eligible=any")
+    found = page.locator("tbody th a").all_inner_texts()
+    while page.get_by_role("link", name="Next").count():
+        page.get_by_role("link", name="Next").click()
+        page.wait_for_load_state()
+        found += page.locator("tbody th a").all_inner_texts()
+    assert len(found) == len(set(found)) == 300
+    assert seen.troubles == []
+
+
+def test_search_by_id_goes_to_the_user_or_lists_what_begins_so(full, visit):
+    page, user = visit(full).page, top_user(full)
+    page.goto("/desk/users")
+    page.get_by_label("Search by id").fill(user["user_id"])
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/desk/users/{user['user_id']}")
+    page.goto(f"/desk/users?q={user['user_id'][:6]}")
+    assert user["user_id"][:6] in page.locator("tbody th a").first.inner_text()
+    page.goto("/desk/users?q=<script>alert(1)</script>")
+    assert "Nobody matches" in page.locator("main").inner_text()
+    assert "begins with “<script>alert(1)</script>”" in page.locator("main").inner_text()
+
+
+def test_what_if_scores_again_and_resets(full, visit):
+    seen = visit(full)
+    page, user = seen.page, top_user(full)
+    page.goto(f"/desk/users/{user['user_id']}")
+    was = page.locator("#what-if-risk").inner_text()
+    slider = page.get_by_label("Days since last activity")
+    slider.focus()
+    with page.expect_response("**/predict") as answered:
+        page.keyboard.press("Home")  # by keyboard, to the smallest value
+    sent, answer = answered.value.request.post_data_json, answered.value.json()
+    assert sent == {"user_id": user["user_id"], "features": {"days_since_last_activity": 0}}
+    shown = f"{answer['churn_risk'] * 100:.1f}%"
+    page.wait_for_function(f"document.getElementById('what-if-risk').textContent === '{shown}'")
+    assert shown != was and "points" in page.locator("#what-if-change").inner_text()
+    page.get_by_role("button", name="Reset").click()
+    assert page.locator("#what-if-risk").inner_text() == was
+    assert seen.troubles == []
+
+
+def test_the_model_page_shows_the_report_without_letting_it_out(full, visit):
+    seen = visit(full)
+    page = seen.page
+    page.goto("/desk/model")
+    report = page.frame_locator("iframe")
+    assert report.locator("h1").inner_text() == "Model card"
+    assert report.locator("#out").inner_text() == "drawn"
+    assert "in production" in page.locator("tr.chosen").inner_text()
+    policy = full.get("/desk/model/report").headers["content-security-policy"]
+    assert "sandbox allow-scripts" in policy and "allow-same-origin" not in policy
+    assert seen.troubles == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(full, server, visit, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    serious = []
+    user = f"/desk/users/{top_user(full)['user_id']}"
+    tour = [(full, None, [*PAGES[:3], user, "/desk/users/nobody"]), (server, None, ["/desk", user])]
+    if scheme == "light":
+        tour.append((full, PHONE, ["/desk", "/desk/users?band=medium", user]))
+    for over, size, paths in tour:
+        options = {"viewport": size} if size else {}
+        page = visit(over, color_scheme=scheme, bypass_csp=True, **options).page
+        for path in paths:
+            page.goto(path)
+            assert page.evaluate("document.documentElement.dataset.theme") == scheme
+            for found in Axe().run(page).response["violations"]:
+                if found["impact"] in ("serious", "critical"):
+                    serious.append((path, found["id"], found["nodes"][0]["html"][:200]))
+    assert serious == []
+
+
+def test_a_phone_never_scrolls_sideways(full, visit):
+    page = visit(full, viewport=PHONE).page
+    for path in (*PAGES, f"/desk/users/{top_user(full)['user_id']}"):
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
+
+
+def test_the_theme_can_be_chosen_and_stays(full, visit):
+    page = visit(full, color_scheme="light").page
+    page.goto("/desk")
+    page.get_by_role("button", name="Switch between light and dark").click()
+    page.goto("/desk/users")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+def test_what_is_not_published_yet_says_so(server, visit):
+    seen = visit(server)
+    for path in (*PAGES, f"/desk/users/{top_user(server)['user_id']}"):
+        assert seen.page.goto(path).status == 200
+    seen.page.goto("/desk/model")
+    assert seen.troubles == []
+
+
+def test_an_unknown_user_and_a_lost_address_are_pages(full, visit):
+    page = visit(full).page
+    for path in ("/desk/users/nobody", "/desk/nowhere"):
+        assert page.goto(path).status == 404
+        assert page.locator("h1").inner_text() == "That is not here"
+    assert page.goto("/desk/users?plan=free&colour=red").status == 422
+
+
+def test_nothing_published_is_a_page_that_says_what_to_do(tmp_path, visit):
+    with serving(tmp_path / "empty", tmp_path / "log") as empty:
+        page = visit(empty).page
+        for path in ("/desk", "/desk/users", "/desk/model", "/desk/users/u1"):
+            assert page.goto(path).status == 503
+            assert page.locator("h1").inner_text() == "Nothing is published yet"
+
+
+def test_a_refused_version_is_announced(published_home, tmp_path, visit):
+    with serving(published_home, tmp_path / "log") as running:
+        bad = publish_again(published_home, 2)
+        (bad / "golden.json").write_text("{}")
+        make_current(bad)
+        page = visit(running).page
+        page.goto("/desk")
+        for _ in range(50):
+            page.goto("/desk")
+            if page.locator(".banner").count():
+                break
+        assert "A newer version was refused" in page.locator(".banner").inner_text()
+
+
+def test_with_keys_a_person_signs_in_and_out(keyed, visit):
+    seen = visit(keyed.server)
+    page, user = seen.page, None
+    page.goto("/desk/users?band=high")
+    assert page.locator("h1").inner_text() == "Sign in"
+    page.get_by_label("API key").fill("ch_wrong")
+    page.get_by_role("button", name="Sign in").click()
+    assert "not known" in page.get_by_role("alert").inner_text()
+    seen.troubles.clear()  # the browser reports the 401 itself
+    page.get_by_label("API key").fill(keyed.reader)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/desk/users")
+    (cookie,) = seen.context.cookies()
+    assert cookie["httpOnly"] and cookie["sameSite"] == "Strict"
+    assert keyed.reader not in cookie["value"] and keys.hash_of(keyed.reader) not in cookie["value"]
+    user = page.locator("tbody th a").first.inner_text()
+    page.goto(f"/desk/users/{user}")
+    with page.expect_response("**/predict") as answered:
+        page.get_by_label("Days since last activity").press("Home")
+    assert answered.value.status == 200  # the session reaches /predict from the desk's own page
+    page.get_by_role("button", name="Sign out").click()
+    page.goto("/desk")
+    assert page.locator("h1").inner_text() == "Sign in"
+    assert seen.troubles == []
+
+
+def test_another_sites_page_cannot_act_for_a_signed_in_person(keyed):
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    body = f"key={keyed.reader}&next=https://elsewhere.example/"
+    answer = keyed.server.ask("POST", "/desk/sign-in", body=body, headers=form)
+    assert (answer.status, answer.headers["location"]) == (303, "/desk")
+    cookie = {"Cookie": answer.headers["set-cookie"].partition(";")[0]}
+    ask = keyed.server.ask
+    elsewhere = cookie | {"Sec-Fetch-Site": "cross-site"}
+    assert ask("POST", "/predict", {"user_id": "x"}, headers=elsewhere).status == 403
+    assert ask("POST", "/predict", {"user_id": "x"}, headers=cookie).status == 422
+    assert ask("GET", "/metrics", headers=cookie).status == 403
+
+
+def test_pages_carry_security_headers(server):
+    headers = server.get("/desk").headers
+    assert "script-src 'self'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+
+
+def test_a_cell_that_a_spreadsheet_would_run_is_defused():
+    from api.desk.pages import _line
+
+    assert _line(["=1+1", "-x", "plain", -3, ""]) == "'=1+1,'-x,plain,-3,\r\n"
+
+
+def test_static_files_are_those_of_the_package_only(server):
+    assert server.get("/desk/static/desk.css").headers["content-type"].startswith("text/css")
+    for path in ("../render.py", "%2e%2e/render.py", "vendor/../../render.py", "nothing.js"):
+        assert server.get(f"/desk/static/{path}").status == 404

@@ -1,0 +1,162 @@
+"""What each endpoint answers, asked of a running server."""
+
+import csv
+
+import pytest
+from versions import current
+
+
+@pytest.fixture(scope="module")
+def table(finished_home) -> list[dict]:
+    """The analyst's table: the export of the published version, top risk first."""
+    (path,) = current(finished_home).glob("churn_predictions_*.csv")
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_probes_name_the_version(server, finished_home):
+    version = current(finished_home).name
+    assert server.get("/live").json == {"status": "live"}
+    assert server.get("/ready").json == {"status": "ready", "version": version}
+    health = server.get("/health").json
+    assert (health["status"], health["version"]) == ("ok", version)
+    assert health["as_of_date"] == "2025-04-30"
+    assert 0 <= health["published_age_seconds"] < 3600
+
+
+def test_every_user_answers_as_in_the_analysts_table(server, table):
+    ids = [row["user_id"] for row in table]
+    found = server.post("/v1/predictions/lookup", {"user_ids": ids}).json["found"]
+    assert len(found) == len(table) == 300
+    for row, answer in zip(table, found, strict=True):
+        assert float(row["churn_risk"]) == answer["churn_risk"]
+        for name in ("user_id", "as_of_date", "risk_rank", "risk_decile", "risk_band"):
+            assert row[name] == str(answer[name])
+        assert row["is_eligible"] == str(answer["is_eligible"]).lower()
+        assert row["model_version"] == answer["model_version"]
+        assert row["scored_at"].replace(" ", "T").split(".")[0] == answer["scored_at"].split(".")[0]
+
+
+def test_one_user_is_the_same_row_as_in_a_lookup(server, table):
+    for row in table[:: len(table) // 25]:
+        one = server.get(f"/v1/predictions/{row['user_id']}").json
+        many = server.post("/v1/predictions/lookup", {"user_ids": [row["user_id"]]}).json
+        assert many["found"] == [one] and many["missing"] == []
+
+
+def test_own_features_give_the_published_risk(server, table):
+    """/predict with nothing changed, and with every feature sent, both give the table's number."""
+    rows = [{"user_id": row["user_id"]} for row in table]
+    scores = server.post("/predict/batch", {"rows": rows}).json["predictions"]
+    for row, score in zip(table, scores, strict=True):
+        assert abs(float(row["churn_risk"]) - score["churn_risk"]) <= 1e-6
+    own = [server.post("/predict", {"user_id": row["user_id"]}).json for row in table]
+    rows = [{"features": one["features_used"]} for one in own]
+    again = server.post("/predict/batch", {"rows": rows}).json["predictions"]
+    for row, one, sent in zip(table, own, again, strict=True):
+        assert abs(float(row["churn_risk"]) - one["churn_risk"]) <= 1e-6
+        assert abs(float(row["churn_risk"]) - sent["churn_risk"]) <= 1e-6
+        assert sent["user_id"] is None
+
+
+def test_etag_is_the_version_and_spares_the_body(server, table, finished_home):
+    path = f"/v1/predictions/{table[0]['user_id']}"
+    first = server.get(path)
+    assert first.headers["etag"] == f'"{current(finished_home).name}"'
+    for known in (first.headers["etag"], f'"other", W/{first.headers["etag"]}', "*"):
+        again = server.get(path, If_None_Match=known)
+        assert (again.status, again.body) == (304, b"")
+        assert again.headers["etag"] == first.headers["etag"]
+    assert server.get(path, If_None_Match='"other"').status == 200
+    assert server.get("/v1/predictions/nobody", If_None_Match="*").status == 404
+
+
+def test_lookup_separates_found_and_missing(server, table):
+    known = table[3]["user_id"]
+    answer = server.post("/v1/predictions/lookup", {"user_ids": ["nobody", known, known]}).json
+    assert [row["user_id"] for row in answer["found"]] == [known]
+    assert answer["missing"] == ["nobody"]
+
+
+def test_pages_add_up_to_the_whole_list(server, table):
+    found, cursor = [], ""
+    while cursor is not None:
+        page = server.get(f"/v1/predictions?limit=70{cursor and '&cursor=' + cursor}").json
+        found += [row["user_id"] for row in page["predictions"]]
+        cursor = page["next_cursor"]
+    assert found == [row["user_id"] for row in table]
+
+
+def test_filters_select_what_they_say(server, table):
+    plan = "free"
+    query = f"min_risk=0.3&eligible=true&plan={plan}&limit=1000"
+    page = server.get(f"/v1/predictions?{query}").json
+    assert page["predictions"] and page["next_cursor"] is None
+    for row in page["predictions"]:
+        assert row["churn_risk"] >= 0.3 and row["is_eligible"] and row["attributes"]["plan"] == plan
+    everyone = server.get("/v1/predictions?limit=1000").json["predictions"]
+    expected = [
+        row["user_id"]
+        for row in everyone
+        if row["churn_risk"] >= 0.3 and row["is_eligible"] and row["attributes"]["plan"] == plan
+    ]
+    assert [row["user_id"] for row in page["predictions"]] == expected
+    band = server.get("/v1/predictions?band=medium").json["predictions"]
+    assert {row["risk_band"] for row in band} <= {"medium"}
+
+
+def test_what_if_needs_one_number(server, table):
+    user_id = next(row["user_id"] for row in table if row["risk_band"] == "high")
+    as_is = server.post("/predict", {"user_id": user_id}).json
+    changed = server.post(
+        "/predict", {"user_id": user_id, "features": {"days_since_last_activity": 0}}
+    ).json
+    assert changed["features_used"] == as_is["features_used"] | {"days_since_last_activity": 0}
+    assert changed["churn_risk"] != as_is["churn_risk"]
+    assert changed["user_id"] == user_id
+
+
+def test_unknown_user_needs_every_feature(server, table):
+    features = server.post("/predict", {"user_id": table[0]["user_id"]}).json["features_used"]
+    assert server.post("/predict", {"user_id": "new", "features": features}).status == 200
+    del features["tenure_days"], features["quiz_score_30d"]
+    refused = server.post("/predict", {"user_id": "new", "features": features})
+    assert refused.status == 422
+    assert {e["field"]: e["problem"] for e in refused.json["errors"]} == {
+        "features.tenure_days": "missing",
+        "features.quiz_score_30d": "missing",
+    }
+
+
+def test_model_says_what_it_is(server, finished_home):
+    model = server.get("/v1/model").json
+    assert len(model["features"]) > 20
+    assert model["metrics"]["eligible"]["roc_auc"]
+    assert model["estimator"]
+
+
+def test_monitoring_says_when_it_is_not_published(server):
+    for path in ("/v1/drift", "/v1/performance"):
+        answer = server.get(path)
+        assert answer.status == 200
+        assert isinstance(answer.json["available"], bool)
+
+
+def test_openapi_describes_every_route_with_examples(server):
+    document = server.get("/openapi.json").json
+    assert set(document["paths"]) == {
+        *("/live", "/ready", "/health"),
+        *("/v1/predictions", "/v1/predictions/lookup", "/v1/predictions/{user_id}"),
+        *("/v1/model", "/v1/drift", "/v1/performance", "/predict", "/predict/batch"),
+    }
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            errors = [s for s in operation["responses"] if s >= "400"]
+            assert {"401", "403", "429", "500", "503"} <= set(errors)
+            for status in errors:
+                assert list(operation["responses"][status]["content"]) == [
+                    "application/problem+json"
+                ]
+    body = document["components"]["schemas"]["PredictRequest"]
+    assert body["examples"]
+    assert "tenure_days" in document["components"]["schemas"]["Features"]["properties"]

@@ -1,0 +1,151 @@
+"""Every error is a problem document that says what is wrong and nothing about the inside."""
+
+import asyncio
+import json
+
+import pytest
+
+from api.errors import Problem
+from api.metrics import Metrics
+from api.observe import Observe
+
+DEEP = "[" * 100_000
+
+
+def _whole(server) -> dict:
+    top = server.get("/v1/predictions?limit=1").json["predictions"][0]["user_id"]
+    return server.post("/predict", {"user_id": top}).json["features_used"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/nowhere", None, 404),
+        ("GET", "/v1/predictions/nobody", None, 404),
+        ("GET", "/v1/predictions/", None, 404),
+        ("GET", "/v1/predictions/%00%ff", None, 404),
+        ("DELETE", "/predict", None, 405),
+        ("POST", "/live", "{}", 405),
+        ("POST", "/predict", "{", 400),
+        ("POST", "/predict", '{"features": {"tenure_days": NaN}}', 400),
+        ("POST", "/predict", DEEP[:60_000], 400),
+        ("POST", "/predict", "[]", 422),
+        ("POST", "/predict", "{}", 422),
+        ("POST", "/predict", '{"user_id": 7}', 422),
+        ("POST", "/predict", '{"user_id": "\\ud800"}', 422),
+        ("POST", "/predict", '{"features": []}', 422),
+        ("POST", "/predict", '{"feature": {}}', 422),
+        ("POST", "/predict", " " * 70_000, 413),
+        ("POST", "/predict/batch", '{"rows": []}', 422),
+        ("POST", "/predict/batch", json.dumps({"rows": [{}] * 10_001}), 422),
+        ("POST", "/predict/batch", '{"rows": [1]}', 422),
+        ("POST", "/v1/predictions/lookup", '{"user_ids": "u1"}', 422),
+        ("POST", "/v1/predictions/lookup", '{"user_ids": []}', 422),
+        ("POST", "/v1/predictions/lookup", json.dumps({"user_ids": ["u"] * 1001}), 422),
+        ("GET", "/v1/predictions?limit=0", None, 422),
+        ("GET", "/v1/predictions?limit=1001", None, 422),
+        ("GET", "/v1/predictions?limit=x", None, 422),
+        ("GET", "/v1/predictions?min_risk=2", None, 422),
+        ("GET", "/v1/predictions?min_risk=nan", None, 422),
+        ("GET", "/v1/predictions?colour=red", None, 422),
+        ("GET", "/v1/predictions?eligible=1", None, 422),
+        ("GET", "/v1/predictions?cursor=%21", None, 422),
+        ("GET", "/v1/predictions?cursor=dmVyc2lvbnwxMA", None, 410),
+    ],
+)
+def test_errors_are_problems(server, method, path, body, status):
+    answer = server.ask(method, path, body=body)
+    assert answer.status == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json
+    assert problem["status"] == status
+    assert problem["type"].startswith("urn:churnhouse:problem:")
+    assert problem["title"] and problem["detail"]
+    assert problem["instance"].endswith(answer.headers["x-request-id"])
+    for word in ("Traceback", "Error(", ".py", "sqlite", "json.decoder"):
+        assert word not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("tenure_days", "7", "must be a number"),
+        ("tenure_days", True, "must be a number"),
+        ("tenure_days", 7.5, "must be a whole number"),
+        ("tenure_days", None, "must be a number, not null"),
+        ("tenure_days", 10**400, "out of range"),
+        ("watch_minutes_7d", 1e39, "out of range"),
+        ("hair_colour", 1, "unknown feature"),
+    ],
+)
+def test_a_wrong_feature_is_named(server, name, value, problem):
+    answer = server.post("/predict", {"features": _whole(server) | {name: value}})
+    assert answer.status == 422
+    assert [(e["field"], e["problem"]) for e in answer.json["errors"]] == [
+        (f"features.{name}", problem)
+    ]
+
+
+def test_whole_numbers_may_be_spelled_as_floats_and_doubles_may_be_null(server):
+    features = _whole(server) | {"tenure_days": 7.0, "quiz_score_7d": None}
+    assert server.post("/predict", {"features": features}).status == 200
+
+
+def test_405_says_what_is_allowed(server):
+    assert server.ask("PUT", "/predict").headers["allow"] == "POST"
+
+
+def test_a_body_of_another_kind_is_refused(server):
+    answer = server.ask("POST", "/predict", body="a=1", headers={"Content-Type": "text/plain"})
+    assert answer.status == 415
+
+
+def test_a_body_without_length_is_capped_while_it_arrives(server):
+    chunks = (b" " * 8192 for _ in range(20))
+    answer = server.ask("POST", "/predict", body=chunks)
+    assert answer.status == 413
+
+
+def test_a_bad_row_is_named_by_its_place(server):
+    rows = [{"features": _whole(server)}, {"features": _whole(server) | {"tenure_days": "x"}}]
+    answer = server.post("/predict/batch", {"rows": rows})
+    assert [e["field"] for e in answer.json["errors"]] == ["rows.1.features.tenure_days"]
+
+
+def test_not_ready_without_a_version(tmp_path):
+    from running import serving
+
+    with serving(tmp_path / "nothing", tmp_path / "log") as server:
+        assert server.get("/live").status == 200
+        assert server.get("/health").json["status"] == "not_ready"
+        for path in ("/ready", "/v1/predictions/u1", "/v1/model", "/v1/drift"):
+            answer = server.get(path)
+            assert answer.status == 503
+            assert answer.headers["content-type"] == "application/problem+json"
+        assert server.post("/predict", {"user_id": "u1"}).status == 503
+        assert server.get("/openapi.json").status == 200
+
+
+def test_what_nobody_caught_tells_nothing(caplog):
+    """A handler that fails answers a problem without the exception's text; the log has it."""
+
+    async def fails(scope, receive, send) -> None:
+        raise RuntimeError("secret of the house")
+
+    sent = []
+
+    async def send(message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    asyncio.run(Observe(fails, metrics=Metrics())(scope, None, send))
+    start, body = sent
+    assert start["status"] == 500
+    assert b"secret" not in body["body"]
+    assert json.loads(body["body"])["instance"].endswith(scope["request_id"])
+    assert "secret of the house" in caplog.text
+
+
+def test_a_problem_carries_its_members():
+    answer = Problem(422, "invalid", "No.", errors=[1]).response()
+    assert json.loads(answer.body)["errors"] == [1]

@@ -1,0 +1,172 @@
+"""Keys: who may ask, what they may ask, how often; and what is kept of a key."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from running import PROJECT, serving, wait_until
+
+from api import keys
+from api.guard import Buckets
+from api.sessions import Sessions
+from api.settings import ApiSettings, is_loopback
+from python_jobs.errors import JobError
+from python_jobs.serve import check
+
+
+def test_without_a_key_only_the_probes_answer(keyed):
+    server = keyed.server
+    for path in ("/live", "/ready", "/health"):
+        assert server.get(path).status == 200
+    for path in ("/v1/predictions", "/v1/predictions/u1", "/metrics", "/nowhere", "/v1/model"):
+        answer = server.get(path)
+        assert answer.status == 401
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert answer.headers["content-type"] == "application/problem+json"
+    assert server.post("/predict", {}).status == 401
+
+
+@pytest.mark.parametrize("key", ["", "x", "ch_wrong", "reader-1", "ünï"])
+def test_a_wrong_key_is_none(keyed, key):
+    header = {"Authorization": f"Bearer {key}".encode()}
+    assert keyed.server.ask("GET", "/v1/model", headers=header).status == 401
+
+
+def test_a_readers_key_reads_and_does_not_operate(keyed):
+    for header in (keyed.as_reader(), {"X-API-Key": keyed.reader}):
+        assert keyed.server.ask("GET", "/v1/model", headers=header).status == 200
+    answer = keyed.server.ask("GET", "/metrics", headers=keyed.as_reader())
+    assert answer.status == 403
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_an_operators_key_does_both(keyed):
+    for path in ("/v1/model", "/metrics"):
+        assert keyed.server.ask("GET", path, headers=keyed.as_operator()).status == 200
+
+
+def test_the_file_and_the_log_never_hold_a_key(keyed):
+    keyed.server.ask("GET", "/v1/model", headers=keyed.as_reader())
+    log = keyed.server.log.read_text()
+    assert '"key":"reader-1"' in log
+    file = (keyed.server.log.parent / "keys").read_text()
+    for key in (keyed.reader, keyed.operator):
+        assert key not in log and key not in file
+
+
+def test_too_many_requests_are_told_when_to_come_back(finished_home, tmp_path):
+    made = [keys.make(name, "reader") for name in ("eager", "calm")]
+    (tmp_path / "keys").write_text("\n".join(line for _, line in made))
+    options = {"keys": tmp_path / "keys", "rate_per_second": 2, "burst": 5}
+    with serving(finished_home, tmp_path / "log", **options) as server:
+
+        def ask(key: str):
+            return server.ask("GET", "/v1/model", headers={"X-API-Key": key})
+
+        answers = [ask(made[0][0]) for _ in range(8)]
+        assert [a.status for a in answers[:5]] == [200] * 5
+        late = answers[-1]
+        assert late.status == 429 and int(late.headers["retry-after"]) >= 1
+        assert late.headers["content-type"] == "application/problem+json"
+        assert ask(made[1][0]).status == 200  # another key has its own bucket
+        time.sleep(int(late.headers["retry-after"]))
+        assert ask(made[0][0]).status == 200
+
+
+def test_a_changed_file_counts_at_once_and_a_broken_one_changes_nothing(finished_home, tmp_path):
+    (old, old_line), (new, new_line) = (keys.make("desk", "reader") for _ in range(2))
+    file = tmp_path / "keys"
+    file.write_text(old_line)
+    with serving(finished_home, tmp_path / "log", keys=file) as server:
+
+        def status(key: str) -> int:
+            return server.ask("GET", "/v1/model", headers={"X-API-Key": key}).status
+
+        assert (status(old), status(new)) == (200, 401)
+        file.write_text("this is no key")
+        wait_until(lambda: "keys_unreadable" in server.log.read_text(), what="the log")
+        assert status(old) == 200
+        file.write_text(new_line)
+        wait_until(lambda: status(new) == 200, what="the new key")
+        assert status(old) == 401
+
+
+def test_a_bucket_fills_up_again_but_never_over():
+    buckets = Buckets(rate=2, burst=3)
+    assert [buckets.wait("a", 0.0) for _ in range(3)] == [0, 0, 0]
+    assert buckets.wait("a", 0.0) == pytest.approx(0.5)
+    assert buckets.wait("b", 0.0) == 0
+    assert buckets.wait("a", 0.5) == 0
+    assert [bool(buckets.wait("a", 100.0)) for _ in range(4)] == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# nobody\n", "a:reader:123", "a:king:" + "0" * 64, f"a:reader:{'0' * 64}\n" * 2]
+)
+def test_a_file_that_is_none_is_refused_without_quoting_it(tmp_path, text):
+    (tmp_path / "keys").write_text(text)
+    with pytest.raises(JobError) as raised:
+        keys.Keys(tmp_path / "keys")
+    assert "0000" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_safe"),
+    [
+        *((host, True) for host in ("127.0.0.1", "::1", "localhost", "127.8.8.8")),
+        *((host, False) for host in ("0.0.0.0", "::", "10.1.2.3", "", "churn")),
+    ],
+)
+def test_without_keys_only_loopback_is_served(tmp_path, host, is_safe):
+    assert is_loopback(host) == is_safe
+    settings = ApiSettings(home=tmp_path, api_keys=None)
+    if is_safe:
+        check(settings, host)
+    else:
+        with pytest.raises(JobError, match=r"Without API keys .* Next: make a key"):
+            check(settings, host)
+
+
+def test_the_command_refuses_an_open_address_in_one_line(tmp_path):
+    command = [sys.executable, "-m", "api", "--host", "0.0.0.0", "--port", "1"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("churnhouse: Without API keys only this machine may ask")
+
+
+def test_the_key_maker_prints_the_line_and_shows_the_key_once():
+    command = [sys.executable, "-m", "api.keys", "desk", "reader"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    key = done.stderr.strip().rsplit(" ", 1)[-1]
+    assert done.stdout.strip() == f"desk:reader:{keys.hash_of(key)}"
+    wrong = subprocess.run([*command[:-1], "king"], cwd=PROJECT, capture_output=True, check=False)
+    assert wrong.returncode == 1 and not wrong.stdout
+
+
+def test_a_session_is_bound_to_its_key_its_age_and_its_secret(tmp_path, monkeypatch):
+    file = tmp_path / "keys"
+    file.write_text(keys.make("desk", "reader")[1])
+    held = keys.Keys(file)
+    sessions = Sessions(held, "secret", hours=1)
+    value = sessions.make(held.named("desk"))
+    assert sessions.holder(value).name == "desk"
+    name, until, signature = value.split(".")
+    for forged in (
+        f"{name}.{int(until) + 1}.{signature}",
+        f"other.{until}.{signature}",
+        "x",
+        "é.1.é",
+    ):
+        assert sessions.holder(forged) is None
+    assert Sessions(held, "other", hours=1).holder(value) is None
+    assert (
+        Sessions(held, "secret", hours=-1).holder(
+            Sessions(held, "secret", hours=-1).make(held.named("desk"))
+        )
+        is None
+    )
+    file.write_text(keys.make("desk", "reader")[1])  # the key was replaced
+    assert held.refresh()
+    assert sessions.holder(value) is None

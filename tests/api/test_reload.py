@@ -1,0 +1,177 @@
+"""A new version is taken up by itself; a bad one is kept out, counted and named."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from running import serving, wait_until
+from versions import change_manifest, change_store, current, make_current, publish_again, seal
+
+from api.publication import BadVersion, load
+
+
+def metric(server, name: str) -> float:
+    lines = server.get("/metrics").text.splitlines()
+    return next(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name + " "))
+
+
+def version_of(server) -> str:
+    return server.get("/ready").json["version"]
+
+
+def test_a_new_version_is_served_within_seconds_and_a_bad_one_is_not(published_home, tmp_path):
+    with serving(published_home, tmp_path / "log") as server:
+        first = version_of(server)
+        good = publish_again(published_home, 1)
+        make_current(good)
+        wait_until(lambda: version_of(server) == good.name, what="version 1", seconds=5)
+        assert metric(server, 'churnhouse_reloads_total{result="success"}') == 2
+
+        bad = publish_again(published_home, 2)
+        (bad / "model.onnx").write_bytes(b"not a model")
+        make_current(bad)
+        wait_until(lambda: server.get("/health").json["status"] == "degraded", what="health")
+        assert server.get("/health").json["bad_version"] == {
+            "version": bad.name,
+            "reason": "model.onnx is not the file that was published",
+        }
+        assert version_of(server) == good.name != first
+        assert metric(server, 'churnhouse_reloads_total{result="failure"}') == 1
+        assert metric(server, "churnhouse_bad_version") == 1
+
+        better = publish_again(published_home, 3, source=good)
+        make_current(better)
+        wait_until(lambda: version_of(server) == better.name, what="version 3", seconds=5)
+        assert server.get("/health").json["bad_version"] is None
+        assert metric(server, "churnhouse_bad_version") == 0
+
+
+def _no_store(folder):
+    (folder / "lookup.sqlite").unlink()
+
+
+def _no_manifest(folder):
+    (folder / "manifest.json").write_text("{")
+
+
+def _other_name(folder):
+    change_manifest(folder, version="another")
+
+
+def _changed_store(folder):
+    change_store(folder, "update users set churn_risk = 0.5")
+
+
+def _no_database(folder):
+    (folder / "lookup.sqlite").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
+    seal(folder)
+
+
+def _other_golden_rows(folder):
+    golden = json.loads((folder / "golden.json").read_text())
+    golden["churn_risk"] = [risk + 0.01 for risk in golden["churn_risk"]]
+    (folder / "golden.json").write_text(json.dumps(golden))
+    seal(folder)
+
+
+def _risks_of_another_model(folder):
+    change_store(folder, "update users set churn_risk = 1 - churn_risk")
+    seal(folder)
+
+
+def _users_lost(folder):
+    change_store(folder, "delete from users where risk_rank > 200")
+    seal(folder)
+
+
+def _model_of_another_version(folder):
+    change_manifest(folder, model_version="another")
+
+
+@pytest.mark.parametrize(
+    ("breakage", "reason"),
+    [
+        (_no_store, "lookup.sqlite is missing"),
+        (_no_manifest, "cannot be opened"),
+        (_other_name, "names another version"),
+        (_changed_store, "lookup.sqlite is not the file that was published"),
+        (_no_database, "cannot be opened"),
+        (_other_golden_rows, "golden rows"),
+        (_risks_of_another_model, "published scores"),
+        (_users_lost, "200 users instead of 300"),
+        (_model_of_another_version, "another model"),
+    ],
+)
+def test_whatever_is_wrong_with_a_version_keeps_it_out(published_home, breakage, reason):
+    folder = publish_again(published_home, 1)
+    load(folder.parent, folder.name, 0)
+    breakage(folder)
+    with pytest.raises(BadVersion, match=reason):
+        load(folder.parent, folder.name, 0)
+
+
+def test_a_reader_goes_on_when_its_version_is_pruned(published_home, tmp_path):
+    """A list that was begun is finished from its own version, whose folder is gone."""
+    with serving(published_home, tmp_path / "log") as server:
+        first = server.get("/v1/predictions?limit=100").json
+        old = current(published_home)
+        new = publish_again(published_home, 1)
+        make_current(new)
+        wait_until(lambda: version_of(server) == new.name, what="the new version")
+        shutil.rmtree(old)
+        pages = [first]
+        while cursor := pages[-1]["next_cursor"]:
+            pages.append(server.get(f"/v1/predictions?limit=100&cursor={cursor}").json)
+        found = [row for page in pages for row in page["predictions"]]
+        assert len({row["user_id"] for row in found}) == len(found) == 300
+        assert {row["published_version"] for row in found} == {old.name}
+
+
+def test_a_publication_outlives_its_folder(published_home):
+    folder = current(published_home)
+    publication = load(folder.parent, folder.name, 1 << 20)
+    shutil.rmtree(folder)
+    ids = [row[0] for row in publication.store.execute("select user_id from users")]
+    assert len(ids) == 300
+    for user_id in ids:
+        risk = publication.prediction(user_id)["churn_risk"]
+        assert publication.score([publication.user_features(user_id)]) == pytest.approx(
+            [risk], abs=1e-6
+        )
+
+
+def test_a_retired_version_gives_its_memory_back_and_still_answers(published_home):
+    def mapped() -> bool:
+        return str(folder) in Path("/proc/self/maps").read_text()
+
+    folder = current(published_home)
+    publication = load(folder.parent, folder.name, 1 << 20)
+    user_id = publication.store.execute("select user_id from users").fetchone()[0]
+    assert mapped()
+    publication.retire()
+    assert not mapped()
+    assert publication.prediction(user_id)["user_id"] == user_id
+
+
+def test_a_first_version_is_taken_up_after_the_start(finished_home, tmp_path):
+    home = tmp_path / "home"
+    with serving(home, tmp_path / "log") as server:
+        assert server.get("/ready").status == 503
+        shutil.copytree(finished_home / "published", home / "published", symlinks=True)
+        wait_until(lambda: server.get("/ready").status == 200, what="the first version")
+
+
+def test_every_worker_reloads_on_its_own(published_home, tmp_path):
+    with serving(published_home, tmp_path / "log", workers=2) as server:
+
+        def reloads(version: str) -> int:
+            return sum(line.get("version") == version for line in server.log_lines())
+
+        old = current(published_home).name
+        wait_until(lambda: reloads(old) == 2, what="both workers at the first version")
+        new = publish_again(published_home, 1)
+        make_current(new)
+        wait_until(lambda: reloads(new.name) == 2, what="both workers at the new version")
+        assert {version_of(server) for _ in range(20)} == {new.name}
+        assert metric(server, 'churnhouse_reloads_total{result="success"}') == 4

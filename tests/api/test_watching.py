@@ -1,0 +1,147 @@
+"""What operators see: metrics, the log, and an image without the heavy libraries."""
+
+import json
+import subprocess
+import sys
+
+from running import PROJECT, serving, wait_until
+from versions import change_store, make_current, publish_again, seal
+
+from api.metrics import Metrics
+
+HEAVY = ("dbt", "duckdb", "pandas", "sklearn", "joblib", "skl2onnx", "onnx", "scipy", "matplotlib")
+HEAVY += ("typer", "rich")
+
+
+def test_requests_are_counted_by_template_and_status(server):
+    server.get("/v1/predictions/nobody-1")
+    server.get("/v1/predictions/nobody-2")
+    server.get("/not/a/page")
+    text = server.get("/metrics").text
+    route = 'method="GET",route="/v1/predictions/{user_id}",status="404"'
+    assert f"churnhouse_requests_total{{{route}}}" in text
+    assert "nobody-1" not in text and "/not/a/page" not in text
+    assert 'le="0.0005",route="/v1/predictions/{user_id}"' in text
+    assert 'le="1.0",route="/v1/predictions/{user_id}"' in text
+    for name in ("lookups", "predictions", "reloads"):
+        assert f"# TYPE churnhouse_{name}_total counter" in text
+    for name in ("published_age_seconds", "model_info", "published_users"):
+        assert f"\nchurnhouse_{name}" in text
+
+
+def test_published_monitoring_becomes_gauges_and_pages(published_home, tmp_path):
+    """Drift and performance, once published, are answered and exposed; the newest date counts."""
+    folder = publish_again(published_home, 1)
+    change_store(
+        folder,
+        "drop table feature_drift",
+        "create table feature_drift (feature text, as_of_date text, psi real, status text,"
+        " reference_rows integer, current_rows integer, noise_psi real)",
+        "insert into feature_drift values ('tenure_days', '2025-04-29', 0.9, 'fail', 9, 9, 0),"
+        " ('tenure_days', '2025-04-30', 0.05, 'ok', 9, 9, 0.01),"
+        " ('logins_7d', '2025-04-30', 0.31, 'fail', 9, 9, 0.01)",
+        "drop table prediction_drift",
+        "create table prediction_drift (as_of_date text, model_version text, psi real,"
+        " status text)",
+        "insert into prediction_drift values ('2025-04-30', 'm', 0.11, 'warn')",
+        "drop table model_performance",
+        "create table model_performance (as_of_date text, model_version text, is_mature integer,"
+        " users integer, roc_auc real, precision_at_50 real, expected_precision_at_50 real)",
+        "insert into model_performance values ('2025-03-30', 'm', 1, 9, 0.9, 0.8, 0.7),"
+        " ('2025-04-30', 'm', 0, 9, null, null, 0.6)",
+    )
+    seal(folder)
+    make_current(folder)
+    with serving(published_home, tmp_path / "log") as server:
+        drift = server.get("/v1/drift").json
+        assert drift["available"] and len(drift["features"]) == 3
+        assert server.get("/v1/performance").json["dates"][0]["precision_at_50"] == 0.8
+        text = server.get("/metrics").text
+        assert 'churnhouse_feature_drift_psi{feature="tenure_days"} 0.05' in text
+        assert 'churnhouse_feature_drift_status{feature="logins_7d"} 2.0' in text
+        assert "churnhouse_prediction_drift_psi 0.11" in text
+        assert "churnhouse_prediction_drift_status 1.0" in text
+        assert 'churnhouse_model_performance{measure="precision_at_50"} 0.8' in text
+        assert 'measure="expected_precision_at_50"} 0.7' in text
+
+
+def test_lookups_and_predictions_are_counted(published_home, tmp_path):
+    with serving(published_home, tmp_path / "log") as server:
+        known = server.get("/v1/predictions?limit=1").json["predictions"][0]["user_id"]
+        server.get(f"/v1/predictions/{known}")
+        server.post("/v1/predictions/lookup", {"user_ids": [known, "a", "b"]})
+        server.post("/predict", {"user_id": known})
+        server.post("/predict/batch", {"rows": [{"user_id": known}] * 7})
+        text = server.get("/metrics").text
+        for series, value in {
+            'lookups_total{result="found"}': 2,
+            'lookups_total{result="missing"}': 2,
+            'predictions_total{kind="single"}': 1,
+            'predictions_total{kind="batch"}': 7,
+        }.items():
+            assert f"churnhouse_{series} {value}.0\n" in text
+
+
+def test_each_request_is_one_line_and_each_prediction_has_its_record(keyed):
+    server, header = keyed.server, keyed.as_reader()
+    page = server.ask("GET", "/v1/predictions?limit=1", headers=header).json
+    user_id = page["predictions"][0]["user_id"]
+    one = server.ask("POST", "/predict", {"user_id": user_id}, headers=header)
+    batch = {"rows": [{"user_id": user_id}, {"user_id": user_id}]}
+    many = server.ask("POST", "/predict/batch", batch, headers=header)
+
+    def lines(answer, event: str) -> list[dict]:
+        request_id = answer.headers["x-request-id"]
+        found = [line for line in server.log_lines() if line.get("id") == request_id]
+        return [line for line in found if line["event"] == event]
+
+    wait_until(lambda: lines(many, "request"), what="the log line")
+    (line,) = lines(one, "request")
+    assert (line["method"], line["route"], line["status"]) == ("POST", "/predict", 200)
+    assert line["key"] == "reader-1" and line["ms"] > 0 and line["client"] == "127.0.0.1"
+    (record,) = lines(one, "prediction")
+    assert record["predictions"] == [[user_id, one.json["churn_risk"]]]
+    assert record["model_version"] == one.json["model_version"]
+    assert record["key"] == "reader-1" and record["time"]
+    (record,) = lines(many, "prediction")
+    assert len(record["predictions"]) == 2
+
+
+def test_the_api_runs_without_the_heavy_libraries(finished_home):
+    """The whole app is imported and answers, with the libraries of the jobs out of reach."""
+    program = f"""
+import asyncio, json, sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {HEAVY!r}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Refuse())
+from pathlib import Path
+import python_jobs.serve, api.__main__
+from api import ApiSettings, create_app
+app = create_app(ApiSettings(home=Path({str(finished_home)!r})))
+async def ask():
+    sent = []
+    async def send(message): sent.append(message)
+    async def receive(): return {{"type": "http.request", "body": b"", "more_body": False}}
+    async with app.router.lifespan_context(app):
+        for path in ("/ready", "/v1/predictions", "/desk"):
+            scope = {{"type": "http", "method": "GET", "path": path, "headers": [],
+                     "query_string": b"", "client": None, "app": app, "scheme": "http",
+                     "server": ("127.0.0.1", 80), "root_path": "", "http_version": "1.1"}}
+            await app(scope, receive, send)
+    print([m["status"] for m in sent if m["type"] == "http.response.start"], file=sys.stderr)
+asyncio.run(ask())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert done.stderr.strip() == "[200, 200, 200]"
+
+
+def test_a_quiet_series_starts_at_zero():
+    text = Metrics().registry
+    assert text.get_sample_value("churnhouse_reloads_total", {"result": "failure"}) == 0
+    assert (
+        json.dumps(text.get_sample_value("churnhouse_lookups_total", {"result": "found"})) == "0.0"
+    )
