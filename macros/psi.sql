@@ -1,7 +1,8 @@
 {#- Population stability index of one column: how far the current distribution lies from the
     reference's, as the sum over bins of (c - r) * ln(c / r) with c and r the shares of a bin.
 
-    - A numeric column is cut at the deciles of the reference. The outer bins are open, so nothing
+    - A numeric column is cut at the deciles of the reference, each a value that occurs there (between
+      two equal values an interpolated one may miss both by a bit). The outer bins are open, so nothing
       falls out of range; deciles that coincide (a column that is mostly zero) leave bins empty, and
       a bin that is empty on both sides counts nothing.
     - A categorical column has a bin per value.
@@ -33,7 +34,7 @@
             {{ keys }}
             {%- if is_numeric %}
                 {%- for k in range(1, 10) -%}
-                    , percentile_cont(0.{{ k }}) within group (order by {{ column }}) as edge_{{ k }}
+                    , percentile_disc(0.{{ k }}) within group (order by {{ column }}) as edge_{{ k }}
                 {%- endfor -%}
             {%- endif %}
         from {{ reference }}

@@ -101,7 +101,7 @@ def house(tmp_path):
 def test_files_land_with_their_values_stamps_and_what_they_came_from(house):
     done = house.ingest()
     assert (done.loaded, done.known) == (["users/1.csv", "events/1.csv"], 0)
-    assert done.rows == {"users": 2, "events": 2} and done.notes == []
+    assert done.rows == {"users": 2, "events": 2, "treatments": 0} and done.notes == []
     stamp = NOW.replace(tzinfo=None)
     assert house.rows(
         "select file_id, ingested_at, user_id, signup_date, plan from raw.users order by row_id"
@@ -119,7 +119,11 @@ def test_a_second_run_loads_nothing_and_changes_nothing(house):
     house.ingest()
     before = house.everything()
     done = house.ingest(NOW + timedelta(hours=1))
-    assert (done.loaded, done.known, done.rows) == ([], 2, {"users": 0, "events": 0})
+    assert (done.loaded, done.known, done.rows) == (
+        [],
+        2,
+        {"users": 0, "events": 0, "treatments": 0},
+    )
     assert house.everything() == before
 
 
@@ -142,11 +146,11 @@ def test_the_same_content_is_new_to_the_other_table(house):
     columns = "event_id: text, user_id: text, event_time: timestamp, kind: text, amount: number"
     yml = DOMAIN.replace(columns, "user_id: text, signup_date: date, plan: text")
     domain = house.make_domain(yml=yml, sql=sql)
-    assert house.ingest(domain=domain).rows == {"users": 2, "events": 2}
+    assert house.ingest(domain=domain).rows == {"users": 2, "events": 2, "treatments": 0}
     house.put("events/2.csv", USERS.replace("u1", "u3"))
     house.ingest(domain=domain)
     house.put("users/2.csv", USERS.replace("u1", "u3"))
-    assert house.ingest(domain=domain).rows == {"users": 2, "events": 0}
+    assert house.ingest(domain=domain).rows == {"users": 2, "events": 0, "treatments": 0}
 
 
 def test_a_file_touched_without_a_change_is_known(house):
@@ -397,7 +401,7 @@ def test_users_derived_from_events_come_with_each_file_of_events(house):
     )
     house.put("events/2.csv", MORE)
     done = house.ingest(domain=house.make_domain(yml=yml, sql=sql))
-    assert done.rows == {"users": 3, "events": 3}
+    assert done.rows == {"users": 3, "events": 3, "treatments": 0}
     assert house.rows("select file_id, user_id, signup_date from raw.users order by row_id") == [
         (1, "u1", date(2026, 2, 1)),
         (1, "u2", date(2026, 2, 2)),
