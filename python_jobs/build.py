@@ -81,7 +81,8 @@ class Dbt:
         from dbt.cli.main import dbtRunner
 
         os.environ["CHURNHOUSE_HOME"] = str(self._settings.home.resolve())
-        quiet = ["--log-level", "none", "--no-use-colors"]
+        # what a run did is kept in ml.dbt_run_results; dbt's own JSON files cost a second a run
+        quiet = ["--log-level", "none", "--log-level-file", "info", "--no-write-json"]
         variables = ["--vars", json.dumps(self._variables)]
         where = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
         # beside the warehouse, so that the project's folder may be read-only
