@@ -1,6 +1,7 @@
 """Run dbt in this process: one parse, progress as it goes, failures as one line."""
 
 import json
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -81,6 +82,8 @@ class Dbt:
         from dbt.cli.main import dbtRunner
 
         os.environ["CHURNHOUSE_HOME"] = str(self._settings.home.resolve())
+        # on a full disk dbt's log file fails too, with a traceback a line; its result says it once
+        logging.raiseExceptions = False
         # what a run did is kept in ml.dbt_run_results; dbt's own JSON files cost a second a run
         quiet = ["--log-level", "none", "--log-level-file", "info", "--no-write-json"]
         variables = ["--vars", json.dumps(self._variables)]

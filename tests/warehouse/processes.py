@@ -86,7 +86,7 @@ def refused(home: Path, *arguments: object, **options) -> str:
     process = start(home, *arguments, **options)
     out, err = process.communicate()
     assert process.returncode == 1, out + err
-    assert "Traceback" not in out + err
+    assert "Traceback" not in out + err, out + err
     (line,) = err.splitlines()
     assert "Next: " in line
     assert (home / "published/current").readlink() == before
