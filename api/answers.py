@@ -1,19 +1,17 @@
 """JSON answers with entity tags: the version is the tag of everything that is read from it."""
 
-import json
-
+import orjson
 from fastapi import Request
 from starlette.responses import Response
 
 from api.publication import Publication
 
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 JSON = "application/json"
 
 
 def answer(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A JSON answer that depends on more than the version."""
-    return Response(_encode(content), status, headers, JSON)
+    return Response(orjson.dumps(content), status, headers, JSON)
 
 
 def tagged(request: Request, publication: Publication, content: object) -> Response:

@@ -1,12 +1,11 @@
 """Structured log: one JSON object a line on standard output, never a key, never a body."""
 
-import json
 import logging
 import sys
 import time
 from functools import lru_cache
 
-_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+import orjson
 
 
 def line(event: str, **members: object) -> None:
@@ -24,6 +23,10 @@ def _moment(second: int, thousandths: int) -> str:
 @lru_cache(maxsize=8)
 def _second(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+def _encode(content: dict) -> str:
+    return orjson.dumps(content, default=str).decode()
 
 
 class JsonFormatter(logging.Formatter):

@@ -1,18 +1,23 @@
 """Prometheus metrics: what happened here, and what the published version says about itself."""
 
+import itertools
 import os
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeHistogramMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 if TYPE_CHECKING:
     from api.holder import Holder
 
-BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+# A quantile is never seen above the last bound, so there must be some above what alerts ask for.
+BUCKETS = (
+    *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
+    *(2.5, 5.0, 10.0),
+)
 PERFORMANCE = (
     *("base_rate", "roc_auc", "average_precision", "precision_at_50", "expected_precision_at_50"),
     *("lift_top_decile", "brier", "expected_calibration_error"),
@@ -100,8 +105,20 @@ class PublishedGauges:
         info = _family("model_info", "What is served.", ["version", "model_version", "as_of_date"])
         info.add_metric([current.version, current.model_version, current.as_of_date], 1)
         yield info
+        yield _risk(current.risk_tenths)
         yield from _drift(current.monitoring)
-        yield from _performance(current.monitoring.get("model_performance", []))
+        yield _performance(current.monitoring.get("model_performance", []))
+        yield _bounds(current.monitoring.get("performance_intervals", []))
+
+
+def _risk(tenths: list[tuple[int, int, float]]) -> Metric:
+    """How many eligible users have at most which churn_risk, for each tenth of it."""
+    users = {tenth: count for tenth, count, _ in tenths}
+    below = list(itertools.accumulate(users.get(tenth, 0) for tenth in range(1, 11)))
+    buckets = [(f"{tenth / 10}", count) for tenth, count in enumerate(below, start=1)]
+    family = GaugeHistogramMetricFamily("churnhouse_churn_risk", "Eligible users by churn_risk.")
+    family.add_metric([], [*buckets, ("+Inf", below[-1])], sum(total for *_, total in tenths))
+    return family
 
 
 def _drift(monitoring: dict[str, list[dict]]) -> Iterator[Metric]:
@@ -118,13 +135,23 @@ def _drift(monitoring: dict[str, list[dict]]) -> Iterator[Metric]:
     yield from (psi, status, overall, verdict)
 
 
-def _performance(rows: list[dict]) -> Iterator[Metric]:
+def _performance(rows: list[dict]) -> Metric:
     """The newest mature date: what the model really achieved."""
     family = _family("model_performance", "Realised, newest mature date.", ["measure"])
     for row in newest([row for row in rows if row.get("is_mature")])[-1:]:
         for measure in PERFORMANCE:
             _add(family, [measure], row.get(measure))
-    yield family
+    return family
+
+
+def _bounds(rows: list[dict]) -> Metric:
+    """The 95 % interval of what was realised on that date."""
+    labels = ["measure", "bound"]
+    family = _family("model_performance_bound", "95 % interval, newest mature date.", labels)
+    for row in newest(rows):
+        for bound in ("low", "high"):
+            _add(family, [row["metric"], bound], row[bound])
+    return family
 
 
 def newest(rows: list[dict]) -> list[dict]:

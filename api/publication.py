@@ -23,7 +23,10 @@ REQUIRED = ("lookup.sqlite", "model.onnx", "features.json", "golden.json", "metr
 OPTIONAL = ("typical.json",)
 SPOT_CHECKED = 20
 TOLERANCE = 1e-6
-MONITORING = ("feature_drift", "prediction_drift", "model_performance", "risk_bands")
+MONITORING = (
+    *("feature_drift", "prediction_drift", "model_performance", "performance_intervals"),
+    "risk_bands",
+)
 SHOWN_DATES = 60
 MANY_VALUES = 60
 """An attribute with more values than this is no choice in a list."""
@@ -52,6 +55,7 @@ class Publication:
     max_rank: int
     choices: dict[str, dict[str, int]]
     bands: dict[str, dict[str, float]]
+    risk_tenths: list[tuple[int, int, float]]
     monitoring: dict[str, list[dict]] = field(default_factory=dict)
 
     @property
@@ -73,6 +77,11 @@ class Publication:
     def published_at(self) -> float:
         """When it was published, as a Unix time."""
         return datetime.fromisoformat(self.manifest["published_at"]).timestamp()
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """Where each feature stands in the model's input."""
+        return {name: position for position, name in enumerate(self.features)}
 
     @cached_property
     def _prediction_sql(self) -> str:
@@ -216,6 +225,11 @@ def _facts(store: sqlite3.Connection) -> dict:
             " from users group by 1"
         )
     }
+    # tenth of churn_risk (1 to 10; 0.1 itself is in the first), eligible users, sum of their risks
+    tenths = store.execute(
+        "select max(1, 10 - cast((1 - churn_risk) * 10 as integer)), count(*), sum(churn_risk)"
+        " from users where is_eligible group by 1"
+    ).fetchall()
     return {
         "attributes": attributes,
         "prediction_columns": [name for name in lookup.PREDICTION if name in columns],
@@ -223,6 +237,7 @@ def _facts(store: sqlite3.Connection) -> dict:
         "max_rank": max_rank or 0,
         "choices": choices,
         "bands": bands,
+        "risk_tenths": tenths,
         "monitoring": {name: _table(store, name) for name in MONITORING if name in tables},
     }
 

@@ -1,9 +1,12 @@
 """What operators see: metrics, the log, and an image without the heavy libraries."""
 
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
+import pytest
 from running import PROJECT, serving, wait_until
 from versions import change_store, make_current, publish_again, seal
 
@@ -22,7 +25,7 @@ def test_requests_are_counted_by_template_and_status(server):
     assert f"churnhouse_requests_total{{{route}}}" in text
     assert "nobody-1" not in text and "/not/a/page" not in text
     assert 'le="0.0005",route="/v1/predictions/{user_id}"' in text
-    assert 'le="1.0",route="/v1/predictions/{user_id}"' in text
+    assert 'le="10.0",route="/v1/predictions/{user_id}"' in text
     for name in ("lookups", "predictions", "reloads"):
         assert f"# TYPE churnhouse_{name}_total counter" in text
     for name in ("published_age_seconds", "model_info", "published_users"):
@@ -49,6 +52,12 @@ def test_published_monitoring_becomes_gauges_and_pages(published_home, tmp_path)
         " users integer, roc_auc real, precision_at_50 real, expected_precision_at_50 real)",
         "insert into model_performance values ('2025-03-30', 'm', 1, 9, 0.9, 0.8, 0.7),"
         " ('2025-04-30', 'm', 0, 9, null, null, 0.6)",
+        "drop table performance_intervals",
+        "create table performance_intervals (as_of_date text, model_version text, metric text,"
+        " value real, low real, high real, users integer)",
+        "insert into performance_intervals values"
+        " ('2025-03-29', 'm', 'precision_at_50', 0.5, 0.4, 0.6, 9),"
+        " ('2025-03-30', 'm', 'precision_at_50', 0.8, 0.65, 0.9, 9)",
     )
     seal(folder)
     make_current(folder)
@@ -63,6 +72,23 @@ def test_published_monitoring_becomes_gauges_and_pages(published_home, tmp_path)
         assert "churnhouse_prediction_drift_status 1.0" in text
         assert 'churnhouse_model_performance{measure="precision_at_50"} 0.8' in text
         assert 'measure="expected_precision_at_50"} 0.7' in text
+        bounds = 'churnhouse_model_performance_bound{bound="%s",measure="precision_at_50"} %s\n'
+        assert bounds % ("low", 0.65) in text and bounds % ("high", 0.9) in text
+
+
+def test_the_distribution_of_risks_counts_every_eligible_user(published_home, tmp_path):
+    """A bucket holds the users with at most that risk, its own bound included."""
+    folder = publish_again(published_home, 1)
+    with closing(sqlite3.connect(folder / "lookup.sqlite")) as store:
+        risks = store.execute("select churn_risk from users where is_eligible").fetchall()
+    with serving(published_home, tmp_path / "log") as server:
+        lines = server.get("/metrics").text.splitlines()
+    found = dict(line.rsplit(" ", 1) for line in lines if line.startswith("churnhouse_churn_risk"))
+    for tenth in range(1, 11):
+        expected = sum(round(risk * 10, 9) <= tenth for (risk,) in risks)
+        assert float(found[f'churnhouse_churn_risk_bucket{{le="{tenth / 10}"}}']) == expected
+    assert float(found["churnhouse_churn_risk_gcount"]) == len(risks) > 0
+    assert float(found["churnhouse_churn_risk_gsum"]) == pytest.approx(sum(r for (r,) in risks))
 
 
 def test_lookups_and_predictions_are_counted(published_home, tmp_path):
