@@ -52,12 +52,12 @@ class Dbt:
         nodes = getattr(result.result, "results", None) or []
         bad = [node for node in nodes if str(node.status) in BAD]
         if bad:
-            if warehouse.lacks_room(bad[0].message):
-                raise warehouse.no_room(self._settings, bad[0].message)
+            if reason := warehouse.starved(self._settings, bad[0].message):
+                raise reason
             what = _what(bad[0], self._first_bad_row(bad[0]))
             raise JobError(what, next_step=_next_step(bad[0]))
-        if warehouse.lacks_room(result.exception):
-            raise warehouse.no_room(self._settings, result.exception)
+        if reason := warehouse.starved(self._settings, result.exception):
+            raise reason
         if not result.success:
             what = _first_line(result.exception) if result.exception else "dbt did not finish"
             raise JobError(f"dbt: {what}", next_step="run `churnhouse doctor`.")
@@ -94,8 +94,8 @@ class Dbt:
         try:
             if self._manifest is None:
                 parsed = dbtRunner().invoke([*quiet, "parse", *where, *variables])
-                if warehouse.lacks_room(parsed.exception):
-                    raise warehouse.no_room(self._settings, parsed.exception)
+                if reason := warehouse.starved(self._settings, parsed.exception):
+                    raise reason
                 if not parsed.success:
                     raise JobError(
                         f"dbt cannot read the project: {_first_line(parsed.exception)}",

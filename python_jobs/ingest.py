@@ -82,6 +82,8 @@ def _ingest(connection, domain, folder, now, progress) -> Ingested:
             columns = specs[file.table].columns
             done.notes.extend(raw_files.make_view(connection, file, columns))
             _load(connection, domain, file, ingested_at, done)
+        except duckdb.OutOfMemoryException:
+            raise  # not the file's fault
         except duckdb.Error as error:
             raise JobError(
                 f"{file.name} cannot be loaded: {_in_one_line(error)}.",

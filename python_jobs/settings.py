@@ -16,6 +16,12 @@ class Settings(BaseSettings):
     home: Path = Path("data")
     target: Literal["duckdb"] = "duckdb"
     approval_required: bool = False
+    memory_limit: str | None = None
+    """What DuckDB may hold in memory ("4GB", "60%"); else 80 % of the machine or container."""
+    threads: int | None = None
+    """How many cores DuckDB uses; else those of the machine or container."""
+    spill_limit: str | None = None
+    """What DuckDB may write beside the warehouse when memory is full; else 90 % of what is free."""
 
     @property
     def raw(self) -> Path:

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -48,27 +49,40 @@ def writing(settings: Settings, job: str) -> Iterator[None]:
         os.pwrite(file, json.dumps(holder).encode(), 0)
         yield
     except (OSError, duckdb.Error) as error:
-        if lacks_room(error):
-            raise no_room(settings, error) from None
+        if reason := starved(settings, error):
+            raise reason from None
         raise
     finally:
         os.close(file)
 
 
-def lacks_room(error: object) -> bool:
-    """Whether a library failed because something could not be written any more."""
+def starved(settings: Settings, error: object) -> JobError | None:
+    """What to say when a library lacked disk or memory, or None if it failed for another reason.
+
+    Whatever was being written has been given up as a whole.
+    """
+    lines = str(error).splitlines()
+    if line := next((line for line in lines if _lacks_room(line)), None):
+        return JobError(
+            f"{settings.home} has no room left: {line.strip().rstrip('.')}.",
+            next_step="make room there and run again; nothing has to be cleaned up.",
+        )
+    if line := next((line for line in lines if _lacks_memory(line)), None):
+        return JobError(
+            f"The memory that DuckDB may use is not enough: {line.strip().rstrip('.')}.",
+            next_step="raise CHURNHOUSE_MEMORY_LIMIT or CHURNHOUSE_SPILL_LIMIT or the container's "
+            "limits, or lower CHURNHOUSE_THREADS, and run again; nothing has to be cleaned up.",
+        )
+    return None
+
+
+def _lacks_room(line: str) -> bool:
     reasons = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-    said = str(error).lower()
-    return any(os.strerror(reason).lower() in said for reason in reasons)
+    return any(os.strerror(reason).lower() in line.lower() for reason in reasons)
 
 
-def no_room(settings: Settings, error: object) -> JobError:
-    """What to say then; whatever was being written has been given up as a whole."""
-    reason = next(line for line in str(error).splitlines() if lacks_room(line)).strip().rstrip(".")
-    return JobError(
-        f"{settings.home} has no room left: {reason}.",
-        next_step="make room there and run again; nothing has to be cleaned up.",
-    )
+def _lacks_memory(line: str) -> bool:
+    return re.search(r"(failed to|could not) (allocate|pin) |out of memory", line, re.I) is not None
 
 
 def _holder(file: int) -> str:
@@ -77,6 +91,25 @@ def _holder(file: int) -> str:
         return "{job} on {host}, pid {pid}, since {since}".format(**holder)
     except (ValueError, KeyError):
         return "a job that has just started"
+
+
+def _limit(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Overrule what DuckDB found out about its machine; macros/limit_resources.sql does in dbt."""
+    limits = {
+        "memory_limit": settings.memory_limit,
+        "threads": settings.threads,
+        "max_temp_directory_size": settings.spill_limit,
+    }
+    for name, value in limits.items():
+        if value is not None:
+            try:
+                connection.execute(f"set {name} = '{value}'")
+            except duckdb.Error:
+                variable = "SPILL_LIMIT" if name.startswith("max_temp") else name.upper()
+                raise JobError(
+                    f"CHURNHOUSE_{variable}={value} is no limit that DuckDB understands.",
+                    next_step="give a number with its unit, such as 4GB, or unset it.",
+                ) from None
 
 
 @contextlib.contextmanager
@@ -101,6 +134,7 @@ def connect(settings: Settings, *, read_only: bool = False) -> Iterator[duckdb.D
         ) from None
     try:
         connection.execute("set TimeZone = 'UTC'")
+        _limit(connection, settings)
         yield connection
     except duckdb.CatalogException as error:
         missing = str(error).splitlines()[0].removeprefix("Catalog Error: ").rstrip("!")
