@@ -1,0 +1,150 @@
+"""What a full build costs beside the leanest SQL that makes the same tables.
+
+    .venv/bin/python bench/build.py --users 200000 --runs 3
+
+One warehouse is filled once; then, in turn and in processes of their own: the hand-written SQL of
+bench/limit.sql, `churnhouse build` without tests, and `churnhouse build` with every test. Medians
+of wall and CPU seconds (the latter hardly vary on a busy machine) and the highest peak memory.
+The tables are compared row for row before anything is believed.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import duckdb
+from rich.console import Console
+from rich.table import Table
+
+PROJECT = Path(__file__).resolve().parent.parent
+CHURNHOUSE = Path(sys.executable).with_name("churnhouse")
+MADE = ("stg_user_records", "stg_events_checked", "user_daily", "user_features_daily")
+MADE += ("churn_labels",)
+GOALS = {"models": 1.3, "models and tests": 2.0}
+PEAK_GOAL = 6.0
+REBUILD = ("build", "--full-refresh")
+
+
+def limit(warehouse: Path, out: Path) -> None:
+    """Make the tables of bench/limit.sql in `out` from the raw tables of `warehouse`."""
+    with duckdb.connect(str(out)) as db:
+        if memory := os.environ.get("CHURNHOUSE_MEMORY_LIMIT"):
+            db.execute(f"set memory_limit = '{memory}'")
+        db.execute(f"attach '{warehouse}' as warehouse (read_only)")
+        db.execute("create schema raw")
+        for name in ("events", "users", "files"):
+            db.execute(f"create view raw.{name} as from warehouse.raw.{name}")
+        db.execute(f"create table event_types as from '{PROJECT}/seeds/event_types.csv'")
+        db.execute((PROJECT / "bench/limit.sql").read_text())
+
+
+def measured(command: list, home: Path) -> tuple[float, float, float]:
+    """Wall seconds, CPU seconds and peak GB of a command that must succeed."""
+    started = time.monotonic()
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        env=os.environ | {"CHURNHOUSE_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{' '.join(map(str, command))} failed:\n{output}")
+    wall = time.monotonic() - started
+    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024**2
+
+
+def filled(home: Path, users: int, days: int) -> None:
+    """Generate and ingest so many users and days into `home`."""
+    measured([CHURNHOUSE, "generate", "--users", users, "--days", days], home)
+    measured([CHURNHOUSE, "ingest"], home)
+
+
+def rows_that_differ(warehouse: Path, out: Path) -> dict[str, int]:
+    """By table, how many rows one side has and the other has not."""
+    with duckdb.connect() as db:
+        db.execute(f"attach '{warehouse}' as ours (read_only); attach '{out}' as lean (read_only)")
+        found = {}
+        for table in MADE:
+            columns = db.execute(f"describe lean.main.{table}").fetchall()
+            names = ", ".join(name for name, *_ in columns)
+            sides = [f"select hash({names}) as h from {side}.main.{table}" for side in _SIDES]
+            sql = "select count(*) from (({} except all {}) union all ({} except all {}))"
+            found[table] = db.execute(sql.format(*sides, *reversed(sides))).fetchone()[0]
+        return found
+
+
+_SIDES = ("ours", "lean")
+
+
+def main() -> None:
+    """Measure, compare, print one table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--users", type=int, default=20_000)
+    parser.add_argument("--days", type=int, default=120)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--home", type=Path, help="A home with raw data that is ingested already.")
+    parser.add_argument("--limit", type=Path, nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.limit:
+        return limit(*options.limit)
+    folder = Path(tempfile.mkdtemp(prefix="churnhouse-bench-", dir=options.home))
+    try:
+        _bench(options, folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _bench(options: argparse.Namespace, folder: Path) -> None:
+    home = options.home or folder
+    if options.home is None:
+        filled(home, options.users, options.days)
+    warehouse, out = home / "warehouse.duckdb", folder / "limit.duckdb"
+    commands = {
+        "by hand (the limit)": [sys.executable, __file__, "--limit", warehouse, out],
+        "models": [CHURNHOUSE, *REBUILD, "--exclude-resource-type", "test"],
+        "models and tests": [CHURNHOUSE, *REBUILD],
+    }
+    runs: dict[str, list] = {name: [] for name in commands}
+    for _ in range(options.runs):
+        for name, command in commands.items():
+            if name.startswith("by hand"):
+                out.unlink(missing_ok=True)
+            runs[name].append(measured(command, home))
+    differ = rows_that_differ(warehouse, out)
+    if any(differ.values()):
+        sys.exit(f"the tables are not the same, rows that differ: {differ}")
+    with duckdb.connect(str(warehouse), read_only=True) as db:
+        user_days = db.execute("select count(*) from user_daily").fetchone()[0]
+    _print(runs, user_days, options.runs)
+
+
+def _print(runs: dict[str, list], user_days: int, count: int) -> None:
+    table = Table(title=f"full build, {user_days:,} user-days, median of {count}")
+    for column in ("", "wall s", "x limit", "CPU s", "x limit", "peak GB", "goal"):
+        table.add_column(column, justify="right" if column else "left")
+    base = None
+    for name, found in runs.items():
+        wall, cpu, _ = (statistics.median(column) for column in zip(*found, strict=True))
+        peak = max(run[2] for run in found)
+        base = base or (wall, cpu)
+        goal = GOALS.get(name)
+        verdict = ""
+        if goal:
+            held = wall <= goal * base[0] and peak < PEAK_GOAL
+            verdict = f"<= {goal}x, < {PEAK_GOAL:.0f} GB: {'holds' if held else 'MISSED'}"
+        times = [f"{wall:.1f}", f"{wall / base[0]:.2f}", f"{cpu:.1f}", f"{cpu / base[1]:.2f}"]
+        table.add_row(name, *times, f"{peak:.1f}", verdict)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+-- The elearning tables by hand, as lean as DuckDB allows: what dbt's build is measured against.
+-- No generality, no increments, no tests; the same rows and columns as the models of these names.
+
+create or replace table stg_user_records as
+with records as (
+    select *, cast(coalesce(updated_at, ingested_at) as date) as changed_on
+    from raw.users
+    where
+        trim(user_id) <> '' and signup_date is not null and updated_at_unread is null
+        and signup_date <= cast(ingested_at as date) and plan in ('free', 'basic', 'premium')
+)
+select
+    row_id, user_id, plan, country, marketing_source, signup_date,
+    last(signup_date) over whole as user_signup_date,
+    lead(changed_on) over whole is null as is_current,
+    case
+        when lag(row_id) over whole is null then least(last(signup_date) over whole, changed_on)
+        else changed_on
+    end as valid_from,
+    coalesce(lead(changed_on) over whole, date '9999-12-31') as valid_to,
+    ingested_at
+from records
+window whole as (
+    partition by user_id order by changed_on, row_id
+    rows between unbounded preceding and unbounded following
+);
+
+
+create or replace table stg_events_checked as
+with typed as (
+    select
+        e.*, t.is_activity, u.signup_date,
+        try_cast(watch_minutes as decimal(18, 4)) as minutes,
+        try_cast(quiz_score as decimal(18, 4)) as score,
+        try_cast(amount as decimal(18, 4)) as money,
+        cast(event_time as date) as event_date
+    from raw.events as e
+    left join event_types as t using (event_type)
+    left join (select user_id, user_signup_date as signup_date from stg_user_records where is_current)
+        as u using (user_id)
+), judged as (
+    select *, case
+        when reject_reason = 'forgotten_user' then reject_reason
+        when event_id is null or trim(event_id) = '' then 'missing_event_id'
+        when user_id is null or trim(user_id) = '' then 'missing_user_id'
+        when event_time is null then 'unreadable_event_time'
+        when event_time > ingested_at + interval 10 minute then 'event_time_after_arrival'
+        when reject_reason is not null then reject_reason
+        when minutes < 0 or (minutes is null and watch_minutes is not null)
+            then 'watch_minutes_out_of_range'
+        when score < 0 or score > 100 or (score is null and quiz_score is not null)
+            then 'quiz_score_out_of_range'
+        when (money is null and amount is not null)
+            or (event_type in ('payment_success', 'payment_failed') and (money <= 0 or money is null))
+            then 'amount_out_of_range'
+        when is_activity is null then 'unknown_event_type'
+        when signup_date is null then 'unknown_user'
+        when event_date < signup_date then 'before_signup'
+    end as reason
+    from typed
+), first_good as (
+    select event_id, min(row_id) as row_id from judged where reason is null group by event_id
+), verdicts as (
+    select j.*, case when j.reason is not null then j.reason
+        when j.row_id <> f.row_id then 'duplicate_event_id' end as verdict
+    from judged as j left join first_good as f using (event_id)
+)
+select
+    row_id, file_id, event_id, user_id, event_type,
+    minutes as watch_minutes, watch_minutes as watch_minutes_received,
+    score as quiz_score, quiz_score as quiz_score_received,
+    money as amount, amount as amount_received,
+    is_activity, event_time, event_time_unread, event_date, ingested_at,
+    verdict as reject_reason,
+    case when verdict is null then event_date end as touches_date,
+    (select max(ingested_at) from raw.files) as written_at
+from verdicts;
+
+create or replace table user_daily as
+with span as (
+    select
+        min(event_date) as first_day,
+        least(max(event_date), (select max(ingested_at)::date - 1 from raw.files)) as last_day
+    from stg_events_checked where reject_reason is null
+), active_days as (
+    select
+        user_id, event_date as day, bool_or(is_activity) as is_active, count(*) as events,
+        count(*) filter (event_type = 'login') as logins,
+        count(*) filter (event_type = 'course_enroll') as course_enrolls,
+        sum(watch_minutes) filter (event_type = 'video_watch') as watch_minutes,
+        count(*) filter (event_type = 'quiz_attempt') as quiz_attempts,
+        sum(quiz_score) filter (event_type = 'quiz_attempt') as quiz_score_sum,
+        count(quiz_score) filter (event_type = 'quiz_attempt') as quiz_score_count,
+        count(*) filter (event_type = 'payment_success') as payments,
+        count(*) filter (event_type = 'payment_failed') as failed_payments,
+        count(*) filter (event_type = 'support_ticket') as support_tickets
+    from stg_events_checked where reject_reason is null group by all
+), user_days as (
+    select user_id, unnest(range(greatest(user_signup_date, first_day), last_day + 1, interval 1 day))
+        ::date as day
+    from stg_user_records cross join span where is_current
+)
+select
+    user_id, day, coalesce(is_active, false) as is_active,
+    coalesce(events, 0)::integer as events,
+    coalesce(logins, 0)::integer as logins,
+    coalesce(course_enrolls, 0)::integer as course_enrolls,
+    coalesce(watch_minutes, 0)::decimal(18, 4) as watch_minutes,
+    coalesce(quiz_attempts, 0)::integer as quiz_attempts,
+    coalesce(quiz_score_sum, 0)::decimal(18, 4) as quiz_score_sum,
+    coalesce(quiz_score_count, 0)::integer as quiz_score_count,
+    coalesce(payments, 0)::integer as payments,
+    coalesce(failed_payments, 0)::integer as failed_payments,
+    coalesce(support_tickets, 0)::integer as support_tickets,
+    coalesce(sum(events) over so_far, 0)::integer as events_total,
+    coalesce(sum(logins) over so_far, 0)::integer as logins_total,
+    coalesce(sum(course_enrolls) over so_far, 0)::integer as course_enrolls_total,
+    coalesce(sum(watch_minutes) over so_far, 0)::decimal(18, 4) as watch_minutes_total,
+    coalesce(sum(quiz_attempts) over so_far, 0)::integer as quiz_attempts_total,
+    coalesce(sum(quiz_score_sum) over so_far, 0)::decimal(18, 4) as quiz_score_sum_total,
+    coalesce(sum(quiz_score_count) over so_far, 0)::integer as quiz_score_count_total,
+    coalesce(sum(payments) over so_far, 0)::integer as payments_total,
+    coalesce(sum(failed_payments) over so_far, 0)::integer as failed_payments_total,
+    coalesce(sum(support_tickets) over so_far, 0)::integer as support_tickets_total,
+    (count(*) filter (is_active) over so_far)::integer as active_days_total,
+    max(day) filter (is_active) over so_far as last_active_on
+from user_days left join active_days using (user_id, day)
+window so_far as (partition by user_id order by day rows unbounded preceding)
+order by day;
+
+create or replace table user_features_daily as
+with totals as (
+    select
+        d.user_id, d.day as as_of_date, d.last_active_on, r.plan, r.country, r.marketing_source,
+        r.user_signup_date,
+        d.events_total - coalesce(b7.events_total, 0) as events_7d,
+        d.events_total - coalesce(b14.events_total, 0) as events_14d,
+        d.events_total - coalesce(b30.events_total, 0) as events_30d,
+        d.logins_total - coalesce(b7.logins_total, 0) as logins_7d,
+        d.logins_total - coalesce(b14.logins_total, 0) as logins_14d,
+        d.logins_total - coalesce(b30.logins_total, 0) as logins_30d,
+        d.course_enrolls_total - coalesce(b7.course_enrolls_total, 0) as course_enrolls_7d,
+        d.course_enrolls_total - coalesce(b14.course_enrolls_total, 0) as course_enrolls_14d,
+        d.course_enrolls_total - coalesce(b30.course_enrolls_total, 0) as course_enrolls_30d,
+        d.watch_minutes_total - coalesce(b7.watch_minutes_total, 0) as watch_minutes_7d,
+        d.watch_minutes_total - coalesce(b14.watch_minutes_total, 0) as watch_minutes_14d,
+        d.watch_minutes_total - coalesce(b30.watch_minutes_total, 0) as watch_minutes_30d,
+        d.quiz_attempts_total - coalesce(b7.quiz_attempts_total, 0) as quiz_attempts_7d,
+        d.quiz_attempts_total - coalesce(b14.quiz_attempts_total, 0) as quiz_attempts_14d,
+        d.quiz_attempts_total - coalesce(b30.quiz_attempts_total, 0) as quiz_attempts_30d,
+        d.quiz_score_sum_total - coalesce(b7.quiz_score_sum_total, 0) as quiz_score_sum_7d,
+        d.quiz_score_sum_total - coalesce(b14.quiz_score_sum_total, 0) as quiz_score_sum_14d,
+        d.quiz_score_sum_total - coalesce(b30.quiz_score_sum_total, 0) as quiz_score_sum_30d,
+        d.quiz_score_count_total - coalesce(b7.quiz_score_count_total, 0) as quiz_score_count_7d,
+        d.quiz_score_count_total - coalesce(b14.quiz_score_count_total, 0) as quiz_score_count_14d,
+        d.quiz_score_count_total - coalesce(b30.quiz_score_count_total, 0) as quiz_score_count_30d,
+        d.payments_total - coalesce(b7.payments_total, 0) as payments_7d,
+        d.payments_total - coalesce(b14.payments_total, 0) as payments_14d,
+        d.payments_total - coalesce(b30.payments_total, 0) as payments_30d,
+        d.failed_payments_total - coalesce(b7.failed_payments_total, 0) as failed_payments_7d,
+        d.failed_payments_total - coalesce(b14.failed_payments_total, 0) as failed_payments_14d,
+        d.failed_payments_total - coalesce(b30.failed_payments_total, 0) as failed_payments_30d,
+        d.support_tickets_total - coalesce(b7.support_tickets_total, 0) as support_tickets_7d,
+        d.support_tickets_total - coalesce(b14.support_tickets_total, 0) as support_tickets_14d,
+        d.support_tickets_total - coalesce(b30.support_tickets_total, 0) as support_tickets_30d,
+        d.active_days_total - coalesce(b7.active_days_total, 0) as active_days_7d,
+        d.active_days_total - coalesce(b14.active_days_total, 0) as active_days_14d,
+        d.active_days_total - coalesce(b30.active_days_total, 0) as active_days_30d
+    from user_daily as d
+    left join user_daily as b7 on d.user_id = b7.user_id and b7.day = d.day - 7
+    left join user_daily as b14 on d.user_id = b14.user_id and b14.day = d.day - 14
+    left join user_daily as b30 on d.user_id = b30.user_id and b30.day = d.day - 30
+    inner join stg_user_records as r
+        on d.user_id = r.user_id and d.day >= r.valid_from and d.day < r.valid_to
+)
+select
+    user_id, as_of_date, coalesce(last_active_on > as_of_date - 30, false) as is_eligible,
+    plan, country, marketing_source,
+    (as_of_date - coalesce(last_active_on, user_signup_date))::integer as days_since_last_activity,
+    (as_of_date - user_signup_date)::integer as tenure_days,
+    active_days_7d::integer as active_days_7d, events_7d::integer as events_7d,
+    active_days_14d::integer as active_days_14d, events_14d::integer as events_14d,
+    active_days_30d::integer as active_days_30d, events_30d::integer as events_30d,
+    logins_7d::integer as logins_7d,
+    logins_14d::integer as logins_14d,
+    logins_30d::integer as logins_30d,
+    logins_7d::double / nullif(logins_30d::double, 0) * 30 / 7 as logins_trend,
+    course_enrolls_7d::integer as course_enrolls_7d,
+    course_enrolls_14d::integer as course_enrolls_14d,
+    course_enrolls_30d::integer as course_enrolls_30d,
+    course_enrolls_7d::double / nullif(course_enrolls_30d::double, 0) * 30 / 7 as course_enrolls_trend,
+    watch_minutes_7d::double as watch_minutes_7d,
+    watch_minutes_14d::double as watch_minutes_14d,
+    watch_minutes_30d::double as watch_minutes_30d,
+    watch_minutes_7d::double / nullif(watch_minutes_30d::double, 0) * 30 / 7 as watch_minutes_trend,
+    quiz_attempts_7d::integer as quiz_attempts_7d,
+    quiz_attempts_14d::integer as quiz_attempts_14d,
+    quiz_attempts_30d::integer as quiz_attempts_30d,
+    quiz_attempts_7d::double / nullif(quiz_attempts_30d::double, 0) * 30 / 7 as quiz_attempts_trend,
+    quiz_score_sum_7d::double / nullif(quiz_score_count_7d, 0) as quiz_score_7d,
+    quiz_score_sum_14d::double / nullif(quiz_score_count_14d, 0) as quiz_score_14d,
+    quiz_score_sum_30d::double / nullif(quiz_score_count_30d, 0) as quiz_score_30d,
+    quiz_score_7d / nullif(quiz_score_30d, 0) as quiz_score_trend,
+    payments_7d::integer as payments_7d,
+    payments_14d::integer as payments_14d,
+    payments_30d::integer as payments_30d,
+    payments_7d::double / nullif(payments_30d::double, 0) * 30 / 7 as payments_trend,
+    failed_payments_7d::integer as failed_payments_7d,
+    failed_payments_14d::integer as failed_payments_14d,
+    failed_payments_30d::integer as failed_payments_30d,
+    failed_payments_7d::double / nullif(failed_payments_30d::double, 0) * 30 / 7 as failed_payments_trend,
+    support_tickets_7d::integer as support_tickets_7d,
+    support_tickets_14d::integer as support_tickets_14d,
+    support_tickets_30d::integer as support_tickets_30d,
+    support_tickets_7d::double / nullif(support_tickets_30d::double, 0) * 30 / 7 as support_tickets_trend,
+    failed_payments_30d::double / nullif(payments_30d + failed_payments_30d, 0)
+        as payment_fail_rate_30d
+from totals;
+
+create or replace table churn_labels as
+select
+    d.user_id, d.day as as_of_date,
+    (l.active_days_total = d.active_days_total)::integer as churn_label
+from user_daily as d
+inner join user_daily as l on d.user_id = l.user_id and l.day = d.day + 30;
