@@ -34,7 +34,7 @@ def main() -> None:
     version = registry.versions(home / "models")[-1]
     metrics = registry.read_json(home / "models", version, "metrics.json")
     chosen, models = metrics["selected"], metrics["models"]
-    console = Console(width=150)
+    console = Console(width=180)
     for population in ("eligible", "all"):
         table = Table(title=f"{version}, {population} users, folds pooled; chosen: {chosen}")
         table.add_column("metric")

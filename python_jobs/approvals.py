@@ -10,6 +10,9 @@ from python_jobs import registry
 from python_jobs.errors import JobError
 from python_jobs.settings import Settings
 
+WAITS = "waits for approval"
+"""What is said of a version that has earned promotion where the environment asks for a name."""
+
 
 def approve(settings: Settings, version: str, *, by: str, note: str, now: datetime) -> dict:
     """Record who approves a version and why; promoting it is the next step.
@@ -81,8 +84,8 @@ def listing(con: duckdb.DuckDBPyConnection, settings: Settings) -> list[dict]:
     """Every version, newest first, for `churnhouse models`.
 
     {version, status, estimator, created_at, approved_by, metrics...}: status is production,
-    previous, rolled back, promoted (once), refused or not judged yet; metrics are those of
-    ml.model_versions, with the interval of average_precision.
+    previous, rolled back, promoted (once), unapproved, refused or not judged yet; metrics are
+    those of ml.model_versions, with the interval of average_precision.
     """
     from python_jobs.mirror import mirror
 
@@ -91,10 +94,17 @@ def listing(con: duckdb.DuckDBPyConnection, settings: Settings) -> list[dict]:
     pointer, gone = registry.production(models), withdrawn(models)
     judged = dict(
         con.execute(
-            "select version, arg_max(is_promoted, decided_at) from ml.promotions group by version"
+            """
+            select version, arg_max(case
+                when is_promoted then 'promoted'
+                when contains(reason, $waits) then 'unapproved'
+                else 'refused'
+            end, decided_at)
+            from ml.promotions group by version
+            """,
+            {"waits": WAITS},
         ).fetchall()
     )
-    words = {True: "promoted", False: "refused", None: "not judged yet"}
 
     def status(version: str) -> str:
         if pointer and version == pointer.version:
@@ -103,7 +113,7 @@ def listing(con: duckdb.DuckDBPyConnection, settings: Settings) -> list[dict]:
             return "rolled back"
         if pointer and version == pointer.previous:
             return "previous"
-        return words[judged.get(version)]
+        return judged.get(version, "not judged yet")
 
     found = con.execute("from ml.model_versions order by version desc")
     names = [column[0] for column in found.description]

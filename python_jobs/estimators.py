@@ -134,6 +134,16 @@ class Member:
     overhead: float
     share: float
 
+    def fit(self, seed: int, X: np.ndarray, y: np.ndarray, **parameters: float) -> ClassifierMixin:
+        """Make and fit one.
+
+        A feature without any value, such as a measure that began after these rows, is fitted as
+        0: boosting has no bins for it, and no model learns from a constant.
+        """
+        unknown = np.isnan(X).all(axis=0)
+        known = np.where(unknown, np.float32(0), X) if unknown.any() else X
+        return self.make(seed, **parameters).fit(known, y)
+
 
 MEMBERS = {
     "logistic_regression": Member(

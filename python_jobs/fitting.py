@@ -112,7 +112,7 @@ def _member(
 ) -> tuple[Tuned, ClassifierMixin]:
     member = MEMBERS[name]
     found = tune(rows, splits, member, trials=trials, seed=seed, is_late=is_late)
-    return found, member.make(seed, **found.parameters).fit(rows.X[side], rows.y[side])
+    return found, member.fit(seed, rows.X[side], rows.y[side], **found.parameters)
 
 
 def _rule(rows: Rows, recipe: Factory, seed: int, known: np.ndarray, test: np.ndarray):

@@ -20,10 +20,10 @@ def interval(measure: dict, digits: int = 3) -> str:
     """'0.812 (0.790 to 0.831)', without bounds if there are none; a dash for no value."""
     if measure["value"] is None:
         return "-"
-    value = f"{measure['value']:.{digits}f}"
+    value = f"{measure['value']:z.{digits}f}"
     if measure["low"] is None:
         return value
-    return f"{value} ({measure['low']:.{digits}f} to {measure['high']:.{digits}f})"
+    return f"{value} ({measure['low']:z.{digits}f} to {measure['high']:z.{digits}f})"
 
 
 def model_card(manifest: dict, metrics: dict) -> str:

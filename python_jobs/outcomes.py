@@ -27,11 +27,13 @@ def latest(connection: duckdb.DuckDBPyConnection, *, dates: int = 10) -> list[di
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def failure(connection: duckdb.DuckDBPyConnection) -> str | None:
+def failure(connection: duckdb.DuckDBPyConnection, version: str) -> str | None:
     """What failed on the newest date that tells: a drifted feature, or a promise not kept.
 
     A promise is not kept where the precision among the 50 riskiest came out so low that even the
-    upper bound of its interval lies under what was expected. None where neither happened.
+    upper bound of its interval lies under what was expected. Only those of `version` count, the
+    one in production: what its predecessor promised has had its answer. None where neither
+    happened.
     """
     drifted = connection.execute(
         """
@@ -50,9 +52,14 @@ def failure(connection: duckdb.DuckDBPyConnection) -> str | None:
         inner join main.model_performance as performance using (as_of_date, model_version)
         where
             intervals.metric = 'precision_at_50'
-            and as_of_date = (select max(as_of_date) from main.performance_intervals)
+            and model_version = $version
+            and as_of_date = (
+                select max(as_of_date) from main.performance_intervals
+                where model_version = $version
+            )
             and intervals.high < performance.expected_precision_at_50
-        """
+        """,
+        {"version": version},
     ).fetchone()
     if missed:
         return f"precision@50 of {missed[0]} came out at {missed[1]:.0%}, not {missed[2]:.0%}"

@@ -161,7 +161,7 @@ def _held_back(settings: Settings, version: str, is_named: bool) -> str | None:
         return f"it was rolled back; `churnhouse promote {version}` promotes it again"
     if settings.approval_required and not approvals.approval(settings.models, version):
         return (
-            "it has earned promotion and waits for approval: "
+            f"it has earned promotion and {approvals.WAITS}: "
             f"`churnhouse approve {version} --by NAME --note TEXT`, then promote again"
         )
     return None

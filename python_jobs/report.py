@@ -20,7 +20,6 @@ STYLE = {
     "font.family": "sans-serif",
     "font.size": 9,
     "svg.fonttype": "none",
-    "svg.hashsalt": "churnhouse",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -31,30 +30,43 @@ STYLE = {
     "legend.fontsize": 8,
 }
 LINES = {
-    "recency": {"color": "#e08214", "ls": "--"},
+    "recency": {"color": "#d9822b", "lw": 2.2},
     "rfm_logistic": {"color": "#1b7837", "ls": "--"},
     "prior_rate": {"color": "#999999", "ls": ":"},
 }
 CSS = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1c1c1c; background: #fff; max-width: 1000px;
-  margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.5rem; margin-bottom: 0 } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
-.quiet { color: #555 } svg { width: 100%; height: auto }
+:root { color-scheme: light dark; --page: #fff; --text: #1c1c1c; --quiet: #555; --line: #e3e3e3;
+  --rule: #999; --box: #f6f6f6; --chosen: #eef4fb; --bar: #2166ac; --yes: #1b7837; --no: #b2182b }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --page: #16181b; --text: #e6e6e6; --quiet: #a5a9ae; --line: #33373c; --rule: #6b7075;
+    --box: #202327; --chosen: #1d2a3a; --bar: #5b9bd5; --yes: #58b368; --no: #e5707e }
+  svg { filter: invert(.88) hue-rotate(180deg) } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: var(--page);
+  max-width: 1000px; margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: clamp(1rem, 4.4vw, 1.5rem); margin-bottom: 0; text-wrap: balance }
+h1 span { white-space: nowrap } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
+.quiet { color: var(--quiet) } svg { width: 100%; height: auto; display: block }
+.figures { display: grid; gap: 1.2rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)) }
 .table { overflow-x: auto } table { border-collapse: collapse; width: 100%; font-size: 13px }
-th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid #e3e3e3;
+th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--line);
   font-variant-numeric: tabular-nums }
 td { white-space: nowrap }
-th:first-child, td:first-child { text-align: left } thead th { border-bottom: 2px solid #999 }
-.models th:nth-child(2), .models td:nth-child(2) { font-weight: 600; background: #eef4fb }
+th:first-child, td:first-child { text-align: left }
+thead th { border-bottom: 2px solid var(--rule) }
+.models th:nth-child(2), .models td:nth-child(2) { font-weight: 600; background: var(--chosen) }
 th { vertical-align: bottom } span.quiet { font-size: 11.5px; font-weight: 400 }
-.decision { border-left: 4px solid #888; background: #f6f6f6; padding: .6rem 1rem; margin: 1rem 0 }
-.decision.yes { border-color: #1b7837 } .decision.no { border-color: #b2182b }
+.decision { border-left: 4px solid var(--rule); background: var(--box); padding: .6rem 1rem;
+  margin: 1rem 0; overflow-wrap: anywhere }
+.decision.yes { border-color: var(--yes) } .decision.no { border-color: var(--no) }
 .decision ul { margin: .3rem 0 0; padding-left: 1.2rem }
-.bar { background: #2166ac; height: .7rem; display: block; min-width: 1px }
+.bar { background: var(--bar); height: .7rem; display: block; min-width: 1px }
 td.wide { width: 55%; text-align: left }
+@media screen and (max-width: 600px) { body { margin: 1rem auto }
+  th, td { padding: .25rem .35rem } td:first-child { white-space: normal; min-width: 6rem } }
 @media print { body { margin: 0; max-width: none; font-size: 11px } table { font-size: 9.5px }
   th, td { padding: .12rem .35rem } span.quiet { font-size: 8px }
-  .figure, tr { break-inside: avoid }
+  .figures { grid-template-columns: 1fr 1fr } svg, tr { break-inside: avoid }
   h2 { break-after: avoid } .table { overflow: visible }
   .bar, .decision, td { print-color-adjust: exact; -webkit-print-color-adjust: exact } }
 """
@@ -76,7 +88,7 @@ def report(manifest: dict, metrics: dict, rows: Rows, held: HeldOut) -> str:
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Churn model {manifest["version"]}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{CSS}</style></head>
-<body><h1>Churn model {manifest["version"]}</h1>
+<body><h1>Churn model <span>{manifest["version"]}</span></h1>
 <p class="quiet">{_words(chosen)} · horizon {manifest["horizon_days"]} days · trained on
 {manifest["rows"]:,} rows of eligible users, {manifest["first_as_of_date"]} to
 {manifest["last_as_of_date"]} · judged on {len(metrics["folds"])} later periods.
@@ -92,11 +104,10 @@ def _figures(metrics: dict, rows: Rows, held: HeldOut, chosen: str) -> str:
     y = rows.y[held.rows][who]
     names = [chosen, *(n for n, t in metrics["models"].items() if t["kind"] == "rival")]
     with rc_context(STYLE):
-        figure = Figure(figsize=(10, 7.8), layout="constrained")
-        figure.get_layout_engine().set(h_pad=0.1, w_pad=0.1)
-        (precision, roc), (calibration, gain) = figure.subplots(2, 2)
+        figures = [Figure(figsize=(5, 3.9), layout="constrained") for _ in range(4)]
+        precision, roc, calibration, gain = (figure.subplots() for figure in figures)
         for name in names:
-            style = LINES.get(name, {"color": "#2166ac", "lw": 2})
+            style = LINES.get(name, {"color": "#2166ac", "lw": 2, "zorder": 3})
             found, seen = _cumulated(y, held.risks[name][who])
             label = _words(name)
             precision.plot(found[1:] / y.sum(), found[1:] / seen[1:], label=label, **style)
@@ -119,15 +130,26 @@ def _figures(metrics: dict, rows: Rows, held: HeldOut, chosen: str) -> str:
         lift.set_ylim(0)
         lift.set_ylabel("lift (thin line)", color="#2166ac")
         lift.grid(visible=False)
-        precision.legend(loc="best")
+        for axes in (precision, roc):
+            axes.legend(loc="best")
         precision.set_ylim(0, 1.02)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    drawing = buffer.getvalue()
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", drawing[drawing.index("<svg") :], count=1)
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    words = "Precision-recall, ROC, calibration and gain curves of the model and its rivals"
-    return f'<div class="figure" role="img" aria-label="{words}">{svg}</div>'
+        drawn = "".join(_svg(figure) for figure in figures)
+    return f'<div class="figures">{drawn}</div>'
+
+
+def _svg(figure: Figure) -> str:
+    """The figure as an SVG element as wide as its place, told by its title, with no id twice."""
+    title, buffer = figure.axes[0].get_title(loc="left"), io.StringIO()
+    with rc_context({"svg.hashsalt": title}):  # ids differ from figure to figure, not by the run
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
+    svg = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", svg)
+    for attribute in ("width", "height"):
+        svg = re.sub(rf'(<svg[^>]*?) {attribute}="[^"]*"', r"\1", svg, count=1)
+    label = f"{title}, of the model and its rivals" if title != "Calibration" else title
+    return svg.replace("<svg", f'<svg role="img" aria-label="{_text(label)}"', 1)
 
 
 def _cumulated(y: np.ndarray, risk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -203,7 +225,8 @@ def _folds(metrics: dict, chosen: str) -> str:
     lines = []
     for fold in metrics["folds"]:
         measures = metrics["models"][chosen]["folds"][fold["fold"]]["eligible"]
-        tested = f"{fold['test_from']} to {fold['test_to']}"
+        begin, end = fold["test_from"], fold["test_to"]
+        tested = begin if begin == end else f"{begin} to {end}"
         cells = [_brackets(measures[name]) for name in shown]
         lines.append([fold["fold"], fold["train_to"], tested, f"{measures['rows']:,}", *cells])
     return _table(head, lines)

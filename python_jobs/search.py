@@ -116,9 +116,9 @@ def tune(
             continue
         logits = np.concatenate(
             [
-                member.make(seed, **parameters)
-                .fit(rows.X[fit], rows.y[fit])
-                .decision_function(rows.X[check])
+                member.fit(seed, rows.X[fit], rows.y[fit], **parameters).decision_function(
+                    rows.X[check]
+                )
                 for fit, check in splits
             ]
         )

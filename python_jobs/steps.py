@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from python_jobs import domain as domains
 from python_jobs import terminal, warehouse
+from python_jobs.errors import JobError
 from python_jobs.settings import Settings
 
 if TYPE_CHECKING:
@@ -78,12 +79,15 @@ def build(settings: Settings, domain, dbt: "Dbt", selection, name: str) -> "Buil
 
 def train(settings: Settings, seed: int, time_budget: float) -> None:
     """Train a version and keep a sample of what it was trained on."""
+    from python_jobs import tracking
     from python_jobs.kept import freeze_reference
     from python_jobs.metrics import Costs
     from python_jobs.train import train as train_models
 
+    tracking.check_installed()
     with terminal.step("train") as step, warehouse.connect(settings) as connection:
-        chosen = warehouse_domain(connection).vars
+        domain = warehouse_domain(connection)
+        chosen = domain.vars
         trained = train_models(
             connection,
             settings,
@@ -96,6 +100,7 @@ def train(settings: Settings, seed: int, time_budget: float) -> None:
         )
         freeze_reference(connection, settings, trained.version)
         step.result = f"{trained.manifest['estimator']}, {trained.version}"
+    track(settings, domain.name, trained.version, "challenger")
 
 
 def promote(settings: Settings, version: str | None) -> bool:
@@ -107,9 +112,32 @@ def promote(settings: Settings, version: str | None) -> bool:
         decision = decide(connection, settings, now=now(), version=version, progress=step.say)
         if decision.is_promoted:
             freeze_reference(connection, settings, decision.version)
+        domain = warehouse_domain(connection)
         step.result = "promoted" if decision.is_promoted else "not promoted"
-    terminal.console.print(f"  {decision.reason}")
+    for reason in decision.reasons:
+        terminal.console.print(f"  {reason}", soft_wrap=True)
+    in_production = decision.is_promoted or decision.champion == decision.version
+    alias = "production" if in_production else "challenger"
+    track(settings, domain.name, decision.version, alias)
     return decision.is_promoted
+
+
+def track(settings: Settings, domain: str, version: str, alias: str) -> None:
+    """Tell MLflow about a version, where there is one; what goes wrong there is a warning."""
+    from python_jobs import tracking
+
+    if not tracking.is_on():
+        return
+    with terminal.step("track") as step:
+        problem = tracking.track(settings, domain, version, alias)
+        step.result = f"{'not told' if problem else alias} in MLflow"
+    if problem:
+        terminal.errors.print(
+            f"warning: MLflow was not told that {version} is {alias}: {problem}. Nothing is lost: "
+            f"the version is kept here. Next: `churnhouse promote {version}` tells MLflow again.",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def score(settings: Settings) -> None:
@@ -157,8 +185,18 @@ def score_and_publish(settings: Settings) -> None:
 
 
 def why_retrain(settings: Settings) -> str | None:
-    """What failed since the production model was trained: drift, or what it promised; or None."""
+    """What failed of the production model: its features have drifted, or a promise; or None.
+
+    Raises JobError if no model is in production.
+    """
+    from python_jobs import registry
     from python_jobs.outcomes import failure
 
+    production = registry.production(settings.models)
+    if production is None:
+        raise JobError(
+            "No model is in production, so nothing can have drifted from it.",
+            next_step="run `churnhouse retrain` without --if-drifted.",
+        )
     with warehouse.connect(settings, read_only=True) as connection:
-        return failure(connection)
+        return failure(connection, production.version)

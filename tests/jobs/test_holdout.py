@@ -4,6 +4,7 @@ import re
 
 import duckdb
 import pytest
+from homes import churnhouse, rows
 
 from python_jobs.holdout import in_holdout
 from python_jobs.settings import PROJECT
@@ -46,3 +47,34 @@ def test_no_model_but_campaign_lift_reads_treatments():
         if re.search(r"source\(\s*'raw',\s*'treatments'", path.read_text())
     ]
     assert readers == ["campaign_lift.sql"]
+
+
+def test_the_flag_is_in_predictions_and_exports_for_everybody(finished_home):
+    """What a retention team opens says whom to leave alone: 5 % by default, the same users."""
+    current = finished_home / "published/current"
+    exports = [*current.glob("*.csv"), *current.glob("*.parquet")]
+    assert len(exports) == 4
+    for path in exports:
+        found = duckdb.execute(f"select user_id::text, in_holdout from '{path}'").fetchall()
+        assert found == [(user, in_holdout(user, 0.05)) for user, _ in found], path
+        assert any(held for _, held in found) or len(found) == 50
+    table = rows(finished_home, "select user_id, in_holdout from churn_predictions")
+    assert table == [(user, in_holdout(user, 0.05)) for user, _ in table]
+
+
+def test_treatments_change_no_feature_no_label_and_no_row_to_learn_from(home):
+    """Every third user is treated on a day before, at and after each sampled as_of_date."""
+    tables = ("user_features_daily", "churn_labels", "evaluation_set")
+    query = " union all ".join(f"select md5(string_agg(t::text order by t)) from {n} as t"
+                               for n in tables)  # fmt: skip
+    before = rows(home, query)
+    with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
+        connection.execute("""
+            insert into raw.treatments by name
+            select user_id, as_of_date + n as treated_at, 'spring' as campaign, now() as ingested_at
+            from evaluation_set, unnest([-3, 0, 3]) as days(n)
+            where hash(user_id) % 3 = 0
+        """)
+    churnhouse(home, "build", "--full-refresh")
+    assert rows(home, query) == before
+    assert rows(home, "select treated_users > 50 from campaign_lift") == [(True,)]

@@ -157,3 +157,30 @@ def test_rows_for_sql_hold_every_number_once():
     found = list(metrics.metric_rows(tables))
     assert len({row[:4] for row in found}) == len(found) == 3 * 3 * 2 * 9
     assert ("good", "pooled", "eligible", "roc_auc", 1.0, 1.0, 1.0, 7) in found
+
+
+def test_more_rows_of_the_same_users_are_no_more_evidence():
+    """Every user's row repeated on five dates: values and bounds stay as they were."""
+    rng = np.random.default_rng(4)
+    n = 200
+    y = (rng.random(n) < 0.3).astype(int)
+    risk = np.clip(0.3 * y + 0.7 * rng.random(n), 0, 1)
+
+    def judged(times):
+        users = np.tile(np.arange(n).astype(str).astype(object), times)
+        days = DAY + np.repeat(np.arange(times), n)
+        rows = Rows(
+            np.zeros((n * times, 1)), np.tile(y, times), days, users, np.ones(n * times, bool)
+        )
+        fold = np.full(n * times, "1")
+        held = HeldOut(np.arange(n * times), fold, {"model": np.tile(risk, times)}, [])
+        found = metrics.judge(rows, held, candidates={"model"})["model"]["folds"]["pooled"]
+        return [
+            found["eligible"][name][part]
+            for name in ("average_precision", "roc_auc", "log_loss", "brier")
+            for part in ("value", "low", "high")
+        ]
+
+    once = judged(1)
+    assert once[1] < once[0] - 0.02 < once[2]
+    assert judged(5) == pytest.approx(once, abs=1e-6)

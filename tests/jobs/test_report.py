@@ -34,7 +34,21 @@ def test_every_part_is_there(page):
         assert name.replace("_", " ") in text
     for name in sorted(trained.metrics["importances"], key=trained.metrics["importances"].get):
         assert name.replace("_", " ") in text
-    assert text.count("<svg") == 1 and "Slices by plan" in text
+    assert text.count("<svg") == 4 and "Slices by plan" in text
+
+
+def test_the_four_drawings_share_one_page(page):
+    """No id stands twice, each drawing finds its own, and a screen reader is told what it is."""
+    ids = re.findall(r'\bid="([^"]+)"', page[0])
+    assert ids and len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:url\(#|href="#)([^")]+)', page[0])) == set(ids)
+    told = re.findall(r'<svg role="img" aria-label="([^"]+)"', page[0])
+    assert [words.split(",")[0] for words in told] == [
+        "Precision and recall",
+        "ROC",
+        "Calibration",
+        "Gain; lift of the model",
+    ]
 
 
 def test_numbers_are_those_of_the_metrics(page):

@@ -5,7 +5,9 @@
 
 import json
 import re
+import subprocess
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import duckdb
@@ -143,6 +145,21 @@ def test_the_final_model_learns_from_eligible_rows_of_all_dates(trained):
     manifest = result.manifest
     assert (manifest["rows"], manifest["positives"]) == (rows, positives)
     assert manifest["last_as_of_date"] == str(last)
+
+
+def test_the_manifest_tells_how_to_make_the_version_again(trained):
+    """Data, code, libraries, seed and parameters, as they are and not as they were meant."""
+    con, _, result = trained
+    manifest = result.manifest
+    head = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
+    known = subprocess.run(head, capture_output=True, text=True, check=False).stdout.strip()
+    assert manifest["git_commit"] == (known or None)
+    assert {name: version(name) for name in manifest["libraries"]} == manifest["libraries"]
+    assert {"scikit-learn", "numpy", "onnxruntime"} <= manifest["libraries"].keys()
+    dates = con.execute("select min(as_of_date), max(as_of_date) from evaluation_set").fetchone()
+    assert (manifest["first_as_of_date"], manifest["last_as_of_date"]) == tuple(map(str, dates))
+    assert (manifest["seed"], len(manifest["data_hash"])) == (7, 64)
+    assert set(manifest["parameters"]) <= {"logistic_regression", "hist_gradient_boosting"}
 
 
 def test_onnx_and_joblib_and_golden_rows_agree(trained):
@@ -284,6 +301,19 @@ def test_shuffled_labels_give_one_half(tmp_path):
         assert auc["low"] < 0.52 and auc["high"] > 0.48
 
 
+@pytest.mark.parametrize("begins", ["2025-03-10", "2026-01-01"], ids=["late", "never"])
+def test_a_measure_that_began_late_or_never_is_no_obstacle(tmp_path, begins):
+    """The first folds, or all, have no value of it to learn from; it is part of the model still."""
+    con = new_warehouse(users=300)
+    con.execute(f"""
+        update evaluation_set set watch_minutes_30d = null where as_of_date < date '{begins}'
+    """)
+    result = run(con, tmp_path, time_budget=1)
+    assert len(result.metrics["folds"]) == 3
+    assert "watch_minutes_30d" in result.metrics["importances"]
+    assert (result.metrics["importances"]["watch_minutes_30d"] == 0) is (begins > "2026")
+
+
 def test_a_larger_budget_tries_more_and_says_what(tmp_path, trained):
     """Every trial is in the manifest; with no budget one trial calibrates."""
     result = run(new_warehouse(), tmp_path, time_budget=2)
@@ -307,4 +337,8 @@ def test_slices_typical_values_card_and_report(trained):
     card = (folder / "model_card.md").read_text()
     for heading in ("Intended use", "Population", "Calibration", "Slices", "Limits"):
         assert heading in card
+    precision = rows["average_precision"]
+    assert (
+        f"({precision['low']:.3f} to {precision['high']:.3f})" in card and "| plan | paid |" in card
+    )
     assert result.version in (folder / "report.html").read_text()
