@@ -89,6 +89,10 @@ TABLES = {
     ),
     "prediction_drift": ("as_of_date", "from main.prediction_drift order by as_of_date"),
     "model_performance": ("as_of_date", "from main.model_performance order by as_of_date"),
+    "performance_intervals": (
+        "as_of_date, model_version, metric",
+        "from main.performance_intervals order by as_of_date, model_version, metric",
+    ),
 }
 # Columns of `users` that come from the prediction; every other text column is an attribute.
 PREDICTION = (

@@ -1,0 +1,169 @@
+"""What a workflow does, a laptop can: its steps are make targets, and those do what they say."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from homes import PROJECT
+
+TOOLS = PROJECT / ".venv-tools" / "bin"
+WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))
+CALL = re.compile(r"(?:sudo )?make [a-z-]+(?: [A-Z]+=(?:\w+|\"[\w -]+\"))*")
+
+needs_tools = pytest.mark.skipif(
+    not (TOOLS.parent / "installed").exists(), reason="needs `make .venv-tools/installed`"
+)
+
+
+def make(*arguments: str, folder: Path = PROJECT) -> subprocess.CompletedProcess:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=folder,
+        env=inherited,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def targets() -> set[str]:
+    text = (PROJECT / "Makefile").read_text()
+    return set(re.findall(r"^([a-z-]+):.*##", text, flags=re.MULTILINE))
+
+
+def pins(lock: Path) -> set[str]:
+    """Name and version of every package of a lock, without extras and markers."""
+    found = re.findall(r"^([\w.-]+)(?:\[.+?\])?(==[\w.]+)", lock.read_text(), flags=re.MULTILINE)
+    return {name + version for name, version in found}
+
+
+def jobs() -> list[tuple[str, dict]]:
+    return [
+        (f"{path.name} {name}", job)
+        for path in WORKFLOWS
+        for name, job in yaml.safe_load(path.read_text())["jobs"].items()
+    ]
+
+
+def test_every_step_of_a_workflow_is_a_make_target():
+    commands = [step["run"] for _, job in jobs() for step in job.get("steps", []) if "run" in step]
+    assert len(commands) > 10
+    for command in commands:
+        assert CALL.fullmatch(command), command
+        assert command.removeprefix("sudo ").split()[1] in targets(), command
+
+
+def test_workflows_ask_for_no_more_than_they_need():
+    for path in WORKFLOWS:
+        workflow = yaml.safe_load(path.read_text())
+        assert workflow["permissions"] == {"contents": "read"}
+        assert workflow["concurrency"]["group"]
+    for name, job in jobs():
+        assert "uses" in job or job["timeout-minutes"] <= 60, name
+        for step in job.get("steps", []):
+            assert "run" in step or re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step["uses"]), name
+
+
+def test_production_waits_for_staging_and_an_approval():
+    release = dict(jobs())
+    production = release["release.yml production"]
+    assert production["environment"] == "production"  # whose reviewers approve, in the settings
+    assert production["needs"] == "staging"
+    assert release["release.yml staging"]["needs"] == "build"
+    assert release["release.yml build"]["needs"] == "checks"
+    assert release["release.yml checks"]["uses"] == "./.github/workflows/ci.yml"
+
+
+def test_hooks_before_a_commit_are_what_ci_runs():
+    config = yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text())
+    entries = {hook["entry"] for repo in config["repos"] for hook in repo["hooks"]}
+    lint = dict(jobs())["ci.yml lint"]
+    assert entries == {step["run"] for step in lint["steps"] if "run" in step}
+
+
+@pytest.mark.parametrize("overlay", ["staging", "prod"])
+def test_a_digest_goes_into_the_overlay_and_nowhere_else(overlay: str, tmp_path: Path):
+    shutil.copytree(PROJECT / "k8s", tmp_path / "k8s")
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    file = tmp_path / "k8s" / "overlays" / overlay / "kustomization.yaml"
+    before = yaml.safe_load(file.read_text())
+    digest = "sha256:" + "0123456789abcdef" * 4
+    arguments = f"OVERLAY={overlay}", "IMAGE=churnhouse-api"
+    done = make("digest", *arguments, f"DIGEST={digest}", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    after = yaml.safe_load(file.read_text())
+    images = {image["name"]: image.pop("digest") for image in after["images"]}
+    others = {image["name"]: image.pop("digest") for image in before["images"]}
+    assert images == others | {"churnhouse-api": digest}
+    assert after == before
+    for wrong in ("IMAGE=churnhouse", "DIGEST=latest"):
+        done = make("digest", *arguments, f"DIGEST={digest}", wrong, folder=tmp_path)
+        assert done.returncode != 0 and "Next: " in done.stdout
+    assert yaml.safe_load(file.read_text())["images"][1]["digest"] == digest
+    if shutil.which("kubectl"):
+        rendered = ["kubectl", "kustomize", str(file.parent)]
+        shown = subprocess.run(rendered, capture_output=True, text=True, check=True).stdout
+        assert f"churnhouse-api@{digest}" in shown
+
+
+@needs_tools
+def test_bills_of_materials_hold_every_locked_package_of_the_images():
+    done = make("sbom")
+    assert done.returncode == 0, done.stderr
+    for image in ("ml", "api"):
+        bill = json.loads((PROJECT / "build" / f"churnhouse-{image}.cdx.json").read_text())
+        assert bill["bomFormat"] == "CycloneDX"
+        listed = {f"{part['name']}=={part['version']}" for part in bill["components"]}
+        expected = pins(PROJECT / "docker" / f"requirements-{image}.lock")
+        assert listed == expected and len(expected) > 20
+        hashes = [part["externalReferences"][0]["hashes"] for part in bill["components"]]
+        assert all(hashes)
+
+
+@needs_tools
+def test_the_audit_reads_every_pin_of_the_lock():
+    """Without asking the service, which may be out of reach: what would be audited."""
+    command = [TOOLS / "pip-audit", "--dry-run", "--strict", "--require-hashes", "--disable-pip"]
+    lock = PROJECT / "docker" / "requirements-api.lock"
+    done = subprocess.run([*command, "-r", lock], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    names = {pin.partition("==")[0] for pin in pins(lock)}
+    (count,) = re.findall(r"would have audited (\d+) packages", done.stderr)
+    assert 20 < int(count) <= len(names)
+
+
+@needs_tools
+def test_an_audit_that_could_not_be_made_is_no_success():
+    """The service refuses the connection."""
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    done = subprocess.run(
+        ["make", "audit"],
+        cwd=PROJECT,
+        env=inherited | nowhere,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    (line,) = done.stdout.splitlines()
+    assert "could not be audited" in line and "Next: " in line
+
+
+@needs_tools
+def test_no_file_holds_a_secret_and_one_that_did_would_be_found(tmp_path: Path):
+    done = make("secrets")
+    assert done.returncode == 0, done.stdout
+    planted = tmp_path / "settings.py"
+    planted.write_text(f'key = "{"AKIA" + "ABCDEFGHIJKLMNOP"}"\n')
+    hook = [TOOLS / "detect-secrets-hook", "--no-verify", "--baseline", ".secrets.baseline"]
+    done = subprocess.run(
+        [*hook, planted], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and "AWS Access Key" in done.stdout

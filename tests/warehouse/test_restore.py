@@ -1,0 +1,75 @@
+"""Backup and restore of a home, with the very commands of the runbook."""
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from homes import PROJECT, churnhouse
+from processes import check_published, running
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("flock") is None, reason="the backup takes the lock with util-linux' flock"
+)
+
+
+def start(block: str, home: Path, backup: Path) -> subprocess.Popen:
+    """Begin a block of commands of docs/runbook.md as its reader would."""
+    text = (PROJECT / "docs" / "runbook.md").read_text()
+    (commands,) = re.findall(rf"^```sh {block}\n(.+?)^```", text, re.MULTILINE | re.DOTALL)
+    here = {"CHURNHOUSE_HOME": str(home), "BACKUP": str(backup)}
+    here["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.Popen(["bash", "-ec", commands], env=os.environ | here, cwd=PROJECT)
+
+
+def numbers(home: Path) -> tuple:
+    """What is published, without the times at which it was."""
+    manifest = check_published(home)
+    (path,) = (home / "published" / "current").glob("churn_predictions_*.csv")
+    with path.open(newline="") as file:
+        users = list(csv.DictReader(file))
+    for user in users:
+        del user["scored_at"]
+    stamps = {"version", "published_at", "files", "code_commit"}
+    return {name: value for name, value in manifest.items() if name not in stamps}, users
+
+
+def test_a_restored_home_goes_on_and_publishes_the_same_numbers(home: Path, tmp_path: Path):
+    before = numbers(home)
+    version = (home / "published" / "current").readlink()
+    backup = tmp_path / "backup.tar.gz"
+    assert start("backup", home, backup).wait() == 0
+    shutil.rmtree(home)
+    home.mkdir()
+    assert start("restore", home, backup).wait() == 0
+    assert (home / "published" / "current").readlink() != version  # the daily run has published
+    assert (home / "published" / version).is_dir()
+    assert numbers(home) == before
+
+
+def test_a_backup_gives_way_to_a_job_and_leaves_no_half_file(home: Path, tmp_path: Path):
+    backup = tmp_path / "backup.tar.gz"
+    with running(home, "retrain"):
+        assert start("backup", home, backup).wait() == 75
+    assert list(tmp_path.glob("backup*")) == []
+    assert start("backup", home, backup).wait() == 0
+    assert list(tmp_path.glob("backup*")) == [backup]
+
+
+def test_a_job_gives_way_to_a_backup(home: Path, tmp_path: Path):
+    """The backup is held up by a pipe that is read no further than to see that it has begun."""
+    backup = tmp_path / "backup.tar.gz"
+    partial = tmp_path / "backup.tar.gz.partial"
+    os.mkfifo(partial)
+    reader = os.open(partial, os.O_RDWR)
+    process = start("backup", home, backup)
+    try:
+        assert os.read(reader, 2) == b"\x1f\x8b"
+        assert churnhouse(home, "daily", check=False).returncode == 75
+    finally:
+        os.close(reader)  # which ends what writes to it
+        assert process.wait(20) != 0
