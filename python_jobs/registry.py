@@ -221,7 +221,9 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def git_commit() -> str | None:
-    """The commit of the code that runs; None outside a repository."""
+    """The commit of the code that runs, of the image or the repository; None without either."""
+    if stamped := os.environ.get("CHURNHOUSE_COMMIT"):
+        return stamped
     command = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()

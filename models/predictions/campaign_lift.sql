@@ -36,7 +36,7 @@ last_scores as (
         campaigns.campaign,
         max(predictions.as_of_date) as as_of_date
     from campaigns
-    inner join predictions on campaigns.started_on >= predictions.as_of_date
+    inner join predictions on campaigns.started_on > predictions.as_of_date
     group by campaigns.campaign
 
 ),

@@ -1,6 +1,7 @@
 """onnx_model: the exported file is the model, and a file that is not is refused."""
 
 import hashlib
+import os
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from homes import PROJECT
 from threadpoolctl import threadpool_limits
 
 from python_jobs import onnx_model
@@ -148,3 +150,12 @@ def test_serving_imports_no_scikit_learn():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize("module", ["python_jobs.onnx_model", "api"])
+def test_onnxruntime_reports_to_nobody(tmp_path, module):
+    """With its telemetry on, an import leaves a device id and a queue below the home folder."""
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)}
+    subprocess.run([sys.executable, "-c", f"import {module}"], env=environment, check=True)
+    assert [path.name for path in tmp_path.rglob("*") if "Microsoft" in str(path)] == []
