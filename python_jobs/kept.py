@@ -6,7 +6,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from python_jobs import onnx_model, registry
+from python_jobs import onnx_model, registry, warehouse
 from python_jobs.settings import Settings
 
 REFERENCE_ROWS = 20_000
@@ -29,7 +29,7 @@ def keep_served(con: duckdb.DuckDBPyConnection, as_of_date: date) -> int:
         ).fetchone()[0]
         con.commit()
     except BaseException:
-        con.rollback()
+        warehouse.give_up(con)
         raise
     return kept
 
@@ -77,7 +77,7 @@ def freeze_reference(con: duckdb.DuckDBPyConnection, settings: Settings, version
         )
         con.commit()
     except BaseException:
-        con.rollback()
+        warehouse.give_up(con)
         raise
     return con.execute(known, [version]).fetchone()[0]
 

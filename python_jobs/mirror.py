@@ -5,7 +5,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
-from python_jobs import registry
+from python_jobs import registry, warehouse
 from python_jobs.metrics import metric_rows, pooled
 
 HEADLINE = [
@@ -53,7 +53,7 @@ def mirror(con: duckdb.DuckDBPyConnection, models: Path) -> None:
             )
             con.commit()
         except BaseException:
-            con.rollback()
+            warehouse.give_up(con)
             raise
         finally:
             con.unregister("new_fold_metrics")

@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from python_jobs import approvals, onnx_model, registry
+from python_jobs import approvals, onnx_model, registry, warehouse
 from python_jobs.bootstrap import Interval
 from python_jobs.errors import JobError
 from python_jobs.metrics import average_precision, paired_difference, pooled
@@ -151,7 +151,7 @@ def record(
             act()
         con.commit()
     except BaseException:
-        con.rollback()
+        warehouse.give_up(con)
         raise
 
 

@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from python_jobs import onnx_model, registry
+from python_jobs import onnx_model, registry, warehouse
 from python_jobs.errors import JobError
 from python_jobs.reasons import REASONS, TEXT, groups, label, strongest, value_text
 from python_jobs.registry import Features
@@ -125,7 +125,7 @@ def score(
         ).fetchall()
         con.commit()
     except BaseException:
-        con.rollback()
+        warehouse.give_up(con)
         raise
     finally:
         con.unregister("new_scores")
