@@ -42,17 +42,18 @@ class JsonFormatter(logging.Formatter):
         return _encode(content)
 
 
-CONFIG = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"json": {"()": JsonFormatter}},
-    "handlers": {
-        "out": {
-            "class": "logging.StreamHandler",
-            "formatter": "json",
-            "stream": "ext://sys.stdout",
-        }
-    },
-    "root": {"handlers": ["out"], "level": "INFO"},
-}
-"""For logging.config.dictConfig; what `churnhouse serve` gives to uvicorn."""
+def config(level: str) -> dict:
+    """For logging.config.dictConfig; what `churnhouse serve` gives to uvicorn."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": JsonFormatter}},
+        "handlers": {
+            "out": {
+                "class": "logging.StreamHandler",
+                "formatter": "json",
+                "stream": "ext://sys.stdout",
+            }
+        },
+        "root": {"handlers": ["out"], "level": level.upper()},
+    }

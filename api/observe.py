@@ -78,6 +78,8 @@ class Observe:
         counter, latency = self._counters[kind]
         counter.inc()
         latency.observe(seconds)
+        if status < 500 and not log.isEnabledFor(logging.INFO):
+            return
         logs.line(
             "request",
             id=scope["request_id"],

@@ -3,6 +3,7 @@
 import ipaddress
 import secrets
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -22,6 +23,9 @@ class ApiSettings(Settings):
     """Signs the desk's sessions. Replicas share it; without one each start makes its own."""
 
     api_session_hours: float = 8
+    api_log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """From `warning` on, requests that were answered well leave no line; audit records do."""
+
     api_rate_per_second: float = Field(200, gt=0)
     """Requests a second and key, over all workers of one process group."""
 

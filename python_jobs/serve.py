@@ -37,7 +37,7 @@ def serve(
             host=host,
             port=port,
             workers=workers,
-            log_config=logs.CONFIG,
+            log_config=logs.config(chosen.api_log_level),
             access_log=False,  # api.observe writes a better one
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,

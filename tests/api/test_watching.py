@@ -171,3 +171,21 @@ def test_a_quiet_series_starts_at_zero():
     assert (
         json.dumps(text.get_sample_value("churnhouse_lookups_total", {"result": "found"})) == "0.0"
     )
+
+
+def test_a_quieter_log_keeps_failures_and_records(published_home, tmp_path):
+    with serving(published_home, tmp_path / "log", log_level="warning") as server:
+        known = server.get("/v1/predictions?limit=1").json["predictions"][0]["user_id"]
+        server.post("/predict", {"user_id": known})
+        assert server.get("/metrics").status == 200
+    events = [line["event"] for line in server.log_lines()]
+    assert "prediction" in events
+    assert "request" not in events and "log" not in events
+
+
+def test_a_quieter_log_says_which_request_failed(tmp_path):
+    with serving(tmp_path / "empty", tmp_path / "log", log_level="warning") as server:
+        assert server.get("/ready").status == 503
+        wait_until(lambda: server.log_lines(), what="the log line")
+    (line,) = server.log_lines()
+    assert (line["event"], line["route"], line["status"]) == ("request", "/ready", 503)

@@ -1,0 +1,97 @@
+"""Overlays differ where an environment differs, and in nothing else that matters."""
+
+import re
+
+import pytest
+from k8s.rendered import OVERLAYS, containers, environment, needs_kubectl, of_kind
+
+pytestmark = needs_kubectl
+
+
+def api(overlay: str) -> dict:
+    return of_kind(overlay, "Deployment")["churnhouse-api"]["spec"]
+
+
+def test_replicas_are_one_two_and_three_at_least():
+    assert api("dev")["replicas"] == 1
+    assert not of_kind("dev", "HorizontalPodAutoscaler")
+    for overlay, least in (("staging", 2), ("prod", 3)):
+        assert "replicas" not in api(overlay), "an apply would undo what the autoscaler decided"
+        (scaler,) = of_kind(overlay, "HorizontalPodAutoscaler").values()
+        spec = scaler["spec"]
+        assert (spec["minReplicas"], spec["maxReplicas"]) == (least, 10)
+        (metric,) = spec["metrics"]
+        assert metric["resource"] == {
+            "name": "cpu",
+            "target": {"type": "Utilization", "averageUtilization": 70},
+        }
+
+
+def test_only_production_waits_for_a_name():
+    required = {
+        overlay: {
+            name: environment(overlay, container)["CHURNHOUSE_APPROVAL_REQUIRED"]
+            for name, _, container in containers(overlay)
+        }
+        for overlay in OVERLAYS
+    }
+    assert set(required["dev"].values()) == set(required["staging"].values()) == {"false"}
+    first = required["prod"].pop("churnhouse-seed-model")
+    assert first == "false", "the first model has nobody to be compared with"
+    assert set(required["prod"].values()) == {"true"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_images_are_named_by_what_they_hold_where_it_counts(overlay: str):
+    for name, _, container in containers(overlay):
+        image = "churnhouse-api" if name == "churnhouse-api" else "churnhouse-ml"
+        form = f"{image}:dev" if overlay == "dev" else rf"\S+/{image}@sha256:[0-9a-f]{{64}}"
+        assert re.fullmatch(form, container["image"]), container["image"]
+
+
+def test_each_has_a_storage_class_and_a_size_of_its_own():
+    claims = {o: of_kind(o, "PersistentVolumeClaim")["churnhouse-data"]["spec"] for o in OVERLAYS}
+    assert len({claim["storageClassName"] for claim in claims.values()}) == 3
+    assert len({claim["resources"]["requests"]["storage"] for claim in claims.values()}) == 3
+    modes = {overlay: claim["accessModes"] for overlay, claim in claims.items()}
+    shared = ["ReadWriteMany"]
+    assert modes == {"dev": ["ReadWriteOnce"], "staging": shared, "prod": shared}
+
+
+def test_the_log_says_less_from_dev_to_prod():
+    levels = [
+        environment(overlay, container)["CHURNHOUSE_API_LOG_LEVEL"]
+        for overlay in OVERLAYS
+        for name, _, container in containers(overlay)
+        if name == "churnhouse-api"
+    ]
+    assert levels == ["debug", "info", "warning"]
+
+
+UNITS = {"": 1, "m": 0.001, "Mi": 2**20, "Gi": 2**30}
+
+
+def amount(text: str) -> float:
+    number, unit = re.fullmatch(r"(\d+)(\w*)", text).groups()
+    return int(number) * UNITS[unit]
+
+
+@pytest.mark.parametrize("name", ["churnhouse-api", "churnhouse-daily", "churnhouse-seed-model"])
+@pytest.mark.parametrize("kind", ["requests", "limits"])
+@pytest.mark.parametrize("resource", ["cpu", "memory"])
+def test_resources_grow_from_dev_to_prod(name: str, kind: str, resource: str):
+    sizes = [
+        amount(container["resources"][kind][resource])
+        for overlay in OVERLAYS
+        for made_by, _, container in containers(overlay)
+        if made_by == name
+    ]
+    assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_made_up_users_are_for_trying_out():
+    for overlay in OVERLAYS:
+        assert ("churnhouse-generate" in of_kind(overlay, "CronJob")) == (overlay == "dev")
+        ((_, _, seed),) = [c for c in containers(overlay) if c[0] == "churnhouse-seed-model"]
+        names_its_files = "--raw /data/raw" in seed["args"][0]
+        assert names_its_files == (overlay != "dev"), "without --raw the first run makes users up"

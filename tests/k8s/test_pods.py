@@ -1,0 +1,197 @@
+"""Pods are restricted, touch no more than they need, and run commands that there are."""
+
+import re
+import shlex
+
+import pytest
+import typer
+from k8s.rendered import (
+    containers,
+    each_overlay,
+    environment,
+    expanded,
+    job_specs,
+    needs_kubectl,
+    of_kind,
+    pods,
+)
+
+from api.settings import ApiSettings
+from python_jobs.cli import app
+from python_jobs.serve import GRACE_SECONDS
+
+pytestmark = needs_kubectl
+UID = 10001
+
+
+def mounts(container: dict) -> dict[str, tuple]:
+    """Each mount: path -> (volume, folder of it, whether it is read-only)."""
+    return {
+        mount["mountPath"]: (mount["name"], mount.get("subPath"), mount.get("readOnly", False))
+        for mount in container["volumeMounts"]
+    }
+
+
+@each_overlay
+def test_nobody_is_root_or_may_become_it(overlay: str):
+    for name, pod, container in containers(overlay):
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["runAsUser"] == UID, name
+        assert pod["securityContext"]["runAsGroup"] == UID, name
+        assert pod["securityContext"]["fsGroup"] == UID, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        rights = container["securityContext"]
+        assert rights["allowPrivilegeEscalation"] is False, name
+        assert rights["capabilities"] == {"drop": ["ALL"]}, name
+        assert not {"runAsUser", "runAsNonRoot", "privileged", "seccompProfile"} & set(rights), name
+
+
+@each_overlay
+def test_the_namespace_lets_no_other_pod_in(overlay: str):
+    (namespace,) = of_kind(overlay, "Namespace").values()
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+@each_overlay
+def test_no_pod_gets_a_token_or_hears_of_the_services_around_it(overlay: str):
+    for name, pod in pods(overlay).items():
+        assert pod["spec"]["automountServiceAccountToken"] is False, name
+        assert pod["spec"]["enableServiceLinks"] is False, name
+
+
+@each_overlay
+def test_what_is_asked_for_and_what_is_allowed_is_said(overlay: str):
+    for name, _, container in containers(overlay):
+        for kind in ("requests", "limits"):
+            asked = container["resources"][kind]
+            assert set(asked) == {"cpu", "memory", "ephemeral-storage"}, name
+
+
+@each_overlay
+def test_a_pod_writes_to_its_volume_and_to_scratch_and_nowhere_else(overlay: str):
+    for name, pod, container in containers(overlay):
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
+        volumes = {volume["name"]: volume for volume in pod["volumes"]}
+        writable = {path: volume for path, (volume, _, ro) in mounts(container).items() if not ro}
+        scratch = writable.pop("/tmp")
+        assert volumes[scratch]["emptyDir"]["sizeLimit"], name
+        assert all("persistentVolumeClaim" in volumes[volume] for volume in writable.values())
+
+
+@each_overlay
+def test_the_api_sees_what_is_published_and_nothing_else_of_the_volume(overlay: str):
+    ((_, _, container),) = [found for found in containers(overlay) if found[0] == "churnhouse-api"]
+    assert mounts(container) == {
+        "/data/published": ("data", "published", True),
+        "/etc/churnhouse": ("keys", None, True),
+        "/tmp": ("tmp", None, False),
+    }
+
+
+@each_overlay
+def test_the_drift_check_sees_what_is_published_and_nothing_else_of_the_volume(overlay: str):
+    ((_, _, container),) = [
+        found for found in containers(overlay) if found[0] == "churnhouse-drift"
+    ]
+    assert mounts(container) == {
+        "/data/published": ("data", "published", False),
+        "/tmp": ("tmp", None, False),
+    }
+
+
+@each_overlay
+def test_every_command_is_one_that_churnhouse_has(overlay: str):
+    """The command line itself parses the arguments, without doing anything."""
+    commands = typer.main.get_command(app).commands
+    jobs = set()
+    for name, _, container in containers(overlay):
+        variables = environment(overlay, container)
+        words = expanded(container["command"] + container["args"], variables)
+        if words[0] == "sh":
+            (line,) = re.findall(r"^exec (churnhouse .*)$", words[-1], flags=re.MULTILINE)
+            words = shlex.split(line.replace("$DOMAIN", variables["DOMAIN"]))
+        program, job, *arguments = words
+        assert program == "churnhouse", name
+        commands[job].make_context(job, arguments).close()
+        jobs.add(job)
+    assert {"run", "daily", "drift", "retrain", "serve"} <= jobs
+
+
+@each_overlay
+def test_every_setting_is_one_that_churnhouse_reads(overlay: str):
+    known = {f"CHURNHOUSE_{name}".upper() for name in ApiSettings.model_fields}
+    for name, _, container in containers(overlay):
+        given = {key for key in environment(overlay, container) if key.startswith("CHURNHOUSE_")}
+        assert given, name
+        assert given <= known, name
+
+
+@each_overlay
+def test_jobs_of_a_schedule_do_not_overlap_pile_up_or_run_for_ever(overlay: str):
+    for name, cron in of_kind(overlay, "CronJob").items():
+        spec = cron["spec"]
+        assert spec["timeZone"] == "Etc/UTC", name
+        assert spec["concurrencyPolicy"] == "Forbid", name
+        assert 0 < spec["startingDeadlineSeconds"] <= 3600, name
+        assert spec["successfulJobsHistoryLimit"] and spec["failedJobsHistoryLimit"], name
+    for name, job in job_specs(overlay).items():
+        assert 0 < job["activeDeadlineSeconds"] <= 4 * 3600, name
+        assert job["backoffLimit"] == 2, name
+        assert job["ttlSecondsAfterFinished"] >= 24 * 3600, name
+        assert job["template"]["spec"]["restartPolicy"] == "Never", (
+            name
+        )  # podFailurePolicy wants it
+
+
+@each_overlay
+def test_schedules(overlay: str):
+    found = {name: cron["spec"]["schedule"] for name, cron in of_kind(overlay, "CronJob").items()}
+    optional = {"churnhouse-generate": "0 1 * * *", "churnhouse-retrain-if-drifted": "0 5 * * *"}
+    assert found == {
+        "churnhouse-daily": "0 2 * * *",
+        "churnhouse-drift": "0 4 * * *",
+        "churnhouse-retrain": "0 3 * * 0",
+    } | (optional if overlay == "dev" else {})
+
+
+def action(job: dict, exit_code: int) -> str:
+    """What a Job does about a pod that ended so: the first rule that holds decides."""
+    for rule in job["podFailurePolicy"]["rules"]:
+        wanted = rule.get("onExitCodes")
+        if wanted:
+            (container,) = job["template"]["spec"]["containers"]
+            assert wanted["containerName"] == container["name"]
+            assert wanted["operator"] == "In"
+            if exit_code in wanted["values"]:
+                return rule["action"]
+    return "Count"
+
+
+@each_overlay
+@pytest.mark.parametrize("exit_code", [1, 2, 75, 137])
+def test_what_follows_an_exit_code(overlay: str, exit_code: int):
+    """75 is tried again and not counted, drift is final at once, anything else has its retries."""
+    for name, job in job_specs(overlay).items():
+        is_drift = name == "churnhouse-drift"
+        expected = {75: "Count" if is_drift else "Ignore", 2: "FailJob" if is_drift else "Count"}
+        assert action(job, exit_code) == expected.get(exit_code, "Count"), name
+
+
+@each_overlay
+def test_a_pod_that_had_to_make_room_is_not_counted(overlay: str):
+    for job in job_specs(overlay).values():
+        last = job["podFailurePolicy"]["rules"][-1]
+        assert last["action"] == "Ignore"
+        assert last["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
+
+
+@each_overlay
+def test_the_api_is_replaced_without_a_gap(overlay: str):
+    spec = of_kind(overlay, "Deployment")["churnhouse-api"]["spec"]
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    (container,) = spec["template"]["spec"]["containers"]
+    assert container["readinessProbe"]["httpGet"] == {"path": "/ready", "port": "http"}
+    for probe in ("livenessProbe", "startupProbe"):
+        assert container[probe]["httpGet"] == {"path": "/live", "port": "http"}
+    leaving = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] >= leaving + GRACE_SECONDS + 5

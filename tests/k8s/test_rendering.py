@@ -1,0 +1,132 @@
+"""Every overlay renders, and what comes out is what Kubernetes and the operator's CRDs take."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from homes import PROJECT
+from k8s.rendered import (
+    K8S,
+    TOOLS,
+    each_overlay,
+    needs_kubectl,
+    needs_tools,
+    objects,
+    of_kind,
+    written_to,
+)
+
+CUSTOM = {"PrometheusRule", "ServiceMonitor"}
+# The oldest release that has everything used here, and the newest that the validator knows.
+RELEASES = ("1.31", "1.37")
+DURATION = re.compile(r"(\d+(ms|[smhdwy]))+")
+
+
+@needs_kubectl
+@each_overlay
+def test_it_renders_everything_an_installation_consists_of(overlay: str):
+    kinds = {found["kind"] for found in objects(overlay)}
+    expected = {
+        *("Namespace", "PersistentVolumeClaim", "ConfigMap", "Job", "CronJob", "Deployment"),
+        *("Service", "PodDisruptionBudget", "NetworkPolicy", "ServiceAccount", "Role"),
+        *("RoleBinding", "ServiceMonitor", "PrometheusRule"),
+    }
+    assert kinds - {"HorizontalPodAutoscaler"} == expected
+    identities = [(found["kind"], found["metadata"]["name"]) for found in objects(overlay)]
+    assert len(set(identities)) == len(identities)
+
+
+@needs_kubectl
+@each_overlay
+def test_all_of_it_is_in_the_namespace_of_the_overlay(overlay: str):
+    (namespace,) = of_kind(overlay, "Namespace")
+    for found in objects(overlay):
+        if found["kind"] != "Namespace":
+            assert found["metadata"]["namespace"] == namespace, found["metadata"]["name"]
+
+
+@pytest.mark.parametrize(
+    "file", sorted(K8S.rglob("*.yaml")), ids=lambda path: str(path.relative_to(K8S))
+)
+def test_a_file_holds_one_object(file: Path):
+    assert len(list(yaml.safe_load_all(file.read_text()))) == 1
+
+
+@needs_kubectl
+@needs_tools
+@pytest.mark.parametrize("release", RELEASES)
+@each_overlay
+def test_it_is_valid_to_the_letter(overlay: str, release: str, tmp_path: Path):
+    command = [TOOLS / "kubernetes-validate", "--strict", "--kubernetes-version", release]
+    command.append(written_to(tmp_path, overlay))
+    done = subprocess.run(command, capture_output=True, text=True)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    unknown = set(re.findall(r"Couldn't find schema for kind (\w+)", said))
+    assert unknown == CUSTOM, said
+    custom = sum(found["kind"] in CUSTOM for found in objects(overlay))
+    assert said.count(" passed for resource ") == len(objects(overlay)) - custom, said
+
+
+@needs_kubectl
+@each_overlay
+def test_service_monitors_are_what_their_crd_asks_for(overlay: str):
+    for monitor in of_kind(overlay, "ServiceMonitor").values():
+        assert monitor["apiVersion"] == "monitoring.coreos.com/v1"
+        assert set(monitor["spec"]) == {"selector", "endpoints"}
+        for endpoint in monitor["spec"]["endpoints"]:
+            assert set(endpoint) <= {"port", "path", "interval", "scrapeTimeout", "authorization"}
+            assert endpoint["port"] and endpoint["path"].startswith("/")
+            assert DURATION.fullmatch(endpoint["interval"])
+            assert DURATION.fullmatch(endpoint["scrapeTimeout"])
+            assert endpoint["authorization"]["type"] == "Bearer"
+            assert set(endpoint["authorization"]["credentials"]) == {"name", "key"}
+
+
+@needs_kubectl
+@each_overlay
+def test_prometheus_rules_are_what_their_crd_asks_for(overlay: str):
+    for rule in of_kind(overlay, "PrometheusRule").values():
+        assert rule["apiVersion"] == "monitoring.coreos.com/v1"
+        assert set(rule["spec"]) == {"groups"}
+        names = [group["name"] for group in rule["spec"]["groups"]]
+        assert len(set(names)) == len(names)
+        for group in rule["spec"]["groups"]:
+            assert set(group) <= {"name", "interval", "limit", "rules", "labels"}
+            for one in group["rules"]:
+                known = {"alert", "record", "expr", "for", "keep_firing_for"}
+                assert set(one) <= known | {"labels", "annotations"}
+                assert ("alert" in one) != ("record" in one)
+                assert isinstance(one["expr"], str | int) and one["expr"] != ""
+                assert "for" not in one or DURATION.fullmatch(one["for"])
+                texts = {**one.get("labels", {}), **one.get("annotations", {})}
+                assert all(isinstance(value, str) for value in texts.values())
+
+
+@needs_kubectl
+@each_overlay
+def test_the_alerts_are_those_that_are_tested(overlay: str):
+    tested = yaml.safe_load((K8S / "monitoring/rules.yml").read_text())
+    rule = of_kind(overlay, "PrometheusRule")["churnhouse"]
+    assert rule["spec"] == tested, "run `make prometheus-rule`"
+
+
+@needs_kubectl
+@each_overlay
+def test_the_dashboard_is_the_one_that_is_tested(overlay: str):
+    config = of_kind(overlay, "ConfigMap")["churnhouse-dashboard"]
+    tested = json.loads((K8S / "monitoring/dashboard.json").read_text())
+    assert json.loads(config["data"]["dashboard.json"]) == tested
+    assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+def test_the_prometheus_rule_is_what_its_target_writes(tmp_path: Path):
+    kept = (K8S / "base/prometheus-rule.yaml").read_text()
+    written = tmp_path / "prometheus-rule.yaml"
+    written.write_text(kept)
+    command = ["make", "--silent", "prometheus-rule", f"RULE={written}"]
+    subprocess.run(command, cwd=PROJECT, check=True)
+    assert written.read_text() == kept
