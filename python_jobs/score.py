@@ -82,7 +82,8 @@ def score(
     if production is None:
         raise JobError(
             "No model is in production.",
-            next_step="run `churnhouse train` and `churnhouse promote`.",
+            next_step="run `churnhouse train` and `churnhouse promote`; a model that was refused "
+            "needs more users or days to learn from (`churnhouse models` shows its figures).",
         )
     version = production.version
     features = registry.read_features(settings.models, version)
