@@ -128,7 +128,8 @@
         select
             {{ keys }},
             as_of_date,
-            sum((c - r) * ln(c / r)) as psi,
+            -- in decimals, whose sum does not depend on the order in which the bins come
+            sum(cast((c - r) * ln(c / r) as decimal(38, 18))) as psi,
             count(*) as bins,
             max(reference_rows) as reference_rows,
             max(current_rows) as current_rows,

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -31,9 +32,17 @@ class Built:
 class Dbt:
     """dbt over one warehouse. The project is parsed once, however many builds follow."""
 
-    def __init__(self, settings: Settings, variables: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        variables: dict[str, str] | None = None,
+        *,
+        work: Path | None = None,
+    ) -> None:
         self._settings = settings
         self._variables = variables or {}
+        # beside the warehouse, so that the project's folder may be read-only
+        self._work = work or settings.home.resolve() / "dbt"
         self._manifest: Any = None
 
     def build(
@@ -77,7 +86,25 @@ class Dbt:
             names = [column[0] for column in found.description]
             return dict(zip(names, found.fetchone() or [], strict=False))
 
+    def parse(self) -> Any:
+        """dbt's manifest of the project. Raises JobError where dbt cannot read it."""
+        if self._manifest is None:
+            parsed = self._dbt(["parse"])
+            if reason := warehouse.starved(self._settings, parsed.exception):
+                raise reason
+            if not parsed.success:
+                raise JobError(
+                    f"dbt cannot read the project: {_first_line(parsed.exception)}",
+                    next_step="correct the file it names.",
+                )
+            self._manifest = parsed.result
+        return self._manifest
+
     def _invoke(self, arguments: list[str], progress) -> Any:
+        manifest = self.parse()
+        return self._dbt(arguments, manifest, [_Progress(progress)] if progress else [])
+
+    def _dbt(self, arguments: list[str], manifest: Any = None, callbacks: Sequence = ()) -> Any:
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
         from dbt.cli.main import dbtRunner
 
@@ -88,22 +115,10 @@ class Dbt:
         quiet = ["--log-level", "none", "--log-level-file", "info", "--no-write-json"]
         variables = ["--vars", json.dumps(self._variables)]
         where = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
-        # beside the warehouse, so that the project's folder may be read-only
-        work = self._settings.home.resolve() / "dbt"
-        where += ["--target-path", str(work / "target"), "--log-path", str(work / "logs")]
+        where += ["--target-path", str(self._work / "target")]
+        where += ["--log-path", str(self._work / "logs")]
         try:
-            if self._manifest is None:
-                parsed = dbtRunner().invoke([*quiet, "parse", *where, *variables])
-                if reason := warehouse.starved(self._settings, parsed.exception):
-                    raise reason
-                if not parsed.success:
-                    raise JobError(
-                        f"dbt cannot read the project: {_first_line(parsed.exception)}",
-                        next_step="correct the file it names.",
-                    )
-                self._manifest = parsed.result
-            callbacks = [_Progress(progress)] if progress else []
-            runner = dbtRunner(manifest=self._manifest, callbacks=callbacks)
+            runner = dbtRunner(manifest=manifest, callbacks=list(callbacks))
             return runner.invoke([*quiet, *arguments, *where, *variables])
         finally:
             DuckDBConnectionManager.close_all_connections()

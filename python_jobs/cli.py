@@ -1,17 +1,34 @@
 """The `churnhouse` command: one subcommand a job. Heavy libraries load where they are used."""
 
+import importlib.util
 import shutil
 import sys
 from datetime import date
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
-from python_jobs import domain as domains
-from python_jobs import steps, terminal, warehouse
+from python_jobs import terminal
 from python_jobs.errors import DRIFT, JobError
 from python_jobs.settings import Settings
+
+
+def _at_first_use(name: str) -> ModuleType:
+    """A module that loads at its first use, so that `serve` needs no library of the jobs."""
+    if name not in sys.modules:
+        spec = importlib.util.find_spec(name)
+        spec.loader = importlib.util.LazyLoader(spec.loader)
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+domains = _at_first_use("python_jobs.domain")
+steps = _at_first_use("python_jobs.steps")
+warehouse = _at_first_use("python_jobs.warehouse")
 
 app = typer.Typer(
     help="Churn prediction from raw events to a published list, SQL first.",
@@ -42,9 +59,23 @@ def main() -> None:
     """Run the command; an expected failure is one line on stderr and its exit code."""
     try:
         app()
+    except ValidationError as error:
+        if not error.title.endswith("Settings"):
+            raise
+        problem = error.errors()[0]
+        name = f"CHURNHOUSE_{problem['loc'][0]}".upper()
+        line = f"{name}={problem['input']}: {problem['msg']}. Next: correct it, or unset it."
+        terminal.errors.print(f"churnhouse: {line}", markup=False, soft_wrap=True)
+        sys.exit(1)
     except JobError as error:
         terminal.errors.print(f"churnhouse: {error}", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
+    except ImportError as error:
+        if importlib.util.find_spec("duckdb"):
+            raise
+        line = f"{error}: this installation only serves. Next: use the image churnhouse-ml."
+        terminal.errors.print(f"churnhouse: {line}", markup=False, soft_wrap=True)
+        sys.exit(1)
 
 
 TimeBudget = Annotated[
@@ -218,7 +249,8 @@ def approve(
     settings = Settings()
     with warehouse.writing(settings, "approve"):
         approvals.approve(settings, version, by=by, note=note, now=steps.now())
-    terminal.console.print(f"{version} is approved by {by}. Next: churnhouse promote {version}")
+    line = f"{version} is approved by {by}. Next: churnhouse promote {version}"
+    terminal.console.print(line, soft_wrap=True)
 
 
 @app.command()
@@ -230,8 +262,10 @@ def rollback() -> None:
     with warehouse.writing(settings, "rollback"):
         with warehouse.connect(settings) as connection:
             version = approvals.rollback(connection, settings, now=steps.now())
+            domain = steps.warehouse_domain(connection)
         terminal.console.print(f"{version} is in production again.")
         steps.score_and_publish(settings)
+        steps.track(settings, domain.name, version, "production")
 
 
 @app.command()
@@ -293,3 +327,17 @@ def status() -> None:
     manifest = published.read(settings)
     age = published.age(manifest, steps.now())
     terminal.show(manifest, age, str(settings.published / "current"))
+
+
+@app.command()
+def doctor() -> None:
+    """What is wrong with this installation, and what to do about it; exit 1 if anything is."""
+    from python_jobs import doctor as checks
+
+    findings = list(checks.examine(Settings(), now=steps.now()))
+    terminal.console.print(checks.table(findings))
+    if wrong := [finding.name for finding in findings if finding.next_step]:
+        raise JobError(
+            f"{len(wrong)} of {len(findings)} checks found something wrong: {', '.join(wrong)}.",
+            next_step="do what stands above, then run `churnhouse doctor` again.",
+        )

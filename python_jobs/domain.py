@@ -24,6 +24,24 @@ Days = Annotated[int, Field(ge=1, le=3650)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+class _KeyTwice(yaml.YAMLError):
+    """A key stands twice in one mapping, where plain YAML would let the last one win."""
+
+
+class _EachKeyOnce(yaml.SafeLoader):
+    """Reads YAML and refuses a mapping that has a key twice."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in lines:
+                raise _KeyTwice(f"the key {name!r} stands twice, in lines {lines[name]} and {line}")
+            lines[name] = line
+        return node
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -156,7 +174,11 @@ class Domain:
         self._where = f"{folder.name}/domain.yml"
         text = _read(folder / "domain.yml")
         try:
-            content = yaml.safe_load(text)
+            content = yaml.load(text, _EachKeyOnce)
+        except _KeyTwice as error:
+            raise JobError(
+                f"{self._where}: {error}.", next_step="keep one of them and run again."
+            ) from None
         except yaml.YAMLError as error:
             line = " ".join(str(error).split())
             raise JobError(

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import duckdb
 from python_jobs import raw_files, registry
 from python_jobs.domain import Domain
 from python_jobs.errors import JobError
+from python_jobs.raw_files import RawFile
 from python_jobs.settings import Settings
 
 
@@ -25,7 +25,8 @@ def forget(settings: Settings, domain: Domain, user_id: str, *, now: datetime) -
     Gives the rows removed per table. The warehouse file is written anew, since a deleted row stays
     readable in a database file's free space. Rows of this user that arrive later are rejected as
     `forgotten_user`, without the id. What was published before has to be pruned by the caller,
-    after the next version is out. Raises JobError for a user nobody knows.
+    after the next version is out. A removal that broke off is finished by doing it again. Raises
+    JobError for a user nobody knows, and for a raw file that cannot be read.
     """
     removed = {}
     with duckdb.connect(str(settings.warehouse)) as connection:
@@ -36,24 +37,29 @@ def forget(settings: Settings, domain: Domain, user_id: str, *, now: datetime) -
             ).fetchone()[0]
             if found:
                 removed[table] = found
-        if not removed:
+        known = connection.execute(
+            "select count(*) from raw.forgotten where user_hash = ?", [user_hash(user_id)]
+        ).fetchone()[0]
+        if not removed and not known:
             raise JobError(
                 f"No table knows a user {user_id!r}.", next_step="check the id and run again."
             )
         connection.execute("begin")
         for table in removed:
             connection.execute(f"delete from {table} where user_id = ?", [user_id])
-        connection.execute(
-            "insert into raw.forgotten values (?, ?)", [user_hash(user_id), registry.utc(now)]
-        )
+        if not known:
+            connection.execute(
+                "insert into raw.forgotten values (?, ?)", [user_hash(user_id), registry.utc(now)]
+            )
         _recount(connection)
         connection.execute("commit")
-    for path in _raw_files(settings, domain):
-        removed_rows = _rewrite_raw(settings, path, user_id)
-        if removed_rows:
-            removed[path.name] = removed_rows
+    files = _raw_files(settings, domain)
+    for file in files:
+        removed[file.name] = _rewrite_raw(settings, domain, file, user_id)
+    for path in _other_files(settings, files):
+        removed[path.name] = _rewrite_other(path, user_id)
     _rewrite_warehouse(settings)
-    return removed
+    return {name: rows for name, rows in removed.items() if rows}
 
 
 def _tables_with_users(connection) -> list[str]:
@@ -80,56 +86,96 @@ def _recount(connection) -> None:
             union all
             select 'events' as table_name, file_id, count(*) as row_count
             from raw.events group by all
+            union all
+            select 'treatments' as table_name, file_id, count(*) as row_count
+            from raw.treatments group by all
         ) as counted
         where files.table_name = counted.table_name and files.file_id = counted.file_id
         """
     )
 
 
-def _raw_files(settings: Settings, domain: Domain) -> Iterator[Path]:
-    """Data files below the home that may name users: raw files, and the generator's own truth."""
-    for folder in (settings.raw, settings.truth):
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.name.endswith(raw_files.ENDINGS):
-                yield path
+def _raw_files(settings: Settings, domain: Domain) -> list[RawFile]:
+    """The domain's files below the home: where files land, and where a reader exports to."""
+    found = []
+    for folder in (settings.raw, settings.raw / domain.name):
+        with contextlib.suppress(JobError):  # nothing there: the files are read elsewhere
+            found += raw_files.find(folder, domain.files)
+    return found
 
 
-def _rewrite_raw(settings: Settings, path: Path, user_id: str) -> int:
-    """Write a raw file without a user's rows; the warehouse learns its new hash."""
-    partial = path.with_name(f".{path.name}.partial")
-    text = str(path).replace("'", "''")
-    is_parquet = path.name.endswith(".parquet")
-    scan = f"read_parquet('{text}')" if is_parquet else f"read_csv('{text}', all_varchar = true)"
+def _other_files(settings: Settings, known: list[RawFile]) -> list[Path]:
+    """Data files below the home that no domain declares, the generator's own truth among them."""
+    paths = [*settings.raw.rglob("*"), *settings.truth.rglob("*")]
+    data = {path for path in paths if path.is_file() and path.name.endswith(raw_files.ENDINGS)}
+    return sorted(data - {file.path for file in known})
+
+
+def _rewrite_raw(settings: Settings, domain: Domain, file: RawFile, user_id: str) -> int:
+    """Write a raw file without a user's rows; the warehouse learns its new hash.
+
+    Whose row it is tells the domain's own mapping, which gives one row for each of the file.
+    """
+    before = raw_files.hash_of(file.path)
+    with duckdb.connect(config={"threads": 1}) as reader:  # row by row, in the file's order
+        for table, spec in domain.files.by_table().items():
+            raw_files.make_empty_view(reader, table, spec.columns if spec else {"none": "text"})
+        raw_files.make_view(reader, file, domain.files.by_table()[file.table].columns)
+        reader.execute(domain.ingest_sql)
+        rows = (
+            f"{raw_files.rows_of(file)} as file positional join "
+            f"(select cast(user_id as varchar) as mapped_user_id from {file.table}) as mapped"
+        )
+        removed, partial = _write_without(reader, file.path, rows, "mapped_user_id", user_id)
+    if partial:
+        stat = partial.stat()
+        new = [raw_files.hash_of(partial), stat.st_size, stat.st_mtime_ns]
+        with duckdb.connect(str(settings.warehouse)) as connection:
+            connection.execute(
+                "update raw.files set sha256 = ?, size = ?, modified_ns = ? "
+                "where table_name = ? and sha256 = ?",
+                [*new, file.table, before],
+            )
+        partial.replace(file.path)  # last: whoever breaks off here does the same again
+    return removed
+
+
+def _rewrite_other(path: Path, user_id: str) -> int:
+    """Write a file that no domain declares without a user's rows, if it has a user_id."""
+    rows = raw_files.rows_of(RawFile("", path, path.name, 0, 0))
     with duckdb.connect() as reader:
-        columns = {row[0] for row in reader.execute(f"describe from {scan}").fetchall()}
+        columns = {row[0] for row in reader.execute(f"describe from {rows}").fetchall()}
         if "user_id" not in columns:
             return 0
-        where = "cast(user_id as varchar) = ?"
-        found = reader.execute(f"select count(*) from {scan} where {where}", [user_id]).fetchone()
-        if not found[0]:
-            return 0
-        options = "format parquet, compression zstd" if is_parquet else "format csv, header"
-        if path.name.endswith(".gz"):
-            options += ", compression gzip"
-        target = str(partial).replace("'", "''")
-        reader.execute(
-            f"copy (from {scan} where ({where}) is not true) to '{target}' ({options})", [user_id]
-        )
-    partial.replace(path)
-    with duckdb.connect(str(settings.warehouse)) as connection:
-        stat = path.stat()
-        with path.open("rb") as file, contextlib.suppress(ValueError):
-            name = path.relative_to(settings.raw).as_posix()
-            connection.execute(
-                "update raw.files set sha256 = ?, size = ?, modified_ns = ? where name = ?",
-                [
-                    hashlib.file_digest(file, "sha256").hexdigest(),
-                    stat.st_size,
-                    stat.st_mtime_ns,
-                    name,
-                ],
-            )
-    return found[0]
+        removed, partial = _write_without(reader, path, f"{rows} as file", "user_id", user_id)
+    if partial:
+        partial.replace(path)
+    return removed
+
+
+def _write_without(
+    reader, path: Path, rows: str, owner: str, user_id: str
+) -> tuple[int, Path | None]:
+    """Write a file's rows of other owners beside it. Give how many are left out, and the new file.
+
+    `rows` is the SQL of all rows, in which the file is called file.
+    """
+    is_owned = f"coalesce(cast({owner} as varchar) = ?, false)"
+    query = f"select count(*) from {rows} where {is_owned}"
+    removed = reader.execute(query, [user_id]).fetchone()[0]
+    if not removed:
+        return 0, None
+    is_parquet = path.name.endswith(".parquet")
+    options = "format parquet, compression zstd" if is_parquet else "format csv, header"
+    if path.name.endswith(".gz"):
+        options += ", compression gzip"
+    partial = path.with_name(f".{path.name}.partial")
+    target = str(partial).replace("'", "''")
+    reader.execute(
+        f"copy (select file.* from {rows} where not {is_owned}) to '{target}' ({options})",
+        [user_id],
+    )
+    return removed, partial
 
 
 def _rewrite_warehouse(settings: Settings) -> None:

@@ -205,6 +205,7 @@ def _check_gates(connection) -> None:
         from last
         where
             status in ('fail', 'error')
+            and resource_type <> 'source' -- data that stopped arriving is old, not broken
             and ran_at >= (
                 select max(started_at) from ml.dbt_run_results where node = 'build_window'
             )

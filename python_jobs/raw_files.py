@@ -83,7 +83,7 @@ def new_files(
         if stats.get(key) == (file.size, file.modified_ns):
             continue
         with _reading(file.name):
-            sha256 = _sha256(file.path)
+            sha256 = hash_of(file.path)
         if by_name.get(key, sha256) != sha256:
             raise JobError(
                 f"{file.name} has changed since it was loaded.",
@@ -115,7 +115,7 @@ def make_view(
     Returns notes on columns that were not declared and are ignored. Raises JobError naming file,
     column and, for a value that is not a number, the first bad row (1 is the first data row).
     """
-    scan = _scan(file)
+    scan = rows_of(file)
     rows = connection.execute(f"describe select * from {scan}").fetchall()
     given = {row[0]: row[1] for row in rows}
     for name, declared in columns.items():
@@ -158,7 +158,7 @@ def _fits(kind: str, declared: str, file: RawFile) -> bool:
     return not file.name.endswith(".parquet") or plain in (*READABLE[declared], '"NULL"')
 
 
-def _scan(file: RawFile) -> str:
+def rows_of(file: RawFile) -> str:
     """How DuckDB reads this one file as it stands: nothing guessed from its name or first rows."""
     path = re.sub(r"([*?\[])", r"[\1]", str(file.path)).replace("'", "''")
     if file.name.endswith(".parquet"):
@@ -222,6 +222,7 @@ def _check_numbers(connection, file: RawFile, scan: str, quoted: str) -> None:
         )
 
 
-def _sha256(path: Path) -> str:
+def hash_of(path: Path) -> str:
+    """The sha256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

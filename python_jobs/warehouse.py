@@ -49,9 +49,26 @@ def writing(settings: Settings, job: str) -> Iterator[None]:
         os.pwrite(file, json.dumps(holder).encode(), 0)
         yield
     except (OSError, duckdb.Error) as error:
-        if reason := starved(settings, error):
+        # where a commit failed, its rollback fails too: what came first tells the reason
+        if reason := starved(settings, error) or starved(settings, error.__context__):
             raise reason from None
         raise
+    finally:
+        os.close(file)
+
+
+def holder(settings: Settings) -> str | None:
+    """Which job holds the warehouse: job, host, pid and since when; None if none does."""
+    try:
+        file = os.open(settings.home / "warehouse.lock", os.O_RDONLY)
+    except OSError:
+        return None  # without the file, nobody ever held it
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(file)
+    else:
+        return None
     finally:
         os.close(file)
 
@@ -83,6 +100,12 @@ def _lacks_room(line: str) -> bool:
 
 def _lacks_memory(line: str) -> bool:
     return re.search(r"(failed to|could not) (allocate|pin) |out of memory", line, re.I) is not None
+
+
+def give_up(connection: duckdb.DuckDBPyConnection) -> None:
+    """Roll back what is open; where a commit failed, DuckDB has done so already."""
+    with contextlib.suppress(duckdb.TransactionException):
+        connection.rollback()
 
 
 def _holder(file: int) -> str:

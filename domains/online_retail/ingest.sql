@@ -19,9 +19,9 @@ from events_file;
 create or replace temp view users as
 select
     user_id,
-    min(event_time) as signup_date,
-    min(event_time) as updated_at,
-    arg_min(country, event_time) as country
+    min(try_cast(event_time as timestamp)) as signup_date, -- a CSV file's times are text
+    min(try_cast(event_time as timestamp)) as updated_at,
+    arg_min(country, try_cast(event_time as timestamp)) as country
 from events
 where user_id is not null and reject_reason is null
 group by user_id

@@ -157,6 +157,29 @@ def test_a_value_that_makes_no_sense_is_named_with_its_place(domains, old, new, 
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "key", "lines"),
+    [
+        ("vars:", "vars: {attributes: [country]}\nvars:", "vars", (6, 7)),
+        ("  ratios:", "  attributes: []\n  ratios:", "attributes", (7, 13)),
+        ("agg: count}", "agg: count, name: views}", "name", (11, 11)),
+        ("amount: number}", "amount: text, 'amount': number}", "amount", (5, 5)),
+    ],
+)
+def test_a_key_that_stands_twice_is_named_with_both_lines(domains, old, new, key, lines):
+    """YAML would let the last one win, and the first would be lost without a word."""
+    assert old in GOOD
+    write(domains, GOOD.replace(old, new, 1))
+    both = f"in lines {lines[0]} and {lines[1]}"
+    assert refusal(domains).startswith(f"shop/domain.yml: the key {key!r} stands twice, {both}.")
+
+
+def test_a_key_taken_over_from_an_anchor_may_be_set_anew(domains):
+    anchored = GOOD.replace("- {name: looks,", "- &looks {name: looks,", 1)
+    write(domains, anchored.replace("  ratios:", "    - {<<: *looks, name: views}\n  ratios:", 1))
+    assert [m.name for m in domain.load("shop", domains).vars.measures][-1] == "views"
+
+
+@pytest.mark.parametrize(
     ("text", "says"),
     [
         ("", "files: Field required"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from python_jobs import domain
 from python_jobs.domain import Domain
 from python_jobs.errors import JobError
 from python_jobs.ingest import ingest
@@ -415,3 +416,16 @@ def test_a_reason_to_reject_travels_with_its_row(house):
     )
     house.ingest(domain=house.make_domain(sql=sql))
     assert house.rows("select reject_reason from raw.events") == [(None,), ("no_amount",)]
+
+
+def test_a_user_of_online_retail_signs_up_at_the_earliest_time_not_at_the_first_text(house):
+    """In a CSV file times are text, and as text 2010-12-10 comes before 2010-12-9."""
+    header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+    house.put(
+        "lines.csv",
+        f"{header}1,a,Bowl,2,2010-12-10 08:26:00,1.5,17850,France\n"
+        "2,b,Cup,2,2010-12-9 08:26:00,1.5,17850,Norway\n",
+    )
+    ingest(house.db, domain.load("online_retail"), house.raw, now=NOW)
+    (user,) = house.rows("select user_id, signup_date, country from raw.users")
+    assert user == ("17850", date(2010, 12, 9), "Norway")

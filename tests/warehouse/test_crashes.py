@@ -58,8 +58,8 @@ def differences(one: Path, other: Path) -> dict[str, list[tuple]]:
             for home in ("one", "other"):
                 both.execute(f"use {home}")  # a view names its tables without their catalog
                 columns = [
-                    f'round("{column}", 9)' if kind == "DOUBLE" else f'"{column}"'
-                    for column, kind, *_ in both.execute(f"describe {name}").fetchall()
+                    f'"{column}"'
+                    for column, *_ in both.execute(f"describe {name}").fetchall()
                     if column not in STAMPS
                 ]
                 both.execute(

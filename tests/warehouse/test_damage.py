@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from processes import check_published, churnhouse, refused, without_rights
+from processes import check_published, churnhouse, refused, start, without_rights
 
 from python_jobs import lookup, publish, warehouse
 from python_jobs.errors import JobError
@@ -53,6 +53,18 @@ def test_a_disk_that_is_full_stops_the_build_and_room_is_all_that_it_needs(disk:
     leave(disk, 500 * MEGABYTE)
     churnhouse(disk, "run")
     assert check_published(disk)["as_of_date"] == "2025-05-03"
+
+
+@pytest.mark.parametrize("job", ["ingest", "train", "score"])
+def test_a_disk_that_is_full_stops_a_job_with_one_line(disk: Path, job: str):
+    leave(disk, 4096)
+    assert "has no room left: " in refused(disk, job)
+    check_published(disk)
+    doctor = start(disk, "doctor")
+    assert "MB left; the next run may need" in " ".join(doctor.communicate()[0].split())
+    assert doctor.returncode == 1
+    leave(disk, 500 * MEGABYTE)
+    churnhouse(disk, job)
 
 
 def test_a_disk_that_is_full_stops_publication_and_leaves_nothing_half_done(disk: Path):

@@ -1,5 +1,6 @@
 """Removing a person leaves nothing that names them, and everything else as it was."""
 
+import gzip
 from pathlib import Path
 
 import duckdb
@@ -63,3 +64,45 @@ def test_an_unknown_user_is_one_clear_line(home: Path):
     done = churnhouse(home, "forget", "nobody", check=False)
     assert done.returncode == 1
     assert "'nobody'" in done.stderr and "Traceback" not in done.stderr
+
+
+LINES = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+
+
+def test_raw_files_of_any_shape_lose_the_rows_of_the_user_and_no_others(tmp_path: Path):
+    """Whose row it is says the domain's mapping: there is no user_id in these files."""
+    home = tmp_path / "data"
+    kept = '1,a,"Bowl, ""big""",17850,2010-12-01 08:26:00,1.5,13047.0,France\n'
+    gone = "2,b,Cup,2,2010-12-01 08:27:00,1.5,17850.0,France\n"
+    nobody = "3,c,Cup,1,2010-12-01 08:28:00,1.5,,France\n"
+    (home / "raw").mkdir(parents=True)
+    (home / "raw/one.csv").write_text(LINES + kept + gone + nobody)
+    (home / "raw/copy.csv").write_text(LINES + kept + gone + nobody)
+    with duckdb.connect() as writer:
+        parquet = f"copy (from '{home}/raw/one.csv' limit 2) to '{home}/raw/two.parquet'"
+        writer.execute(parquet)
+    churnhouse(home, "ingest", "--domain", "online_retail")
+    (home / "raw/not_loaded_yet.csv.gz").write_bytes(gzip.compress((LINES + gone).encode()))
+    churnhouse(home, "forget", "17850")
+    for name in ("one.csv", "copy.csv"):
+        assert (home / "raw" / name).read_text() == LINES + kept + nobody
+    with duckdb.connect() as reader:
+        left = reader.execute(f"select CustomerID from '{home}/raw/two.parquet'").fetchall()
+    assert left == [(13047,)]
+    assert gzip.decompress((home / "raw/not_loaded_yet.csv.gz").read_bytes()).decode() == LINES
+    before = rows(home, "from raw.events order by all")
+    churnhouse(home, "ingest", "--domain", "online_retail")  # no file counts as changed
+    assert rows(home, "from raw.events order by all") == before
+
+
+def test_a_removal_that_broke_off_is_finished_by_the_next(home: Path):
+    user = rows(home, "select min(user_id) from stg_users")[0][0]
+    bad = home / "raw/events/zz_damaged.csv"
+    bad.write_text("event_id,what\n")
+    done = churnhouse(home, "forget", user, check=False)
+    assert done.returncode == 1 and "zz_damaged.csv has no column" in done.stderr
+    bad.unlink()
+    churnhouse(home, "forget", user)
+    assert files_that_name(home, user) == []
+    assert rows(home, "select count(*) from raw.forgotten") == [(1,)]
+    churnhouse(home, "build")

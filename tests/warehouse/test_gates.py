@@ -1,11 +1,15 @@
 """Each gate stops the run before anything is published, and says what it found."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
 import pytest
-from homes import churnhouse
+from homes import PROJECT, churnhouse, rows
 
 HEADER = "event_id,user_id,event_time,event_type,course_id,watch_minutes,quiz_score,amount\n"
 
@@ -70,6 +74,10 @@ def change(home: Path, statement: str) -> None:
             "update stg_events_checked set quiz_score = 101 where quiz_score > 90",
         ),
         (
+            "accepted_users_keep_the_checks",
+            "update stg_users set plan = 'gold' where user_id = 'u0000007'",
+        ),
+        (
             "values_elsewhere",
             "update stg_events_checked set amount = 5 where event_type = 'login'",
         ),
@@ -89,6 +97,39 @@ def test_a_gate_fails_when_what_it_guards_is_broken(home: Path, gate: str, state
     change(home, statement)
     line = stopped(home, "build", "--select", f"{gate}*")
     assert f"Gate {gate}" in line
+    if not gate.startswith("unique_grain"):
+        assert re.search(r" failed( \(.+\))?: found .+, allowed .+\. Next: look at the rows", line)
+
+
+def freshness(home: Path) -> subprocess.CompletedProcess:
+    """What plain `dbt source freshness` says, from the project's root."""
+    return subprocess.run(
+        [Path(sys.executable).with_name("dbt"), "--no-use-colors", "source", "freshness"],
+        env=os.environ | {"CHURNHOUSE_HOME": str(home), "DBT_TARGET_PATH": str(home / "t")},
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_raw_data_that_stopped_arriving_is_noticed(home: Path):
+    done = freshness(home)
+    assert done.returncode == 0, done.stdout
+    assert "PASS freshness of raw.events" in done.stdout
+    change(home, "update raw.events set ingested_at = ingested_at - interval 55 hour")
+    change(home, "update raw.files set ingested_at = ingested_at - interval 31 hour")
+    done = freshness(home)
+    assert done.returncode == 1, done.stdout
+    assert "ERROR STALE freshness of raw.events" in done.stdout
+    assert "WARN freshness of raw.files" in done.stdout
+    kept = rows(
+        home,
+        "select node, status from ml.dbt_run_results where resource_type = 'source' "
+        "order by started_at desc, node limit 2",
+    )
+    assert kept == [("events", "error"), ("files", "warn")]
+    churnhouse(home, "publish")  # old is not broken: going back to an earlier model still works
 
 
 def test_the_results_of_each_build_are_kept_for_analysts(finished_home: Path):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from python_jobs import score, warehouse
-from python_jobs.kept import keep_served
+from python_jobs.kept import freeze_reference, keep_served
 from python_jobs.settings import Settings
 
 MACRO = (PROJECT / "macros/psi.sql").read_text()
@@ -75,6 +75,14 @@ def test_psi_gives_null_a_bin_of_its_own():
     assert found["bins"] == 11
 
 
+def test_psi_gives_null_a_bin_of_its_own_among_categories_too():
+    values = ["a"] * 30 + [None] * 70
+    found = psi(values, values, is_numeric=False)
+    assert found["psi"] == pytest.approx(0) and found["bins"] == 2
+    found = psi(values, ["a"] * 70 + [None] * 30, is_numeric=False)
+    assert found["psi"] == pytest.approx(0.8 * math.log(7 / 3))
+
+
 def test_psi_counts_what_lies_outside_the_reference():
     found = psi(list(range(100)), [1000] * 100)
     assert found["psi"] > 5
@@ -94,6 +102,26 @@ def test_psi_stays_under_its_noise_value_where_nothing_changed():
         exceeded += found["psi"] > found["noise_psi"]
     assert exceeded <= 4
     assert found["noise_psi"] > 0.25  # so small a sample would alarm without it
+
+
+@pytest.mark.parametrize(
+    ("psi_value", "noise", "status"),
+    [
+        (0.0999, 0.01, "ok"),
+        (0.10, 0.01, "warn"),
+        (0.2499, 0.01, "warn"),
+        (0.25, 0.01, "fail"),
+        (0.25, 0.25, "ok"),
+        (0.12, 0.30, "ok"),
+        (0.30, 0.29, "fail"),
+    ],
+)
+def test_a_status_needs_its_threshold_and_more_than_noise(psi_value, noise, status):
+    macro = (PROJECT / "macros/drift_status.sql").read_text()
+    template = jinja2.Environment().from_string(macro + "select {{ drift_status(psi, noise) }}")
+    with duckdb.connect() as connection:
+        found = connection.execute(template.render(psi=psi_value, noise=noise)).fetchone()
+    assert found == (status,)
 
 
 values = st.lists(
@@ -143,13 +171,14 @@ def test_realised_performance_agrees_with_scikit_learn(scored_earlier: Path, day
         scored_earlier,
         f"""
         select roc_auc, average_precision, brier, precision_at_50, expected_precision_at_50,
-            base_rate, lift_top_decile, is_mature
+            base_rate, lift_top_decile, expected_calibration_error, is_mature
         from model_performance where as_of_date = date '{day}'
         """,
     )[0]
     frame = outcomes(scored_earlier, day)
     y, risk = frame["churn_label"].to_numpy(), frame["churn_risk"].to_numpy()
     tenth = -(-len(y) // 10)
+    tenths = list(zip(np.array_split(risk, 10), np.array_split(y, 10), strict=True))
     expected = (
         roc_auc_score(y, risk),
         average_precision_score(y, risk),
@@ -158,6 +187,7 @@ def test_realised_performance_agrees_with_scikit_learn(scored_earlier: Path, day
         risk[:50].mean(),
         y.mean(),
         y[:tenth].mean() / y.mean(),
+        sum(abs(r.sum() - labels.sum()) for r, labels in tenths) / len(y),
         True,
     )
     assert found == pytest.approx(expected, rel=1e-9)
@@ -193,21 +223,24 @@ def test_late_data_shows_as_a_share_of_changed_features(scored_earlier: Path):
     home = scored_earlier
     user, users = rows(
         home,
-        "select min(user_id), count(*) from user_features_daily where as_of_date = '2025-03-31'",
+        "select min(case when quiz_score_7d is null then user_id end), count(*) "
+        "from user_features_daily where as_of_date = '2025-03-31'",
     )[0]
     columns = "event_id,user_id,event_time,event_type,course_id,watch_minutes,quiz_score,amount\n"
-    late = f"late-1,{user},2025-03-31 10:00:00,course_enroll,,,,\n"
-    (home / "raw/events/late.csv").write_text(columns + late)
+    (home / "raw/events/late.csv").write_text(
+        f"{columns}late-1,{user},2025-03-31 10:00:00,course_enroll,,,,\n"
+        f"late-2,{user},2025-03-31 11:00:00,quiz_attempt,,,50,\n"
+    )
     churnhouse(home, "ingest")
     churnhouse(home, "build")
     changed = rows(
         home,
         """
         select users_changed, users from feature_consistency
-        where as_of_date = '2025-03-31' and feature = 'course_enrolls_7d'
+        where as_of_date = '2025-03-31' and feature in ('course_enrolls_7d', 'quiz_score_7d')
         """,
     )
-    assert changed == [(1, users)]
+    assert changed == [(1, users)] * 2  # what was unknown and is known now has changed too
     untouched = rows(
         home,
         "select sum(users_changed) from feature_consistency where as_of_date = '2025-03-12'",
@@ -216,7 +249,9 @@ def test_late_data_shows_as_a_share_of_changed_features(scored_earlier: Path):
 
 
 def test_drift_exits_2_where_a_feature_fails_and_writes_what_it_found(home: Path):
-    assert churnhouse(home, "drift").returncode == 0
+    (home / "warehouse.duckdb").rename(home / "elsewhere")
+    assert churnhouse(home, "drift").returncode == 0  # what is published is all that it reads
+    (home / "elsewhere").rename(home / "warehouse.duckdb")
     with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
         connection.execute("update ml.training_reference set logins_30d = logins_30d + 50")
         connection.execute("drop table feature_drift")
@@ -227,6 +262,35 @@ def test_drift_exits_2_where_a_feature_fails_and_writes_what_it_found(home: Path
     found = json.loads((home / "published/data_drift_latest.json").read_text())
     failed = [row["feature"] for row in found["features"] if row["status"] == "fail"]
     assert failed == ["logins_30d"]
+
+
+def test_drift_compares_the_eligible_with_what_the_model_was_trained_on(finished_home: Path):
+    found = rows(
+        finished_home,
+        """
+        select distinct
+            current_rows,
+            reference_rows,
+            (select count(*) from user_features_latest where is_eligible),
+            (select count(*) from training_set)
+        from feature_drift
+        """,
+    )
+    ((current, reference, eligible, trained_on),) = found
+    everybody = rows(finished_home, "select count(*) from user_features_latest")[0][0]
+    assert (current, reference) == (eligible, trained_on)
+    assert eligible < everybody
+
+
+def test_the_reference_of_a_version_is_frozen(home: Path):
+    settings_ = Settings(home=home)
+    reference = "from ml.training_reference order by all"
+    with warehouse.connect(settings_) as connection:
+        before = connection.execute(reference).fetchall()
+        version = connection.execute("select version from ml.model_versions").fetchone()[0]
+        connection.execute("update user_features_daily set logins_30d = logins_30d + 1")
+        assert freeze_reference(connection, settings_, version) == len(before)
+        assert connection.execute(reference).fetchall() == before
 
 
 def test_outcomes_prints_expected_beside_realised(scored_earlier: Path):
