@@ -5,6 +5,7 @@ import errno
 import os
 import resource
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -179,15 +180,23 @@ def test_a_flipped_byte_in_the_model_stops_scoring_and_publication(home: Path):
     churnhouse(home, "publish")
 
 
+def lose_a_row(path: Path) -> None:
+    """Leave a store that opens and is sound, and lacks one user."""
+    with contextlib.closing(sqlite3.connect(path)) as store:
+        store.execute("delete from users where user_id = (select min(user_id) from users)")
+        store.commit()
+
+
+@pytest.mark.parametrize("damage", [truncate, lose_a_row])
 def test_a_lookup_store_that_is_damaged_while_it_is_written_is_not_published(
-    home: Path, monkeypatch
+    home: Path, monkeypatch, damage
 ):
     before = check_published(home)["version"]
     write = lookup.write
 
     def write_badly(connection, path: Path) -> dict[str, int]:
         rows = write(connection, path)
-        truncate(path)
+        damage(path)
         return rows
 
     settings = Settings(home=home)
