@@ -139,6 +139,16 @@ def test_a_late_event_changes_its_day_and_what_looks_back_on_it_and_nothing_else
     assert not differences(after, tiny.tables())
 
 
+def test_a_late_event_labels_anew_the_days_whose_windows_hold_it(tiny: Tiny):
+    tiny.load(USERS_OF_BASE, visits([0, 2, 3, 9]))
+    tiny.build()
+    labels = "select as_of_date, user_id, churn_label from churn_labels"
+    before = tiny.rows(labels)
+    tiny.load(events=[("late", "ann", f"{day(5)} 12:00:00", "visit", 5)])
+    tiny.build()
+    assert changed_days(tiny, before, labels) == {day(2), day(3), day(4)}
+
+
 def test_building_again_changes_nothing(tiny: Tiny):
     base(tiny)
     before = tiny.tables()
@@ -197,6 +207,17 @@ def test_a_resend_with_the_fault_corrected_is_accepted(tiny: Tiny):
     tiny.load(events=[("again", "ann", f"{day(4)} 10:00:00", "visit", 5)])
     tiny.build()
     assert tiny.rows("select minutes from stg_events where event_id = 'again'") == [(5,)]
+
+
+def test_of_good_rows_with_one_id_the_first_counts(tiny: Tiny):
+    base(tiny)
+    visit = ("twice", "ann", f"{day(4)} 10:00:00", "visit")
+    for minutes in ([5, 7], [9]):
+        tiny.load(events=[(*visit, each) for each in minutes])
+        tiny.build()
+        assert tiny.rows("select minutes from stg_events where event_id = 'twice'") == [(5,)]
+    rejected = "select reject_reason from stg_events_rejected where event_id = 'twice'"
+    assert tiny.rows(rejected) == [("duplicate_event_id",)] * 2
 
 
 def test_a_build_that_broke_off_is_done_again(tiny: Tiny):
