@@ -1,7 +1,6 @@
 """The `churnhouse` command: one subcommand a job. Heavy libraries load where they are used."""
 
 import importlib.util
-import shutil
 import sys
 from datetime import date
 from pathlib import Path
@@ -314,8 +313,6 @@ def forget(user_id: str) -> None:
         if (settings.published / "current").exists():
             steps.score_and_publish(settings)
             prune(settings.published, keep=1)
-        # dbt notes the command that called it, and this one names the user
-        shutil.rmtree(settings.home / "dbt", ignore_errors=True)
 
 
 @app.command()
