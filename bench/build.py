@@ -12,18 +12,16 @@ import argparse
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import duckdb
+import measured
 from rich.console import Console
 from rich.table import Table
 
 PROJECT = Path(__file__).resolve().parent.parent
-CHURNHOUSE = Path(sys.executable).with_name("churnhouse")
 MADE = ("stg_user_records", "stg_events_checked", "user_daily", "user_features_daily")
 MADE += ("churn_labels",)
 GOALS = {"models": 1.3, "models and tests": 2.0}
@@ -44,28 +42,10 @@ def limit(warehouse: Path, out: Path) -> None:
         db.execute((PROJECT / "bench/limit.sql").read_text())
 
 
-def measured(command: list, home: Path) -> tuple[float, float, float]:
-    """Wall seconds, CPU seconds and peak GB of a command that must succeed."""
-    started = time.monotonic()
-    process = subprocess.Popen(
-        [str(part) for part in command],
-        env=os.environ | {"CHURNHOUSE_HOME": str(home)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"{' '.join(map(str, command))} failed:\n{output}")
-    wall = time.monotonic() - started
-    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024**2
-
-
 def filled(home: Path, users: int, days: int) -> None:
     """Generate and ingest so many users and days into `home`."""
-    measured([CHURNHOUSE, "generate", "--users", users, "--days", days], home)
-    measured([CHURNHOUSE, "ingest"], home)
+    measured.run([measured.CHURNHOUSE, "generate", "--users", users, "--days", days], home)
+    measured.run([measured.CHURNHOUSE, "ingest"], home)
 
 
 def rows_that_differ(warehouse: Path, out: Path) -> dict[str, int]:
@@ -76,13 +56,12 @@ def rows_that_differ(warehouse: Path, out: Path) -> dict[str, int]:
         for table in MADE:
             columns = db.execute(f"describe lean.main.{table}").fetchall()
             names = ", ".join(name for name, *_ in columns)
-            sides = [f"select hash({names}) as h from {side}.main.{table}" for side in _SIDES]
+            sides = [
+                f"select hash({names}) as h from {side}.main.{table}" for side in ("ours", "lean")
+            ]
             sql = "select count(*) from (({} except all {}) union all ({} except all {}))"
             found[table] = db.execute(sql.format(*sides, *reversed(sides))).fetchone()[0]
         return found
-
-
-_SIDES = ("ours", "lean")
 
 
 def main() -> None:
@@ -110,15 +89,15 @@ def _bench(options: argparse.Namespace, folder: Path) -> None:
     warehouse, out = home / "warehouse.duckdb", folder / "limit.duckdb"
     commands = {
         "by hand (the limit)": [sys.executable, __file__, "--limit", warehouse, out],
-        "models": [CHURNHOUSE, *REBUILD, "--exclude-resource-type", "test"],
-        "models and tests": [CHURNHOUSE, *REBUILD],
+        "models": [measured.CHURNHOUSE, *REBUILD, "--exclude-resource-type", "test"],
+        "models and tests": [measured.CHURNHOUSE, *REBUILD],
     }
     runs: dict[str, list] = {name: [] for name in commands}
     for _ in range(options.runs):
         for name, command in commands.items():
             if name.startswith("by hand"):
                 out.unlink(missing_ok=True)
-            runs[name].append(measured(command, home))
+            runs[name].append(measured.run(command, home))
     differ = rows_that_differ(warehouse, out)
     if any(differ.values()):
         sys.exit(f"the tables are not the same, rows that differ: {differ}")
@@ -133,8 +112,9 @@ def _print(runs: dict[str, list], user_days: int, count: int) -> None:
         table.add_column(column, justify="right" if column else "left")
     base = None
     for name, found in runs.items():
-        wall, cpu, _ = (statistics.median(column) for column in zip(*found, strict=True))
-        peak = max(run[2] for run in found)
+        wall = statistics.median(run.wall for run in found)
+        cpu = statistics.median(run.cpu for run in found)
+        peak = max(run.peak for run in found)
         base = base or (wall, cpu)
         goal = GOALS.get(name)
         verdict = ""

@@ -8,16 +8,12 @@ shared cores; its step times stand here, for it is not run again.
 """
 
 import argparse
-import os
 import re
-import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
+import measured
 from rich.console import Console
 from rich.table import Table
 
@@ -44,26 +40,10 @@ REFERENCE = {  # seconds: its nearest steps, summed
 
 def one_run(users: int) -> dict[str, float]:
     """Seconds per step and in total, and the peak memory in GB, of one run from nothing."""
-    folder = tempfile.mkdtemp(prefix="churnhouse-bench-")
-    command = [Path(sys.executable).with_name("churnhouse"), "run", "--users", str(users)]
-    try:
-        started = time.monotonic()
-        process = subprocess.Popen(
-            command,
-            env=os.environ | {"CHURNHOUSE_HOME": f"{folder}/data"},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        output = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        total = time.monotonic() - started
-        if status:
-            sys.exit(f"the run with {users} users failed:\n{output}")
-    finally:
-        shutil.rmtree(folder)
-    steps = dict(re.findall(r"^(\w+) .* ([\d.]+) s$", output, re.MULTILINE))
-    measured = {name: float(steps[name]) for name in STEPS}
-    return measured | {"total": total, "peak GB": usage.ru_maxrss / 1024**2}
+    with tempfile.TemporaryDirectory(prefix="churnhouse-bench-") as folder:
+        used = measured.run([measured.CHURNHOUSE, "run", "--users", users], Path(folder) / "data")
+    steps = dict(re.findall(r"^(\w+) .* ([\d.]+) s$", used.output, re.MULTILINE))
+    return {name: float(steps[name]) for name in STEPS} | {"total": used.wall, "peak GB": used.peak}
 
 
 def main() -> None:

@@ -8,59 +8,23 @@ bytes read by the process and rows written, of which the last two do not depend 
 """
 
 import argparse
-import json
-import os
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import duckdb
+import measured
 from rich.console import Console
 from rich.table import Table
 
 DAY_TABLES = {"user_daily": "day", "user_features_daily": "as_of_date"}
 SHARE_GOAL, GROWTH_GOAL = 0.06, 0.15
-CALL = """
-import atexit, json, os, resource, sys
-def say():
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    io = dict(line.split(": ") for line in open("/proc/self/io").read().splitlines())
-    facts = {"cpu": used.ru_utime + used.ru_stime, "peak": used.ru_maxrss, "read": int(io["rchar"])}
-    with open(os.environ["BENCH_FACTS"], "w") as file:
-        json.dump(facts, file)
-atexit.register(say)
-from python_jobs.cli import main
-sys.argv = ["churnhouse", *sys.argv[1:]]
-main()
-"""
 
 
-def run(home: Path, *arguments: object) -> dict[str, float]:
-    """Run the command; its wall and CPU seconds, bytes read and peak GB."""
-    facts = home / "bench.json"
-    started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", CALL, *map(str, arguments)],
-        env=os.environ | {"CHURNHOUSE_HOME": str(home), "BENCH_FACTS": str(facts)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    wall = time.monotonic() - started
-    if done.returncode:
-        sys.exit(f"churnhouse {' '.join(map(str, arguments))} failed:\n{done.stdout}")
-    found = json.loads(facts.read_text())
-    return {
-        "wall": wall,
-        "cpu": found["cpu"],
-        "read": found["read"],
-        "peak": found["peak"] / 1024**2,
-    }
+def run(home: Path, *arguments: object) -> measured.Used:
+    """What a command of churnhouse over this home used."""
+    return measured.run([measured.CHURNHOUSE, *arguments], home)
 
 
 def rows_written(home: Path) -> int:
@@ -84,13 +48,17 @@ def measure(users: int, days: int, runs: int) -> dict[str, float]:
         for _ in range(runs):
             run(home, "generate", "--days", 1, "--append")
             run(home, "ingest")
-            more.append(run(home, "build") | {"rows": rows_written(home)})
+            more.append((run(home, "build"), rows_written(home)))
     finally:
         shutil.rmtree(home)
     return {
         "days": days,
         "full": full,
-        **{name: statistics.median(one[name] for one in more) for name in more[0]},
+        "wall": statistics.median(used.wall for used, _ in more),
+        "cpu": statistics.median(used.cpu for used, _ in more),
+        "read": statistics.median(used.read for used, _ in more),
+        "rows": statistics.median(rows for _, rows in more),
+        "peak": max(used.peak for used, _ in more),
     }
 
 
@@ -103,19 +71,19 @@ def main() -> None:
     options = parser.parse_args()
     found = [measure(options.users, days, options.runs) for days in options.days]
     table = Table(title=f"one more day, {options.users:,} users, median of {options.runs}")
-    columns = ("history", "full s", "day s", "share", "full CPU", "day CPU", "share")
+    columns = ("days", "full s", "day s", "share", "full CPU", "day CPU", "share")
     for column in (*columns, "read MB", "rows", "peak GB"):
         table.add_column(column, justify="right")
     for one in found:
         full = one["full"]
         table.add_row(
             f"{one['days']}",
-            *(f"{full['wall']:.1f}", f"{one['wall']:.1f}", f"{one['wall'] / full['wall']:.1%}"),
-            *(f"{full['cpu']:.1f}", f"{one['cpu']:.1f}", f"{one['cpu'] / full['cpu']:.1%}"),
+            *(f"{full.wall:.1f}", f"{one['wall']:.1f}", f"{one['wall'] / full.wall:.1%}"),
+            *(f"{full.cpu:.1f}", f"{one['cpu']:.1f}", f"{one['cpu'] / full.cpu:.1%}"),
             *(f"{one['read'] / 1e6:,.0f}", f"{one['rows']:,.0f}", f"{one['peak']:.1f}"),
         )
     Console().print(table)
-    shares = [one["wall"] / one["full"]["wall"] for one in found if one["days"] == 120]
+    shares = [one["wall"] / one["full"].wall for one in found if one["days"] == 120]
     for share in shares:
         verdict = "holds" if share <= SHARE_GOAL else "MISSED"
         print(f"share of the full build at 120 days: {share:.1%}, goal {SHARE_GOAL:.0%}: {verdict}")

@@ -4,10 +4,6 @@ from pathlib import Path
 
 import duckdb
 
-from python_jobs.settings import PROJECT
-
-TABLES = ("evaluation_set", "user_features_daily")
-
 
 def scaled(source: Path, target: Path, table: str, rows: int) -> int:
     """Write target/warehouse.duckdb with so many rows in `table`; give how many there are.
@@ -38,9 +34,10 @@ def scaled(source: Path, target: Path, table: str, rows: int) -> int:
             """
         )
         con.execute("create table build_window as from window_row")
-        ddl = (PROJECT / "macros/create_ml_tables.sql").read_text()
-        for statement in ddl.split(";"):
-            begin = statement.find("create ")
-            if begin >= 0 and "{" not in statement[begin:]:
-                con.execute(statement[begin:])
+        con.execute("create schema ml")
+        for (name,) in con.execute(
+            "select table_name from duckdb_tables()"
+            " where database_name = 'source' and schema_name = 'ml'"
+        ).fetchall():
+            con.execute(f"create table ml.{name} as from source.ml.{name} limit 0")
         return con.execute(f"select count(*) from {table}").fetchone()[0]

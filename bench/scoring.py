@@ -10,7 +10,6 @@ and through scikit-learn's predict_proba, one thread and all threads.
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import measured
 import numpy as np
 from scaled_home import scaled
 from threadpoolctl import threadpool_limits
@@ -79,12 +79,9 @@ def main() -> None:
         home = Path(folder)
         scaled(options.home, home, "user_features_daily", options.users)
         shutil.copytree(options.home / "models", home / "models")
-        process = subprocess.Popen([sys.executable, __file__, "--child", folder])
-        _, status, usage = os.wait4(process.pid, 0)
-        if status:
-            sys.exit("scoring failed")
-        cpu, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024**2
-        print(f"its process: {cpu:.1f} CPU s, imports included, peak {peak:.2f} GB")
+        used = measured.run([sys.executable, __file__, "--child", folder])
+        print(f"{used.output}its process: {used.cpu:.1f} CPU s, imports included, ", end="")
+        print(f"peak {used.peak:.2f} GB")
         side_by_side(home)
 
 

@@ -19,12 +19,9 @@ import urllib.request
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import big_store
+
 PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-
-# run as a script, the project's folder has to be on the path before this can be found
-from bench import big_store  # noqa: E402
-
 LOOKUP_GOAL, PREDICT_GOAL, P99_GOAL, MEMORY_GOAL = 0.75, 0.50, 2.0, 300
 LUA = """
 math.randomseed(os.time())

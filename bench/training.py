@@ -7,8 +7,6 @@ training runs in a process of its own: read, search, fit, judge, explain, report
 """
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import measured
 from scaled_home import scaled
 
 from python_jobs.metrics import Costs
@@ -51,14 +50,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="churnhouse-bench-") as folder:
         rows = scaled(options.home, Path(folder), "evaluation_set", options.rows)
         print(f"{rows:,} rows")
-        started = time.monotonic()
-        process = subprocess.Popen([sys.executable, __file__, "--child", folder])
-        _, status, usage = os.wait4(process.pid, 0)
-        if status:
-            sys.exit("training failed")
-        seconds, peak = time.monotonic() - started, usage.ru_maxrss / 1024**2
-        cpu = usage.ru_utime + usage.ru_stime
-        print(f"training: {seconds:.1f} s with imports, {cpu:.1f} CPU s, peak {peak:.2f} GB")
+        used = measured.run([sys.executable, __file__, "--child", folder])
+        print(
+            f"{used.output}training: {used.wall:.1f} s with imports, {used.cpu:.1f} CPU s, ", end=""
+        )
+        print(f"peak {used.peak:.2f} GB")
 
 
 if __name__ == "__main__":
