@@ -12,10 +12,10 @@ CHURNHOUSE_HOME ?= data-$(DOMAIN)
 endif
 export CHURNHOUSE_HOME
 
-.PHONY: help run test lint format unit nightly bench clean
+.PHONY: help run test test-spark lint format unit nightly bench clean
 
 help: ## List the targets.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 run: .venv/installed ## The main job: make run [DOMAIN=online_retail RAW=/path/to/files]
 	@$(BIN)/churnhouse run --domain $(DOMAIN) $(if $(RAW),--raw $(RAW))
@@ -34,16 +34,21 @@ format: .venv/installed ## Format Python and SQL in place.
 	$(BIN)/sqlfluff fix --processes 2 --disable-progress-bar models tests/generic tests/gates domains
 
 unit: .venv/installed ## dbt parse, dbt unit tests and pytest (which runs both).
-	$(BIN)/pytest -m "not nightly"
+	$(BIN)/pytest -m "not nightly and not spark"
+
+test-spark: .venv-spark/installed ## The second engine: the main job on a Spark cluster of this machine.
+	.venv-spark/bin/pytest -m spark
 
 nightly: .venv/installed ## The exhaustive variants.
 	$(BIN)/pytest -m nightly
 
 clean: ## Remove the virtual environment and what dbt left. Data stays.
-	rm -rf .venv target logs
+	rm -rf .venv .venv-spark target logs
 
 .venv/installed: requirements.lock pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+.venv-spark/installed: requirements-spark.lock pyproject.toml
+.venv/installed .venv-spark/installed:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -27,6 +27,11 @@ def forget(settings: Settings, domain: Domain, user_id: str, *, now: datetime) -
     `forgotten_user`, without the id. What was published before has to be pruned by the caller,
     after the next version is out. Raises JobError for a user nobody knows.
     """
+    if settings.target == "spark":
+        raise JobError(
+            "On Spark nobody can be forgotten by this command yet; nothing was removed.",
+            next_step="delete the person from the raw files and load them into a fresh home.",
+        )
     removed = {}
     with duckdb.connect(str(settings.warehouse)) as connection:
         tables = _tables_with_users(connection)

@@ -14,8 +14,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CHURNHOUSE_", frozen=True)
 
     home: Path = Path("data")
-    target: Literal["duckdb"] = "duckdb"
+    target: Literal["duckdb", "spark"] = "duckdb"
     approval_required: bool = False
+    # above it a model is trained on a stratified sample
+    max_training_rows: int = 4_000_000
+    # above it the lookup store is written in shards
+    lookup_shard_users: int = 10_000_000
 
     @property
     def raw(self) -> Path:
@@ -31,6 +35,11 @@ class Settings(BaseSettings):
     def warehouse(self) -> Path:
         """The DuckDB file that the jobs own."""
         return self.home / "warehouse.duckdb"
+
+    @property
+    def spark(self) -> Path:
+        """Folder of the Parquet tables, where Spark is the engine."""
+        return self.home / "spark"
 
     @property
     def models(self) -> Path:

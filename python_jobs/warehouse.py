@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import duckdb
 
+from python_jobs import lake
 from python_jobs.errors import JobError, WarehouseBusy
 from python_jobs.settings import Settings
 
@@ -53,6 +54,15 @@ def writing(settings: Settings, job: str) -> Iterator[None]:
         raise
     finally:
         os.close(file)
+
+
+def ask(connection: duckdb.DuckDBPyConnection, settings: Settings, query: str) -> list[tuple]:
+    """The rows of a query over large tables, asked of the engine that built them."""
+    if settings.target == "spark":
+        from python_jobs import spark
+
+        return [tuple(row) for row in spark.session(settings).sql(query).collect()]
+    return connection.execute(query).fetchall()
 
 
 def lacks_room(error: object) -> bool:
@@ -101,7 +111,12 @@ def connect(settings: Settings, *, read_only: bool = False) -> Iterator[duckdb.D
         ) from None
     try:
         connection.execute("set TimeZone = 'UTC'")
+        hands_over = settings.target == "spark" and not read_only
+        if hands_over:  # what a job that broke off had committed
+            lake.hand_over(connection, settings)
         yield connection
+        if hands_over:
+            lake.hand_over(connection, settings)
     except duckdb.CatalogException as error:
         missing = str(error).splitlines()[0].removeprefix("Catalog Error: ").rstrip("!")
         raise JobError(
