@@ -1,17 +1,28 @@
 {#- Columns of a relation as rows: feature (the column's name), its value, and the key columns. -#}
 {% macro as_rows(relation, columns, type, keys) -%}
-    {% for column in columns -%}
+    {%- if target.type == 'spark' and columns -%}
+        {%- set pairs = [] -%}
+        {%- for column in columns -%}
+            {% do pairs.append("'" ~ column ~ "', cast(" ~ column ~ ' as ' ~ type ~ ')') %}
+        {%- endfor -%}
         select
-            '{{ column }}' as feature,
-            cast({{ column }} as {{ type }}) as value,
+            stack({{ columns | length }}, {{ pairs | join(', ') }}) as (feature, value),
             {{ keys | join(', ') }}
         from {{ relation }}
-        union all
-    {% endfor -%}
-    select
-        cast(null as string) as feature,
-        cast(null as {{ type }}) as value,
-        {{ keys | join(', ') }}
-    from {{ relation }}
-    where false
+    {%- else -%}
+        {% for column in columns -%}
+            select
+                '{{ column }}' as feature,
+                cast({{ column }} as {{ type }}) as value,
+                {{ keys | join(', ') }}
+            from {{ relation }}
+            union all
+        {% endfor -%}
+        select
+            cast(null as string) as feature,
+            cast(null as {{ type }}) as value,
+            {{ keys | join(', ') }}
+        from {{ relation }}
+        where false
+    {%- endif -%}
 {%- endmacro %}

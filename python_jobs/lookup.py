@@ -90,7 +90,9 @@ TABLES = {
     ),
     "feature_drift": (
         "as_of_date, feature",
+        # the key first: SQLite 3.40's quick_check misreads a key at the end of a table
         """
+        select as_of_date, feature, * exclude (as_of_date, feature)
         from main.feature_drift
         where as_of_date in (
             select distinct as_of_date from main.feature_drift order by as_of_date desc limit 30

@@ -52,6 +52,14 @@ def writing(settings: Settings, job: str) -> Iterator[None]:
         if lacks_room(error):
             raise no_room(settings, error) from None
         raise
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("pyspark", "py4j"):
+            raise
+        said = next(line for line in [*str(error).splitlines(), "no reason given"] if line.strip())
+        raise JobError(
+            f"Spark failed in {job}: {said.strip().rstrip('.')}.",
+            next_step="see that CHURNHOUSE_SPARK_MASTER answers and has workers, then run again.",
+        ) from error
     finally:
         os.close(file)
 
