@@ -20,6 +20,8 @@ spark.sql.codegen.wholeStage false
 spark.hadoop.parquet.hadoop.vectored.io.enabled false
 spark.ui.showConsoleProgress false
 """
+# small data: what a compiler takes it never gives back
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
 
 
 class Cluster:
@@ -37,8 +39,7 @@ class Cluster:
             "SPARK_CONF_DIR": str(folder / "conf"),
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_DAEMON_MEMORY": "256m",
-            # small data: what a compiler takes it never gives back
-            "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m",
+            "JAVA_TOOL_OPTIONS": JAVA_OPTIONS,
             "PYSPARK_PYTHON": sys.executable,
         }
         with socket.socket() as free:
