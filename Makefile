@@ -12,7 +12,7 @@ CHURNHOUSE_HOME ?= data-$(DOMAIN)
 endif
 export CHURNHOUSE_HOME
 
-.PHONY: help run test lint format unit nightly manifests prometheus-rule test-mlflow bench clean
+.PHONY: help run test test-spark lint format unit nightly manifests prometheus-rule test-mlflow bench clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -34,18 +34,24 @@ format: .venv/installed ## Format Python and SQL in place.
 	$(BIN)/sqlfluff fix --processes 2 --disable-progress-bar models tests/generic tests/gates domains
 
 unit: .venv/installed ## dbt parse, dbt unit tests and pytest (which runs both).
-	$(BIN)/pytest -m "not nightly and not images"
+	$(BIN)/pytest -m "not nightly and not images and not spark"
+
+test-spark: .venv-spark/installed ## The second engine: the main job on a Spark cluster of this machine.
+	.venv-spark/bin/pytest -m spark
 
 nightly: .venv/installed ## The exhaustive variants.
 	$(BIN)/pytest -m nightly
 
 clean: ## Remove the virtual environment and what dbt left. Data stays.
-	rm -rf .venv .venv-tools .venv-mlflow target logs
+	rm -rf .venv .venv-tools .venv-mlflow .venv-spark target logs
 
 .venv/installed: requirements.lock pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+.venv-spark/installed: requirements-spark.lock pyproject.toml
+.venv-mlflow/installed: requirements-mlflow.lock pyproject.toml
+.venv/installed .venv-spark/installed .venv-mlflow/installed:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 manifests: .venv/installed .venv-tools/installed ## Render, validate and judge what Kubernetes is given.
@@ -65,18 +71,13 @@ prometheus-rule: RULE := k8s/base/prometheus-rule.yaml
 test-mlflow: .venv-mlflow/installed ## Tracking against a real MLflow server.
 	.venv-mlflow/bin/pytest tests/jobs/test_tracking.py
 
-.venv-mlflow/installed: requirements-mlflow.lock pyproject.toml
-	$(PYTHON) -m venv .venv-mlflow
-	.venv-mlflow/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mlflow.lock
-	.venv-mlflow/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@
 
 .PHONY: packages sbom audit secrets digest push deploy
 
-packages: ## Debian packages that the tests use: a browser, Prometheus, Alertmanager, tools for images.
+packages: ## Debian packages that the tests use: a browser, Java, Prometheus, Alertmanager, tools for images.
 	$(if $(filter 0,$(shell id -u)),,sudo )apt-get update -qq
 	$(if $(filter 0,$(shell id -u)),,sudo )env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(PACKAGES) >/dev/null
-packages: PACKAGES := chromium prometheus prometheus-alertmanager buildah debootstrap
+packages: PACKAGES := chromium openjdk-17-jre-headless prometheus prometheus-alertmanager buildah debootstrap
 
 # What is shipped: the locked packages of each image.
 IMAGES := churnhouse-ml churnhouse-api

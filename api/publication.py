@@ -21,6 +21,7 @@ from python_jobs import lookup, onnx_model
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,80}")
 REQUIRED = ("lookup.sqlite", "model.onnx", "features.json", "golden.json", "metrics.json")
 OPTIONAL = ("typical.json",)
+SHARD = re.compile(r"lookup-\d+\.sqlite")
 SPOT_CHECKED = 20
 TOLERANCE = 1e-6
 MONITORING = (
@@ -43,6 +44,7 @@ class Publication:
     version: str
     manifest: dict
     store: sqlite3.Connection
+    shards: int
     session: onnxruntime.InferenceSession
     features: dict[str, str]
     nullable: frozenset[str]
@@ -84,17 +86,30 @@ class Publication:
         return {name: position for position, name in enumerate(self.features)}
 
     @cached_property
-    def _prediction_sql(self) -> str:
-        columns = [*self.prediction_columns, *self.attributes]
-        return f"select {_quoted(columns)} from users where user_id = ?"
+    def _prediction_sql(self) -> list[str]:
+        return self._of_one_user(_quoted([*self.prediction_columns, *self.attributes]))
 
     @cached_property
-    def _features_sql(self) -> str:
-        return f"select {_quoted(self.features)} from users where user_id = ?"
+    def _features_sql(self) -> list[str]:
+        return self._of_one_user(_quoted(self.features))
+
+    @cached_property
+    def _series_sql(self) -> list[str]:
+        return self._of_one_user("activity, history")
+
+    def _of_one_user(self, columns: str) -> list[str]:
+        """The query for one user's columns, for each shard that may hold the user."""
+        tables = [f"shard_{number}.users" for number in range(self.shards)] or ["users"]
+        return [f"select {columns} from {table} where user_id = ?" for table in tables]
+
+    def _row(self, sql: list[str], user_id: str) -> tuple | None:
+        """The row of a user from the one shard where it can be."""
+        number = lookup.shard_of(user_id, self.shards) if self.shards else 0
+        return self.store.execute(sql[number], (user_id,)).fetchone()
 
     def prediction(self, user_id: str) -> dict | None:
         """The published prediction of a user as the API shows it, or None."""
-        row = self.store.execute(self._prediction_sql, (user_id,)).fetchone()
+        row = self._row(self._prediction_sql, user_id)
         return None if row is None else self.shown(row)
 
     def shown(self, row: tuple) -> dict:
@@ -112,12 +127,11 @@ class Publication:
 
     def user_features(self, user_id: str) -> tuple | None:
         """The model's inputs for a user, in the model's order, or None."""
-        return self.store.execute(self._features_sql, (user_id,)).fetchone()
+        return self._row(self._features_sql, user_id)
 
     def series(self, user_id: str) -> tuple[list, list]:
         """Events per day up to as_of_date, and the history of {as_of_date, churn_risk}."""
-        sql = "select activity, history from users where user_id = ?"
-        activity, history = self.store.execute(sql, (user_id,)).fetchone()
+        activity, history = self._row(self._series_sql, user_id)
         return json.loads(activity or "[]"), json.loads(history or "[]")
 
     def retire(self) -> None:
@@ -153,8 +167,10 @@ def _load(folder: Path, version: str, mmap_bytes: int) -> Publication:
     files = manifest["files"]
     content = {}
     page = f"reports/{manifest['model_version']}.html"
-    for name in (*REQUIRED, *(n for n in (*OPTIONAL, page) if n in files)):
-        content[name] = _verified(folder / name, files.get(name), keep=name != "lookup.sqlite")
+    shards = [name for name in sorted(files) if SHARD.fullmatch(name)]
+    for name in (*REQUIRED, *shards, *(n for n in (*OPTIONAL, page) if n in files)):
+        keep = not name.endswith(".sqlite")
+        content[name] = _verified(folder / name, files.get(name), keep=keep)
     features = json.loads(content["features.json"])
     golden = json.loads(content["golden.json"])
     session = onnx_model.open_session(content["model.onnx"])
@@ -162,12 +178,13 @@ def _load(folder: Path, version: str, mmap_bytes: int) -> Publication:
         onnx_model.check_golden(session, golden)
     except Exception:
         raise BadVersion("its model does not give the golden rows their scores") from None
-    store = _open(folder / "lookup.sqlite", mmap_bytes)
+    store = _open(folder / "lookup.sqlite", [folder / name for name in shards], mmap_bytes)
     names = dict(zip(features["names"], features["types"], strict=True))
     publication = Publication(
         version=version,
         manifest=manifest,
         store=store,
+        shards=len(shards),
         session=session,
         features=names,
         nullable=_nullable(names, golden),
@@ -176,7 +193,8 @@ def _load(folder: Path, version: str, mmap_bytes: int) -> Publication:
         report=content.get(page),
         **_facts(store),
     )
-    _spot_check(publication, files["lookup.sqlite"])
+    stores = [files[name] for name in ("lookup.sqlite", *shards)]
+    _spot_check(publication, [file.get("rows", {}).get("users") for file in stores])
     return publication
 
 
@@ -196,13 +214,22 @@ def _verified(path: Path, expected: dict | None, *, keep: bool) -> bytes:
     return content
 
 
-def _open(path: Path, mmap_bytes: int) -> sqlite3.Connection:
-    """The store, read-only; made beside the event loop and used on it, never by both at once."""
+def _open(path: Path, shards: list[Path], mmap_bytes: int) -> sqlite3.Connection:
+    """The store, read-only; made beside the event loop and used on it, never by both at once.
+
+    The users of all shards are one table: a list in the order of an index merges the shards' own.
+    """
     uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
     store = sqlite3.connect(uri, uri=True, check_same_thread=False, cached_statements=256)
+    store.execute("pragma temp_store = memory")  # first: it drops what is temporary
+    for number, shard in enumerate(shards):
+        uri = f"{shard.resolve().as_uri()}?mode=ro&immutable=1"
+        store.execute(f"attach ? as shard_{number}", (uri,))
+    if shards:
+        parts = [f"select * from shard_{number}.users" for number in range(len(shards))]
+        store.execute(f"create temp view users as {' union all '.join(parts)}")
     store.execute(f"pragma mmap_size = {mmap_bytes}")
     store.execute("pragma cache_size = -4096")
-    store.execute("pragma temp_store = memory")
     return store
 
 
@@ -267,9 +294,13 @@ def is_whole(kind: str) -> bool:
     return "INT" in kind
 
 
-def _spot_check(publication: Publication, expected: dict) -> None:
-    """Store, model and manifest belong together: counts, versions, and scores of real users."""
-    rows = expected.get("rows", {}).get("users", publication.users)
+def _spot_check(publication: Publication, expected: list[int | None]) -> None:
+    """Store, model and manifest belong together: counts, versions, and scores of real users.
+
+    `expected`: the users that each file of the store has by the manifest, None where it says none.
+    """
+    counts = [count for count in expected if count is not None]
+    rows = sum(counts) if counts else publication.users
     if rows != publication.users:
         raise BadVersion(f"its store holds {publication.users} users instead of {rows}")
     sql = (

@@ -1,4 +1,8 @@
 {#- The date a number of days after (or before) another. -#}
 {% macro add_days(day, days) -%}
-    cast({{ day }} + interval ({{ days }}) day as date)
+    {%- if target.type == 'spark' -%}
+        date_add({{ day }}, {{ days }})
+    {%- else -%}
+        cast({{ day }} + interval ({{ days }}) day as date)
+    {%- endif -%}
 {%- endmacro %}

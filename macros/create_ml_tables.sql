@@ -1,8 +1,9 @@
 {#- The tables that the Python jobs write, created empty, so that a build works before any model
-    exists. Committed here: dbt rolls back what is left open when its start hooks are done. -#}
+    exists. Committed here: dbt rolls back what is left open when its start hooks are done. Spark
+    takes one statement at a time, and has no tables of earlier versions. -#}
 {% macro create_ml_tables() %}
     {% if execute %}
-        {% call statement('create_ml_tables', auto_begin=True) %}
+        {% set ddl %}
             create schema if not exists ml;
             create table if not exists ml.model_versions (
                 version varchar, created_at timestamp, estimator varchar, data_through date,
@@ -45,7 +46,14 @@
             alter table ml.churn_predictions add column if not exists reason_1 varchar;
             alter table ml.churn_predictions add column if not exists reason_2 varchar;
             alter table ml.churn_predictions add column if not exists reason_3 varchar;
-        {% endcall %}
-        {% do adapter.commit() %}
+        {% endset %}
+        {% if target.type == 'spark' %}
+            {% for line in ddl.split(';') if line | trim and 'alter table' not in line %}
+                {% do run_query(line | replace(' varchar', ' string') | replace('"', '`')) %}
+            {% endfor %}
+        {% else %}
+            {% call statement('create_ml_tables', auto_begin=True) %}{{ ddl }}{% endcall %}
+            {% do adapter.commit() %}
+        {% endif %}
     {% endif %}
 {% endmacro %}

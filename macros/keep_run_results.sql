@@ -12,10 +12,10 @@
                     '{{ result.status }}',
                     {{ result.failures if result.failures is not none else 'null' }},
                     {{ result.execution_time }},
-                    '{{ (result.message or "") | replace("'", "''") }}'
+                    {{ text_literal(result.message or '') }}
                 ){{ ',' if not loop.last }}
             {% endfor %}
         {% endcall %}
-        {% do adapter.commit() %}
+        {% if target.type != 'spark' %}{% do adapter.commit() %}{% endif %}
     {% endif %}
 {% endmacro %}

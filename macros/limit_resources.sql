@@ -1,7 +1,7 @@
 {#- What a run may use of its machine. DuckDB finds the memory and the cores of the machine, or of the
     container, by itself; these settings only overrule it, for the whole process. -#}
 {% macro limit_resources() %}
-    {% if execute %}
+    {% if execute and target.type == 'duckdb' %}
         {% set limits = {
             'memory_limit': env_var('CHURNHOUSE_MEMORY_LIMIT', ''),
             'threads': env_var('CHURNHOUSE_THREADS', ''),

@@ -147,8 +147,8 @@
         cast(reference_rows as bigint) as reference_rows,
         cast(current_rows as bigint) as current_rows,
         cast(
-            (1.0 / reference_rows + 1.0 / current_rows)
-            * freedom * power(1 - 2.0 / (9 * freedom) + 2.326 * sqrt(2.0 / (9 * freedom)), 3)
+            (1e0 / reference_rows + 1e0 / current_rows)
+            * freedom * power(1 - 2e0 / (9 * freedom) + 2.326e0 * sqrt(2e0 / (9 * freedom)), 3)
             as double
         ) as noise_psi
     from summed

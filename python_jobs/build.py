@@ -81,6 +81,11 @@ class Dbt:
         """The first row that a failed test found, by column."""
         if node.node.resource_type != "test" or str(node.status) != "fail":
             return {}
+        if self._settings.target == "spark":
+            from python_jobs import spark
+
+            found = spark.session(self._settings).sql(node.node.compiled_code).first()
+            return found.asDict() if found else {}
         with warehouse.connect(self._settings, read_only=True) as connection:
             found = connection.execute(f"from ({node.node.compiled_code}) limit 1")
             names = [column[0] for column in found.description]
@@ -105,10 +110,10 @@ class Dbt:
         return self._dbt(arguments, manifest, [_Progress(progress)] if progress else [])
 
     def _dbt(self, arguments: list[str], manifest: Any = None, callbacks: Sequence = ()) -> Any:
-        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
         from dbt.cli.main import dbtRunner
 
         os.environ["CHURNHOUSE_HOME"] = str(self._settings.home.resolve())
+        os.environ["CHURNHOUSE_TARGET"] = self._settings.target
         # on a full disk dbt's log file fails too, with a traceback a line; its result says it once
         logging.raiseExceptions = False
         # what a run did is kept in ml.dbt_run_results; dbt's own JSON files cost a second a run
@@ -121,7 +126,10 @@ class Dbt:
             runner = dbtRunner(manifest=manifest, callbacks=list(callbacks))
             return runner.invoke([*quiet, *arguments, *where, *variables])
         finally:
-            DuckDBConnectionManager.close_all_connections()
+            if self._settings.target == "duckdb":
+                from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+                DuckDBConnectionManager.close_all_connections()
 
 
 def build(
@@ -147,7 +155,15 @@ def build(
         )
     if changed and "--full-refresh" not in selection:
         selection = [*selection, "--full-refresh"]
-    return dbt.build(selection, progress=progress)
+    if settings.target == "duckdb":
+        return dbt.build(selection, progress=progress)
+    from python_jobs import spark
+
+    spark.register(settings)
+    built = dbt.build(selection, progress=progress)
+    with warehouse.connect(settings) as connection:
+        spark.show_tables(connection, settings)
+    return built
 
 
 def settings_changed(connection: duckdb.DuckDBPyConnection) -> bool:

@@ -28,6 +28,11 @@ def forget(settings: Settings, domain: Domain, user_id: str, *, now: datetime) -
     after the next version is out. A removal that broke off is finished by doing it again. Raises
     JobError for a user nobody knows, and for a raw file that cannot be read.
     """
+    if settings.target == "spark":
+        raise JobError(
+            "On Spark nobody can be forgotten by this command yet; nothing was removed.",
+            next_step="delete the person from the raw files and load them into a fresh home.",
+        )
     removed = {}
     with duckdb.connect(str(settings.warehouse)) as connection:
         tables = _tables_with_users(connection)

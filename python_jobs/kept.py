@@ -46,7 +46,7 @@ def freeze_reference(con: duckdb.DuckDBPyConnection, settings: Settings, version
     con.execute(
         f"""
         create or replace temp table sample as
-        from main.training_set
+        from training_set
         order by md5(user_id || as_of_date)
         limit {REFERENCE_ROWS}
         """

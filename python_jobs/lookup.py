@@ -1,6 +1,11 @@
-"""The lookup store: one SQLite file from which the API answers, without the warehouse."""
+"""The lookup store: SQLite files from which the API answers, without the warehouse.
+
+One file holds everything, up to a number of users. Beyond it the users are in shards beside it,
+each the users of one remainder of a hash; a reader attaches them and sees one table.
+"""
 
 import contextlib
+import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator
 from datetime import date
@@ -12,6 +17,9 @@ if TYPE_CHECKING:
 
 ACTIVITY_DAYS = 60
 HISTORY_DATES = 30
+MAX_SHARDS = 10
+"""SQLite attaches no more."""
+
 # Table, its key, and the query that fills it from the warehouse.
 TABLES = {
     # everything about one user in one row; `activity` is a JSON list of events per day, the last
@@ -23,7 +31,9 @@ TABLES = {
         activity as (
             select user_id, cast(to_json(list(events order by day)) as varchar) as activity
             from main.user_daily
-            where day > (select data_through from main.build_window) - {ACTIVITY_DAYS}
+            where
+                day > (select data_through from main.build_window) - {ACTIVITY_DAYS}
+                and in_shard(user_id)
             group by user_id
         ),
         dates as (
@@ -43,7 +53,7 @@ TABLES = {
                     as varchar
                 ) as history
             from main.churn_predictions
-            where as_of_date in (from dates)
+            where as_of_date in (from dates) and in_shard(user_id)
             group by user_id
         )
         select
@@ -55,6 +65,7 @@ TABLES = {
         inner join main.user_features_latest as features using (user_id)
         left join activity using (user_id)
         left join history using (user_id)
+        where in_shard(user_id)
         order by user_id
         """,
     ),
@@ -79,7 +90,9 @@ TABLES = {
     ),
     "feature_drift": (
         "as_of_date, feature",
+        # the key first: SQLite 3.40's quick_check misreads a key at the end of a table
         """
+        select as_of_date, feature, * exclude (as_of_date, feature)
         from main.feature_drift
         where as_of_date in (
             select distinct as_of_date from main.feature_drift order by as_of_date desc limit 30
@@ -94,6 +107,9 @@ TABLES = {
         "from main.performance_intervals order by as_of_date, model_version, metric",
     ),
 }
+SHARD = "cast('0x' || substr(md5(user_id), 1, 8) as bigint)"
+"""SQL: a number that spreads users over shards; see `shard_of` for the same in Python."""
+
 # Columns of `users` that come from the prediction; every other text column is an attribute.
 PREDICTION = (
     *("user_id", "as_of_date", "churn_risk", "risk_rank", "risk_decile", "risk_band"),
@@ -108,15 +124,44 @@ LISTED = (
 )
 
 
-def write(connection: "duckdb.DuckDBPyConnection", path: Path) -> dict[str, int]:
-    """Write the store anew at `path`; give the rows of each table."""
+def write(
+    connection: "duckdb.DuckDBPyConnection", path: Path, shard_users: int
+) -> dict[str, dict[str, int]]:
+    """Write the store anew at `path`; give the rows of each table, file by file.
+
+    Where there are more than `shard_users` users, they are in shards beside it: lookup-0.sqlite ...
+    """
+    users = connection.execute("select count(*) from main.churn_predictions_latest").fetchone()[0]
+    shards = min(-(-users // shard_users), MAX_SHARDS)
+    files = {path: list(TABLES)}
+    if shards > 1:
+        files = {path: [name for name in TABLES if name != "users"]}
+        files |= {shard_path(path, number): ["users"] for number in range(shards)}
     rows = {}
-    with new_store(path) as store:
-        for name, (key, query) in TABLES.items():
-            cursor = connection.execute(query)
-            columns = {column[0]: _kind(column[1]) for column in cursor.description}
-            rows[name] = write_table(store, name, key, columns, _batches(cursor))
+    for number, (file, tables) in enumerate(files.items(), start=-1):
+        chosen = f"{SHARD} % {shards} = {number}" if shards > 1 else "true"
+        connection.execute(f"create or replace temp macro in_shard(user_id) as {chosen}")
+        with new_store(file) as store:
+            counts = {name: _write(connection, store, name) for name in tables}
+        rows[file.name] = counts
     return rows
+
+
+def shard_path(path: Path, number: int) -> Path:
+    """The file of a shard of the store at `path`."""
+    return path.with_stem(f"{path.stem}-{number}")
+
+
+def shard_of(user_id: str, shards: int) -> int:
+    """The number of the shard that holds a user, as SHARD gives it."""
+    return int(hashlib.md5(user_id.encode(), usedforsecurity=False).hexdigest()[:8], 16) % shards
+
+
+def _write(connection: "duckdb.DuckDBPyConnection", store: sqlite3.Connection, name: str) -> int:
+    key, query = TABLES[name]
+    cursor = connection.execute(query)
+    columns = {column[0]: _kind(column[1]) for column in cursor.description}
+    return write_table(store, name, key, columns, _batches(cursor))
 
 
 @contextlib.contextmanager
@@ -127,9 +172,9 @@ def new_store(path: Path) -> Iterator[sqlite3.Connection]:
         store.execute("pragma journal_mode = off")
         store.execute("pragma synchronous = off")
         yield store
-        listed = ", ".join(f'"{name}"' for name in list_columns(store))
-        store.execute("create unique index users_by_rank on users (risk_rank)")
-        store.execute(f"create index users_list on users ({listed})")
+        if listed := ", ".join(f'"{name}"' for name in list_columns(store)):
+            store.execute("create unique index users_by_rank on users (risk_rank)")
+            store.execute(f"create index users_list on users ({listed})")
         store.commit()
     finally:
         store.close()

@@ -84,7 +84,8 @@ def publish(
         progress("tables")
         rows = _write_tables(connection, work / "churnhouse.duckdb")
         progress("lookup store")
-        rows["lookup.sqlite"] = lookup.write(connection, work / "lookup.sqlite")
+        shard_users = settings.lookup_shard_users
+        rows |= lookup.write(connection, work / "lookup.sqlite", shard_users)
         progress("exports")
         rows |= _write_exports(connection, work, as_of_date)
         progress("reading back")

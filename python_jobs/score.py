@@ -27,14 +27,12 @@ case when told_{{n}} is not null then
 end as reason_{{n}},
 """
 PLACES = range(1, REASONS + 1)
-INSERT = f"""
-insert into ml.churn_predictions by name
+IDS = ["f.user_id", "f.is_eligible"]
+TOLD = f"""
 select
     user_id,
     cast($as_of_date as date) as as_of_date,
     churn_risk,
-    row_number() over riskiest_first as risk_rank,
-    ntile(10) over riskiest_first as risk_decile,
     case
         when churn_risk >= $high_from then 'high'
         when churn_risk >= $medium_from then 'medium'
@@ -46,6 +44,16 @@ select
     cast($scored_at as timestamp) as scored_at
 from new_scores
 {"".join(f"left join features as feature_{n} on told_{n} = feature_{n}.place " for n in PLACES)}
+"""
+"""What is known of a user without looking at the others: everything but rank and decile."""
+
+INSERT = f"""
+insert into ml.churn_predictions by name
+select
+    *,
+    row_number() over riskiest_first as risk_rank,
+    ntile(10) over riskiest_first as risk_decile
+from ({TOLD})
 window riskiest_first as (order by churn_risk desc, user_id)
 """
 
@@ -93,33 +101,41 @@ def score(
     onnx_model.check_golden(session, registry.read_json(settings.models, version, "golden.json"))
 
     day = as_of_date or con.execute("select max(as_of_date) from user_features_daily").fetchone()[0]
-    users = con.execute(
-        "select count(distinct user_id) from user_features_daily where as_of_date = ?", [day]
-    ).fetchone()[0]
+    counted = (
+        f"count(distinct user_id) from main.user_features_daily where as_of_date = date '{day}'"
+    )
+    users = warehouse.ask(con, settings, f"select {counted}")[0][0] if day else 0
     if not users:
         raise JobError(
             f"user_features_daily has no user on {day}.",
             next_step="run `churnhouse build`, or name a day that it covers.",
         )
     say(f"scoring {users:,} users on {day} with {version}")
+    told = _told_features(settings, version, features)
+    constants = {
+        "as_of_date": day,
+        "high_from": high_from,
+        "medium_from": medium_from,
+        "version": version,
+        "scored_at": registry.utc(now),
+    }
+    if settings.target == "spark":
+        from python_jobs import spark_score
+
+        files = [settings.models / version / name for name in ("model.onnx", "reasons.onnx")]
+        models = [file.read_bytes() if file.exists() else None for file in files]
+        bands = spark_score.score_day(settings, features, models, told, constants, users)
+        return Scored(day, version, users, {"high": 0, "medium": 0, "low": 0} | bands)
     reasons = _reasons_session(settings, version)
-    scores = _scores(con, features, session, reasons, day)
+    rest = "from user_features_daily as f where f.as_of_date = ? order by f.user_id"
+    scores = scored(con, features, session, reasons, rest, day)
     check_scores(scores, users)
     con.register("new_scores", scores)
-    con.register("features", _told_features(settings, version, features))
+    con.register("features", told)
     con.begin()
     try:
         con.execute("delete from ml.churn_predictions where as_of_date = ?", [day])
-        con.execute(
-            INSERT,
-            {
-                "as_of_date": day,
-                "high_from": high_from,
-                "medium_from": medium_from,
-                "version": version,
-                "scored_at": registry.utc(now),
-            },
-        )
+        con.execute(INSERT, constants)
         bands = con.execute(
             "select risk_band, count(*) from ml.churn_predictions where as_of_date = ? group by 1",
             [day],
@@ -166,25 +182,28 @@ def _told_features(settings: Settings, version: str, features: Features) -> pd.D
     )
 
 
-def _scores(
+def scored(
     con: duckdb.DuckDBPyConnection,
     features: Features,
     session: "onnx_model.onnxruntime.InferenceSession",
     reasons: "onnx_model.onnxruntime.InferenceSession | None",
-    day: date,
+    rest: str,
+    *parameters: object,
 ) -> pd.DataFrame:
     """One row per user: user_id, is_eligible, churn_risk, and what the reasons are made of.
 
-    A score meets its user by position inside the chunk in which both were read, and nowhere else.
+    `rest`: the query from FROM on, as in Features.chunks. A score meets its user by position
+    inside the chunk in which both were read, and nowhere else.
     """
-    rest = "from user_features_daily as f where f.as_of_date = ? order by f.user_id"
     _, group = groups(features.names)
     return pd.concat(
         [
             frame.assign(
                 churn_risk=onnx_model.score(session, matrix), **_told(reasons, group, matrix)
             )
-            for frame, matrix in features.chunks(con, ["f.user_id", "f.is_eligible"], rest, day)
+            for frame, matrix in features.chunks(
+                con, ["f.user_id", "f.is_eligible"], rest, *parameters
+            )
         ],
         ignore_index=True,
     )
@@ -209,9 +228,14 @@ def check_scores(scores: pd.DataFrame, users: int) -> None:
     """Raise JobError unless there are as many scores as users, and each is a probability."""
     risk = scores["churn_risk"].to_numpy()
     bad = int((~((risk >= 0) & (risk <= 1))).sum())  # NaN is not between 0 and 1
-    if bad or len(scores) != users:
+    check_counts(len(scores), bad, users)
+
+
+def check_counts(found: int, bad: int, users: int) -> None:
+    """Raise JobError unless there are as many scores as users, and none is bad."""
+    if bad or found != users:
         raise JobError(
-            f"{len(scores):,} scores for {users:,} users, {bad:,} of them missing or outside "
+            f"{found:,} scores for {users:,} users, {bad:,} of them missing or outside "
             "0 to 1: nothing was written.",
             next_step="see that user_features_daily has one row per user and day, and rebuild it.",
         )

@@ -14,7 +14,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CHURNHOUSE_", frozen=True)
 
     home: Path = Path("data")
-    target: Literal["duckdb"] = "duckdb"
+    target: Literal["duckdb", "spark"] = "duckdb"
     approval_required: bool = False
     memory_limit: str | None = None
     """What DuckDB may hold in memory ("4GB", "60%"); else 80 % of the machine or container."""
@@ -22,6 +22,10 @@ class Settings(BaseSettings):
     """How many cores DuckDB uses; else those of the machine or container."""
     spill_limit: str | None = None
     """What DuckDB may write beside the warehouse when memory is full; else 90 % of what is free."""
+    max_training_rows: int = 4_000_000
+    """Above it a model is trained on a stratified sample of so many rows."""
+    lookup_shard_users: int = 10_000_000
+    """Above it the lookup store is written in shards of at most so many users."""
 
     @property
     def raw(self) -> Path:
@@ -37,6 +41,11 @@ class Settings(BaseSettings):
     def warehouse(self) -> Path:
         """The DuckDB file that the jobs own."""
         return self.home / "warehouse.duckdb"
+
+    @property
+    def spark(self) -> Path:
+        """Folder of the Parquet tables, where Spark is the engine."""
+        return self.home / "spark"
 
     @property
     def models(self) -> Path:

@@ -82,12 +82,14 @@ def train(settings: Settings, seed: int, time_budget: float) -> None:
     from python_jobs import tracking
     from python_jobs.kept import freeze_reference
     from python_jobs.metrics import Costs
+    from python_jobs.sample import draw
     from python_jobs.train import train as train_models
 
     tracking.check_installed()
     with terminal.step("train") as step, warehouse.connect(settings) as connection:
         domain = warehouse_domain(connection)
         chosen = domain.vars
+        draw(connection, settings)
         trained = train_models(
             connection,
             settings,
@@ -107,8 +109,10 @@ def promote(settings: Settings, version: str | None) -> bool:
     """Decide on a version and print the reasons; give whether it was promoted."""
     from python_jobs.kept import freeze_reference
     from python_jobs.promote import promote as decide
+    from python_jobs.sample import draw
 
     with terminal.step("promote") as step, warehouse.connect(settings) as connection:
+        draw(connection, settings)
         decision = decide(connection, settings, now=now(), version=version, progress=step.say)
         if decision.is_promoted:
             freeze_reference(connection, settings, decision.version)
@@ -147,7 +151,12 @@ def score(settings: Settings) -> None:
 
     with terminal.step("score") as step, warehouse.connect(settings) as connection:
         scored = score_users(connection, settings, now=now(), progress=step.say)
-        keep_served(connection, scored.as_of_date)
+        if settings.target == "spark":
+            from python_jobs import spark_score
+
+            spark_score.keep_served(settings, scored.as_of_date)
+        else:
+            keep_served(connection, scored.as_of_date)
         bands = ", ".join(f"{count:,} {band}" for band, count in scored.bands.items())
         step.result = f"{scored.users:,} users as of {scored.as_of_date}: {bands}"
 

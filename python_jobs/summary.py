@@ -2,7 +2,7 @@
 
 import duckdb
 
-from python_jobs import registry
+from python_jobs import registry, warehouse
 from python_jobs.mirror import mirror
 from python_jobs.settings import Settings
 
@@ -12,16 +12,21 @@ def of(connection: duckdb.DuckDBPyConnection, settings: Settings, model_version:
     domain, data_from, data_through = connection.execute(
         "select raw.domain.name, data_from, data_through from main.build_window, raw.domain"
     ).fetchone()
-    users, events, user_days, base_rate = connection.execute(
+    (totals,) = warehouse.ask(
+        connection,
+        settings,
         """
         select
             (select count(*) from main.stg_users),
             (select count(*) from main.stg_events),
             (select count(*) from main.user_daily),
             (select avg(churn_label) from main.training_set)
-        """
-    ).fetchone()
-    rejected = connection.execute(
+        """,
+    )
+    users, events, user_days, base_rate = totals
+    rejected = warehouse.ask(
+        connection,
+        settings,
         """
         select reject_reason, count(*)
         from (
@@ -31,8 +36,8 @@ def of(connection: duckdb.DuckDBPyConnection, settings: Settings, model_version:
         )
         group by reject_reason
         order by count(*) desc, reject_reason
-        """
-    ).fetchall()
+        """,
+    )
     riskiest = connection.execute(
         "select user_id, churn_risk from main.churn_top_risk order by risk_rank limit 5"
     ).fetchall()

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import duckdb
 
+from python_jobs import lake
 from python_jobs.errors import JobError, WarehouseBusy
 from python_jobs.settings import Settings
 
@@ -53,8 +54,25 @@ def writing(settings: Settings, job: str) -> Iterator[None]:
         if reason := starved(settings, error) or starved(settings, error.__context__):
             raise reason from None
         raise
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("pyspark", "py4j"):
+            raise
+        said = next(line for line in [*str(error).splitlines(), "no reason given"] if line.strip())
+        raise JobError(
+            f"Spark failed in {job}: {said.strip().rstrip('.')}.",
+            next_step="see that CHURNHOUSE_SPARK_MASTER answers and has workers, then run again.",
+        ) from error
     finally:
         os.close(file)
+
+
+def ask(connection: duckdb.DuckDBPyConnection, settings: Settings, query: str) -> list[tuple]:
+    """The rows of a query over large tables, asked of the engine that built them."""
+    if settings.target == "spark":
+        from python_jobs import spark
+
+        return [tuple(row) for row in spark.session(settings).sql(query).collect()]
+    return connection.execute(query).fetchall()
 
 
 def holder(settings: Settings) -> str | None:
@@ -158,7 +176,12 @@ def connect(settings: Settings, *, read_only: bool = False) -> Iterator[duckdb.D
     try:
         connection.execute("set TimeZone = 'UTC'")
         _limit(connection, settings)
+        hands_over = settings.target == "spark" and not read_only
+        if hands_over:  # what a job that broke off had committed
+            lake.hand_over(connection, settings)
         yield connection
+        if hands_over:
+            lake.hand_over(connection, settings)
     except duckdb.CatalogException as error:
         missing = str(error).splitlines()[0].removeprefix("Catalog Error: ").rstrip("!")
         raise JobError(

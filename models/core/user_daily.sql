@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='delete+insert',
     unique_key='day',
+    partition_by='day',
     on_schema_change='sync_all_columns',
     post_hook="{{ keep_within_build_window('day') }}"
 ) }}
@@ -83,7 +83,7 @@ carried as (
 
 )
 
-select
+select /*+ rebalance(day) */
     user_days.user_id,
     user_days.day,
     cast(coalesce(active_days.is_active, false) as boolean) as is_active,
@@ -113,4 +113,4 @@ window so_far as (
     order by user_days.day
     rows between unbounded preceding and current row
 )
-order by user_days.day
+{{ in_day_order('user_days.day') }}

@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='delete+insert',
     unique_key='as_of_date',
+    partition_by='as_of_date',
     on_schema_change='sync_all_columns',
     post_hook="{{ keep_within_build_window('as_of_date') }}"
 ) }}
@@ -53,7 +53,7 @@ totals as (
     {% endfor %}
 )
 
-select
+select /*+ rebalance(as_of_date) */
     totals.user_id,
     totals.as_of_date,
     coalesce(

@@ -1,8 +1,8 @@
 {% set horizon = domain_settings().churn_horizon_days %}
 {{ config(
     materialized='incremental',
-    incremental_strategy='delete+insert',
     unique_key='as_of_date',
+    partition_by='as_of_date',
     post_hook="{{ keep_within_build_window('as_of_date', last_mature_day()) }}"
 ) }}
 
@@ -24,7 +24,7 @@ today as (
 
 )
 
-select
+select /*+ rebalance(as_of_date) */
     today.user_id,
     today.day as as_of_date,
     cast(

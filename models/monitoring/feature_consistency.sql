@@ -24,7 +24,7 @@ compared as (
     {% endfor -%}
     select
         served.as_of_date,
-        cast(null as varchar) as feature,
+        cast(null as string) as feature,
         cast(0 as bigint) as users,
         cast(0 as bigint) as users_changed
     from served

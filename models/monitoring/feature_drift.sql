@@ -1,9 +1,11 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='delete+insert',
-    unique_key='as_of_date'
+    unique_key='as_of_date',
+    partition_by='as_of_date'
 ) }}
 {% set columns = shared_columns(ref('user_features_daily'), source('ml', 'training_reference')) %}
+{% set numbers = columns | selectattr('is_number') | map(attribute='name') | list %}
+{% set texts = columns | rejectattr('is_number') | map(attribute='name') | list %}
 
 with
 
@@ -35,28 +37,29 @@ current_rows as (
 
 ),
 
+numbers_then as (
+    {{ as_rows('reference', numbers, 'double', ['model_version']) }}
+),
+
+numbers_now as (
+    {{ as_rows('current_rows', numbers, 'double', ['model_version', 'as_of_date']) }}
+),
+
+texts_then as (
+    {{ as_rows('reference', texts, 'string', ['model_version']) }}
+),
+
+texts_now as (
+    {{ as_rows('current_rows', texts, 'string', ['model_version', 'as_of_date']) }}
+),
+
 drift as (
 
-    {% for column in columns -%}
-        select
-            '{{ column.name }}' as feature,
-            measured.*
-        from (
-            {{ psi('reference', 'current_rows', column.name, ['model_version'], column.is_number) }}
-        ) as measured
-        union all
-    {% endfor -%}
-    select
-        cast(null as varchar) as feature,
-        model_version,
-        as_of_date,
-        cast(null as double) as psi,
-        cast(null as integer) as bins,
-        cast(null as bigint) as reference_rows,
-        cast(null as bigint) as current_rows,
-        cast(null as double) as noise_psi
-    from scored
-    where false
+    select numbers.*
+    from ({{ psi('numbers_then', 'numbers_now', 'value', ['feature', 'model_version']) }}) as numbers
+    union all
+    select texts.*
+    from ({{ psi('texts_then', 'texts_now', 'value', ['feature', 'model_version'], false) }}) as texts
 
 )
 

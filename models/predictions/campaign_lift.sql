@@ -133,7 +133,7 @@ lifts as (
 )
 
 select
-    cast(campaigns.campaign as varchar) as campaign,
+    cast(campaigns.campaign as string) as campaign,
     campaigns.started_on,
     cast(campaigns.treated_users as bigint) as treated_users,
     cast(campaigns.treated_in_holdout as bigint) as treated_in_holdout,

@@ -50,7 +50,7 @@ select
     ) as average_precision,
     -- a pair of a churner and a stayer counts where the churner stands higher, by half where equal
     cast(
-        sum((users - churned) * (churned_so_far - churned / 2.0))
+        sum((users - churned) * (churned_so_far - churned / 2e0))
         / nullif(max(cast(all_churned as double) * all_stayed), 0) as double
     ) as roc_auc
 from cumulated

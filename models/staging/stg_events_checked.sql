@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='delete+insert',
     unique_key='row_id',
+    partition_by='event_date',
     on_schema_change='sync_all_columns'
 ) }}
 -- depends_on: {{ ref('stg_user_records') }}
@@ -110,7 +110,7 @@ verdicts as (
 
 )
 
-select
+select /*+ rebalance(event_date) */
     verdicts.*,
     -- the day whose numbers this row changes or, refused by now, once changed
     case

@@ -7,9 +7,9 @@ records as (select * from {{ source('raw', 'users') }})
 select
     row_id,
     file_id,
-    cast(user_id as varchar) as user_id,
+    cast(user_id as string) as user_id,
     {% for attribute in settings.attributes -%}
-    cast({{ attribute }} as varchar) as {{ attribute }},
+    cast({{ attribute }} as string) as {{ attribute }},
     {% endfor -%}
     signup_date,
     signup_date_unread,

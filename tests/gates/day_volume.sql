@@ -28,10 +28,15 @@ volumes as (
 compared as (
 
     select
-        day,
-        volume,
-        median(volume) over (order by day rows between 28 preceding and 1 preceding) as usual
+        volumes.day,
+        volumes.volume,
+        median(earlier.volume) as usual
     from volumes
+    left join volumes as earlier
+        on
+            volumes.day > earlier.day
+            and earlier.day >= {{ add_days('volumes.day', -28) }}
+    group by volumes.day, volumes.volume
 
 )
 

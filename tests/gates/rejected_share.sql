@@ -11,12 +11,12 @@ shares as (
 
     select
         'of all event rows' as part,
-        avg(case when events.reject_reason is not null then 1.0 else 0.0 end) as share
+        avg(case when events.reject_reason is not null then 1e0 else 0e0 end) as share
     from events
     union all
     select
         'of the newest load' as part,
-        avg(case when events.reject_reason is not null then 1.0 else 0.0 end) as share
+        avg(case when events.reject_reason is not null then 1e0 else 0e0 end) as share
     from events
     inner join newest on events.ingested_at = newest.ingested_at
 

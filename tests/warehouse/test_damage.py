@@ -194,8 +194,8 @@ def test_a_lookup_store_that_is_damaged_while_it_is_written_is_not_published(
     before = check_published(home)["version"]
     write = lookup.write
 
-    def write_badly(connection, path: Path) -> dict[str, int]:
-        rows = write(connection, path)
+    def write_badly(connection, path: Path, shard_users: int) -> dict:
+        rows = write(connection, path, shard_users)
         damage(path)
         return rows
 

@@ -1,0 +1,100 @@
+"""Spark as the engine: its session, what it is told of the jobs' files, what it shows them."""
+
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+import duckdb
+import jinja2
+import yaml
+
+from python_jobs import lake
+from python_jobs.errors import JobError
+from python_jobs.settings import PROJECT, Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+JOB_VIEWS = (
+    *("churn_predictions", "prediction_outcomes", "user_features_latest"),
+    *("evaluation_set", "training_set"),
+)
+"""Views of the models that jobs read, each after those it reads itself."""
+
+_registered: dict[str, object] = {}
+
+
+def session(settings: Settings) -> "SparkSession":
+    """The one Spark session of this process, with the settings of profiles.yml, as dbt opens it."""
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError:
+        raise JobError(
+            "CHURNHOUSE_TARGET is spark, and pyspark is not installed.",
+            next_step="install the extra: pip install 'churnhouse[spark]'.",
+        ) from None
+    if active := SparkSession.getActiveSession():
+        return active
+    # executors run the same Python, with the same libraries
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ["CHURNHOUSE_HOME"] = str(settings.home.resolve())
+    builder = SparkSession.builder.enableHiveSupport()
+    for name, value in _profile()["server_side_parameters"].items():
+        builder = builder.config(name, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    _sweep(spark, settings)
+    return spark
+
+
+def register(settings: Settings) -> "SparkSession":
+    """Tell Spark of the tables that jobs wrote since it was last told; give the session."""
+    spark = session(settings)
+    for path in sorted((settings.spark.resolve() / "jobs").glob("*/*")):
+        files = sorted(path.rglob("*.parquet"))
+        seen = [(str(file), file.stat().st_mtime_ns) for file in files]
+        table = f"{path.parent.name}.{path.name}"
+        if not files or _registered.get(str(path)) == seen:
+            continue
+        spark.sql(f"create schema if not exists {path.parent.name}")
+        spark.sql(f"drop table if exists {table}")
+        spark.catalog.createTable(table, path=str(path), source="parquet", mergeSchema="true")
+        if any("=" in file.parent.name for file in files):
+            spark.catalog.recoverPartitions(table)
+        _registered[str(path)] = seen
+    return spark
+
+
+def _sweep(spark: "SparkSession", settings: Settings) -> None:
+    """Remove folders of tables that a run was making when it died: no table may begin in them."""
+    for folder in settings.spark.resolve().glob("main.db/*"):
+        if not spark.catalog.tableExists(f"main.{folder.name}"):
+            shutil.rmtree(folder)
+
+
+def show_tables(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Show the jobs what Spark has built by now: its tables, and the views that jobs read."""
+    import sqlglot
+
+    spark = session(settings)
+    for schema in ("main", "ml"):
+        for table in spark.catalog.listTables(schema):
+            if table.tableType == "VIEW" or table.isTemporary:
+                continue
+            name = f"{schema}.{table.name}"
+            columns = spark.catalog.listColumns(name)
+            partition = next((c.name for c in columns if c.isPartition), None)
+            lake.show(con, settings, name, {c.name: c.dataType for c in columns}, partition)
+    made = {table.name for table in spark.catalog.listTables("main")}
+    for name in [name for name in JOB_VIEWS if name in made]:
+        rows = spark.sql(f"describe extended main.{name}").collect()
+        text = next(row.data_type for row in rows if row.col_name == "View Text")
+        (select,) = sqlglot.transpile(text, read="spark", write="duckdb")
+        con.execute(f"create or replace view main.{name} as {select}")
+
+
+def _profile() -> dict:
+    """The target `spark` of profiles.yml, the one place where Spark is set up."""
+    text = jinja2.Template((PROJECT / "profiles.yml").read_text()).render(env_var=os.environ.get)
+    return yaml.safe_load(text)["churnhouse"]["outputs"]["spark"]

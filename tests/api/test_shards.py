@@ -1,0 +1,98 @@
+"""A lookup store in shards answers as one file does."""
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from homes import churnhouse
+
+from api import listing
+from api.publication import BadVersion, Publication, load
+
+NO_FILTER = listing.Filter({}, 0.0)
+
+
+@pytest.fixture(scope="module")
+def stores(finished_home: Path, tmp_path_factory) -> tuple[Publication, Publication, Path]:
+    """(whole, sharded, the sharded version's folder) of one warehouse of 300 users."""
+    home = tmp_path_factory.mktemp("shards") / "data"
+    shutil.copytree(finished_home, home, symlinks=True)
+    os.environ["CHURNHOUSE_LOOKUP_SHARD_USERS"] = "100"
+    try:
+        churnhouse(home, "publish")
+    finally:
+        del os.environ["CHURNHOUSE_LOOKUP_SHARD_USERS"]
+    whole, sharded = ((h / "published/current").resolve() for h in (finished_home, home))
+    return _open(whole), _open(sharded), sharded
+
+
+def _open(folder: Path) -> Publication:
+    return load(folder.parent, folder.name, 1 << 20)
+
+
+def _ids(store: Publication) -> list[str]:
+    return [row[0] for row in store.store.execute("select user_id from users order by 1")]
+
+
+def test_each_user_is_in_the_one_shard_where_it_is_looked_for(stores):
+    whole, sharded, folder = stores
+    assert sorted(path.name for path in folder.glob("lookup-*.sqlite")) == [
+        f"lookup-{number}.sqlite" for number in range(3)
+    ]
+    assert sharded.shards == 3
+    assert _ids(sharded) == _ids(whole)
+    counts = [
+        sharded.store.execute(f"select count(*) from shard_{number}.users").fetchone()[0]
+        for number in range(3)
+    ]
+    assert sum(counts) == 300
+    assert min(counts) > 60
+    for user_id in _ids(whole):
+        expected = whole.prediction(user_id) | {"published_version": sharded.version}
+        assert sharded.prediction(user_id) == expected
+        assert sharded.user_features(user_id) == whole.user_features(user_id)
+        assert sharded.series(user_id) == whole.series(user_id)
+    assert sharded.prediction("nobody") is None
+
+
+def test_lists_and_facts_are_those_of_one_file(stores):
+    whole, sharded, _ = stores
+    for sort in listing.SORTS:
+        found = [asyncio.run(listing.top(store, NO_FILTER, sort, 50)) for store in stores[:2]]
+        assert found[0] == found[1]
+    ranks = [asyncio.run(listing.ranks(store, NO_FILTER, 17, 30)) for store in stores[:2]]
+    assert ranks[0] == ranks[1] == list(range(18, 48))
+    shown = [listing.rows(store, ranks[0]) for store in stores[:2]]
+    for one, other in zip(*shown, strict=True):
+        assert one | {"published_version": None} == other | {"published_version": None}
+    prefix = _ids(whole)[0][:6]
+    assert listing.matching(sharded, prefix, 40) == listing.matching(whole, prefix, 40)
+    for fact in ("users", "max_rank", "attributes", "prediction_columns", "choices"):
+        assert getattr(sharded, fact) == getattr(whole, fact)
+    assert sharded.bands.keys() == whole.bands.keys()
+    assert sharded.monitoring.keys() == whole.monitoring.keys()
+
+
+def test_a_list_in_order_of_rank_reads_each_shard_along_its_index(stores):
+    _, sharded, _ = stores
+    plan = sharded.store.execute(
+        "explain query plan select risk_rank from users where risk_rank > 17 and risk_rank <= 99"
+        " order by risk_rank limit 30"
+    ).fetchall()
+    assert "TEMP B-TREE" not in str(plan)
+    assert str(plan).count("INDEX users_by_rank") == 3
+
+
+def test_a_shard_that_is_missing_or_was_changed_keeps_the_version_out(stores, tmp_path):
+    folder = tmp_path / stores[2].name
+    shutil.copytree(stores[2], folder)
+    shard = folder / "lookup-1.sqlite"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(BadVersion, match=r"lookup-1\.sqlite is not the file that was published"):
+        _open(folder)
+    shard.unlink()
+    with pytest.raises(BadVersion, match=r"lookup-1\.sqlite is missing"):
+        _open(folder)

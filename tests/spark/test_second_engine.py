@@ -1,0 +1,153 @@
+"""On a real Spark cluster that loses machines, the main job gives what it gives on DuckDB."""
+
+import re
+import shutil
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+from cluster import Cluster
+from homes import churnhouse
+
+pytestmark = pytest.mark.spark
+
+USERS, DAYS = 120, 104
+# When something happened differs from run to run, and so do files that hold such a time.
+MOMENTS = {"ingested_at", "written_at", "ingested_through", "scored_at", "created_at", "decided_at"}
+MOMENTS |= {"onnx_sha256", "joblib_sha256"}
+ONLY_ON_DUCKDB = {"main.performance_intervals"}
+# One row per node and run: other times, and one node more on DuckDB.
+NOT_COMPARED = {"ml.dbt_run_results"}
+VERSION_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z-")
+
+
+@pytest.fixture(scope="module")
+def homes(tmp_path_factory) -> tuple[Path, Path]:
+    """The same raw files in two homes: (DuckDB's, Spark's)."""
+    folder = tmp_path_factory.mktemp("engines")
+    duck, spark = folder / "duckdb", folder / "spark"
+    churnhouse(duck, "generate", "--users", USERS, "--days", DAYS)
+    shutil.copytree(duck, spark)
+    return duck, spark
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory) -> Cluster:
+    running = Cluster(tmp_path_factory.mktemp("cluster"))
+    yield running
+    running.close()
+
+
+def test_the_main_job_gives_the_same_tables_though_a_worker_dies_in_the_build(homes, cluster):
+    duck, spark = homes
+    churnhouse(duck, "run", "--time-budget", 0)
+    log = spark / "dbt/logs/dbt.log"
+
+    def is_building() -> bool:
+        return log.exists() and "START sql incremental model main.user_daily" in log.read_text()
+
+    output, errors = cluster.churnhouse(spark, "run", "--time-budget", 0, kill_when=is_building)
+    assert "publish" in output
+    assert "Lost executor" in errors
+    check_equal(duck, spark)
+    check_published_equal(duck, spark)
+
+
+def test_one_more_day_with_late_data_gives_the_same_though_a_worker_dies_in_score(homes, cluster):
+    duck, spark = homes
+    before = days_written(spark)
+    for home in homes:
+        churnhouse(home, "generate", "--days", 1, "--append")
+    shutil.copytree(duck / "raw", spark / "raw", dirs_exist_ok=True)
+    churnhouse(duck, "daily")
+    scored = spark / "spark/scored"
+    shutil.rmtree(scored)
+    output, errors = cluster.churnhouse(spark, "daily", kill_when=scored.exists)
+    assert "publish" in output
+    assert "Lost executor" in errors
+    check_equal(duck, spark)
+    check_published_equal(duck, spark)
+    # late events touch earlier days, and what lies before these was left as it was
+    after = days_written(spark)
+    same = [day for day in before if before[day] == after[day]]
+    assert len(same) > DAYS / 2
+    assert len(after) == len(before) + 1
+
+
+def days_written(home: Path) -> dict[str, set[str]]:
+    """The files of each day of user_daily."""
+    days = (home / "spark/main.db/user_daily").glob("day=*")
+    return {day.name: {file.name for file in day.glob("*.parquet")} for day in days}
+
+
+def check_equal(duck: Path, spark: Path) -> None:
+    """Every table that Spark made, and every one that jobs wrote, holds what DuckDB's holds."""
+    ours, theirs = tables(duck, "base table"), tables(spark, "%")
+    assert theirs >= ours - ONLY_ON_DUCKDB
+    for table in sorted(ours - ONLY_ON_DUCKDB - NOT_COMPARED):
+        expected, found = (
+            read(duck, f"from {table}"),
+            read(spark, f"from {from_spark(spark, table)}"),
+        )
+        check_frames_equal(table, expected, found)
+
+
+def from_spark(home: Path, table: str) -> str:
+    """Raw rows left the jobs' file for Parquet."""
+    if table in ("raw.users", "raw.events", "raw.treatments"):
+        folder = home / "spark/jobs" / table.replace(".", "/")
+        return f"read_parquet('{folder}/*.parquet', union_by_name = true)"
+    return table
+
+
+def check_published_equal(duck: Path, spark: Path) -> None:
+    """The published risks and reasons are those of DuckDB, to the last letter."""
+    query = "select user_id, risk_rank, risk_band, reason_1, reason_2, reason_3, in_holdout"
+    query += " from '{}/published/current/churn_predictions_*.parquet' order by risk_rank"
+    expected, found = (duckdb.sql(query.format(home)).fetchall() for home in (duck, spark))
+    assert found == expected
+
+
+def tables(home: Path, kind: str) -> set[str]:
+    query = (
+        "select table_schema || '.' || table_name as name from information_schema.tables"
+        f" where table_type ilike '{kind}'"
+    )
+    return set(read(home, query)["name"])
+
+
+def read(home: Path, query: str) -> pd.DataFrame:
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
+        return connection.execute(query).df()
+
+
+def check_frames_equal(table: str, expected: pd.DataFrame, found: pd.DataFrame) -> None:
+    columns = sorted(set(expected.columns) - MOMENTS)
+    assert sorted(set(found.columns) - MOMENTS) == columns, table
+    assert len(found) == len(expected), table
+    expected, found = (plain(frame[columns]) for frame in (expected, found))
+    for name in columns:
+        where = f"{table}.{name}"
+        if pd.api.types.is_float_dtype(expected[name]):
+            np.testing.assert_allclose(
+                found[name].astype(float), expected[name], rtol=1e-9, atol=1e-12, err_msg=where
+            )
+        else:
+            assert found[name].tolist() == expected[name].tolist(), where
+
+
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows in one order, missing values and versions in one writing."""
+    frame = frame.copy()
+    for name in frame.columns:
+        if pd.api.types.is_numeric_dtype(frame[name]):
+            frame[name] = frame[name].astype(float)
+        else:
+            texts = frame[name].astype("string").fillna("")
+            frame[name] = texts.str.replace(VERSION_TIME, "", regex=True).astype(object)
+    texts = [n for n in frame.columns if not pd.api.types.is_float_dtype(frame[n])]
+    numbers = [n for n in frame.columns if n not in texts]
+    keys = frame.assign(**{name: frame[name].round(6) for name in numbers})
+    return frame.loc[keys.sort_values(texts + numbers, kind="stable").index].reset_index(drop=True)
