@@ -4,7 +4,6 @@ It needs FastAPI, onnxruntime, prometheus-client, Jinja2 and sqlite3; never dbt,
 scikit-learn. Every handler is async and answers on the event loop.
 """
 
-import python_jobs  # noqa: F401  first, for it turns onnxruntime's telemetry off
 from api.app import create_app
 from api.settings import ApiSettings
 

@@ -208,7 +208,7 @@ def install(app: FastAPI, routes: list[APIRoute]) -> None:
             cache[version] = _build(app, routes, current)
         return cache[version]
 
-    app.openapi = document  # type: ignore[method-assign]
+    app.openapi = document
 
 
 @router.get("/openapi.json")

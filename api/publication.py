@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 
 from python_jobs import lookup, onnx_model
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,80}")
 REQUIRED = ("lookup.sqlite", "model.onnx", "features.json", "golden.json", "metrics.json")
@@ -45,7 +48,7 @@ class Publication:
     manifest: dict
     store: sqlite3.Connection
     shards: int
-    session: onnxruntime.InferenceSession
+    session: "onnxruntime.InferenceSession"
     features: dict[str, str]
     nullable: frozenset[str]
     metrics: dict

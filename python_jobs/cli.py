@@ -236,7 +236,7 @@ def models() -> None:
     from python_jobs import approvals
 
     settings = Settings()
-    with warehouse.connect(settings) as connection:
+    with warehouse.connect(settings, read_only=True) as connection:
         terminal.show_models(approvals.listing(connection, settings))
 
 

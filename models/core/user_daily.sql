@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     unique_key='day',
-    partition_by='day',
+    partition_by=on_spark('day'),
     on_schema_change='sync_all_columns',
     post_hook="{{ keep_within_build_window('day') }}"
 ) }}

@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     unique_key='as_of_date',
-    partition_by='as_of_date',
+    partition_by=on_spark('as_of_date'),
     on_schema_change='sync_all_columns',
     post_hook="{{ keep_within_build_window('as_of_date') }}"
 ) }}

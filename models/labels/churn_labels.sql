@@ -2,7 +2,7 @@
 {{ config(
     materialized='incremental',
     unique_key='as_of_date',
-    partition_by='as_of_date',
+    partition_by=on_spark('as_of_date'),
     post_hook="{{ keep_within_build_window('as_of_date', last_mature_day()) }}"
 ) }}
 

@@ -1,15 +1,8 @@
 with
 
-treatments as (
+treatments as (select * from {{ ref('stg_treatments') }}),
 
-    select
-        user_id,
-        campaign,
-        min(cast(treated_at as date)) as treated_on
-    from {{ source('raw', 'treatments') }}
-    group by user_id, campaign
-
-),
+outcomes as (select * from {{ ref('campaign_outcomes') }}),
 
 campaigns as (
 
@@ -17,68 +10,9 @@ campaigns as (
         campaign,
         min(treated_on) as started_on,
         count(*) as treated_users,
-        sum(case when {{ in_holdout('user_id') }} then 1 else 0 end) as treated_in_holdout
+        sum(case when is_in_holdout then 1 else 0 end) as treated_in_holdout
     from treatments
     group by campaign
-
-),
-
-users as (select * from {{ ref('stg_users') }}),
-
-labels as (select * from {{ ref('churn_labels') }}),
-
-predictions as (select * from {{ ref('churn_predictions') }}),
-
--- what was known of everybody when the campaign began
-last_scores as (
-
-    select
-        campaigns.campaign,
-        max(predictions.as_of_date) as as_of_date
-    from campaigns
-    inner join predictions on campaigns.started_on > predictions.as_of_date
-    group by campaigns.campaign
-
-),
-
-people as (
-
-    select
-        campaign,
-        user_id,
-        treated_on as as_of_date,
-        true as is_treated
-    from treatments
-    where not {{ in_holdout('user_id') }}
-
-    union all
-
-    select
-        campaigns.campaign,
-        users.user_id,
-        campaigns.started_on as as_of_date,
-        false as is_treated
-    from campaigns
-    cross join users
-    left join treatments
-        on campaigns.campaign = treatments.campaign and users.user_id = treatments.user_id
-    where {{ in_holdout('users.user_id') }} and treatments.user_id is null
-
-),
-
-outcomes as (
-
-    select
-        people.campaign,
-        people.is_treated,
-        labels.churn_label,
-        coalesce(predictions.risk_decile, 0) as risk_decile
-    from people
-    inner join labels
-        on people.user_id = labels.user_id and people.as_of_date = labels.as_of_date
-    left join last_scores on people.campaign = last_scores.campaign
-    left join predictions
-        on people.user_id = predictions.user_id and last_scores.as_of_date = predictions.as_of_date
 
 ),
 

@@ -15,6 +15,7 @@ select
     is_activity,
     event_time,
     event_date,
-    ingested_at
+    ingested_at,
+    written_at
 from checked
 where reject_reason is null

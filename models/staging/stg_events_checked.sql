@@ -1,8 +1,8 @@
 {{ config(
     materialized='incremental',
     unique_key='row_id',
-    partition_by='event_date',
-    on_schema_change='sync_all_columns'
+    partition_by=on_spark('event_date'),
+    on_schema_change='fail'
 ) }}
 -- depends_on: {{ ref('stg_user_records') }}
 {% set settings = domain_settings() %}
@@ -18,38 +18,43 @@ event_types as (select * from {{ ref('stg_event_types') }}),
 {% if is_incremental() %}
 written as (select * from {{ this }}),
 
-news as (
-    select * from received
-    where ingested_at > (select max(ingested_at) from written)
-),
+before as (select max(ingested_at) as ingested_at from written),
 
--- users that were unknown until now, or who signed up on another day than we thought
+-- users whom earlier rows did not know, or who signed up on another day than was thought
 moved_users as (
 
-    select user_id
+    select
+        user_id,
+        min(ingested_at) > (select ingested_at from before) as is_new
     from {{ ref('stg_user_records') }}
     group by user_id
-    having {{ signup_moved(settings, '(select max(ingested_at) from written)') }}
+    having {{ signup_moved(settings, '(select ingested_at from before)') }}
+
+),
+
+ids_to_judge as (
+
+    select written.event_id
+    from written
+    inner join moved_users on written.user_id = moved_users.user_id and moved_users.is_new
+    where written.reject_reason = 'unknown_user'
+    union
+    select written.event_id
+    from written
+    inner join moved_users on written.user_id = moved_users.user_id and not moved_users.is_new
 
 ),
 
 -- rows that share an id are judged together, so that the first good one counts
-ids_to_judge as (
-
-    select event_id from news
-    union
-    select event_id from written
-    where user_id in (select user_id from moved_users)
-
-),
-
 arrivals as (
 
     select * from received
-    where event_id in (select event_id from ids_to_judge)
+    where ingested_at > (select ingested_at from before)
     union all
-    select * from news
-    where event_id is null
+    select * from received
+    where
+        ingested_at <= (select ingested_at from before)
+        and event_id in (select event_id from ids_to_judge)
 
 ),
 {% else %}
@@ -60,6 +65,7 @@ judged as (
 
     select
         arrivals.*,
+        {{ id_key('arrivals.event_id') }} as event_key,
         event_types.is_activity,
         case
             when arrivals.row_reason is not null then arrivals.row_reason
@@ -73,13 +79,33 @@ judged as (
 
 ),
 
+good as (
+
+    select
+        event_id,
+        row_id
+    from judged
+    where reason is null
+    {% if is_incremental() -%}
+    union all
+    select
+        event_id,
+        row_id
+    from written
+    where
+        reject_reason is null
+        and event_key in (select event_key from judged)
+        and row_id not in (select row_id from judged)
+    {%- endif %}
+
+),
+
 first_good as (
 
     select
         event_id,
         min(row_id) as row_id
-    from judged
-    where reason is null
+    from good
     group by event_id
 
 ),
@@ -90,6 +116,7 @@ verdicts as (
         judged.row_id,
         judged.file_id,
         judged.event_id,
+        judged.event_key,
         judged.user_id,
         judged.event_type,
         {% for column in event_columns(settings) -%}

@@ -1,25 +1,54 @@
-{#- Nothing is lost or counted twice between accepted events and user_daily: each additive column adds
-    up to the same, and so do its running totals on the last day. -#}
+{#- Nothing is lost or counted twice between accepted events and user_daily: over the days that the
+    build wrote each additive column adds up to the same, and so do its running totals' gains. -#}
 {% set columns = additive_columns(domain_settings().measures) %}
 with
 
-build_window as (select * from {{ ref('build_window') }}),
+span as (
+
+    select
+        {{ 'rewrite_from' if only_new_rows() else 'data_from' }} as first_day,
+        data_through as last_day
+    from {{ ref('build_window') }}
+
+),
 
 events as (
 
     select events.*
     from {{ ref('stg_events') }} as events
-    inner join build_window on events.event_date <= build_window.data_through
+    inner join span on events.event_date between span.first_day and span.last_day
 
 ),
 
-user_daily as (select * from {{ ref('user_daily') }}),
+user_daily as (
+
+    select user_daily.*
+    from {{ ref('user_daily') }} as user_daily
+    inner join span on user_daily.day between {{ add_days('span.first_day', -1) }} and span.last_day
+
+),
+
+new_days as (
+
+    select user_daily.*
+    from user_daily
+    inner join span on user_daily.day >= span.first_day
+
+),
 
 last_day as (
 
     select user_daily.*
     from user_daily
-    inner join build_window on user_daily.day = build_window.data_through
+    inner join span on user_daily.day = span.last_day
+
+),
+
+day_before as (
+
+    select user_daily.*
+    from user_daily
+    inner join span on user_daily.day < span.first_day
 
 ),
 
@@ -29,8 +58,9 @@ sums as (
         select
             '{{ column.name }}' as column_name,
             (select coalesce(sum({{ added(column) }}), 0) from events) as accepted,
-            (select coalesce(sum({{ column.name }}), 0) from user_daily) as daily,
-            (select coalesce(sum({{ column.name }}_total), 0) from last_day) as total
+            (select coalesce(sum({{ column.name }}), 0) from new_days) as daily,
+            (select coalesce(sum({{ column.name }}_total), 0) from last_day)
+            - (select coalesce(sum({{ column.name }}_total), 0) from day_before) as total
         {{ 'union all' if not loop.last }}
     {% endfor %}
 )

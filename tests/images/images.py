@@ -84,41 +84,30 @@ def _build_once() -> dict[str, Image] | AssertionError:
 
 
 def run_in_image(
-    image: Image,
-    command: Sequence[str] | None = None,
-    args: Sequence[str] | None = None,
-    env: Mapping[str, str] | None = None,
-    user: str | None = None,
-    mounts: Sequence[Mount] = (),
-    read_only_root: bool = True,
-    timeout: float = 600,
+    image: Image, *, timeout: float = 600, **asked: object
 ) -> subprocess.CompletedProcess[str]:
     """Run to the end, as a container of a pod would; give returncode, stdout and stderr as text.
 
-    `command` and `args` mean what they mean in Kubernetes (None: the image's Entrypoint and Cmd),
-    `env` is added to the image's, `user` is "uid:gid" (None: the image's). The caller makes the
-    source folders and gives them to that user, as fsGroup would.
+    `asked`: see _container.
     """
-    container = _container(image, command, args, env, user, mounts, read_only_root)
     return subprocess.run(
-        container, env={}, capture_output=True, text=True, check=False, timeout=timeout
+        _container(image, **asked),
+        env={},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
     )
 
 
 @contextlib.contextmanager
 def started_in_image(
-    image: Image,
-    command: Sequence[str] | None = None,
-    args: Sequence[str] | None = None,
-    env: Mapping[str, str] | None = None,
-    user: str | None = None,
-    mounts: Sequence[Mount] = (),
-    read_only_root: bool = True,
-    output: int | None = None,
+    image: Image, *, output: int | None = None, **asked: object
 ) -> Iterator[subprocess.Popen]:
     """The same for a server: it runs within the block and gets a TERM at its end."""
-    container = _container(image, command, args, env, user, mounts, read_only_root)
-    with subprocess.Popen(container, env={}, stdout=output, stderr=output) as process:
+    with subprocess.Popen(
+        _container(image, **asked), env={}, stdout=output, stderr=output
+    ) as process:
         try:
             yield process
         finally:
@@ -209,8 +198,22 @@ def _run(*command: object) -> str:
     return done.stdout.strip()
 
 
-def _container(image, command, args, env, user, mounts, read_only_root) -> list[str]:
-    """The command line that enters a container: this file, in a mount namespace of its own."""
+def _container(
+    image: Image,
+    *,
+    command: Sequence[str] | None = None,
+    args: Sequence[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    user: str | None = None,
+    mounts: Sequence[Mount] = (),
+    read_only_root: bool = True,
+) -> list[str]:
+    """The command line that enters a container: this file, in a mount namespace of its own.
+
+    `command` and `args` mean what they mean in Kubernetes (None: the image's Entrypoint and Cmd),
+    `env` is added to the image's, `user` is "uid:gid" (None: the image's). The caller makes the
+    source folders and gives them to that user, as fsGroup would.
+    """
     entrypoint = image.config["Entrypoint"] if command is None else command
     # as in Kubernetes, a command of one's own drops the image's arguments
     default = image.config["Cmd"] if command is None else []

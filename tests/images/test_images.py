@@ -225,10 +225,10 @@ class TestEachImage:
     def test_its_root_can_be_read_only(self, name: str):
         image = build_images()[name]
         touch = ["sh", "-c", "touch /app/x && rm /app/x"]
-        refused = run_in_image(image, touch, user="0:0")
+        refused = run_in_image(image, command=touch, user="0:0")
         assert "Read-only file system" in refused.stderr
-        assert run_in_image(image, touch, user="0:0", read_only_root=False).returncode == 0
-        as_itself = run_in_image(image, touch, read_only_root=False)
+        assert run_in_image(image, command=touch, user="0:0", read_only_root=False).returncode == 0
+        as_itself = run_in_image(image, command=touch, read_only_root=False)
         assert "Permission denied" in as_itself.stderr
 
     def test_a_new_volume_of_an_engine_belongs_to_the_user(self, name: str):
@@ -241,7 +241,7 @@ class TestEachImage:
 def importable(image, names: tuple[str, ...]) -> set[str]:
     """Which of these modules the image's Python finds."""
     code = "import sys, importlib.util as u; print(*[n for n in sys.argv[1:] if u.find_spec(n)])"
-    done = run_in_image(image, ["python", "-c", code, *names])
+    done = run_in_image(image, command=["python", "-c", code, *names])
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
 
@@ -302,7 +302,7 @@ class TestApi:
         secrets, reader = make_secrets(tmp_path)
         operator = (secrets / "operator-key").read_text().strip()
         check = image.config["Healthcheck"]["Test"][1:]
-        assert run_in_image(image, check, mounts=[Mount("/tmp")]).returncode != 0
+        assert run_in_image(image, command=check, mounts=[Mount("/tmp")]).returncode != 0
         given = [*mounts(service, volumes, secrets), Mount("/tmp")]
         assert {mount.target for mount in given} == {
             "/data/published",
@@ -314,7 +314,7 @@ class TestApi:
             while ask("GET", "/ready")[0] != 200:
                 assert time.monotonic() < deadline
                 time.sleep(0.2)
-            assert run_in_image(image, check, mounts=[Mount("/tmp")]).returncode == 0
+            assert run_in_image(image, command=check, mounts=[Mount("/tmp")]).returncode == 0
             assert ask("GET", "/v1/predictions")[0] == 401
             status, listed = ask("GET", "/v1/predictions?limit=1", reader)
             assert status == 200

@@ -39,14 +39,13 @@ def test_a_greater_share_only_adds_users():
     assert small < large
 
 
-def test_no_model_but_campaign_lift_reads_treatments():
+def test_no_model_but_those_of_campaigns_reads_treatments():
     """Who was contacted never becomes a feature or a label."""
-    readers = [
-        path.name
-        for path in (PROJECT / "models").rglob("*.sql")
-        if re.search(r"source\(\s*'raw',\s*'treatments'", path.read_text())
-    ]
-    assert readers == ["campaign_lift.sql"]
+    reads = re.compile(r"(source\(\s*'raw',\s*'|ref\(\s*')(stg_treatments|treatments|campaign_)")
+    readers = {
+        path.stem for path in (PROJECT / "models").rglob("*.sql") if reads.search(path.read_text())
+    }
+    assert readers == {"stg_treatments", "campaign_outcomes", "campaign_lift"}
 
 
 def test_the_flag_is_in_predictions_and_exports_for_everybody(finished_home):

@@ -3,13 +3,12 @@
 import json
 import re
 import shlex
-import shutil
 import subprocess
 
-import pytest
 import typer.main
 import yaml
 from homes import PROJECT
+from k8s.rendered import needs_kubectl
 from watchers import MONITORING
 
 from python_jobs.cli import app
@@ -53,7 +52,7 @@ def test_every_object_named_to_kubectl_is_in_the_manifests():
     assert set(named) and set(named) <= made
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+@needs_kubectl
 def test_any_command_runs_in_a_job_like_the_daily_one():
     """The patch that operations.md gives, on the Job that the daily CronJob would make."""
     cronjob = yaml.safe_load((PROJECT / "k8s" / "base" / "cronjob-daily.yaml").read_text())

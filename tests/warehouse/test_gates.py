@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 import duckdb
 import pytest
 from homes import PROJECT, churnhouse, rows
+from tiny import Tiny, day
+
+from python_jobs.errors import JobError
 
 HEADER = "event_id,user_id,event_time,event_type,course_id,watch_minutes,quiz_score,amount\n"
 
@@ -59,6 +63,11 @@ def change(home: Path, statement: str) -> None:
             "update user_daily set watch_minutes_total = watch_minutes_total + 0.0001",
         ),
         ("every_user_has_every_day", "delete from user_daily where user_id = 'u0000007'"),
+        (
+            "accepted_ids_are_unique",
+            "update stg_events_checked set reject_reason = null "
+            "where reject_reason = 'duplicate_event_id'",
+        ),
         ("unique_grain_user_daily", "insert into user_daily from user_daily limit 1"),
         (
             "unique_grain_user_features_daily",
@@ -95,22 +104,109 @@ def change(home: Path, statement: str) -> None:
 )
 def test_a_gate_fails_when_what_it_guards_is_broken(home: Path, gate: str, statement: str):
     change(home, statement)
-    line = stopped(home, "build", "--select", f"{gate}*")
+    line = stopped(home, "build", "--full-refresh", "--select", f"{gate}*")
     assert f"Gate {gate}" in line
     if not gate.startswith("unique_grain"):
         assert re.search(r" failed( \(.+\))?: found .+, allowed .+\. Next: look at the rows", line)
 
 
-def freshness(home: Path) -> subprocess.CompletedProcess:
-    """What plain `dbt source freshness` says, from the project's root."""
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory) -> Path:
+    """A second build, of six more days, all but finished: its tables stand, its mark does not."""
+    tiny = Tiny(tmp_path_factory.mktemp("grown"))
+    events = [(f"e{n}", "ann", f"{day(n)} 12:00:00", "visit", 5) for n in range(18)]
+    tiny.load([("ann", day(0), "a", None)], events[:12])
+    tiny.build()
+    tiny.load([], events[12:])
+    tiny.build()
+    change(tiny.settings.home, "delete from build_marks where build_number = 2")
+    return tiny.settings.home
+
+
+@pytest.mark.parametrize(
+    ("gate", "damage", "new", "old"),
+    [
+        (
+            "user_daily_reconciles",
+            "update user_daily set visits = visits + 1 where day = date '{}'",
+            day(17),
+            day(11),
+        ),
+        (
+            "unique_grain_user_features_daily",
+            "insert into user_features_daily from user_features_daily where as_of_date = date '{}'",
+            day(12),
+            day(11),
+        ),
+        (
+            "unique_grain_churn_labels",  # as far back as the horizon of the first new day
+            "insert into churn_labels from churn_labels where as_of_date = date '{}'",
+            day(9),
+            day(8),
+        ),
+        (
+            "accepted_ids_are_unique",  # whether the same id is new or old
+            "update stg_events_checked as e set event_id = other.event_id, "
+            "event_key = other.event_key from (from stg_events_checked where event_id = 'e0') "
+            "as other where e.event_id = '{}'",
+            "e12",
+            "e11",
+        ),
+        (
+            "accepted_events_keep_the_checks",
+            "update stg_events_checked set minutes = -1 where event_id = '{}'",
+            "e12",
+            "e11",
+        ),
+        (
+            "relationships_stg_events_user_id",
+            "update stg_events_checked set user_id = 'gone' where event_id = '{}'",
+            "e12",
+            "e11",
+        ),
+    ],
+)
+def test_a_build_looks_at_what_it_wrote_and_a_full_refresh_at_everything(
+    grown: Path, tmp_path: Path, gate: str, damage: str, new: object, old: object
+):
+    def gate_holds(damaged: object, *options: str) -> bool:
+        home = tmp_path / "-".join(map(str, (damaged, *options)))
+        shutil.copytree(grown, home)
+        change(home, damage.format(damaged))
+        try:
+            Tiny(home).build("--select", f"{gate}*", *options)
+        except JobError as error:
+            assert f"Gate {gate}" in str(error)
+            return False
+        return True
+
+    assert not gate_holds(new)
+    assert gate_holds(old)
+    assert not gate_holds(old, "--full-refresh")
+
+
+def test_plain_dbt_test_looks_at_everything(home: Path):
+    """A build that has finished left nothing new; `dbt test` looks nevertheless."""
+    change(home, "update build_window set rewrite_from = data_through")
+    change(home, "insert into churn_labels from churn_labels limit 1")
+    churnhouse(home, "build", "--select", "unique_grain_churn_labels*")
+    assert dbt(home, "test", "--select", "unique_grain_churn_labels*").returncode == 1
+
+
+def dbt(home: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Plain dbt, from the project's root."""
     return subprocess.run(
-        [Path(sys.executable).with_name("dbt"), "--no-use-colors", "source", "freshness"],
+        [Path(sys.executable).with_name("dbt"), "--no-use-colors", *arguments],
         env=os.environ | {"CHURNHOUSE_HOME": str(home), "DBT_TARGET_PATH": str(home / "t")},
         cwd=PROJECT,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def freshness(home: Path) -> subprocess.CompletedProcess:
+    return dbt(home, "source", "freshness")
 
 
 def test_raw_data_that_stopped_arriving_is_noticed(home: Path):

@@ -22,7 +22,7 @@ DAY_TABLES = ("--select", "+build_marks", "stg_events_rejected", "--exclude-reso
 TABLES = {
     "stg_users": "from stg_users",
     "stg_user_records": "select * exclude (row_id, ingested_at) from stg_user_records",
-    "stg_events": "select * exclude (row_id, ingested_at) from stg_events",
+    "stg_events": "select * exclude (row_id, ingested_at, written_at) from stg_events",
     "days": "from days",
     "user_daily": "from user_daily",
     "user_features_daily": "from user_features_daily",

@@ -1,0 +1,21 @@
+{#- A relation as the gates of a build read it: the rows that this build wrote, for earlier ones passed
+    the gates of theirs. `dbt test` alone, a first build and a full refresh look at all rows. -#}
+{% macro new_rows(relation) -%}
+    {%- set window = relation.incorporate(path={'identifier': 'build_window'}) -%}
+    {%- set new_labels = 'as_of_date >= (select ' ~ add_days('rewrite_from', -domain_settings().churn_horizon_days) ~ ' from ' ~ window ~ ')' -%}
+    {%- set conditions = {
+        'stg_events_typed': 'ingested_at > ' ~ last_build('ingested_through'),
+        'stg_events_checked': 'written_at > ' ~ last_build('ingested_through'),
+        'stg_events': 'written_at > ' ~ last_build('ingested_through'),
+        'user_daily': 'day >= (select rewrite_from from ' ~ window ~ ')',
+        'user_features_daily': 'as_of_date >= (select rewrite_from from ' ~ window ~ ')',
+        'churn_labels': new_labels,
+        'evaluation_set': new_labels,
+        'training_set': new_labels,
+    } -%}
+    {%- if only_new_rows() and relation.identifier in conditions -%}
+        (select * from {{ relation }} where {{ conditions[relation.identifier] }}) as new_rows
+    {%- else -%}
+        {{ relation }}
+    {%- endif -%}
+{%- endmacro %}
