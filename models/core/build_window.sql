@@ -2,7 +2,7 @@
 
 with
 
-events as (select * from {{ ref('stg_events_checked') }}),
+events as {{ in_place() }} (select * from {{ ref('stg_events_checked') }}),
 
 records as (select * from {{ ref('stg_user_records') }}),
 

@@ -11,7 +11,7 @@
 
 with
 
-user_daily as (select * from {{ ref('user_daily') }}),
+user_daily as {{ in_place() }} (select * from {{ ref('user_daily') }}),
 
 records as (select * from {{ ref('stg_user_records') }}),
 

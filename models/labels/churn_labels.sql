@@ -8,7 +8,7 @@
 
 with
 
-user_daily as (select * from {{ ref('user_daily') }}),
+user_daily as {{ in_place() }} (select * from {{ ref('user_daily') }}),
 
 build_window as (select * from {{ ref('build_window') }}),
 

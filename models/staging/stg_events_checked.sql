@@ -9,16 +9,23 @@
 
 with
 
-received as (select * from {{ ref('stg_events_typed') }}),
+received as {{ in_place() }} (select * from {{ ref('stg_events_typed') }}),
 
 users as (select * from {{ ref('stg_users') }}),
 
 event_types as (select * from {{ ref('stg_event_types') }}),
 
 {% if is_incremental() %}
-written as (select * from {{ this }}),
+written as {{ in_place() }} (select * from {{ this }}),
 
 before as (select max(ingested_at) as ingested_at from written),
+
+news as (
+
+    select * from received
+    where ingested_at > (select ingested_at from before)
+
+),
 
 -- users whom earlier rows did not know, or who signed up on another day than was thought
 moved_users as (
@@ -32,6 +39,7 @@ moved_users as (
 
 ),
 
+-- of their rows, those whose verdict may change; rows that share an id are judged together
 ids_to_judge as (
 
     select written.event_id
@@ -42,14 +50,20 @@ ids_to_judge as (
     select written.event_id
     from written
     inner join moved_users on written.user_id = moved_users.user_id and not moved_users.is_new
+    where written.event_id is not null
 
 ),
 
--- rows that share an id are judged together, so that the first good one counts
+earlier as (
+
+    select * from written
+    where event_id in (select event_id from ids_to_judge)
+
+),
+
 arrivals as (
 
-    select * from received
-    where ingested_at > (select ingested_at from before)
+    select * from news
     union all
     select * from received
     where
@@ -94,12 +108,13 @@ good as (
     from written
     where
         reject_reason is null
-        and event_key in (select event_key from judged)
-        and row_id not in (select row_id from judged)
+        and event_key in (select distinct {{ id_key('news.event_id') }} from news)
+        and event_id not in (select event_id from ids_to_judge)
     {%- endif %}
 
 ),
 
+-- of good rows with one id the first counts
 first_good as (
 
     select
@@ -149,6 +164,6 @@ select /*+ rebalance(event_date) */
     (select max(files.ingested_at) from {{ source('raw', 'files') }} as files) as written_at
 from verdicts
 {% if is_incremental() -%}
-left join written as earlier on verdicts.row_id = earlier.row_id
+left join earlier on verdicts.row_id = earlier.row_id
 where earlier.row_id is null or verdicts.reject_reason is distinct from earlier.reject_reason
 {%- endif %}

@@ -18,6 +18,6 @@ select
     count(*) as found,
     1 as allowed
 from events
-where event_key in (select new_events.event_key from new_events)
+where event_key in (select distinct new_events.event_key from new_events)
 group by event_id
 having count(*) > 1
