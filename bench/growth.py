@@ -1,0 +1,87 @@
+"""Whether a user-day costs the same however many users there are.
+
+    .venv/bin/python bench/growth.py --users 20000 60000 200000 600000
+
+For each number of users a warehouse is filled and built fully, with every test, run by run. The
+cost of a user-day is what the build used beyond the same build of a hundred users, which is nearly
+all start-up; the exponent e is fitted to cost = c * user-days^e (least squares of the logarithms).
+"""
+
+import argparse
+import shutil
+import statistics
+import tempfile
+from pathlib import Path
+
+import duckdb
+import measured
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import build
+
+FIXED_USERS = 100
+GOAL = 0.20
+
+
+def built(users: int, days: int, runs: int) -> dict[str, float]:
+    """User-days, and the medians of a full build, for one number of users."""
+    home = Path(tempfile.mkdtemp(prefix="churnhouse-bench-"))
+    try:
+        build.filled(home, users, days)
+        used = [measured.run([measured.CHURNHOUSE, *build.REBUILD], home) for _ in range(runs)]
+        with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as db:
+            user_days = db.execute("select count(*) from user_daily").fetchone()[0]
+        size = (home / "warehouse.duckdb").stat().st_size
+    finally:
+        shutil.rmtree(home)
+    return {
+        "users": users,
+        "user_days": user_days,
+        "wall": statistics.median(one.wall for one in used),
+        "cpu": statistics.median(one.cpu for one in used),
+        "peak": max(one.peak for one in used),
+        "size": size,
+    }
+
+
+def exponent(found: list[dict[str, float]], fixed: dict[str, float], what: str) -> float:
+    """By which power of the user-days the cost grows."""
+    sizes = np.log([one["user_days"] for one in found])
+    costs = np.log([one[what] - fixed[what] for one in found])
+    return float(np.polyfit(sizes, costs, 1)[0])
+
+
+def main() -> None:
+    """Measure every size, then print one table and the exponents."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--users", type=int, nargs="+", default=[5_000, 10_000, 20_000])
+    parser.add_argument("--days", type=int, default=120)
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    fixed = built(FIXED_USERS, options.days, options.runs)
+    found = [built(users, options.days, options.runs) for users in options.users]
+    table = Table(title=f"full build, {options.days} days, median of {options.runs}")
+    for column in ("users", "user-days", "wall s", "CPU s", "CPU us each", "peak GB", "GB on disk"):
+        table.add_column(column, justify="right")
+    each = []
+    for one in [fixed, *found]:
+        beyond = (one["cpu"] - fixed["cpu"]) / one["user_days"] * 1e6
+        each += [beyond] if one is not fixed else []
+        table.add_row(
+            *(f"{one['users']:,}", f"{one['user_days']:,}", f"{one['wall']:.1f}"),
+            *(f"{one['cpu']:.1f}", "start-up" if one is fixed else f"{beyond:.1f}"),
+            *(f"{one['peak']:.1f}", f"{one['size'] / 1e9:.2f}"),
+        )
+    Console().print(table)
+    if len(found) > 1:
+        spread = max(each) / min(each) - 1
+        verdict = "holds" if spread <= GOAL else "MISSED"
+        print(f"cost of a user-day: {spread:.0%} apart, goal within {GOAL:.0%}: {verdict}")
+        wall, cpu = (exponent(found, fixed, what) for what in ("wall", "cpu"))
+        print(f"cost grows with user-days to the power of {cpu:.3f} (CPU), {wall:.3f} (wall)")
+
+
+if __name__ == "__main__":
+    main()
