@@ -11,21 +11,10 @@
 
     reference, current: relations or CTE names, both with the columns of `by`, which pair their rows
     (for instance model_version); current has `as_of_date` too. The result is one row per `by` and
-    as_of_date: psi, bins, reference_rows, current_rows and noise_psi, the value that two samples of
-    one distribution stay under 99 times of 100. (PSI of two samples is about
-    (1/n + 1/m) * chi-squared with bins - 1 degrees of freedom; its quantile is Wilson and Hilferty's
-    approximation.) -#}
+    as_of_date: psi, bins, reference_rows, current_rows and noise_psi (see psi_noise). -#}
 {% macro psi(reference, current, column, by, is_numeric=true) %}
     {%- set keys = by | join(', ') -%}
-    {%- if is_numeric -%}
-        {%- set bin = [] -%}
-        {%- for k in range(1, 10) -%}
-            {% do bin.append('case when source.' ~ column ~ ' > edges.edge_' ~ k ~ ' then 1 else 0 end') %}
-        {%- endfor -%}
-        {%- set bin = 'case when source.' ~ column ~ ' is null then -1 else ' ~ bin | join(' + ') ~ ' end' -%}
-    {%- else -%}
-        {%- set bin = 'source.' ~ column -%}
-    {%- endif %}
+    {%- set bin = psi_bin(column) if is_numeric else 'source.' ~ column %}
     with
 
     edges as (
@@ -45,12 +34,11 @@
     reference_bins as (
 
         select
-            {% for key in by %}source.{{ key }}, {% endfor %}
+            {{ keys }},
             {{ bin }} as bin,
             count(*) as bin_rows
         from {{ reference }} as source
-        inner join edges
-            on {% for key in by %}source.{{ key }} = edges.{{ key }}{{ ' and ' if not loop.last }}{% endfor %}
+        inner join edges using ({{ keys }})
         group by all
 
     ),
@@ -58,13 +46,12 @@
     current_bins as (
 
         select
-            {% for key in by %}source.{{ key }}, {% endfor %}
+            {{ keys }},
             source.as_of_date,
             {{ bin }} as bin,
             count(*) as bin_rows
         from {{ current }} as source
-        inner join edges
-            on {% for key in by %}source.{{ key }} = edges.{{ key }}{{ ' and ' if not loop.last }}{% endfor %}
+        inner join edges using ({{ keys }})
         group by all
 
     ),
@@ -146,10 +133,6 @@
         cast(bins as integer) as bins,
         cast(reference_rows as bigint) as reference_rows,
         cast(current_rows as bigint) as current_rows,
-        cast(
-            (1e0 / reference_rows + 1e0 / current_rows)
-            * freedom * power(1 - 2e0 / (9 * freedom) + 2.326e0 * sqrt(2e0 / (9 * freedom)), 3)
-            as double
-        ) as noise_psi
+        {{ psi_noise('reference_rows', 'current_rows', 'freedom') }} as noise_psi
     from summed
 {% endmacro %}

@@ -20,9 +20,9 @@ from python_jobs import score, warehouse
 from python_jobs.kept import freeze_reference, keep_served
 from python_jobs.settings import Settings
 
-MACRO = (PROJECT / "macros/psi.sql").read_text()
-TEMPLATE = jinja2.Environment(extensions=["jinja2.ext.do"]).from_string(
-    MACRO + "{{ psi('reference', 'actual', 'x', ['model_version'], is_numeric) }}"
+MACROS = [(PROJECT / f"macros/{name}.sql").read_text() for name in ("psi_bin", "psi_noise", "psi")]
+TEMPLATE = jinja2.Environment().from_string(
+    "".join(MACROS) + "{{ psi('reference', 'actual', 'x', ['model_version'], is_numeric) }}"
 )
 
 
