@@ -16,8 +16,6 @@ PERFORMANCE = """
     limit ?
 """
 
-INTERVALS = "select 1 from information_schema.tables where table_name = 'performance_intervals'"
-
 
 def latest(connection: duckdb.DuckDBPyConnection, *, dates: int = 10) -> list[dict]:
     """The newest scoring dates of model_performance, newest first, one dict a date.
@@ -47,8 +45,6 @@ def failure(connection: duckdb.DuckDBPyConnection, version: str) -> str | None:
     ).fetchone()
     if drifted:
         return f"{drifted[0]} has drifted (PSI {drifted[1]:.2f})"
-    if not connection.execute(INTERVALS).fetchone():
-        return None  # Spark makes no intervals, and without them a promise is never surely broken
     missed = connection.execute(
         """
         select as_of_date, intervals.value, performance.expected_precision_at_50

@@ -22,6 +22,15 @@ JOB_VIEWS = (
 )
 """Views of the models that jobs read, each after those it reads itself."""
 
+NO_INTERVALS = """
+select
+    cast(null as date) as as_of_date, cast(null as varchar) as model_version,
+    cast(null as varchar) as metric, cast(null as double) as value, cast(null as double) as low,
+    cast(null as double) as high, cast(null as bigint) as users
+where false
+"""
+"""Spark runs no Python models, so jobs see no performance_intervals there."""
+
 _registered: dict[str, object] = {}
 
 
@@ -92,6 +101,7 @@ def show_tables(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
         text = next(row.data_type for row in rows if row.col_name == "View Text")
         (select,) = sqlglot.transpile(text, read="spark", write="duckdb")
         con.execute(f"create or replace view main.{name} as {select}")
+    con.execute(f"create or replace view main.performance_intervals as {NO_INTERVALS}")
 
 
 def _profile() -> dict:

@@ -98,12 +98,13 @@ class Cluster:
                 time.sleep(0.005)
             if is_time:
                 self.kill_worker()
-            output = job.communicate()[0]
+            output = job.communicate(timeout=1800)[0]
         finally:
             job.kill()
+            if len(self.workers) < 2:
+                self.add_worker()
         assert job.returncode == 0, output + errors.read_text()[-5000:]
         assert is_time, "the job was over before a worker was killed:\n" + output
-        self.add_worker()
         return output, errors.read_text()
 
     def _start(self, name: str, *arguments: str) -> subprocess.Popen:
