@@ -14,12 +14,11 @@ import tempfile
 from pathlib import Path
 
 import duckdb
+import full_build
 import measured
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-
-import build
 
 FIXED_USERS = 100
 GOAL = 0.20
@@ -29,8 +28,8 @@ def built(users: int, days: int, runs: int) -> dict[str, float]:
     """User-days, and the medians of a full build, for one number of users."""
     home = Path(tempfile.mkdtemp(prefix="churnhouse-bench-"))
     try:
-        build.filled(home, users, days)
-        used = [measured.run([measured.CHURNHOUSE, *build.REBUILD], home) for _ in range(runs)]
+        full_build.filled(home, users, days)
+        used = [measured.run([measured.CHURNHOUSE, *full_build.REBUILD], home) for _ in range(runs)]
         with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as db:
             user_days = db.execute("select count(*) from user_daily").fetchone()[0]
         size = (home / "warehouse.duckdb").stat().st_size

@@ -1,6 +1,6 @@
 """What a full build costs beside the leanest SQL that makes the same tables.
 
-    .venv/bin/python bench/build.py --users 200000 --runs 3
+    .venv/bin/python bench/full_build.py --users 200000 --runs 3
 
 One warehouse is filled once; then, in turn and in processes of their own: the hand-written SQL of
 bench/limit.sql, `churnhouse build` without tests, and `churnhouse build` with every test. Medians
