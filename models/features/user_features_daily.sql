@@ -11,13 +11,21 @@
 
 with
 
-user_daily as {{ in_place() }} (select * from {{ ref('user_daily') }}),
-
 records as (select * from {{ ref('stg_user_records') }}),
 
 users as (select * from {{ ref('stg_users') }}),
 
 build_window as (select * from {{ ref('build_window') }}),
+
+-- the days to write, and those that their windows look back on
+user_daily as {{ in_place() }} (
+
+    select user_daily.*
+    from {{ ref('user_daily') }} as user_daily
+    inner join build_window
+        on user_daily.day >= {{ add_days('build_window.' ~ first_day_to_write(), -longest) }}
+
+),
 
 today as (
 

@@ -8,19 +8,24 @@
 
 with
 
-user_daily as {{ in_place() }} (select * from {{ ref('user_daily') }}),
-
 build_window as (select * from {{ ref('build_window') }}),
 
 -- a day is labelled anew when any day of its window was written anew
+user_daily as {{ in_place() }} (
+
+    select user_daily.*
+    from {{ ref('user_daily') }} as user_daily
+    inner join build_window
+        on user_daily.day >= {{ add_days('build_window.' ~ first_day_to_write(), -horizon) }}
+
+),
+
 today as (
 
     select user_daily.*
     from user_daily
     inner join build_window
-        on
-            user_daily.day >= {{ add_days('build_window.' ~ first_day_to_write(), -horizon) }}
-            and user_daily.day <= {{ add_days('build_window.data_through', -horizon) }}
+        on user_daily.day <= {{ add_days('build_window.data_through', -horizon) }}
 
 )
 

@@ -1,23 +1,24 @@
 {#- No event_id is accepted twice, neither in this build nor in one before it. -#}
 with
 
-events as (
+events as {{ in_place() }} (select * from {{ ref('stg_events_checked') }}),
+
+new_events as (select * from {{ new_rows(ref('stg_events_checked')) }}),
+
+verdicts as (
 
     select
         event_id,
-        event_key
-    from {{ ref('stg_events_checked') }}
-    where reject_reason is null
+        sum(case when reject_reason is null then 1 else 0 end) as times_accepted
+    from events
+    where event_key in (select new_events.event_key from new_events)
+    group by event_id
 
-),
-
-new_events as (select * from {{ new_rows(ref('stg_events_checked')) }})
+)
 
 select
     event_id,
-    count(*) as found,
+    times_accepted as found,
     1 as allowed
-from events
-where event_key in (select distinct new_events.event_key from new_events)
-group by event_id
-having count(*) > 1
+from verdicts
+where times_accepted > 1
