@@ -72,7 +72,7 @@ def main() -> None:
     found = [measure(options.users, days, options.runs) for days in options.days]
     table = Table(title=f"one more day, {options.users:,} users, median of {options.runs}")
     columns = ("days", "full s", "day s", "share", "full CPU", "day CPU", "share")
-    for column in (*columns, "read MB", "rows", "peak GB"):
+    for column in (*columns, "read MB", "k rows", "peak GB"):
         table.add_column(column, justify="right")
     for one in found:
         full = one["full"]
@@ -80,7 +80,7 @@ def main() -> None:
             f"{one['days']}",
             *(f"{full.wall:.1f}", f"{one['wall']:.1f}", f"{one['wall'] / full.wall:.1%}"),
             *(f"{full.cpu:.1f}", f"{one['cpu']:.1f}", f"{one['cpu'] / full.cpu:.1%}"),
-            *(f"{one['read'] / 1e6:,.0f}", f"{one['rows']:,.0f}", f"{one['peak']:.1f}"),
+            *(f"{one['read'] / 1e6:,.0f}", f"{one['rows'] / 1e3:,.0f}", f"{one['peak']:.1f}"),
         )
     Console().print(table)
     shares = [one["wall"] / one["full"].wall for one in found if one["days"] == 120]

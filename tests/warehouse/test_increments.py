@@ -220,6 +220,20 @@ def test_of_good_rows_with_one_id_the_first_counts(tiny: Tiny):
     assert tiny.rows(rejected) == [("duplicate_event_id",)] * 2
 
 
+def test_a_later_row_counts_where_the_user_of_the_first_has_moved(tiny: Tiny):
+    """In one load the user's signup moves past the first row, and another row with its id comes."""
+    base(tiny)
+    tiny.load(events=[("moved", "ann", f"{day(2)} 10:00:00", "visit", 5)])
+    tiny.build()
+    tiny.load(
+        users=[("ann", day(4), "a", f"{day(9)} 00:00:00")],
+        events=[("moved", "ann", f"{day(6)} 10:00:00", "visit", 7)],
+    )
+    for build in (tiny.build, tiny.refresh):
+        build()
+        assert tiny.rows("select minutes from stg_events where event_id = 'moved'") == [(7,)]
+
+
 def test_a_build_that_broke_off_is_done_again(tiny: Tiny):
     base(tiny)
     tiny.load(events=[("late", "bob", f"{day(4)} 23:59:59", "visit", 1.5)])
