@@ -133,6 +133,24 @@ def grown(tmp_path_factory) -> Path:
             day(11),
         ),
         (
+            "unique_stg_events_typed_row_id",
+            "insert into raw.events from raw.events where event_id = '{}'",
+            "e12",
+            "e11",
+        ),
+        (
+            "unique_stg_events_checked_row_id",
+            "insert into stg_events_checked from stg_events_checked where event_id = '{}'",
+            "e12",
+            "e11",
+        ),
+        (
+            "unique_grain_user_daily",
+            "insert into user_daily from user_daily where day = date '{}'",
+            day(12),
+            day(11),
+        ),
+        (
             "unique_grain_user_features_daily",
             "insert into user_features_daily from user_features_daily where as_of_date = date '{}'",
             day(12),
