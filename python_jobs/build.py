@@ -210,6 +210,11 @@ def _what(node: Any, row: dict[str, Any]) -> str:
 def _next_step(node: Any) -> str:
     if node.node.resource_type == "test":
         return f"look at the rows with `dbt show --select {node.node.name}`, then run again."
+    if "Binder Error" in str(node.message):  # a column that its own table, of before, has not
+        return (
+            "run `churnhouse build --full-refresh` if the models changed since the last build, "
+            f"else correct {node.node.original_file_path}."
+        )
     return f"correct {node.node.original_file_path} or its input and run again."
 
 

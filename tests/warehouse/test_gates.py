@@ -203,6 +203,15 @@ def test_a_build_looks_at_what_it_wrote_and_a_full_refresh_at_everything(
     assert not gate_holds(old, "--full-refresh")
 
 
+def test_a_table_of_an_earlier_version_of_the_models_asks_for_a_full_refresh(tiny: Tiny):
+    tiny.load([("ann", day(0), "a", None)], [("e0", "ann", f"{day(0)} 12:00:00", "visit", 5)])
+    tiny.build()
+    change(tiny.settings.home, "alter table stg_events_checked drop column event_key")
+    with pytest.raises(JobError, match=r"event_key.* Next: run `churnhouse build --full-refresh`"):
+        tiny.build()
+    tiny.refresh()
+
+
 def test_plain_dbt_test_looks_at_everything(home: Path):
     """A build that has finished left nothing new; `dbt test` looks nevertheless."""
     change(home, "update build_window set rewrite_from = data_through")
