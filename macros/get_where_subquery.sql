@@ -1,4 +1,4 @@
-{#- What dbt's generic tests read. -#}
+{#- What dbt's generic tests read: where a test has a `where` of its own, the rows that this names. -#}
 {% macro get_where_subquery(relation) -%}
-    {{ return(new_rows(relation)) }}
+    {{ return(dbt.default__get_where_subquery(relation) if config.get('where') else new_rows(relation)) }}
 {%- endmacro %}

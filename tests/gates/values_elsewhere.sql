@@ -1,7 +1,7 @@
 {#- A value that belongs to some event types (only_on) hardly ever stands on others. -#}
 with
 
-events as (select * from {{ new_rows(ref('stg_events')) }}),
+events as (select * from {{ ref('stg_events') }}),
 
 shares as (
 

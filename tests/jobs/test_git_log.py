@@ -47,8 +47,7 @@ class Repository:
 
     def commit(self, files: dict[str | bytes, bytes] | None = None, **author) -> str:
         for name, content in (files or {}).items():
-            # names may be bytes that are no text, which a Path cannot be joined with
-            path = Path(os.fsdecode(os.path.join(os.fsencode(self.path), os.fsencode(name))))  # noqa: PTH118
+            path = self.path / os.fsdecode(name)  # a name may be bytes that are no text
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         self.git("add", "--all")
@@ -199,11 +198,8 @@ ODD_NAMES = [
 def test_odd_bytes_in_paths_do_not_break_the_count(repository, folder):
     first = repository.commit({name: b"1\n" * 20 for name in ODD_NAMES})
     for number, name in enumerate(ODD_NAMES):
-        # bytes again: Path.rename takes text only
-        os.rename(  # noqa: PTH104
-            os.fsencode(repository.path) + b"/" + name,
-            os.fsencode(repository.path) + b"/commit " + str(number).encode() + b" " + name,
-        )
+        path = repository.path / os.fsdecode(name)
+        path.rename(repository.path / f"commit {number} {os.fsdecode(name)}")
     second = repository.commit()
     exported = rows(git_log.export(repository.path, folder))
     assert exported[first]["code_files"] == exported[second]["code_files"] == "6"

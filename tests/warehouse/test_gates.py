@@ -203,6 +203,19 @@ def test_a_build_looks_at_what_it_wrote_and_a_full_refresh_at_everything(
     assert not gate_holds(old, "--full-refresh")
 
 
+def test_after_a_failed_gate_a_build_looks_at_everything(grown: Path, tmp_path: Path):
+    """Or a full refresh whose gate failed would be let through by the next day's build."""
+    home = tmp_path / "data"
+    shutil.copytree(grown, home)
+    change(home, f"insert into churn_labels from churn_labels where as_of_date = date '{day(3)}'")
+    gate = ("--select", "unique_grain_churn_labels*")
+    for options in (("--full-refresh",), (), ()):
+        with pytest.raises(JobError, match="Gate unique_grain_churn_labels"):
+            Tiny(home).build(*gate, *options)
+    change(home, "create or replace table churn_labels as select distinct * from churn_labels")
+    Tiny(home).build(*gate)
+
+
 def test_a_table_of_an_earlier_version_of_the_models_asks_for_a_full_refresh(tiny: Tiny):
     tiny.load([("ann", day(0), "a", None)], [("e0", "ann", f"{day(0)} 12:00:00", "visit", 5)])
     tiny.build()
