@@ -14,6 +14,7 @@ import shutil
 import statistics
 import sys
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 import duckdb
@@ -26,20 +27,27 @@ MADE = ("stg_user_records", "stg_events_checked", "user_daily", "user_features_d
 MADE += ("churn_labels",)
 GOALS = {"models": 1.3, "models and tests": 2.0}
 PEAK_GOAL = 6.0
+MEMORY = "4.5GB"  # what DuckDB may hold, on every side; some memory of a process is not DuckDB's
+BLOCK = 10  # days of features that one statement writes, as in macros/days_in_block.sql
 REBUILD = ("build", "--full-refresh")
 
 
 def limit(warehouse: Path, out: Path) -> None:
     """Make the tables of bench/limit.sql in `out` from the raw tables of `warehouse`."""
     with duckdb.connect(str(out)) as db:
-        if memory := os.environ.get("CHURNHOUSE_MEMORY_LIMIT"):
-            db.execute(f"set memory_limit = '{memory}'")
+        db.execute(f"set memory_limit = '{os.environ['CHURNHOUSE_MEMORY_LIMIT']}'")
         db.execute(f"attach '{warehouse}' as warehouse (read_only)")
         db.execute("create schema raw")
         for name in ("events", "users", "files"):
             db.execute(f"create view raw.{name} as from warehouse.raw.{name}")
         db.execute(f"create table event_types as from '{PROJECT}/seeds/event_types.csv'")
         db.execute((PROJECT / "bench/limit.sql").read_text())
+        first, last = db.execute("select min(day), max(day) from user_daily").fetchone()
+        sql = "create table user_features_daily as"
+        for back in range(0, (last - first).days + 1, BLOCK):
+            day = first + timedelta(back)
+            db.execute(f"{sql} from features(date '{day}', date '{day + timedelta(BLOCK - 1)}')")
+            sql = "insert into user_features_daily"
 
 
 def filled(home: Path, users: int, days: int) -> None:
@@ -73,6 +81,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, help="A home with raw data that is ingested already.")
     parser.add_argument("--limit", type=Path, nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    os.environ.setdefault("CHURNHOUSE_MEMORY_LIMIT", MEMORY)
     if options.limit:
         return limit(*options.limit)
     folder = Path(tempfile.mkdtemp(prefix="churnhouse-bench-", dir=options.home))

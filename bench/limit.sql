@@ -27,7 +27,7 @@ window whole as (
 
 
 create or replace table stg_events_checked as
-with typed as (
+with typed as not materialized (
     select
         e.*, t.is_activity, u.signup_date,
         try_cast(watch_minutes as decimal(18, 4)) as minutes,
@@ -38,7 +38,7 @@ with typed as (
     left join event_types as t using (event_type)
     left join (select user_id, user_signup_date as signup_date from stg_user_records where is_current)
         as u using (user_id)
-), judged as (
+), judged as not materialized (
     select *, case
         when reject_reason = 'forgotten_user' then reject_reason
         when event_id is null or trim(event_id) = '' then 'missing_event_id'
@@ -58,8 +58,12 @@ with typed as (
         when event_date < signup_date then 'before_signup'
     end as reason
     from typed
+), ids_of_several_rows as (
+    select event_id from raw.events group by event_id having count(*) > 1
 ), first_good as (
-    select event_id, min(row_id) as row_id from judged where reason is null group by event_id
+    select event_id, min(row_id) as row_id from judged
+    where reason is null and event_id in (select event_id from ids_of_several_rows)
+    group by event_id
 ), verdicts as (
     select j.*, case when j.reason is not null then j.reason
         when j.row_id <> f.row_id then 'duplicate_event_id' end as verdict
@@ -128,7 +132,8 @@ from user_days left join active_days using (user_id, day)
 window so_far as (partition by user_id order by day rows unbounded preceding)
 order by day;
 
-create or replace table user_features_daily as
+-- the features of a block of days, which bench/full_build.py writes block by block
+create or replace macro features(first_day, last_day) as table (
 with totals as (
     select
         d.user_id, d.day as as_of_date, d.last_active_on, r.plan, r.country, r.marketing_source,
@@ -166,10 +171,13 @@ with totals as (
         d.active_days_total - coalesce(b7.active_days_total, 0) as active_days_7d,
         d.active_days_total - coalesce(b14.active_days_total, 0) as active_days_14d,
         d.active_days_total - coalesce(b30.active_days_total, 0) as active_days_30d
-    from user_daily as d
-    left join user_daily as b7 on d.user_id = b7.user_id and b7.day = d.day - 7
-    left join user_daily as b14 on d.user_id = b14.user_id and b14.day = d.day - 14
-    left join user_daily as b30 on d.user_id = b30.user_id and b30.day = d.day - 30
+    from (from user_daily where day between first_day and last_day) as d
+    left join (from user_daily where day between first_day - 7 and last_day - 7) as b7
+        on d.user_id = b7.user_id and b7.day = d.day - 7
+    left join (from user_daily where day between first_day - 14 and last_day - 14) as b14
+        on d.user_id = b14.user_id and b14.day = d.day - 14
+    left join (from user_daily where day between first_day - 30 and last_day - 30) as b30
+        on d.user_id = b30.user_id and b30.day = d.day - 30
     inner join stg_user_records as r
         on d.user_id = r.user_id and d.day >= r.valid_from and d.day < r.valid_to
 )
@@ -215,7 +223,8 @@ select
     support_tickets_7d::double / nullif(support_tickets_30d::double, 0) * 30 / 7 as support_tickets_trend,
     failed_payments_30d::double / nullif(payments_30d + failed_payments_30d, 0)
         as payment_fail_rate_30d
-from totals;
+from totals
+);
 
 create or replace table churn_labels as
 select

@@ -3,11 +3,14 @@
     unique_key='as_of_date',
     partition_by=on_spark('as_of_date'),
     on_schema_change='sync_all_columns',
-    post_hook="{{ keep_within_build_window('as_of_date') }}"
+    post_hook=[
+        "{{ write_other_blocks('as_of_date') }}", "{{ keep_within_build_window('as_of_date') }}"
+    ]
 ) }}
 {% set settings = domain_settings() %}
 {% set windows = settings.feature_windows_days %}
 {% set shortest, longest = windows | first, windows | last %}
+{% set first_day = first_day_of_block() %}
 
 with
 
@@ -15,26 +18,15 @@ records as (select * from {{ ref('stg_user_records') }}),
 
 users as (select * from {{ ref('stg_users') }}),
 
-build_window as (select * from {{ ref('build_window') }}),
+user_daily as {{ in_place() }} (select * from {{ ref('user_daily') }}),
 
--- the days to write, and those that their windows look back on
-user_daily as {{ in_place() }} (
+today as (select * from user_daily where {{ in_block('day', first_day) }}),
 
-    select user_daily.*
-    from {{ ref('user_daily') }} as user_daily
-    inner join build_window
-        on user_daily.day >= {{ add_days('build_window.' ~ first_day_to_write(), -longest) }}
-
-),
-
-today as (
-
-    select user_daily.*
-    from user_daily
-    inner join build_window on user_daily.day >= build_window.{{ first_day_to_write() }}
-
-),
-
+{% for window in windows -%}
+    back_{{ window }} as (
+        select * from user_daily where {{ in_block('day', first_day, window) }}
+    ),
+{% endfor %}
 -- a window's total is the running total of its last day less that of the day before its first
 totals as (
 
@@ -54,7 +46,7 @@ totals as (
         {% endfor %}
     from today
     {% for window in windows -%}
-        left join user_daily as back_{{ window }}
+        left join back_{{ window }}
             on
                 today.user_id = back_{{ window }}.user_id
                 and back_{{ window }}.day = {{ add_days('today.day', -window) }}

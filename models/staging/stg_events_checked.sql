@@ -71,11 +71,38 @@ arrivals as (
         and event_id in (select event_id from ids_to_judge)
 
 ),
+-- of earlier rows the accepted ones whose id has come again
+accepted as (
+
+    select
+        event_id,
+        row_id
+    from written
+    where
+        reject_reason is null
+        and event_key in (select distinct {{ id_key('news.event_id') }} from news)
+        and event_id not in (select event_id from ids_to_judge)
+
+),
 {% else %}
-arrivals as (select * from received),
+arrivals as {{ in_place() }} (select * from received),
 {% endif %}
 
-judged as (
+-- any other id has one row, which is its first
+ids_of_several_rows as (
+
+    select event_id
+    from arrivals
+    group by event_id
+    having count(*) > 1
+    {% if is_incremental() -%}
+    union all
+    select event_id from accepted
+    {%- endif %}
+
+),
+
+judged as {{ in_place() }} (
 
     select
         arrivals.*,
@@ -99,17 +126,10 @@ good as (
         event_id,
         row_id
     from judged
-    where reason is null
+    where reason is null and event_id in (select event_id from ids_of_several_rows)
     {% if is_incremental() -%}
     union all
-    select
-        event_id,
-        row_id
-    from written
-    where
-        reject_reason is null
-        and event_key in (select distinct {{ id_key('news.event_id') }} from news)
-        and event_id not in (select event_id from ids_to_judge)
+    select * from accepted
     {%- endif %}
 
 ),
