@@ -225,6 +225,17 @@ def test_a_table_of_an_earlier_version_of_the_models_asks_for_a_full_refresh(tin
     tiny.refresh()
 
 
+def test_numbers_of_ids_that_another_engine_made_ask_for_a_full_refresh(tiny: Tiny):
+    """Or ids that came before would not be found, and count twice."""
+    tiny.load([("ann", day(0), "a", None)], [("e0", "ann", f"{day(0)} 12:00:00", "visit", 5)])
+    tiny.build()
+    change(tiny.settings.home, "update stg_events_checked set event_key = event_key + 1")
+    with pytest.raises(JobError, match=r"ids.* Next: run `churnhouse build --full-refresh`"):
+        tiny.build()
+    tiny.refresh()
+    tiny.build()
+
+
 def test_plain_dbt_test_looks_at_everything(home: Path):
     """A build that has finished left nothing new; `dbt test` looks nevertheless."""
     change(home, "update build_window set rewrite_from = data_through")

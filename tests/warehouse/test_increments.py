@@ -166,6 +166,22 @@ def test_recomputing_from_a_day_changes_nothing(tiny: Tiny):
         assert not differences(before, tiny.tables())
 
 
+def test_blocks_of_days_meet_without_a_gap_or_a_repeat(tiny: Tiny):
+    """However long the history, and wherever a block of days that one statement writes begins."""
+    tiny.load(USERS_OF_BASE, visits(range(4)))
+    tiny.build()
+    tiny.load(events=visits(range(4, 38)))
+    tiny.build()
+    tiny.load(events=[("late", "bob", f"{day(8)} 23:59:59", "visit", 1.5)])
+    tiny.build()
+    by_increments = tiny.tables()
+    tiny.refresh()
+    assert not differences(by_increments, tiny.tables())
+    features = "select user_id, as_of_date from user_features_daily order by all"
+    assert tiny.rows(features) == tiny.rows("select user_id, day from user_daily order by all")
+    assert len(tiny.rows(features)) == 38 + 35
+
+
 def test_events_wait_for_their_user(tiny: Tiny):
     base(tiny)
     tiny.load(events=[("early", "cy", f"{day(5)} 10:00:00", "visit", 3)])
