@@ -133,13 +133,13 @@ def grown(tmp_path_factory) -> Path:
             day(11),
         ),
         (
-            "unique_stg_events_typed_row_id",
+            "unique_grain_stg_events_typed_row_id",
             "insert into raw.events from raw.events where event_id = '{}'",
             "e12",
             "e11",
         ),
         (
-            "unique_stg_events_checked_row_id",
+            "unique_grain_stg_events_checked_row_id",
             "insert into stg_events_checked from stg_events_checked where event_id = '{}'",
             "e12",
             "e11",
