@@ -7,10 +7,11 @@
         and not flags.FULL_REFRESH
         and adapter.get_relation(target.database, target.schema, 'build_marks') is not none
     -%}
+        {%- set names = graph.nodes.values() | map(attribute='name') | join("', '") -%}
         {%- set failed -%}
             select node
             from {{ source('ml', 'dbt_run_results') }}
-            where resource_type <> 'source'
+            where resource_type <> 'source' and node in ('{{ names }}')
             group by node
             having max_by(status, started_at) in ('fail', 'error')
         {%- endset -%}

@@ -216,6 +216,16 @@ def test_after_a_failed_gate_a_build_looks_at_everything(grown: Path, tmp_path: 
     Tiny(home).build(*gate)
 
 
+def test_a_failed_gate_that_is_no_more_has_no_say(grown: Path, tmp_path: Path):
+    """It can never pass again, so each build of this warehouse would look at everything."""
+    home = tmp_path / "data"
+    shutil.copytree(grown, home)
+    failed = "* replace ('gate_of_before' as node, 'fail' as status, 'test' as resource_type)"
+    change(home, f"insert into ml.dbt_run_results select {failed} from ml.dbt_run_results limit 1")
+    change(home, f"insert into churn_labels from churn_labels where as_of_date = date '{day(3)}'")
+    Tiny(home).build("--select", "unique_grain_churn_labels*")
+
+
 def test_a_table_of_an_earlier_version_of_the_models_asks_for_a_full_refresh(tiny: Tiny):
     tiny.load([("ann", day(0), "a", None)], [("e0", "ann", f"{day(0)} 12:00:00", "visit", 5)])
     tiny.build()
