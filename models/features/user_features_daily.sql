@@ -20,13 +20,22 @@ users as (select * from {{ ref('stg_users') }}),
 
 user_daily as {{ in_place() }} (select * from {{ ref('user_daily') }}),
 
-today as (select * from user_daily where {{ in_block('day', first_day) }}),
+today as (
+
+    select * from user_daily
+    where {{ in_block('day', first_day) }}
+
+),
 
 {% for window in windows -%}
-    back_{{ window }} as (
-        select * from user_daily where {{ in_block('day', first_day, window) }}
-    ),
-{% endfor %}
+back_{{ window }} as (
+
+    select * from user_daily
+    where {{ in_block('day', first_day, window) }}
+
+),
+
+{% endfor -%}
 -- a window's total is the running total of its last day less that of the day before its first
 totals as (
 

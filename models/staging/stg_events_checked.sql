@@ -71,6 +71,7 @@ arrivals as (
         and event_id in (select event_id from ids_to_judge)
 
 ),
+
 -- of earlier rows the accepted ones whose id has come again
 accepted as (
 
