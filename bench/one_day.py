@@ -5,6 +5,7 @@
 For each length of history a warehouse is filled and built fully; then, run by run, one more day is
 generated and ingested, and `churnhouse build` with every test is measured: wall and CPU seconds,
 bytes read by the process and rows written, of which the last two do not depend on the machine.
+The users are those of the last day, so that a day writes as many rows after any history.
 """
 
 import argparse
@@ -18,6 +19,8 @@ import measured
 from rich.console import Console
 from rich.table import Table
 
+from python_jobs.generate import FIRST_SHARE, SIGNUP_DAYS
+
 DAY_TABLES = {"user_daily": "day", "user_features_daily": "as_of_date"}
 SHARE_GOAL, GROWTH_GOAL = 0.06, 0.15
 
@@ -25,6 +28,11 @@ SHARE_GOAL, GROWTH_GOAL = 0.06, 0.15
 def run(home: Path, *arguments: object) -> measured.Used:
     """What a command of churnhouse over this home used."""
     return measured.run([measured.CHURNHOUSE, *arguments], home)
+
+
+def asked_for(users: int, days: int) -> int:
+    """How many users to ask `generate` for, so that so many have signed up by the last day."""
+    return round(users / (FIRST_SHARE + (1 - FIRST_SHARE) * days / SIGNUP_DAYS))
 
 
 def rows_written(home: Path) -> int:
@@ -41,7 +49,7 @@ def measure(users: int, days: int, runs: int) -> dict[str, float]:
     """The full build and the median of `runs` more days, for one length of history."""
     home = Path(tempfile.mkdtemp(prefix="churnhouse-bench-"))
     try:
-        run(home, "generate", "--users", users, "--days", days)
+        run(home, "generate", "--users", asked_for(users, days), "--days", days)
         run(home, "ingest")
         full = run(home, "build")
         more = []

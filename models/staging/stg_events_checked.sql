@@ -72,17 +72,17 @@ arrivals as (
 
 ),
 
--- of earlier rows the accepted ones whose id has come again
+-- of each id that has come again, the first accepted row of before
 accepted as (
 
     select
         event_id,
-        row_id
+        min(case when reject_reason is null then row_id end) as row_id
     from written
     where
-        reject_reason is null
-        and event_key in (select distinct {{ id_key('news.event_id') }} from news)
+        event_key in (select distinct {{ id_key('news.event_id') }} from news)
         and event_id not in (select event_id from ids_to_judge)
+    group by event_id
 
 ),
 {% else %}
