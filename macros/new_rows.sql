@@ -10,6 +10,7 @@
         'stg_events_typed': 'ingested_at > ' ~ last_build('ingested_through'),
         'stg_events_checked': 'written_at > ' ~ last_build('ingested_through'),
         'stg_events': 'written_at > ' ~ last_build('ingested_through'),
+        'stg_events_rejected': 'ingested_at > ' ~ last_build('ingested_through'),
         'user_daily': 'day >= (select rewrite_from from ' ~ window ~ ')',
         'user_features_daily': 'as_of_date >= (select rewrite_from from ' ~ window ~ ')',
         'churn_labels': labelled_anew,

@@ -89,17 +89,13 @@ accepted as (
 arrivals as {{ in_place() }} (select * from received),
 {% endif %}
 
--- any other id has one row, which is its first
+-- of the rows to judge, any other is the only one of its id
 ids_of_several_rows as (
 
     select event_id
     from arrivals
     group by event_id
     having count(*) > 1
-    {% if is_incremental() -%}
-    union all
-    select event_id from accepted
-    {%- endif %}
 
 ),
 
