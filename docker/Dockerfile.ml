@@ -58,6 +58,8 @@ ENTRYPOINT ["churnhouse"]
 CMD ["--help"]
 ARG VERSION=unknown
 ARG COMMIT=unknown
+# an older buildah takes ENV and LABEL of another commit from its cache, but not RUN or what follows it
+RUN : "${COMMIT}"
 # what a model says about the code that trained it
 ENV CHURNHOUSE_COMMIT=${COMMIT}
 LABEL org.opencontainers.image.title="churnhouse-ml" \
