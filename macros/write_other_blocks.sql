@@ -1,4 +1,5 @@
-{#- The hook of a day table that repeats its statement for each block of days after the first. -#}
+{#- The hook of a day table that repeats its statement for each block of days after the first. The first
+    day is read from the statement: by now the table exists, and first_day_to_write would say another. -#}
 {% macro write_other_blocks(day) -%}
     {%- if execute and target.type == 'duckdb' -%}
         {%- set first_day = modules.re.search("date '[0-9-]+' /\\* first day \\*/", compiled_code).group() -%}

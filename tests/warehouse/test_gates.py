@@ -226,21 +226,21 @@ def test_a_failed_gate_that_is_no_more_has_no_say(grown: Path, tmp_path: Path):
     Tiny(home).build("--select", "unique_grain_churn_labels*")
 
 
-def test_a_table_of_an_earlier_version_of_the_models_asks_for_a_full_refresh(tiny: Tiny):
+@pytest.mark.parametrize(
+    ("of_before", "named"),
+    [
+        ("alter table stg_events_checked drop column event_key", "event_key"),
+        # or ids that came before would not be found, and count twice
+        ("update stg_events_checked set event_key = event_key + 1", "numbers of event ids"),
+    ],
+)
+def test_what_an_earlier_version_wrote_asks_for_a_full_refresh(
+    tiny: Tiny, of_before: str, named: str
+):
     tiny.load([("ann", day(0), "a", None)], [("e0", "ann", f"{day(0)} 12:00:00", "visit", 5)])
     tiny.build()
-    change(tiny.settings.home, "alter table stg_events_checked drop column event_key")
-    with pytest.raises(JobError, match=r"event_key.* Next: run `churnhouse build --full-refresh`"):
-        tiny.build()
-    tiny.refresh()
-
-
-def test_numbers_of_ids_that_another_engine_made_ask_for_a_full_refresh(tiny: Tiny):
-    """Or ids that came before would not be found, and count twice."""
-    tiny.load([("ann", day(0), "a", None)], [("e0", "ann", f"{day(0)} 12:00:00", "visit", 5)])
-    tiny.build()
-    change(tiny.settings.home, "update stg_events_checked set event_key = event_key + 1")
-    with pytest.raises(JobError, match=r"ids.* Next: run `churnhouse build --full-refresh`"):
+    change(tiny.settings.home, of_before)
+    with pytest.raises(JobError, match=f"{named}.* Next: run `churnhouse build --full-refresh`"):
         tiny.build()
     tiny.refresh()
     tiny.build()
