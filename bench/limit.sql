@@ -80,57 +80,92 @@ select
     (select max(ingested_at) from raw.files) as written_at
 from verdicts;
 
-create or replace table user_daily as
-with span as (
+create or replace table user_daily (
+    user_id varchar, day date, is_active boolean, events integer, logins integer,
+    course_enrolls integer, watch_minutes decimal(18, 4), quiz_attempts integer,
+    quiz_score_sum decimal(18, 4), quiz_score_count integer, payments integer,
+    failed_payments integer, support_tickets integer, events_total integer, logins_total integer,
+    course_enrolls_total integer, watch_minutes_total decimal(18, 4), quiz_attempts_total integer,
+    quiz_score_sum_total decimal(18, 4), quiz_score_count_total integer, payments_total integer,
+    failed_payments_total integer, support_tickets_total integer, active_days_total integer,
+    last_active_on date
+);
+
+-- a block of days, which bench/full_build.py writes block by block: running totals over the days with
+-- events alone, each held until the next
+create or replace macro user_days(block_start, block_end) as table (
+with users as (
+    select user_id, greatest(user_signup_date, block_start) as first_day
+    from stg_user_records where is_current and user_signup_date <= block_end
+), steps as (
     select
-        min(event_date) as first_day,
-        least(max(event_date), (select max(ingested_at)::date - 1 from raw.files)) as last_day
-    from stg_events_checked where reject_reason is null
-), active_days as (
+        u.user_id, u.first_day as day, false as has_events, c.last_active_on,
+        c.events_total as events, c.logins_total as logins,
+        c.course_enrolls_total as course_enrolls, c.watch_minutes_total as watch_minutes,
+        c.quiz_attempts_total as quiz_attempts, c.quiz_score_sum_total as quiz_score_sum,
+        c.quiz_score_count_total as quiz_score_count, c.payments_total as payments,
+        c.failed_payments_total as failed_payments, c.support_tickets_total as support_tickets,
+        c.active_days_total as active_days
+    from users as u
+    left join (from user_daily where day = block_start - 1) as c using (user_id)
+    union all
     select
-        user_id, event_date as day, bool_or(is_activity) as is_active, count(*) as events,
-        count(*) filter (event_type = 'login') as logins,
-        count(*) filter (event_type = 'course_enroll') as course_enrolls,
-        sum(watch_minutes) filter (event_type = 'video_watch') as watch_minutes,
-        count(*) filter (event_type = 'quiz_attempt') as quiz_attempts,
-        sum(quiz_score) filter (event_type = 'quiz_attempt') as quiz_score_sum,
-        count(quiz_score) filter (event_type = 'quiz_attempt') as quiz_score_count,
-        count(*) filter (event_type = 'payment_success') as payments,
-        count(*) filter (event_type = 'payment_failed') as failed_payments,
-        count(*) filter (event_type = 'support_ticket') as support_tickets
-    from stg_events_checked where reject_reason is null group by all
-), user_days as (
-    select user_id, unnest(range(greatest(user_signup_date, first_day), last_day + 1, interval 1 day))
-        ::date as day
-    from stg_user_records cross join span where is_current
+        user_id, event_date, true, max(event_date) filter (is_activity), count(*),
+        count(*) filter (event_type = 'login'),
+        count(*) filter (event_type = 'course_enroll'),
+        sum(watch_minutes) filter (event_type = 'video_watch'),
+        count(*) filter (event_type = 'quiz_attempt'),
+        sum(quiz_score) filter (event_type = 'quiz_attempt'),
+        count(quiz_score) filter (event_type = 'quiz_attempt'),
+        count(*) filter (event_type = 'payment_success'),
+        count(*) filter (event_type = 'payment_failed'),
+        count(*) filter (event_type = 'support_ticket'),
+        bool_or(is_activity)::integer
+    from stg_events_checked
+    where reject_reason is null and event_date between block_start and block_end
+    group by all
+), running as (
+    select
+        *,
+        sum(events) over so_far as events_total, sum(logins) over so_far as logins_total,
+        sum(course_enrolls) over so_far as course_enrolls_total,
+        sum(watch_minutes) over so_far as watch_minutes_total,
+        sum(quiz_attempts) over so_far as quiz_attempts_total,
+        sum(quiz_score_sum) over so_far as quiz_score_sum_total,
+        sum(quiz_score_count) over so_far as quiz_score_count_total,
+        sum(payments) over so_far as payments_total,
+        sum(failed_payments) over so_far as failed_payments_total,
+        sum(support_tickets) over so_far as support_tickets_total,
+        sum(active_days) over so_far as active_days_total,
+        max(last_active_on) over so_far as last_active,
+        coalesce(lead(day) over so_far - 1, block_end) as through
+    from steps
+    window so_far as (partition by user_id order by day, has_events)
+), held as (
+    select *, unnest(range(day, through + 1, interval 1 day))::date as held_on
+    from running where day <= through
 )
 select
-    user_id, day, coalesce(is_active, false) as is_active,
-    coalesce(events, 0)::integer as events,
-    coalesce(logins, 0)::integer as logins,
-    coalesce(course_enrolls, 0)::integer as course_enrolls,
-    coalesce(watch_minutes, 0)::decimal(18, 4) as watch_minutes,
-    coalesce(quiz_attempts, 0)::integer as quiz_attempts,
-    coalesce(quiz_score_sum, 0)::decimal(18, 4) as quiz_score_sum,
-    coalesce(quiz_score_count, 0)::integer as quiz_score_count,
-    coalesce(payments, 0)::integer as payments,
-    coalesce(failed_payments, 0)::integer as failed_payments,
-    coalesce(support_tickets, 0)::integer as support_tickets,
-    coalesce(sum(events) over so_far, 0)::integer as events_total,
-    coalesce(sum(logins) over so_far, 0)::integer as logins_total,
-    coalesce(sum(course_enrolls) over so_far, 0)::integer as course_enrolls_total,
-    coalesce(sum(watch_minutes) over so_far, 0)::decimal(18, 4) as watch_minutes_total,
-    coalesce(sum(quiz_attempts) over so_far, 0)::integer as quiz_attempts_total,
-    coalesce(sum(quiz_score_sum) over so_far, 0)::decimal(18, 4) as quiz_score_sum_total,
-    coalesce(sum(quiz_score_count) over so_far, 0)::integer as quiz_score_count_total,
-    coalesce(sum(payments) over so_far, 0)::integer as payments_total,
-    coalesce(sum(failed_payments) over so_far, 0)::integer as failed_payments_total,
-    coalesce(sum(support_tickets) over so_far, 0)::integer as support_tickets_total,
-    (count(*) filter (is_active) over so_far)::integer as active_days_total,
-    max(day) filter (is_active) over so_far as last_active_on
-from user_days left join active_days using (user_id, day)
-window so_far as (partition by user_id order by day rows unbounded preceding)
-order by day;
+    user_id, held_on, has_events and held_on = day and active_days = 1,
+    case when has_events and held_on = day then coalesce(events, 0) else 0 end::integer,
+    case when has_events and held_on = day then coalesce(logins, 0) else 0 end::integer,
+    case when has_events and held_on = day then coalesce(course_enrolls, 0) else 0 end::integer,
+    case when has_events and held_on = day then coalesce(watch_minutes, 0) else 0 end::decimal(18, 4),
+    case when has_events and held_on = day then coalesce(quiz_attempts, 0) else 0 end::integer,
+    case when has_events and held_on = day then coalesce(quiz_score_sum, 0) else 0 end::decimal(18, 4),
+    case when has_events and held_on = day then coalesce(quiz_score_count, 0) else 0 end::integer,
+    case when has_events and held_on = day then coalesce(payments, 0) else 0 end::integer,
+    case when has_events and held_on = day then coalesce(failed_payments, 0) else 0 end::integer,
+    case when has_events and held_on = day then coalesce(support_tickets, 0) else 0 end::integer,
+    coalesce(events_total, 0)::integer, coalesce(logins_total, 0)::integer,
+    coalesce(course_enrolls_total, 0)::integer, coalesce(watch_minutes_total, 0)::decimal(18, 4),
+    coalesce(quiz_attempts_total, 0)::integer, coalesce(quiz_score_sum_total, 0)::decimal(18, 4),
+    coalesce(quiz_score_count_total, 0)::integer, coalesce(payments_total, 0)::integer,
+    coalesce(failed_payments_total, 0)::integer, coalesce(support_tickets_total, 0)::integer,
+    coalesce(active_days_total, 0)::integer, last_active
+from held
+order by held_on
+);
 
 -- the features of a block of days, which bench/full_build.py writes block by block
 create or replace macro features(first_day, last_day) as table (
@@ -226,9 +261,10 @@ select
 from totals
 );
 
-create or replace table churn_labels as
+create or replace macro labels() as table (
 select
     d.user_id, d.day as as_of_date,
     (l.active_days_total = d.active_days_total)::integer as churn_label
 from user_daily as d
-inner join user_daily as l on d.user_id = l.user_id and l.day = d.day + 30;
+inner join user_daily as l on d.user_id = l.user_id and l.day = d.day + 30
+);

@@ -36,12 +36,14 @@ def asked_for(users: int, days: int) -> int:
 
 
 def rows_written(home: Path) -> int:
-    """Rows of the day tables from the first day that the last build wrote."""
+    """Rows of the day tables that the last build wrote."""
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as db:
-        rewrite_from = db.execute("select rewrite_from from build_window").fetchone()[0]
         return sum(
-            db.execute(f"select count(*) from {t} where {day} >= ?", [rewrite_from]).fetchone()[0]
-            for t, day in DAY_TABLES.items()
+            db.execute(
+                f"select count(*) from {table} inner join user_windows using (user_id) "
+                f"where {day} >= rewrite_from"
+            ).fetchone()[0]
+            for table, day in DAY_TABLES.items()
         )
 
 

@@ -1,10 +1,8 @@
-{% set settings = domain_settings() %}
-
 with
 
 events as {{ in_place() }} (select * from {{ ref('stg_events_checked') }}),
 
-records as (select * from {{ ref('stg_user_records') }}),
+changed_users as (select * from {{ ref('changed_users') }}),
 
 files as (select * from {{ source('raw', 'files') }}),
 
@@ -32,50 +30,45 @@ days as (
 
 ),
 
-changed_events as (
+known as (
 
-    select min(touches_date) as changed_from
+    select min(event_date) as data_from
     from events
-    where written_at > (select ingested_through from last_build)
+    where reject_reason is null and written_at <= (select ingested_through from last_build)
 
 ),
 
-changed_records as (
-
-    select min(valid_from) as changed_from
-    from records
-    where ingested_at > (select ingested_through from last_build)
-
-),
-
-moved_users as (
+-- all users have a row of every day: new days are new to all, those before what was the first too
+written as (
 
     select
-        user_id,
-        min(least(signup_date, valid_from)) as changed_from
-    from records
-    group by user_id
-    having {{ signup_moved(settings, '(select ingested_through from last_build)') }}
+        days.data_from,
+        days.data_through,
+        case
+            when known.data_from = days.data_from
+                then greatest(
+                    days.data_from,
+                    least(
+                        {% if var('rewrite_from', none) %}date '{{ var('rewrite_from') }}',{% endif %}
+                        {{ add_days('last_build.data_through', 1) }}
+                    )
+                )
+            else days.data_from
+        end as new_from
+    from days
+    cross join known
+    cross join last_build
 
 )
 
 select
-    days.data_from,
-    days.data_through,
-    case
-        when last_build.ingested_through is null then days.data_from
-        else greatest(
-            days.data_from,
-            least(
-                {{ add_days('last_build.data_through', 1) }},
-                {% if var('rewrite_from', none) %}date '{{ var('rewrite_from') }}',{% endif %}
-                (select changed_from from changed_events),
-                (select changed_from from changed_records),
-                (select min(changed_from) from moved_users)
-            )
-        )
-    end as rewrite_from,
+    written.data_from,
+    written.data_through,
+    written.new_from,
+    greatest(
+        written.data_from,
+        least(written.new_from, (select min(changed_from) from changed_users))
+    ) as rewrite_from,
     arrived.ingested_through
-from days
+from written
 cross join arrived
-cross join last_build

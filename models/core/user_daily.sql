@@ -1,31 +1,33 @@
 {{ config(
     materialized='incremental',
-    unique_key='day',
+    unique_key=on_spark('day'),
     partition_by=on_spark('day'),
     on_schema_change='sync_all_columns',
-    post_hook="{{ keep_within_build_window('day') }}"
+    pre_hook="{{ delete_rows_to_write('day') }}",
+    post_hook=["{{ write_other_blocks(carried_totals) }}", "{{ keep_within_build_window('day') }}"]
 ) }}
 {% set columns = additive_columns(domain_settings().measures) %}
+{% set first_day = first_day_of_block() %}
 
 with
 
-users as (select * from {{ ref('stg_users') }}),
+block as (
 
-span as (
-
-    select
-        data_from,
-        {{ first_day_to_write() }} as first_day,
-        data_through as last_day
-    from {{ ref('build_window') }}
+    select max(day) as last_day
+    from {{ ref('days') }}
+    where {{ in_block('day', first_day) }}
 
 ),
 
-days as (
+users as (
 
-    select days.day
-    from {{ ref('days') }} as days
-    inner join span on days.day between span.first_day and span.last_day
+    select
+        users.user_id,
+        users.data_from,
+        greatest(users.data_from, users.{{ first_day_to_write() }}, {{ first_day }}) as first_day
+    from {{ ref('user_windows') }} as users
+    inner join block
+        on greatest(users.data_from, users.{{ first_day_to_write() }}) <= block.last_day
 
 ),
 
@@ -33,84 +35,89 @@ events as (
 
     select events.*
     from {{ ref('stg_events') }} as events
-    inner join span on events.event_date between span.first_day and span.last_day
+    inner join users on events.user_id = users.user_id and events.event_date >= users.first_day
+    where {{ in_block('events.event_date', first_day) }}
 
 ),
 
-user_days as (
+-- each user's row of the day before the first
+carried as (
+
+    {{ carried_totals(first_day, is_incremental()) }}
+
+),
+
+-- totals change on days with events alone, after the first day opens with what is carried
+steps as (
 
     select
         users.user_id,
-        days.day
+        users.first_day as day,
+        false as has_events,
+        carried.last_active_on,
+        {% for column in columns -%}
+            carried.{{ column.name }}_total as {{ column.name }},
+        {% endfor -%}
+        carried.active_days_total as active_days
     from users
-    inner join days on users.signup_date <= days.day
-
-),
-
-active_days as (
-
+    left join carried on users.user_id = carried.user_id
+    union all
     select
         user_id,
         event_date as day,
-        bool_or(is_activity) as is_active,
+        true as has_events,
+        max(case when is_activity then event_date end) as last_active_on,
         {% for column in columns -%}
-            sum({{ added(column) }}) as {{ column.name }}{{ ',' if not loop.last }}
-        {% endfor %}
+            sum({{ added(column) }}) as {{ column.name }},
+        {% endfor -%}
+        max(case when is_activity then 1 else 0 end) as active_days
     from events
     group by user_id, event_date
 
 ),
 
--- how far the totals had come on the day before the first
-carried as (
+running as (
 
-    {% if is_incremental() -%}
-        select carried.*
-        from {{ this }} as carried
-        inner join span
-            on carried.day = {{ add_days('span.first_day', -1) }} and carried.day >= span.data_from
-    {%- else -%}
-        select
-            user_id,
-            {% for column in columns -%}
-                0 as {{ column.name }}_total,
-            {% endfor -%}
-            0 as active_days_total,
-            cast(null as date) as last_active_on
-        from users
-        where false
-    {%- endif %}
+    select
+        steps.*,
+        {% for column in columns -%}
+            sum({{ column.name }}) over so_far as {{ column.name }}_total,
+        {% endfor -%}
+        sum(active_days) over so_far as active_days_total,
+        max(last_active_on) over so_far as last_active_so_far,
+        coalesce(
+            {{ add_days('lead(day) over so_far', -1) }}, (select last_day from block)
+        ) as holds_through
+    from steps
+    window so_far as (partition by user_id order by day, has_events)
+
+),
+
+-- silence: a step's totals hold until the next
+held as (
+
+    select
+        running.*,
+        {{ day_series('day', 'holds_through') }} as held_on
+    from running
+    where day <= holds_through
 
 )
 
 select /*+ rebalance(day) */
-    user_days.user_id,
-    user_days.day,
-    cast(coalesce(active_days.is_active, false) as boolean) as is_active,
-    {% for column in columns -%}
-        cast(coalesce(active_days.{{ column.name }}, 0) as {{ column.type }}) as {{ column.name }},
-    {% endfor -%}
+    user_id,
+    held_on as day,
+    has_events and held_on = day and active_days = 1 as is_active,
     {% for column in columns -%}
         cast(
-            coalesce(carried.{{ column.name }}_total, 0)
-            + coalesce(sum(active_days.{{ column.name }}) over so_far, 0) as {{ column.type }}
-        ) as {{ column.name }}_total,
+            case when has_events and held_on = day then coalesce({{ column.name }}, 0) else 0 end
+            as {{ column.type }}
+        ) as {{ column.name }},
     {% endfor -%}
-    cast(
-        coalesce(carried.active_days_total, 0)
-        + count(case when active_days.is_active then 1 end) over so_far as integer
-    ) as active_days_total,
-    coalesce(
-        max(case when active_days.is_active then active_days.day end) over so_far,
-        carried.last_active_on
-    ) as last_active_on
-from user_days
-left join active_days
-    on user_days.user_id = active_days.user_id and user_days.day = active_days.day
-left join carried on user_days.user_id = carried.user_id
-window so_far as (
-    partition by user_days.user_id
-    order by user_days.day
-    rows between unbounded preceding and current row
-)
-{{ in_day_order('user_days.day') }}
+    {% for column in columns -%}
+        cast(coalesce({{ column.name }}_total, 0) as {{ column.type }}) as {{ column.name }}_total,
+    {% endfor -%}
+    cast(coalesce(active_days_total, 0) as integer) as active_days_total,
+    last_active_so_far as last_active_on
+from held
+{{ in_day_order('held_on') }}

@@ -1,11 +1,10 @@
 {{ config(
     materialized='incremental',
-    unique_key='as_of_date',
+    unique_key=on_spark('as_of_date'),
     partition_by=on_spark('as_of_date'),
     on_schema_change='sync_all_columns',
-    post_hook=[
-        "{{ write_other_blocks('as_of_date') }}", "{{ keep_within_build_window('as_of_date') }}"
-    ]
+    pre_hook="{{ delete_rows_to_write('as_of_date') }}",
+    post_hook=["{{ write_other_blocks() }}", "{{ keep_within_build_window('as_of_date') }}"]
 ) }}
 {% set settings = domain_settings() %}
 {% set windows = settings.feature_windows_days %}
@@ -16,14 +15,19 @@ with
 
 records as (select * from {{ ref('stg_user_records') }}),
 
-users as (select * from {{ ref('stg_users') }}),
+users as (select * from {{ ref('user_windows') }}),
 
 user_daily as {{ in_place() }} (select * from {{ ref('user_daily') }}),
 
 today as (
 
-    select * from user_daily
-    where {{ in_block('day', first_day) }}
+    select
+        user_daily.*,
+        users.signup_date
+    from user_daily
+    inner join users
+        on user_daily.user_id = users.user_id and user_daily.day >= users.{{ first_day_to_write() }}
+    where {{ in_block('user_daily.day', first_day) }}
 
 ),
 
@@ -42,6 +46,7 @@ totals as (
     select
         today.user_id,
         today.day as as_of_date,
+        today.signup_date,
         today.last_active_on,
         {% for column in additive_columns(settings.measures) -%}
             {% for window in windows -%}
@@ -73,8 +78,9 @@ select /*+ rebalance(as_of_date) */
     {% endfor -%}
     -- signing up is the first sign of life
     {{ day_number('totals.as_of_date') }}
-    - {{ day_number('coalesce(totals.last_active_on, users.signup_date)') }} as days_since_last_activity,
-    {{ day_number('totals.as_of_date') }} - {{ day_number('users.signup_date') }} as tenure_days,
+    - {{ day_number('coalesce(totals.last_active_on, totals.signup_date)') }}
+        as days_since_last_activity,
+    {{ day_number('totals.as_of_date') }} - {{ day_number('totals.signup_date') }} as tenure_days,
     {% for window in windows -%}
         cast(totals.active_days_{{ window }}d as integer) as active_days_{{ window }}d,
         cast(totals.events_{{ window }}d as integer) as events_{{ window }}d,
@@ -91,7 +97,6 @@ select /*+ rebalance(as_of_date) */
         {{- ',' if not loop.last }}
     {% endfor %}
 from totals
-inner join users on totals.user_id = users.user_id
 inner join records
     on
         totals.user_id = records.user_id

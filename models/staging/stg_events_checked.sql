@@ -72,6 +72,18 @@ arrivals as (
 
 ),
 
+-- rows of before whose id may have come again: two ids may share a key
+namesakes as (
+
+    select row_id from written
+    where
+        event_key in (
+            select distinct {{ id_key('news.event_id') }} from news
+            where news.event_id is not null
+        )
+
+),
+
 -- of each id that has come again, the first accepted row of before
 accepted as (
 
@@ -80,7 +92,7 @@ accepted as (
         min(case when reject_reason is null then row_id end) as row_id
     from written
     where
-        event_key in (select distinct {{ id_key('news.event_id') }} from news)
+        row_id in (select namesakes.row_id from namesakes)
         and event_id not in (select event_id from ids_to_judge)
     group by event_id
 

@@ -177,6 +177,13 @@ def grown(tmp_path_factory) -> Path:
             "e11",
         ),
         (
+            "unique_grain_stg_events_rejected",
+            "insert into stg_events_checked select e.* replace ('bad' as reject_reason) "
+            "from stg_events_checked as e cross join range(2) where e.event_id = '{}'",
+            "e12",
+            "e11",
+        ),
+        (
             "relationships_stg_events_user_id",
             "update stg_events_checked set user_id = 'gone' where event_id = '{}'",
             "e12",

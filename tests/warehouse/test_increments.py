@@ -4,10 +4,13 @@ import random
 import tempfile
 from pathlib import Path
 
+import duckdb
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tiny import Tiny, day, differences
+
+from python_jobs.errors import JobError
 
 USERS = ["ann", "bob", "cy", "di"]
 LOADS = 3
@@ -180,6 +183,78 @@ def test_blocks_of_days_meet_without_a_gap_or_a_repeat(tiny: Tiny):
     features = "select user_id, as_of_date from user_features_daily order by all"
     assert tiny.rows(features) == tiny.rows("select user_id, day from user_daily order by all")
     assert len(tiny.rows(features)) == 38 + 35
+
+
+def test_a_late_event_writes_the_days_of_its_user_and_of_nobody_else(tiny: Tiny):
+    """On those days others have most of the rows: they stay, not even written the same again."""
+    base(tiny)
+    marked = (
+        ("user_daily", "set visits = visits + 100 where day"),
+        ("user_features_daily", "set visits_2d = visits_2d + 100 where as_of_date"),
+        ("churn_labels", "set churn_label = churn_label + 100 where as_of_date"),
+    )
+    with duckdb.connect(str(tiny.settings.warehouse)) as connection:
+        for table, mark in marked:
+            connection.execute(f"update {table} {mark} >= date '{day(4)}'")
+    tiny.load(events=[("late", "bob", f"{day(6)} 23:59:59", "visit", 1.5)])
+    tiny.build()
+    for query, last_day, of_bob in (
+        ("select user_id, day from user_daily where visits >= 100", 9, (4, 5)),
+        ("select user_id, as_of_date from user_features_daily where visits_2d >= 100", 9, (4, 5)),
+        # a label looks three days ahead
+        ("select user_id, as_of_date from churn_labels where churn_label >= 100", 6, ()),
+    ):
+        of_ann = [("ann", day(n)) for n in range(4, last_day + 1)]
+        assert sorted(tiny.rows(query)) == of_ann + [("bob", day(n)) for n in of_bob]
+
+
+def test_a_late_event_beside_new_days_counts_once(tiny: Tiny):
+    """Bob's days are written from the late event on, Ann's new days alone."""
+    base(tiny)
+    tiny.load(events=[("late", "bob", f"{day(6)} 23:59:59", "visit", 1.5), *visits((10, 11, 12))])
+    tiny.build()
+    after = tiny.tables()
+    tiny.refresh()
+    assert not differences(after, tiny.tables())
+
+
+def test_a_signup_that_moves_over_silent_days_moves_the_first_row(tiny: Tiny):
+    base(tiny)
+    for signup in (1, 4):
+        tiny.load(users=[("bob", day(signup), "b", f"{day(9)} 00:00:00")])
+        tiny.build()
+        first = "select min(day) from user_daily where user_id = 'bob'"
+        assert tiny.rows(first) == [(day(signup),)]
+        after = tiny.tables()
+        tiny.refresh()
+        assert not differences(after, tiny.tables())
+
+
+def test_data_that_begins_earlier_gives_every_user_its_days(tiny: Tiny):
+    tiny.load(USERS_OF_BASE, visits(range(5, 10)))
+    tiny.build()
+    assert tiny.rows("select min(day) from user_daily") == [(day(5),)]
+    tiny.load(events=[("earlier", "ann", f"{day(2)} 12:00:00", "visit", 5)])
+    tiny.build()
+    firsts = "select user_id, min(day) from user_daily group by user_id order by 1"
+    assert tiny.rows(firsts) == [("ann", day(2)), ("bob", day(3))]
+    after = tiny.tables()
+    tiny.refresh()
+    assert not differences(after, tiny.tables())
+
+
+def test_a_block_that_fails_leaves_the_table_of_before(tiny: Tiny):
+    """The days of a table are one transaction, however many statements write them."""
+    base(tiny)
+    before = tiny.tables()
+    # more minutes than the running total can hold, in the third block of days
+    too_many = [(f"big{n}", "ann", f"{day(28)} 12:00:00", "visit", 9e13) for n in range(2)]
+    late = [("late", "bob", f"{day(4)} 23:59:59", "visit", 1.5)]
+    tiny.load(events=late + visits(range(10, 29)) + too_many)
+    for build in (tiny.build, tiny.refresh):
+        with pytest.raises(JobError, match="user_daily"):
+            build()
+        assert tiny.tables()["user_daily"] == before["user_daily"]
 
 
 def test_events_wait_for_their_user(tiny: Tiny):
