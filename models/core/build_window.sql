@@ -1,3 +1,5 @@
+{% set asked_for = var('rewrite_from', none) %}
+
 with
 
 events as {{ in_place() }} (select * from {{ ref('stg_events_checked') }}),
@@ -49,8 +51,8 @@ written as (
                 then greatest(
                     days.data_from,
                     least(
-                        {% if var('rewrite_from', none) %}date '{{ var('rewrite_from') }}',{% endif %}
-                        {{ add_days('last_build.data_through', 1) }}
+                        {{ add_days('last_build.data_through', 1) }},
+                        cast({{ "'" ~ asked_for ~ "'" if asked_for else 'null' }} as date)
                     )
                 )
             else days.data_from
