@@ -20,8 +20,8 @@ MOMENTS |= {"onnx_sha256", "joblib_sha256"}
 # Each engine makes its own number of an id.
 NUMBERS_OF_IDS = {"event_key"}
 ONLY_ON_DUCKDB = {"main.performance_intervals"}
-# One row per node and run: other times, and one node more on DuckDB. Spark writes whole days of all
-# users, DuckDB of those alone whose days changed: the first says how, the day tables that it is one.
+# One row per node and run: other times, and one node more on DuckDB. And from which day each user's
+# rows are written: Spark writes whole days of all users, DuckDB of those alone whose days changed.
 NOT_COMPARED = {"ml.dbt_run_results", "main.user_windows"}
 VERSION_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z-")
 

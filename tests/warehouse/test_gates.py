@@ -112,13 +112,15 @@ def test_a_gate_fails_when_what_it_guards_is_broken(home: Path, gate: str, state
 
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory) -> Path:
-    """A second build, of six more days, all but finished: its tables stand, its mark does not."""
+    """A second build, of nine more days, all but finished: its tables stand, its mark does not."""
     tiny = Tiny(tmp_path_factory.mktemp("grown"))
-    events = [(f"e{n}", "ann", f"{day(n)} 12:00:00", "visit", 5) for n in range(18)]
+    events = [(f"e{n}", "ann", f"{day(n)} 12:00:00", "visit", 5) for n in range(21)]
     tiny.load([("ann", day(0), "a", None)], events[:12])
     tiny.build()
     tiny.load([], events[12:])
     tiny.build()
+    sampled = ("evaluation_set", "training_set")
+    tiny.build("--select", *sampled, "--exclude-resource-type", "test")
     change(tiny.settings.home, "delete from build_marks where build_number = 2")
     return tiny.settings.home
 
@@ -161,6 +163,15 @@ def grown(tmp_path_factory) -> Path:
             "insert into churn_labels from churn_labels where as_of_date = date '{}'",
             day(9),
             day(8),
+        ),
+        *(
+            (
+                f"unique_grain_{sampled}",
+                "insert into churn_labels from churn_labels where as_of_date = date '{}'",
+                day(15),  # Sundays
+                day(8),
+            )
+            for sampled in ("evaluation_set", "training_set")
         ),
         (
             "accepted_ids_are_unique",  # whether the same id is new or old
