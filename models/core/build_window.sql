@@ -32,11 +32,15 @@ days as (
 
 ),
 
+-- whether the last build knew of this first day
 known as (
 
-    select min(event_date) as data_from
+    select count(*) as events_before
     from events
-    where reject_reason is null and written_at <= (select ingested_through from last_build)
+    inner join days on events.event_date = days.data_from
+    where
+        events.reject_reason is null
+        and events.written_at <= (select ingested_through from last_build)
 
 ),
 
@@ -47,7 +51,7 @@ written as (
         days.data_from,
         days.data_through,
         case
-            when known.data_from = days.data_from
+            when known.events_before > 0
                 then greatest(
                     days.data_from,
                     least(

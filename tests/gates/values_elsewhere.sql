@@ -1,7 +1,15 @@
-{#- A value that belongs to some event types (only_on) hardly ever stands on others. -#}
+{#- A value that belongs to some event types (only_on) hardly ever stands on others, over the days that
+    the build wrote. -#}
 with
 
-events as (select * from {{ ref('stg_events') }}),
+events as (
+
+    select * from {{ ref('stg_events') }}
+    {% if only_new_rows() -%}
+    where event_date >= (select build_window.rewrite_from from {{ ref('build_window') }} as build_window)
+    {%- endif %}
+
+),
 
 shares as (
 
