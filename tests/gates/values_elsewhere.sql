@@ -2,12 +2,18 @@
     the build wrote. -#}
 with
 
+written as (
+
+    select {{ 'rewrite_from' if only_new_rows() else 'data_from' }} as first_day
+    from {{ ref('build_window') }}
+
+),
+
 events as (
 
-    select * from {{ ref('stg_events') }}
-    {% if only_new_rows() -%}
-    where event_date >= (select build_window.rewrite_from from {{ ref('build_window') }} as build_window)
-    {%- endif %}
+    select events.*
+    from {{ ref('stg_events') }} as events
+    inner join written on events.event_date >= written.first_day
 
 ),
 
