@@ -48,6 +48,19 @@ def test_a_failed_gate_keeps_the_last_version_published(home: Path):
     assert "rejected_share" in stopped(home, "publish")
 
 
+def test_values_that_stand_elsewhere_are_looked_for_in_the_days_written(home: Path):
+    """Among all events that ever came, a day's would hardly show."""
+    logins = [f"w{n},u0000001,2025-04-30 10:00:{n:02},login,,,,5" for n in range(60)]
+    land(home, [login.removesuffix("5") for login in logins[:20]])
+    change(home, "update stg_events_checked set amount = 5 where event_date < date '2025-03-01'")
+    churnhouse(home, "ingest")
+    churnhouse(home, "build")
+    land_more = home / "raw/events/elsewhere.csv"
+    land_more.write_text(HEADER + "\n".join(logins[20:]) + "\n")
+    churnhouse(home, "ingest")
+    assert "Gate values_elsewhere failed (amount)" in stopped(home, "build")
+
+
 def change(home: Path, statement: str) -> None:
     with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
         connection.execute(statement)
