@@ -32,15 +32,14 @@ days as (
 
 ),
 
--- whether the last build knew of this first day
+-- of what the last build knew, the days that still count: later ones may be gone from day tables
 known as (
 
-    select count(*) as events_before
+    select
+        min(event_date) as data_from,
+        max(event_date) as data_through
     from events
-    inner join days on events.event_date = days.data_from
-    where
-        events.reject_reason is null
-        and events.written_at <= (select ingested_through from last_build)
+    where reject_reason is null and written_at <= (select ingested_through from last_build)
 
 ),
 
@@ -51,11 +50,11 @@ written as (
         days.data_from,
         days.data_through,
         case
-            when known.events_before > 0
+            when known.data_from = days.data_from
                 then greatest(
                     days.data_from,
                     least(
-                        {{ add_days('last_build.data_through', 1) }},
+                        {{ add_days('least(last_build.data_through, known.data_through)', 1) }},
                         cast({{ "'" ~ asked_for ~ "'" if asked_for else 'null' }} as date)
                     )
                 )

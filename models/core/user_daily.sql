@@ -36,6 +36,7 @@ events as (
     select events.*
     from {{ ref('stg_events') }} as events
     inner join users on events.user_id = users.user_id and events.event_date >= users.first_day
+    inner join block on events.event_date <= block.last_day
     where {{ in_block('events.event_date', first_day) }}
 
 ),

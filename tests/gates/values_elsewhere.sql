@@ -4,7 +4,9 @@ with
 
 written as (
 
-    select {{ 'rewrite_from' if only_new_rows() else 'data_from' }} as first_day
+    select
+        {{ 'rewrite_from' if only_new_rows() else 'data_from' }} as first_day,
+        data_through as last_day
     from {{ ref('build_window') }}
 
 ),
@@ -13,7 +15,7 @@ events as (
 
     select events.*
     from {{ ref('stg_events') }} as events
-    inner join written on events.event_date >= written.first_day
+    inner join written on events.event_date between written.first_day and written.last_day
 
 ),
 

@@ -335,6 +335,22 @@ def test_a_build_that_broke_off_is_done_again(tiny: Tiny):
     assert not differences(after, tiny.tables())
 
 
+def test_days_that_a_build_took_away_before_it_broke_off_come_back(tiny: Tiny):
+    """The last days are refused, their rows go, and the mark still tells of them."""
+    days = [(f"c{n}", "bob", f"{day(n)} 09:00:00", "visit", 5) for n in range(3, 7)]
+    last = [("last", "ann", f"{day(9)} 09:00:00", "visit", 5)]
+    tiny.load(USERS_OF_BASE, days + last)
+    tiny.build()
+    tiny.load(users=[("ann", day(10), "a", f"{day(9)} 00:00:00")])
+    tiny.build("--select", "+user_daily", "--exclude-resource-type", "test")  # and no further
+    assert tiny.rows("select max(day) from user_daily") == [(day(6),)]
+    tiny.load(events=[("late", "bob", f"{day(12)} 09:00:00", "visit", 5)])
+    tiny.build()
+    after = tiny.tables()
+    tiny.refresh()
+    assert not differences(after, tiny.tables())
+
+
 def test_features_do_not_see_what_happens_later(tiny: Tiny):
     """The canary: other events after day 5, the same features up to day 5."""
     base(tiny)
