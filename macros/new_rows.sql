@@ -2,24 +2,29 @@
     the gates of theirs. `dbt test` alone, a first build, a full refresh and the build after one in which
     anything failed look at all rows. -#}
 {% macro new_rows(relation) -%}
-    {%- set window = relation.incorporate(path={'identifier': 'build_window'}) -%}
-    {%- set horizon = domain_settings().churn_horizon_days -%}
-    {%- set labelled_anew =
-        'as_of_date >= (select ' ~ add_days('rewrite_from', -horizon) ~ ' from ' ~ window ~ ')' -%}
-    {%- set conditions = {
-        'stg_events_typed': 'ingested_at > ' ~ last_build('ingested_through'),
-        'stg_events_checked': 'written_at > ' ~ last_build('ingested_through'),
-        'stg_events': 'written_at > ' ~ last_build('ingested_through'),
-        'stg_events_rejected': 'ingested_at > ' ~ last_build('ingested_through'),
-        'user_daily': 'day >= (select rewrite_from from ' ~ window ~ ')',
-        'user_features_daily': 'as_of_date >= (select rewrite_from from ' ~ window ~ ')',
-        'churn_labels': labelled_anew,
-        'evaluation_set': labelled_anew,
-        'training_set': labelled_anew,
-    } -%}
-    {%- if relation.identifier in conditions and only_new_rows() -%}
-        (select * from {{ relation }} where {{ conditions[relation.identifier] }}) as new_rows
-    {%- else -%}
+    {%- set name = relation.identifier -%}
+    {%- set column = {
+        'stg_events_typed': 'ingested_at',
+        'stg_events_checked': 'written_at',
+        'stg_events': 'written_at',
+        'stg_events_rejected': 'ingested_at',
+        'user_daily': 'day',
+        'user_features_daily': 'as_of_date',
+        'churn_labels': 'as_of_date',
+        'evaluation_set': 'as_of_date',
+        'training_set': 'as_of_date',
+    }.get(name) -%}
+    {%- if column is none or not only_new_rows() -%}
         {{ relation }}
+    {%- elif column in ('ingested_at', 'written_at') -%}
+        (select * from {{ relation }} where {{ column }} > {{ last_build('ingested_through') }}) as new_rows
+    {%- else -%}
+        {%- set is_labelled = name in ('churn_labels', 'evaluation_set', 'training_set') -%}
+        {%- set days_back = domain_settings().churn_horizon_days if is_labelled else 0 -%}
+        {%- set window = relation.incorporate(path={'identifier': 'build_window'}) -%}
+        (
+            select * from {{ relation }}
+            where {{ column }} >= (select {{ add_days('rewrite_from', -days_back) }} from {{ window }})
+        ) as new_rows
     {%- endif -%}
 {%- endmacro %}
