@@ -1,9 +1,12 @@
-{#- One column of the latest finished build, as a scalar subquery, or none before the first and in
-    a full refresh. Not a ref(): build_marks comes last in the very build that asks. -#}
+{#- One column of the latest finished build, as a literal, by which engines skip what they need not read; NULL
+    before the first and in a full refresh. Not a ref(): build_marks comes last in the very build that asks. -#}
 {% macro last_build(column) %}
+    {% set type = 'date' if column == 'data_through' else 'timestamp' %}
     {% set marks = adapter.get_relation(target.database, target.schema, 'build_marks') %}
+    {% set value = none %}
     {% if execute and marks and not flags.FULL_REFRESH %}
-        {{ return('(select max_by(' ~ column ~ ', build_number) from ' ~ marks ~ ')') }}
+        {% set latest = 'select cast(max_by(' ~ column ~ ', build_number) as string) from ' ~ marks %}
+        {% set value = run_query(latest).rows[0][0] %}
     {% endif %}
-    {{ return('cast(null as ' ~ ('date' if column == 'data_through' else 'timestamp') ~ ')') }}
+    {{ return(type ~ " '" ~ value ~ "'" if value else 'cast(null as ' ~ type ~ ')') }}
 {% endmacro %}

@@ -2,33 +2,31 @@
 
 with
 
-events as {{ in_place() }} (select * from {{ ref('stg_events_checked') }}),
+events as {{ in_place() }} (select * from {{ ref('stg_events') }}),
 
 changed_users as (select * from {{ ref('changed_users') }}),
 
 files as (select * from {{ source('raw', 'files') }}),
 
-last_build as (
-
-    select
-        {{ last_build('ingested_through') }} as ingested_through,
-        {{ last_build('data_through') }} as data_through
-
-),
-
 arrived as (select max(ingested_at) as ingested_through from files),
 
--- the day of arrival itself is not over: it is complete when a later day has brought its rest
+-- the ends of an order, and not min and max: DuckDB finds them without reading what lies between.
+-- The day of arrival itself is not over: it is complete when a later day has brought its rest
 days as (
 
     select
-        min(event_date) as data_from,
+        (select event_date from events order by event_date limit 1) as data_from,
         least(
-            max(event_date),
+            (select event_date from events order by event_date desc limit 1),
             (select {{ add_days('cast(ingested_through as date)', -1) }} from arrived)
         ) as data_through
-    from events
-    where reject_reason is null
+
+),
+
+known_events as {{ in_place() }} (
+
+    select * from events
+    where written_at <= {{ last_build('ingested_through') }}
 
 ),
 
@@ -36,10 +34,8 @@ days as (
 known as (
 
     select
-        min(event_date) as data_from,
-        max(event_date) as data_through
-    from events
-    where reject_reason is null and written_at <= (select ingested_through from last_build)
+        (select event_date from known_events order by event_date limit 1) as data_from,
+        (select event_date from known_events order by event_date desc limit 1) as data_through
 
 ),
 
@@ -54,7 +50,7 @@ written as (
                 then greatest(
                     days.data_from,
                     least(
-                        {{ add_days('least(last_build.data_through, known.data_through)', 1) }},
+                        {{ add_days('least(' ~ last_build('data_through') ~ ', known.data_through)', 1) }},
                         cast({{ "'" ~ asked_for ~ "'" if asked_for else 'null' }} as date)
                     )
                 )
@@ -62,7 +58,6 @@ written as (
         end as new_from
     from days
     cross join known
-    cross join last_build
 
 )
 

@@ -14,7 +14,7 @@ select
     {% endfor -%}
     is_activity,
     event_time,
-    event_date,
+    {{ accepted_date() }} as event_date,
     ingested_at,
     written_at
 from checked

@@ -4,71 +4,22 @@
     partition_by=on_spark('event_date'),
     on_schema_change='fail'
 ) }}
--- depends_on: {{ ref('stg_user_records') }}
-{% set settings = domain_settings() %}
 
 with
 
-received as {{ in_place() }} (select * from {{ ref('stg_events_typed') }}),
+judged as {{ in_place() if not is_incremental() }} (select * from {{ ref('stg_events_judged') }}),
 
-users as (select * from {{ ref('stg_users') }}),
+files as (select * from {{ source('raw', 'files') }}),
 
-event_types as (select * from {{ ref('stg_event_types') }}),
-
-{% if is_incremental() %}
+{% if is_incremental() -%}
 written as {{ in_place() }} (select * from {{ this }}),
 
-before as (select max(ingested_at) as ingested_at from written),
-
-news as (
-
-    select * from received
-    where ingested_at > (select ingested_at from before)
-
-),
-
--- users whom earlier rows did not know, or who signed up on another day than was thought
-moved_users as (
-
-    select
-        user_id,
-        min(ingested_at) > (select ingested_at from before) as is_new
-    from {{ ref('stg_user_records') }}
-    group by user_id
-    having {{ signup_moved(settings, '(select ingested_at from before)') }}
-
-),
-
--- of their rows, those whose verdict may change; rows that share an id are judged together
-ids_to_judge as (
-
-    select written.event_id
-    from written
-    inner join moved_users on written.user_id = moved_users.user_id and moved_users.is_new
-    where written.reject_reason = 'unknown_user'
-    union
-    select written.event_id
-    from written
-    inner join moved_users on written.user_id = moved_users.user_id and not moved_users.is_new
-    where written.event_id is not null
-
-),
-
+-- what was said before of rows that are judged again
 earlier as (
 
-    select * from written
-    where event_id in (select event_id from ids_to_judge)
-
-),
-
-arrivals as (
-
-    select * from news
-    union all
-    select * from received
-    where
-        ingested_at <= (select ingested_at from before)
-        and event_id in (select event_id from ids_to_judge)
+    select written.*
+    from written
+    where row_id in (select judged.row_id from judged where not judged.is_news)
 
 ),
 
@@ -78,8 +29,8 @@ namesakes as (
     select row_id from written
     where
         event_key in (
-            select distinct {{ id_key('news.event_id') }} from news
-            where news.event_id is not null
+            select distinct judged.event_key from judged
+            where judged.is_news and judged.event_id is not null
         )
 
 ),
@@ -93,39 +44,19 @@ accepted as (
     from written
     where
         row_id in (select namesakes.row_id from namesakes)
-        and event_id not in (select event_id from ids_to_judge)
+        and event_id not in (select earlier.event_id from earlier)
     group by event_id
 
 ),
-{% else %}
-arrivals as {{ in_place() }} (select * from received),
-{% endif %}
 
+{% endif -%}
 -- of the rows to judge, any other is the only one of its id
 ids_of_several_rows as (
 
     select event_id
-    from arrivals
+    from {{ 'judged' if is_incremental() else ref('stg_events_typed') }}
     group by event_id
     having count(*) > 1
-
-),
-
-judged as {{ in_place() }} (
-
-    select
-        arrivals.*,
-        {{ id_key('arrivals.event_id') }} as event_key,
-        event_types.is_activity,
-        case
-            when arrivals.row_reason is not null then arrivals.row_reason
-            when event_types.event_type is null then 'unknown_event_type'
-            when users.user_id is null then 'unknown_user'
-            when arrivals.event_date < users.signup_date then 'before_signup'
-        end as reason
-    from arrivals
-    left join event_types on arrivals.event_type = event_types.event_type
-    left join users on arrivals.user_id = users.user_id
 
 ),
 
@@ -157,21 +88,7 @@ first_good as (
 verdicts as (
 
     select
-        judged.row_id,
-        judged.file_id,
-        judged.event_id,
-        judged.event_key,
-        judged.user_id,
-        judged.event_type,
-        {% for column in event_columns(settings) -%}
-        judged.{{ column }},
-        judged.{{ column }}_received,
-        {% endfor -%}
-        judged.is_activity,
-        judged.event_time,
-        judged.event_time_unread,
-        judged.event_date,
-        judged.ingested_at,
+        judged.*,
         case
             when judged.reason is not null then judged.reason
             when judged.row_id <> first_good.row_id then 'duplicate_event_id'
@@ -182,7 +99,22 @@ verdicts as (
 )
 
 select /*+ rebalance(event_date) */
-    verdicts.*,
+    verdicts.row_id,
+    verdicts.file_id,
+    verdicts.event_id,
+    verdicts.event_key,
+    verdicts.user_id,
+    verdicts.event_type,
+    {% for column in event_columns(domain_settings()) -%}
+    verdicts.{{ column }},
+    verdicts.{{ column }}_received,
+    {% endfor -%}
+    verdicts.is_activity,
+    verdicts.event_time,
+    verdicts.event_time_unread,
+    verdicts.event_date,
+    verdicts.ingested_at,
+    verdicts.reject_reason,
     -- the day whose numbers this row changes or, refused by now, once changed
     case
         when verdicts.reject_reason is null then verdicts.event_date
@@ -190,7 +122,7 @@ select /*+ rebalance(event_date) */
         when earlier.touches_date is not null then verdicts.event_date
         {%- endif %}
     end as touches_date,
-    (select max(files.ingested_at) from {{ source('raw', 'files') }} as files) as written_at
+    (select max(files.ingested_at) from files) as written_at
 from verdicts
 {% if is_incremental() -%}
 left join earlier on verdicts.row_id = earlier.row_id

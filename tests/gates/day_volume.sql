@@ -5,11 +5,14 @@ days as (select * from {{ ref('days') }}),
 
 build_window as (select * from {{ ref('build_window') }}),
 
-events as (
+counts as (
 
-    select events.event_date
+    select
+        events.event_date,
+        count(*) as volume
     from {{ ref('stg_events') }} as events
     inner join build_window on events.event_date > {{ add_days('build_window.data_through', -35) }}
+    group by events.event_date
 
 ),
 
@@ -17,11 +20,10 @@ volumes as (
 
     select
         days.day,
-        count(events.event_date) as volume
+        coalesce(counts.volume, 0) as volume
     from days
     inner join build_window on days.day > {{ add_days('build_window.data_through', -35) }}
-    left join events on days.day = events.event_date
-    group by days.day
+    left join counts on days.day = counts.event_date
 
 ),
 

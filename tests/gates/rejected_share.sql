@@ -5,20 +5,34 @@ with
 
 events as {{ in_place() }} (select * from {{ ref('stg_events_checked') }}),
 
-newest as (select max(ingested_at) as ingested_at from events),
+newest as {{ in_place() }} (
+
+    select * from events
+    where ingested_at = (select max(ingested_at) from events)
+
+),
+
+-- engines know how many rows there are, and find the few rejected faster than they judge all
+counts as (
+
+    select
+        'of all event rows' as part,
+        (select count(*) from events where reject_reason is not null) as rejected_rows,
+        (select count(*) from events) as all_rows
+    union all
+    select
+        'of the newest load' as part,
+        (select count(*) from newest where reject_reason is not null) as rejected_rows,
+        (select count(*) from newest) as all_rows
+
+),
 
 shares as (
 
     select
-        'of all event rows' as part,
-        avg(case when events.reject_reason is not null then 1e0 else 0e0 end) as share
-    from events
-    union all
-    select
-        'of the newest load' as part,
-        avg(case when events.reject_reason is not null then 1e0 else 0e0 end) as share
-    from events
-    inner join newest on events.ingested_at = newest.ingested_at
+        part,
+        {{ divide('rejected_rows', 'all_rows') }} as share
+    from counts
 
 )
 

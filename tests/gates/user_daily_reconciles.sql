@@ -12,43 +12,30 @@ span as (
 
 ),
 
-events as (
+accepted as (
 
-    select events.*
+    select
+        {% for column in columns -%}
+            coalesce(sum({{ added(column) }}), 0) as {{ column.name }}{{ ',' if not loop.last }}
+        {% endfor %}
     from {{ ref('stg_events') }} as events
     inner join span on events.event_date between span.first_day and span.last_day
 
 ),
 
-user_daily as (
+-- what the days hold, and by how much the totals of the last exceed those of the day before the first
+daily as (
 
-    select user_daily.*
+    select
+        {% for column in columns -%}
+            coalesce(sum(case when user_daily.day >= span.first_day then {{ column.name }} end), 0)
+                as {{ column.name }},
+            coalesce(sum(case when user_daily.day = span.last_day then {{ column.name }}_total end), 0)
+            - coalesce(sum(case when user_daily.day < span.first_day then {{ column.name }}_total end), 0)
+                as {{ column.name }}_gain{{ ',' if not loop.last }}
+        {% endfor %}
     from {{ ref('user_daily') }} as user_daily
     inner join span on user_daily.day between {{ add_days('span.first_day', -1) }} and span.last_day
-
-),
-
-new_days as (
-
-    select user_daily.*
-    from user_daily
-    inner join span on user_daily.day >= span.first_day
-
-),
-
-last_day as (
-
-    select user_daily.*
-    from user_daily
-    inner join span on user_daily.day = span.last_day
-
-),
-
-day_before as (
-
-    select user_daily.*
-    from user_daily
-    inner join span on user_daily.day < span.first_day
 
 ),
 
@@ -57,10 +44,11 @@ sums as (
     {% for column in columns -%}
         select
             '{{ column.name }}' as column_name,
-            (select coalesce(sum({{ added(column) }}), 0) from events) as accepted,
-            (select coalesce(sum({{ column.name }}), 0) from new_days) as daily,
-            (select coalesce(sum({{ column.name }}_total), 0) from last_day)
-            - (select coalesce(sum({{ column.name }}_total), 0) from day_before) as total
+            accepted.{{ column.name }} as accepted,
+            daily.{{ column.name }} as daily,
+            daily.{{ column.name }}_gain as total
+        from accepted
+        cross join daily
         {{ 'union all' if not loop.last }}
     {% endfor %}
 )

@@ -105,13 +105,13 @@ def change(home: Path, statement: str) -> None:
         ),
         (
             "expected_days",
-            "update stg_events_checked set event_date = date '2025-04-28' "
-            "where event_date = date '2025-04-27'",
+            "update stg_events_checked set touches_date = date '2025-04-28' "
+            "where touches_date = date '2025-04-27'",
         ),
         (
             "day_volume",
-            "update stg_events_checked set event_date = date '2025-04-28' "
-            "where event_date = date '2025-04-27' and row_id % 20 > 0",
+            "update stg_events_checked set touches_date = date '2025-04-28' "
+            "where touches_date = date '2025-04-27' and row_id % 20 > 0",
         ),
     ],
 )
