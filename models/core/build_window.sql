@@ -10,19 +10,6 @@ files as (select * from {{ source('raw', 'files') }}),
 
 arrived as (select max(ingested_at) as ingested_through from files),
 
--- the ends of an order, and not min and max: DuckDB finds them without reading what lies between.
--- The day of arrival itself is not over: it is complete when a later day has brought its rest
-days as (
-
-    select
-        (select event_date from events order by event_date limit 1) as data_from,
-        least(
-            (select event_date from events order by event_date desc limit 1),
-            (select {{ add_days('cast(ingested_through as date)', -1) }} from arrived)
-        ) as data_through
-
-),
-
 known_events as {{ in_place() }} (
 
     select * from events
@@ -30,12 +17,27 @@ known_events as {{ in_place() }} (
 
 ),
 
+-- the day of arrival itself is not over: it is complete when a later day has brought its rest
+days as (
+
+    select
+        {{ first_in_order('events', 'event_date') }} as data_from,
+        least(
+            {{ first_in_order('events', 'event_date', 'desc') }},
+            (select {{ add_days('cast(ingested_through as date)', -1) }} from arrived)
+        ) as data_through
+
+),
+
 -- of what the last build knew, the days that still count: later ones may be gone from day tables
 known as (
 
     select
-        (select event_date from known_events order by event_date limit 1) as data_from,
-        (select event_date from known_events order by event_date desc limit 1) as data_through
+        {{ first_in_order('known_events', 'event_date') }} as data_from,
+        least(
+            {{ first_in_order('known_events', 'event_date', 'desc') }},
+            {{ last_build('data_through') }}
+        ) as data_through
 
 ),
 
@@ -50,7 +52,7 @@ written as (
                 then greatest(
                     days.data_from,
                     least(
-                        {{ add_days('least(' ~ last_build('data_through') ~ ', known.data_through)', 1) }},
+                        {{ add_days('known.data_through', 1) }},
                         cast({{ "'" ~ asked_for ~ "'" if asked_for else 'null' }} as date)
                     )
                 )

@@ -17,9 +17,12 @@ written as {{ in_place() }} (select * from {{ this }}),
 -- what was said before of rows that are judged again
 earlier as (
 
-    select written.*
-    from written
-    where row_id in (select judged.row_id from judged where not judged.is_news)
+    select * from written
+    where
+        row_id in (
+            select judged.row_id from judged
+            where not judged.is_news
+        )
 
 ),
 

@@ -5,25 +5,30 @@ with
 
 events as {{ in_place() }} (select * from {{ ref('stg_events_checked') }}),
 
-newest as {{ in_place() }} (
+newest as (select max(ingested_at) as ingested_at from events),
 
-    select * from events
-    where ingested_at = (select max(ingested_at) from events)
+-- the refused alone, for engines know how many rows there are without reading them
+refused as (
+
+    select events.ingested_at
+    from events
+    where reject_reason is not null
 
 ),
 
--- engines know how many rows there are, and find the few rejected faster than they judge all
 counts as (
 
     select
         'of all event rows' as part,
-        (select count(*) from events where reject_reason is not null) as rejected_rows,
+        (select count(*) from refused) as refused_rows,
         (select count(*) from events) as all_rows
     union all
     select
         'of the newest load' as part,
-        (select count(*) from newest where reject_reason is not null) as rejected_rows,
-        (select count(*) from newest) as all_rows
+        count(case when events.reject_reason is not null then 1 end) as refused_rows,
+        count(*) as all_rows
+    from events
+    inner join newest on events.ingested_at = newest.ingested_at
 
 ),
 
@@ -31,7 +36,7 @@ shares as (
 
     select
         part,
-        {{ divide('rejected_rows', 'all_rows') }} as share
+        {{ divide('refused_rows', 'all_rows') }} as share
     from counts
 
 )

@@ -28,10 +28,9 @@ daily as (
 
     select
         {% for column in columns -%}
-            coalesce(sum(case when user_daily.day >= span.first_day then {{ column.name }} end), 0)
-                as {{ column.name }},
-            coalesce(sum(case when user_daily.day = span.last_day then {{ column.name }}_total end), 0)
-            - coalesce(sum(case when user_daily.day < span.first_day then {{ column.name }}_total end), 0)
+            coalesce(sum(case when day >= first_day then {{ column.name }} end), 0) as {{ column.name }},
+            coalesce(sum(case when day = last_day then {{ column.name }}_total end), 0)
+            - coalesce(sum(case when day < first_day then {{ column.name }}_total end), 0)
                 as {{ column.name }}_gain{{ ',' if not loop.last }}
         {% endfor %}
     from {{ ref('user_daily') }} as user_daily

@@ -1,5 +1,5 @@
-{#- Rows for which an expression is not true, and which expression. Unknown (NULL) is not true, so it fails
-    too. One test a model, however many expressions: dbt's own share of a test is 40 milliseconds. -#}
+{#- Rows for which an expression is not true, and which. Unknown (NULL) is not true, so it fails too. One
+    test a model, however many expressions: dbt's own share of a test is 40 milliseconds. -#}
 {% test holds(model, expressions) %}
 select
     case

@@ -86,6 +86,11 @@ def change(home: Path, statement: str) -> None:
             "unique_grain_user_features_daily",
             "insert into user_features_daily from user_features_daily limit 1",
         ),
+        ("unique_grain_user_daily", "update user_daily set day = null where user_id = 'u0000007'"),
+        (
+            "unique_grain_stg_events_checked",
+            "insert into stg_events_checked from stg_events_checked",
+        ),
         ("label_windows_are_closed", "update churn_labels set as_of_date = as_of_date + 1"),
         (
             "received_rows_are_all_judged",
@@ -121,6 +126,32 @@ def test_a_gate_fails_when_what_it_guards_is_broken(home: Path, gate: str, state
     assert f"Gate {gate}" in line
     if not gate.startswith("unique_grain"):
         assert re.search(r" failed( \(.+\))?: found .+, allowed .+\. Next: look at the rows", line)
+
+
+@pytest.mark.parametrize(
+    ("table", "damage", "broken"),
+    [
+        # the last of several, one that is unknown, and one of two columns that must agree
+        (
+            "user_daily",
+            "last_active_on = day + 1",
+            "last_active_on <= day or last_active_on is null",
+        ),
+        ("user_daily", "events = null", "events is not null"),
+        (
+            "stg_events_checked",
+            "touches_date = event_date - 1",
+            "reject_reason is not null or touches_date = event_date",
+        ),
+    ],
+)
+def test_a_row_says_which_expression_does_not_hold(
+    home: Path, table: str, damage: str, broken: str
+):
+    change(home, f"update {table} set {damage}")
+    line = stopped(home, "build", "--full-refresh", "--select", f"holds_{table}")
+    assert f"Gate holds_{table} failed: " in line
+    assert f"the first is {broken}, " in line
 
 
 @pytest.fixture(scope="module")
