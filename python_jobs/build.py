@@ -64,7 +64,8 @@ class Dbt:
             if reason := warehouse.starved(self._settings, bad[0].message):
                 raise reason
             what = _what(bad[0], self._first_bad_row(bad[0]))
-            raise JobError(what, next_step=_next_step(bad[0]))
+            what, _, told = what.partition(" Next: ")  # by a macro that refuses
+            raise JobError(what, next_step=told or _next_step(bad[0]))
         if reason := warehouse.starved(self._settings, result.exception):
             raise reason
         if not result.success:

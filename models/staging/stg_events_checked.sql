@@ -4,6 +4,7 @@
     partition_by=on_spark('event_date'),
     on_schema_change='fail'
 ) }}
+{{ check_selected_too('stg_events_judged') }}
 
 with
 

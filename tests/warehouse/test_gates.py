@@ -154,6 +154,15 @@ def test_a_row_says_which_expression_does_not_hold(
     assert f"the first is {broken}, " in line
 
 
+def test_verdicts_are_not_built_without_the_rows_that_this_build_judges(home: Path):
+    """In a full refresh they would be those of the build before: the news alone."""
+    select = ("--exclude-resource-type", "test", "--select", "stg_events_checked+")
+    line = stopped(home, "build", "--full-refresh", *select)
+    assert "stg_events_checked is built together with stg_events_judged" in line
+    assert line.count("Next: ") == 1 and line.endswith("Next: select +stg_events_checked, or both.")
+    assert rows(home, "select count(*) > 1000 from stg_events_checked") == [(True,)]
+
+
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory) -> Path:
     """A second build, of nine more days, all but finished: its tables stand, its mark does not."""
