@@ -62,9 +62,10 @@ def main() -> None:
     try:
         _run()
     except SystemExit as ended:
-        if "dbt" not in sys.modules or not isinstance(ended.code, int):
+        if "dbt" not in sys.modules or "pyspark" in sys.modules or not isinstance(ended.code, int):
             raise
-        # the interpreter would take apart the millions of objects that dbt made, for a second
+        # the interpreter would take apart the millions of objects that dbt made, for a second;
+        # a Spark session is left to end as it does
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
