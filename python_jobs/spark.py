@@ -9,7 +9,7 @@ import duckdb
 import jinja2
 import yaml
 
-from python_jobs import lake
+from python_jobs import lake, warehouse
 from python_jobs.errors import JobError
 from python_jobs.settings import PROJECT, Settings
 
@@ -48,13 +48,30 @@ def session(settings: Settings) -> "SparkSession":
     # executors run the same Python, with the same libraries
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ["CHURNHOUSE_HOME"] = str(settings.home.resolve())
+    parameters = _profile()["server_side_parameters"]
+    # Its own settings, where there are any, say how much; Spark's 1 GB is for a driver that only leads.
+    if parameters["spark.master"].startswith("local") and "SPARK_CONF_DIR" not in os.environ:
+        memory = f"--driver-memory {driver_memory(settings)}m pyspark-shell"
+        os.environ.setdefault("PYSPARK_SUBMIT_ARGS", memory)
     builder = SparkSession.builder.enableHiveSupport()
-    for name, value in _profile()["server_side_parameters"].items():
+    for name, value in parameters.items():
         builder = builder.config(name, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     _sweep(spark, settings)
     return spark
+
+
+def driver_memory(settings: Settings) -> int:
+    """MiB for a driver that also does the work: half of what DuckDB may hold on this machine.
+
+    The other half is for what Java holds outside its heap and for the DuckDB of the same process.
+    """
+    with duckdb.connect() as connection:
+        warehouse.limit(connection, settings)
+        (limit,) = connection.execute("select current_setting('memory_limit')").fetchone()
+    number, unit = limit.split()
+    return int(float(number) * {"KiB": 1 / 1024, "MiB": 1, "GiB": 1024, "TiB": 1024**2}[unit] / 2)
 
 
 def register(settings: Settings) -> "SparkSession":

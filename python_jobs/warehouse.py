@@ -134,7 +134,7 @@ def _holder(file: int) -> str:
         return "a job that has just started"
 
 
-def _limit(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+def limit(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Overrule what DuckDB found out about its machine; macros/limit_resources.sql does in dbt."""
     limits = {
         "memory_limit": settings.memory_limit,
@@ -175,7 +175,7 @@ def connect(settings: Settings, *, read_only: bool = False) -> Iterator[duckdb.D
         ) from None
     try:
         connection.execute("set TimeZone = 'UTC'")
-        _limit(connection, settings)
+        limit(connection, settings)
         hands_over = settings.target == "spark" and not read_only
         if hands_over:  # what a job that broke off had committed
             lake.hand_over(connection, settings)

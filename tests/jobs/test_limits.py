@@ -9,7 +9,7 @@ import duckdb
 import pytest
 from homes import PROJECT
 
-from python_jobs import warehouse
+from python_jobs import spark, warehouse
 from python_jobs.errors import JobError
 from python_jobs.settings import Settings
 
@@ -44,6 +44,11 @@ def test_settings_overrule_it(tmp_path):
     settings = Settings(home=tmp_path, memory_limit="512MiB", threads=1, spill_limit="2GiB")
     with warehouse.connect(settings) as connection:
         assert in_force(connection) == ("512.0 MiB", 1, "2.0 GiB")
+
+
+@pytest.mark.parametrize(("limit", "mebibytes"), [("4GiB", 2048), ("512MiB", 256), ("1TiB", 2**19)])
+def test_a_spark_driver_that_works_alone_holds_half_of_it(limit, mebibytes):
+    assert spark.driver_memory(Settings(memory_limit=limit)) == mebibytes
 
 
 @pytest.mark.parametrize("name", ["memory_limit", "spill_limit"])

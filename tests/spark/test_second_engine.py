@@ -1,7 +1,10 @@
 """On a real Spark cluster that loses machines, the main job gives what it gives on DuckDB."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -9,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cluster import Cluster
-from homes import churnhouse
+from homes import PROJECT, churnhouse
 
 pytestmark = pytest.mark.spark
 
@@ -24,6 +27,20 @@ ONLY_ON_DUCKDB = {"main.performance_intervals"}
 # rows are written: Spark writes whole days of all users, DuckDB of those alone whose days changed.
 NOT_COMPARED = {"ml.dbt_run_results", "main.user_windows"}
 VERSION_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z-")
+
+
+def test_a_session_of_this_machine_alone_may_hold_half_of_its_memory(tmp_path):
+    heap = "spark.sparkContext._jvm.java.lang.Runtime.getRuntime().maxMemory()"
+    code = "from python_jobs.settings import Settings; from python_jobs.spark import session; "
+    code += f"spark = session(Settings()); print({heap}); spark.stop()"
+    variables = {"CHURNHOUSE_HOME": str(tmp_path), "CHURNHOUSE_SPARK_MASTER": "local[1]"}
+    variables |= {"CHURNHOUSE_MEMORY_LIMIT": "5GiB", "SPARK_LOCAL_IP": "127.0.0.1"}
+    env = {k: v for k, v in os.environ.items() if k != "SPARK_CONF_DIR"} | variables
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    # Java leaves a survivor space out of it
+    assert int(done.stdout.split()[-1]) == pytest.approx(2.5 * 2**30, rel=0.05)
 
 
 @pytest.fixture(scope="module")
