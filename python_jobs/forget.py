@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from python_jobs import raw_files, registry
+from python_jobs import lake, raw_files, registry
 from python_jobs.domain import Domain
 from python_jobs.errors import JobError
 from python_jobs.raw_files import RawFile
@@ -28,12 +28,8 @@ def forget(settings: Settings, domain: Domain, user_id: str, *, now: datetime) -
     after the next version is out. A removal that broke off is finished by doing it again. Raises
     JobError for a user nobody knows, and for a raw file that cannot be read.
     """
-    if settings.target == "spark":
-        raise JobError(
-            "On Spark nobody can be forgotten by this command yet; nothing was removed.",
-            next_step="delete the person from the raw files and load them into a fresh home.",
-        )
     removed = {}
+    built = _spark_files(settings, user_id)
     with duckdb.connect(str(settings.warehouse)) as connection:
         tables = _tables_with_users(connection)
         for table in tables:
@@ -45,7 +41,7 @@ def forget(settings: Settings, domain: Domain, user_id: str, *, now: datetime) -
         known = connection.execute(
             "select count(*) from raw.forgotten where user_hash = ?", [user_hash(user_id)]
         ).fetchone()[0]
-        if not removed and not known:
+        if not removed and not built and not known:
             raise JobError(
                 f"No table knows a user {user_id!r}.", next_step="check the id and run again."
             )
@@ -56,8 +52,14 @@ def forget(settings: Settings, domain: Domain, user_id: str, *, now: datetime) -
             connection.execute(
                 "insert into raw.forgotten values (?, ?)", [user_hash(user_id), registry.utc(now)]
             )
-        _recount(connection)
+        _recount(connection, settings)
         connection.execute("commit")
+    for path, rows in built.items():
+        _rewrite_spark(path, user_id)
+        removed[str(path.relative_to(settings.spark.resolve()))] = rows
+    if settings.target == "spark":
+        with duckdb.connect(str(settings.warehouse)) as connection:
+            _recount(connection, settings)
     files = _raw_files(settings, domain)
     for file in files:
         removed[file.name] = _rewrite_raw(settings, domain, file, user_id)
@@ -80,24 +82,54 @@ def _tables_with_users(connection) -> list[str]:
     return [row[0] for row in rows]
 
 
-def _recount(connection) -> None:
-    """Files hold fewer rows now: every row of a file must still be accounted for."""
-    connection.execute(
-        """
-        update raw.files set row_count = counted.row_count
-        from (
-            select 'users' as table_name, file_id, count(*) as row_count
-            from raw.users group by all
-            union all
-            select 'events' as table_name, file_id, count(*) as row_count
-            from raw.events group by all
-            union all
-            select 'treatments' as table_name, file_id, count(*) as row_count
-            from raw.treatments group by all
-        ) as counted
-        where files.table_name = counted.table_name and files.file_id = counted.file_id
-        """
-    )
+def _recount(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Files hold fewer rows now, some none: every row of a file must still be accounted for."""
+    for table in lake.INBOX:
+        files = lake.folder(settings, table).glob("*.parquet") if settings.target == "spark" else ()
+        paths = [str(file) for file in files]
+        connection.execute(
+            f"""
+            update raw.files
+            set row_count = (
+                select count(*) from {f"read_parquet({paths})" if paths else table} as held
+                where held.file_id = files.file_id
+            )
+            where table_name = '{table.removeprefix("raw.")}'
+            """
+        )
+
+
+def _spark_files(settings: Settings, user_id: str) -> dict[Path, int]:
+    """Where Spark builds: the Parquet files that hold rows of a user, and how many."""
+    found = {}
+    if settings.target != "spark":
+        return found
+    spark = settings.spark.resolve()
+    with duckdb.connect() as reader:
+        for folder in sorted([*spark.glob("jobs/*/*"), *spark.glob("*.db/*"), spark / "scored"]):
+            if next(folder.rglob("*.parquet"), None) is None:
+                continue
+            pattern = str(folder / "**/*.parquet").replace("'", "''")
+            rows = f"read_parquet('{pattern}', union_by_name = true, hive_partitioning = false)"
+            columns = reader.execute(f"describe from {rows}").fetchall()
+            if "user_id" not in {column[0] for column in columns}:
+                continue
+            query = f"select filename, count(*) from {rows} where user_id = ? group by all"
+            counts = reader.execute(query, [user_id]).fetchall()
+            found |= {Path(name): count for name, count in counts}
+    return found
+
+
+def _rewrite_spark(path: Path, user_id: str) -> None:
+    """Write one of Spark's Parquet files without a user's rows."""
+    quoted = str(path).replace("'", "''")
+    with duckdb.connect() as reader:
+        rows = f"read_parquet('{quoted}', hive_partitioning = false) as file"
+        _, partial = _write_without(reader, path, rows, "user_id", user_id)
+    # the checksum that Spark keeps beside a file is of what it wrote
+    path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
+    if partial:
+        partial.replace(path)
 
 
 def _raw_files(settings: Settings, domain: Domain) -> list[RawFile]:

@@ -13,6 +13,7 @@ from python_jobs.settings import Settings
 JOB_TABLES = (
     *("raw.domain", "raw.files", "raw.forgotten"),
     *("ml.model_versions", "ml.fold_metrics", "ml.promotions", "ml.training_reference"),
+    "main.performance_intervals",
 )
 """Tables that jobs own: DuckDB has them, Spark reads copies."""
 

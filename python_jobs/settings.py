@@ -17,7 +17,10 @@ class Settings(BaseSettings):
     target: Literal["duckdb", "spark"] = "duckdb"
     approval_required: bool = False
     memory_limit: str | None = None
-    """What DuckDB may hold in memory ("4GB", "60%"); else 80 % of the machine or container."""
+    """What DuckDB may hold in memory ("4GB", "60%"); else 80 % of the machine or container.
+
+    Spark's driver with a local master may hold half of it.
+    """
     threads: int | None = None
     """How many cores DuckDB uses; else those of the machine or container."""
     spill_limit: str | None = None

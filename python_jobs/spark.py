@@ -1,8 +1,10 @@
 """Spark as the engine: its session, what it is told of the jobs' files, what it shows them."""
 
 import os
+import runpy
 import shutil
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -22,15 +24,6 @@ JOB_VIEWS = (
 )
 """Views of the models that jobs read, each after those it reads itself."""
 
-NO_INTERVALS = """
-select
-    cast(null as date) as as_of_date, cast(null as varchar) as model_version,
-    cast(null as varchar) as metric, cast(null as double) as value, cast(null as double) as low,
-    cast(null as double) as high, cast(null as bigint) as users
-where false
-"""
-"""Spark runs no Python models, so jobs see no performance_intervals there."""
-
 _registered: dict[str, object] = {}
 
 
@@ -49,7 +42,7 @@ def session(settings: Settings) -> "SparkSession":
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ["CHURNHOUSE_HOME"] = str(settings.home.resolve())
     parameters = _profile()["server_side_parameters"]
-    # Its own settings, where there are any, say how much; Spark's 1 GB is for a driver that only leads.
+    # Spark's own 1 GB is for a driver that only leads; where it has settings, they say how much
     if parameters["spark.master"].startswith("local") and "SPARK_CONF_DIR" not in os.environ:
         memory = f"--driver-memory {driver_memory(settings)}m pyspark-shell"
         os.environ.setdefault("PYSPARK_SUBMIT_ARGS", memory)
@@ -118,7 +111,38 @@ def show_tables(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
         text = next(row.data_type for row in rows if row.col_name == "View Text")
         (select,) = sqlglot.transpile(text, read="spark", write="duckdb")
         con.execute(f"create or replace view main.{name} as {select}")
-    con.execute(f"create or replace view main.performance_intervals as {NO_INTERVALS}")
+    if "prediction_outcomes" in made:
+        measure_intervals(con, settings)
+
+
+def measure_intervals(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Make performance_intervals as dbt does with DuckDB: Spark's session runs no Python models.
+
+    Of the newest dates that have at most settings.max_training_rows users together, since the
+    driver holds them.
+    """
+    model = runpy.run_path(str(PROJECT / "models/predictions/performance_intervals.py"))["model"]
+    outcomes = con.sql(
+        """
+        with
+
+        outcomes as (select * from main.prediction_outcomes where is_eligible and is_mature),
+
+        dates as (
+            select as_of_date, sum(count(*)) over (order by as_of_date desc) as users_so_far
+            from outcomes
+            group by as_of_date
+        )
+
+        select * from outcomes
+        where as_of_date in (select as_of_date from dates where users_so_far <= ?)
+        """,
+        params=[settings.max_training_rows],
+    )
+    dbt = SimpleNamespace(config=lambda **_: None, ref=lambda _: outcomes)
+    con.register("intervals", model(dbt, con))
+    con.execute("create or replace table main.performance_intervals as from intervals")
+    con.unregister("intervals")
 
 
 def _profile() -> dict:

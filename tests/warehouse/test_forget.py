@@ -4,33 +4,9 @@ import gzip
 from pathlib import Path
 
 import duckdb
-from homes import churnhouse, rows
+from homes import churnhouse, files_that_name, rows
 
 from python_jobs.forget import user_hash
-
-
-def files_that_name(home: Path, user_id: str) -> list[str]:
-    """Every file below a home in which the id stands, compressed or not."""
-    found = []
-    for path in home.rglob("*"):
-        if not path.is_file() or path.is_symlink():
-            continue
-        if user_id.encode() in path.read_bytes():
-            found.append(path.name)
-        elif path.suffix == ".parquet":
-            with duckdb.connect() as reader:
-                text = f"select count(*) from '{path}' as t where cast(t as varchar) like ?"
-                if reader.execute(text, [f"%{user_id}%"]).fetchone()[0]:
-                    found.append(path.name)
-        elif path.suffix == ".duckdb":
-            with duckdb.connect(str(path), read_only=True) as reader:
-                for (table,) in reader.execute(
-                    "select table_schema || '.' || table_name from information_schema.tables"
-                ).fetchall():
-                    text = f"select count(*) from {table} as t where cast(t as varchar) like ?"
-                    if reader.execute(text, [f"%{user_id}%"]).fetchone()[0]:
-                        found.append(f"{path.name}: {table}")
-    return found
 
 
 def test_no_file_names_a_forgotten_user(home: Path):
@@ -58,6 +34,17 @@ def test_what_arrives_later_of_a_forgotten_user_is_rejected_without_the_id(home:
     churnhouse(home, "build", "--exclude", "rejected_share")
     kept = rows(home, "select user_id, reject_reason from stg_events_rejected order by row_id desc")
     assert kept[0] == (None, "forgotten_user")
+
+
+def test_a_file_may_lose_its_only_row(home: Path):
+    (home / "raw/users/one.csv").write_text(
+        "user_id,signup_date,plan,country,marketing_source,updated_at\n"
+        "only,2025-04-29,free,DE,ads,2025-04-29 08:00:00\n"
+    )
+    churnhouse(home, "ingest")
+    churnhouse(home, "build", "--exclude", "source:ml+")
+    churnhouse(home, "forget", "only")
+    churnhouse(home, "build", "--full-refresh", "--select", "received_rows_are_all_judged")
 
 
 def test_an_unknown_user_is_one_clear_line(home: Path):

@@ -131,13 +131,17 @@ def test_a_gate_fails_when_what_it_guards_is_broken(home: Path, gate: str, state
 @pytest.mark.parametrize(
     ("table", "damage", "broken"),
     [
-        # the last of several, one that is unknown, and one of two columns that must agree
+        # the last of several, one that becomes unknown (NULL), and one of two columns that must agree
         (
             "user_daily",
             "last_active_on = day + 1",
             "last_active_on <= day or last_active_on is null",
         ),
-        ("user_daily", "events = null", "events is not null"),
+        (
+            "user_features_daily",
+            "tenure_days = null",
+            "days_since_last_activity between 0 and tenure_days",
+        ),
         (
             "stg_events_checked",
             "touches_date = event_date - 1",

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from python_jobs import score, warehouse
+from python_jobs import score, spark, warehouse
 from python_jobs.kept import freeze_reference, keep_served
 from python_jobs.settings import Settings
 
@@ -205,6 +205,22 @@ def test_intervals_hold_the_realised_value(scored_earlier: Path):
         """,
     )
     assert found == [(True, True)] * 2
+
+
+def test_where_dbt_runs_no_python_the_jobs_make_the_same_intervals(scored_earlier: Path, tmp_path):
+    home = tmp_path / "data"
+    shutil.copytree(scored_earlier, home, symlinks=True)
+    query = "from performance_intervals order by all"
+    with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
+        by_dbt = connection.execute(query).fetchall()
+        connection.execute("drop table performance_intervals")
+        spark.measure_intervals(connection, Settings(home=home))
+        assert connection.execute(query).fetchall() == by_dbt
+        newest = [row for row in by_dbt if row[0] == date(2025, 3, 31)]
+        users_of_both = newest[0][-1] + by_dbt[0][-1]
+        for most, expected in ((users_of_both, by_dbt), (users_of_both - 1, newest), (0, [])):
+            spark.measure_intervals(connection, Settings(home=home, max_training_rows=most))
+            assert connection.execute(query).fetchall() == expected
 
 
 def test_an_open_window_is_unknown_not_stayed(scored_earlier: Path):
