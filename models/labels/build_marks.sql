@@ -13,12 +13,8 @@ build_window as (select * from {{ ref('build_window') }}),
 filled_by as (select * from {{ source('raw', 'domain') }})
 
 select
-    cast(
-        {% if is_incremental() -%}
-        (select max(build_number) from {{ this }}) +
-        {%- endif %} 1
-        as integer
-    ) as build_number,
+    cast({{ next_build_number() }} as integer) as build_number,
+    build_window.rewrite_from,
     build_window.ingested_through,
     build_window.data_through,
     filled_by.settings

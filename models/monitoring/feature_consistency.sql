@@ -1,41 +1,66 @@
+{{ config(
+    materialized='incremental',
+    unique_key='as_of_date',
+    partition_by=on_spark('as_of_date')
+) }}
 {% set columns = shared_columns(source('ml', 'scored_features'), ref('user_features_daily')) %}
+{% set names = columns | map(attribute='name') | list %}
 
 with
 
-served as (select * from {{ source('ml', 'scored_features') }}),
+builds as (select * from {{ ref('build_marks') }}),
 
-today as (select * from {{ ref('user_features_daily') }}),
+served as {{ in_place() }} (select * from {{ source('ml', 'scored_features') }}),
 
-compared as (
+newest as (select max(as_of_date) as as_of_date from served),
 
-    {% for column in columns -%}
-        select
-            served.as_of_date,
-            '{{ column.name }}' as feature,
-            count(*) as users,
-            count(
-                case when served.{{ column.name }} is distinct from today.{{ column.name }} then 1 end
-            ) as users_changed
-        from served
-        inner join today
-            on served.user_id = today.user_id and served.as_of_date = today.as_of_date
-        group by served.as_of_date
-        union all
-    {% endfor -%}
-    select
-        served.as_of_date,
-        cast(null as string) as feature,
-        cast(0 as bigint) as users,
-        cast(0 as bigint) as users_changed
+today as {{ in_place() }} (select * from {{ ref('user_features_daily') }}),
+
+-- dates served since they were last compared, or whose features a build may have written since then
+dates as (
+
+    select distinct as_of_date
     from served
-    where false
+    {% if is_incremental() -%}
+        where
+            as_of_date not in (select as_of_date from {{ this }})
+            or as_of_date = (select as_of_date from newest)
+            or as_of_date >= (
+                select min(rewrite_from)
+                from builds
+                where build_number > (select max(compared_with) from {{ this }})
+            )
+    {%- endif %}
+
+),
+
+changed as (
+
+    select
+        {% for name in names -%}
+            count(case when served.{{ name }} is distinct from today.{{ name }} then 1 end)
+                as {{ name }},
+        {% endfor -%}
+        served.as_of_date,
+        count(*) as users
+    from served
+    inner join dates on served.as_of_date = dates.as_of_date
+    inner join today on served.user_id = today.user_id and served.as_of_date = today.as_of_date
+    group by served.as_of_date
+
+),
+
+by_feature as (
+
+    {{ as_rows('changed', names, 'bigint', ['as_of_date', 'users']) }}
 
 )
 
 select
     feature,
     as_of_date,
-    cast(users as bigint) as users,
-    cast(users_changed as bigint) as users_changed,
-    {{ divide('users_changed', 'users') }} as share_changed
-from compared
+    users,
+    value as users_changed,
+    {{ divide('value', 'users') }} as share_changed,
+    (select max(build_number) from builds) as compared_with
+from by_feature

@@ -131,7 +131,7 @@ def test_a_gate_fails_when_what_it_guards_is_broken(home: Path, gate: str, state
 @pytest.mark.parametrize(
     ("table", "damage", "broken"),
     [
-        # the last of several, one that becomes unknown (NULL), and one of two columns that must agree
+        # the last of several, one that becomes NULL, and one of two columns that must agree
         (
             "user_daily",
             "last_active_on = day + 1",

@@ -264,6 +264,47 @@ def test_late_data_shows_as_a_share_of_changed_features(scored_earlier: Path):
     assert untouched == [(0,)]
 
 
+def test_late_data_is_seen_though_the_build_that_took_it_in_went_without_marts(
+    scored_earlier: Path, tmp_path: Path
+):
+    """March 12 changes in a build that stops before the marts, March 31 in the next."""
+    home = tmp_path / "data"
+    shutil.copytree(scored_earlier, home, symlinks=True)
+    columns = "event_id,user_id,event_time,event_type,course_id,watch_minutes,quiz_score,amount\n"
+    user = rows(home, "select min(user_id) from stg_users where signup_date < '2025-03-01'")[0][0]
+    for name, day in (("one", "2025-03-12"), ("two", "2025-03-31")):
+        line = f"{name},{user},{day} 10:00:00,course_enroll,,,,\n"
+        (home / f"raw/events/{name}.csv").write_text(columns + line)
+        churnhouse(home, "ingest")
+        churnhouse(home, "build", "--exclude", "source:ml+")
+    before = (
+        "select as_of_date, max(compared_with) from feature_consistency group by all order by all"
+    )
+    (*_, (_, first)) = rows(home, before)
+    churnhouse(home, "publish")
+    query = "select feature, as_of_date, users_changed from feature_consistency order by all"
+    changed = [row for row in rows(home, query) if row[2]]
+    days = {(name, day) for name, day, _ in changed}
+    assert {
+        ("course_enrolls_7d", date(2025, 3, 12)),
+        ("course_enrolls_7d", date(2025, 3, 31)),
+    } <= days
+    assert [number - first for _, number in rows(home, before)] == [2, 2, 2]
+    expected = rows(home, query)
+    churnhouse(home, "build", "--full-refresh", "--select", "feature_consistency")
+    assert rows(home, query) == expected
+    # a build that writes later days alone leaves the earlier comparison as it was
+    (home / "raw/events/three.csv").write_text(
+        columns + f"three,{user},2025-04-30 10:00:00,course_enroll,,,,\n"
+    )
+    churnhouse(home, "ingest")
+    churnhouse(home, "build")
+    assert [number - first for _, number in rows(home, before)] == [2, 2, 3]
+    # and numbers go on, so that nothing passes for compared with what it was not
+    churnhouse(home, "build", "--full-refresh")
+    assert [number - first for _, number in rows(home, before)] == [4, 4, 4]
+
+
 def test_drift_exits_2_where_a_feature_fails_and_writes_what_it_found(home: Path):
     (home / "warehouse.duckdb").rename(home / "elsewhere")
     assert churnhouse(home, "drift").returncode == 0  # what is published is all that it reads
