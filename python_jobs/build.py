@@ -17,6 +17,7 @@ from python_jobs.settings import PROJECT, Settings
 
 BEFORE_MODELS = ("--exclude", "source:ml+")
 AFTER_MODELS = ("--select", "source:ml+")
+COMPARED_ANEW = ("--full-refresh", "--select", "feature_consistency")
 BAD = {"error", "fail", "runtime error"}
 
 
@@ -211,7 +212,8 @@ def _what(node: Any, row: dict[str, Any]) -> str:
 def _next_step(node: Any) -> str:
     if node.node.resource_type == "test":
         return f"look at the rows with `dbt show --select {node.node.name}`, then run again."
-    if "Binder Error" in str(node.message):  # a column that its own table, of before, has not
+    # a column that its own table, of before, has not: as DuckDB says it, and as Spark does
+    if any(words in str(node.message) for words in ("Binder Error", "UNRESOLVED_COLUMN")):
         return (
             "run `churnhouse build --full-refresh` if the models changed since the last build, "
             f"else correct {node.node.original_file_path}."

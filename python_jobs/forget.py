@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import shutil
 from datetime import datetime
 from pathlib import Path
 
@@ -105,6 +106,10 @@ def _spark_files(settings: Settings, user_id: str) -> dict[Path, int]:
     if settings.target != "spark":
         return found
     spark = settings.spark.resolve()
+    # a write that was killed leaves part of its rows there; nothing reads them
+    for pattern in (".spark-staging-*", "_temporary"):
+        for left in list(spark.rglob(pattern)):
+            shutil.rmtree(left)
     with duckdb.connect() as reader:
         for folder in sorted([*spark.glob("jobs/*/*"), *spark.glob("*.db/*"), spark / "scored"]):
             if next(folder.rglob("*.parquet"), None) is None:
@@ -207,6 +212,7 @@ def _write_without(
     if path.name.endswith(".gz"):
         options += ", compression gzip"
     partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
     target = str(partial).replace("'", "''")
     reader.execute(
         f"copy (select file.* from {rows} where not {is_owned}) to '{target}' ({options})",

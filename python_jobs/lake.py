@@ -90,6 +90,7 @@ def _copy(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)  # over an older one DuckDB writes by way of a name Spark reads
     con.execute(f"copy {table} to '{_quoted(partial)}' (format parquet, compression zstd)")
     partial.replace(path)
     signed.write_text(signature)

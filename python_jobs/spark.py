@@ -24,6 +24,9 @@ JOB_VIEWS = (
 )
 """Views of the models that jobs read, each after those it reads itself."""
 
+SPARK_SETTINGS = {"PYSPARK_SUBMIT_ARGS", "SPARK_CONF_DIR", "SPARK_DRIVER_MEMORY", "SPARK_HOME"}
+"""Variables by which somebody may have told Spark how much memory its driver has."""
+
 _registered: dict[str, object] = {}
 
 
@@ -43,9 +46,9 @@ def session(settings: Settings) -> "SparkSession":
     os.environ["CHURNHOUSE_HOME"] = str(settings.home.resolve())
     parameters = _profile()["server_side_parameters"]
     # Spark's own 1 GB is for a driver that only leads; where it has settings, they say how much
-    if parameters["spark.master"].startswith("local") and "SPARK_CONF_DIR" not in os.environ:
+    if parameters["spark.master"].startswith("local") and not os.environ.keys() & SPARK_SETTINGS:
         memory = f"--driver-memory {driver_memory(settings)}m pyspark-shell"
-        os.environ.setdefault("PYSPARK_SUBMIT_ARGS", memory)
+        os.environ["PYSPARK_SUBMIT_ARGS"] = memory
     builder = SparkSession.builder.enableHiveSupport()
     for name, value in parameters.items():
         builder = builder.config(name, value)
@@ -56,15 +59,21 @@ def session(settings: Settings) -> "SparkSession":
 
 
 def driver_memory(settings: Settings) -> int:
-    """MiB for a driver that also does the work: half of what DuckDB may hold on this machine.
+    """MiB for a driver that also does the work: half of what DuckDB may hold, at least 1024.
 
-    The other half is for what Java holds outside its heap and for the DuckDB of the same process.
+    DuckDB, which does the jobs' own part in the same process, finds room beside it.
     """
     with duckdb.connect() as connection:
+        found = _mebibytes(connection)
         warehouse.limit(connection, settings)
-        (limit,) = connection.execute("select current_setting('memory_limit')").fetchone()
+        return max(1024, min(found, _mebibytes(connection)) // 2)
+
+
+def _mebibytes(connection: duckdb.DuckDBPyConnection) -> int:
+    """The memory limit in force."""
+    (limit,) = connection.execute("select current_setting('memory_limit')").fetchone()
     number, unit = limit.split()
-    return int(float(number) * {"KiB": 1 / 1024, "MiB": 1, "GiB": 1024, "TiB": 1024**2}[unit] / 2)
+    return int(float(number) * 1024.0 ** (("KiB", "MiB", "GiB", "TiB", "PiB").index(unit) - 1))
 
 
 def register(settings: Settings) -> "SparkSession":
@@ -141,6 +150,8 @@ def measure_intervals(con: duckdb.DuckDBPyConnection, settings: Settings) -> Non
     )
     dbt = SimpleNamespace(config=lambda **_: None, ref=lambda _: outcomes)
     con.register("intervals", model(dbt, con))
+    if con.execute("from duckdb_views() where view_name = 'performance_intervals'").fetchone():
+        con.execute("drop view main.performance_intervals")  # of an earlier version
     con.execute("create or replace table main.performance_intervals as from intervals")
     con.unregister("intervals")
 

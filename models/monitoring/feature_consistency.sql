@@ -12,8 +12,6 @@ builds as (select * from {{ ref('build_marks') }}),
 
 served as {{ in_place() }} (select * from {{ source('ml', 'scored_features') }}),
 
-newest as (select max(as_of_date) as as_of_date from served),
-
 today as {{ in_place() }} (select * from {{ ref('user_features_daily') }}),
 
 -- dates served since they were last compared, or whose features a build may have written since then
@@ -24,7 +22,8 @@ dates as (
     {% if is_incremental() -%}
         where
             as_of_date not in (select as_of_date from {{ this }})
-            or as_of_date = (select as_of_date from newest)
+            -- the newest of then, which may have been served anew
+            or as_of_date >= (select max(as_of_date) from {{ this }})
             or as_of_date >= (
                 select min(rewrite_from)
                 from builds

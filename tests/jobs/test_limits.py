@@ -46,9 +46,15 @@ def test_settings_overrule_it(tmp_path):
         assert in_force(connection) == ("512.0 MiB", 1, "2.0 GiB")
 
 
-@pytest.mark.parametrize(("limit", "mebibytes"), [("4GiB", 2048), ("512MiB", 256), ("1TiB", 2**19)])
+@pytest.mark.parametrize(("limit", "mebibytes"), [("4GiB", 2048), ("512MiB", 1024)])
 def test_a_spark_driver_that_works_alone_holds_half_of_it(limit, mebibytes):
     assert spark.driver_memory(Settings(memory_limit=limit)) == mebibytes
+
+
+@pytest.mark.parametrize("limit", [None, "-1", "900TiB"])
+def test_nor_does_it_hold_more_than_half_of_what_the_machine_gives_duckdb(limit):
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
+    assert 1024 <= spark.driver_memory(Settings(memory_limit=limit)) <= total / 2
 
 
 @pytest.mark.parametrize("name", ["memory_limit", "spill_limit"])

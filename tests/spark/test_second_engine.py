@@ -98,6 +98,9 @@ def test_a_forgotten_person_is_nowhere_and_the_rest_is_the_same(homes, cluster):
     duck, spark = homes
     query = "select user_id from churn_top_risk order by risk_rank limit 1"
     user = read(duck, query)["user_id"][0]
+    killed = spark / "spark/jobs/ml/scored_features/.spark-staging-1/part-0.parquet"
+    killed.parent.mkdir()
+    killed.write_text(f"half a file that names {user}")
     churnhouse(duck, "forget", user)
     cluster.churnhouse(spark, "forget", user)
     assert files_that_name(spark, user) == []
