@@ -48,7 +48,10 @@ def job(home: Path, target: str, *arguments: object) -> dict[str, float]:
     if running.returncode:
         sys.exit(f"{target}: {' '.join(map(str, arguments))} failed:\n{said}")
     found = re.findall(r"^(\w+) .* ([\d.]+) s$", said, re.MULTILINE)
-    return measured | {name: float(seconds) for name, seconds in found}
+    measured |= {name: float(seconds) for name, seconds in found}
+    # a run of hours that is broken off has said what it found so far
+    print(target, arguments[0], measured, file=sys.stderr, flush=True)
+    return measured
 
 
 def _ticks(session: int) -> dict[int, int]:
