@@ -14,7 +14,7 @@ filled_by as (select * from {{ source('raw', 'domain') }})
 
 select
     cast({{ next_build_number() }} as integer) as build_number,
-    build_window.{{ first_day_to_write() }} as rewrite_from,
+    cast(build_window.{{ first_day_to_write() }} as date) as rewrite_from,
     build_window.ingested_through,
     build_window.data_through,
     filled_by.settings
