@@ -19,7 +19,7 @@ pytestmark = pytest.mark.spark
 USERS, DAYS = 120, 104
 # When something happened differs from run to run, and so do files that hold such a time.
 MOMENTS = {"ingested_at", "written_at", "ingested_through", "scored_at", "created_at", "decided_at"}
-MOMENTS |= {"onnx_sha256", "joblib_sha256"}
+MOMENTS |= {"onnx_sha256", "joblib_sha256", "modified_ns"}
 # Each engine makes its own number of an id.
 NUMBERS_OF_IDS = {"event_key"}
 # One row per node and run: other times, and one node more on DuckDB. And from which day each user's
