@@ -333,7 +333,7 @@ def forget(user_id: str) -> None:
             removed = removal.forget(settings, domain, user_id, now=steps.now())
             step.result = f"{sum(removed.values()):,} rows of {len(removed)} tables and files"
         if (settings.published / "current").exists():
-            # whom it counted in dates of before nobody shall find out from the difference
+            # feature_consistency still counts the person in earlier dates
             steps.build(settings, None, Dbt(settings), COMPARED_ANEW, "compare")
             steps.score_and_publish(settings)
             prune(settings.published, keep=1)
