@@ -306,6 +306,16 @@ def test_late_data_is_seen_though_the_build_that_took_it_in_went_without_marts(
     assert [number - first for _, number in rows(home, before)] == [4, 4, 4]
 
 
+def test_no_date_still_counts_a_person_who_was_forgotten(scored_earlier: Path, tmp_path: Path):
+    home = tmp_path / "data"
+    shutil.copytree(scored_earlier, home, symlinks=True)
+    user = rows(home, "select min(user_id) from stg_users where signup_date < '2025-03-01'")[0][0]
+    counts = "select as_of_date, max(users) from feature_consistency group by all order by all"
+    before = rows(home, counts)
+    churnhouse(home, "forget", user)
+    assert rows(home, counts) == [(day, users - 1) for day, users in before]
+
+
 def test_drift_exits_2_where_a_feature_fails_and_writes_what_it_found(home: Path):
     (home / "warehouse.duckdb").rename(home / "elsewhere")
     assert churnhouse(home, "drift").returncode == 0  # what is published is all that it reads
