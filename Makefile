@@ -33,8 +33,8 @@ format: .venv/installed ## Format Python and SQL in place.
 	$(BIN)/ruff format .
 	$(BIN)/sqlfluff fix --processes 2 --disable-progress-bar models tests/generic tests/gates domains
 
-unit: .venv/installed ## dbt parse, dbt unit tests and pytest (which runs both).
-	$(BIN)/pytest -m "not nightly and not images and not spark"
+unit: .venv/installed ## dbt parse, dbt unit tests and pytest (which runs both), on every core.
+	$(BIN)/pytest --numprocesses auto --dist loadfile -m "not nightly and not images and not spark"
 
 test-spark: .venv-spark/installed ## The second engine: the main job on a Spark cluster of this machine.
 	.venv-spark/bin/pytest -m spark

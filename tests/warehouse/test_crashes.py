@@ -10,8 +10,9 @@ import pytest
 from processes import check_published, churnhouse, killed
 
 STEPS = ("ingest", "build", "train", "promote", "score", "publish")
-# What a crash may change: when something was done, and by which of two equal models.
-STAMPS = ("row_id", "file_id", "ingested_at", "written_at", "scored_at", "model_version")
+# What a crash may change: when something was done, by which of two equal models and which build.
+STAMPS = {"row_id", "file_id", "ingested_at", "written_at", "scored_at", "model_version"}
+STAMPS |= {"compared_with"}
 # How the last build came to its tables; everything else in main is what it came to.
 OF_THE_BUILD = ("build_marks", "build_window", "changed_users", "user_windows", "stg_events_judged")
 ML_TABLES = ["ml.churn_predictions", "ml.scored_features"]
