@@ -1,6 +1,8 @@
-{#- A view takes the place of the one before in one statement. dbt's own way, made for every database, takes four: of the
-    9.5 CPU seconds of a small build half a second. -#}
+{#- A view takes the place of the one before in one statement; dbt's own way takes four. -#}
 {% materialization view, adapter='duckdb' %}
+    {% if asks_for_more_than_rows() %}
+        {{ return(dbt.materialization_view_default()) }}
+    {% endif %}
     {% set before = load_cached_relation(this) %}
     {% set view = this.incorporate(type='view') %}
     {% if before and not before.is_view %}
