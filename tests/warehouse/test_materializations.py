@@ -1,4 +1,4 @@
-"""Tables and views are put in place in one statement, whatever stood there, and hooks are not forgotten."""
+"""Tables and views are put in place in one statement, whatever stood there; hooks are run."""
 
 import os
 import shutil
