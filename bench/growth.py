@@ -2,14 +2,16 @@
 
     .venv/bin/python bench/growth.py --users 20000 60000 200000 600000
 
-For each number of users a warehouse is filled and built fully, with every test, run by run. The
-cost of a user-day is what the build used beyond the same build of a hundred users, which is nearly
-all start-up; the exponent e is fitted to cost = c * user-days^e (least squares of the logarithms).
+For each number of users a warehouse is filled; then, run by run, every one of them is built fully,
+with every test, so that a machine whose speed changes changes it for all. The cost of a user-day is
+what the build used beyond the same build of a hundred users, which is nearly all start-up; the
+exponent e is fitted to cost = c * user-days^e (least squares of the logarithms).
 """
 
 import argparse
 import shutil
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 
@@ -24,25 +26,35 @@ FIXED_USERS = 100
 GOAL = 0.20
 
 
-def built(users: int, days: int, runs: int) -> dict[str, float]:
-    """User-days, and the medians of a full build, for one number of users."""
-    home = Path(tempfile.mkdtemp(prefix="churnhouse-bench-"))
-    try:
-        full_build.filled(home, users, days)
-        used = [measured.run([measured.CHURNHOUSE, *full_build.REBUILD], home) for _ in range(runs)]
-        with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as db:
-            user_days = db.execute("select count(*) from user_daily").fetchone()[0]
-        size = (home / "warehouse.duckdb").stat().st_size
-    finally:
-        shutil.rmtree(home)
+def size_of(home: Path, used: list[measured.Used]) -> dict[str, float]:
+    """User-days, and the medians of a full build, of one warehouse."""
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as db:
+        user_days = db.execute("select count(*) from user_daily").fetchone()[0]
     return {
-        "users": users,
         "user_days": user_days,
         "wall": statistics.median(one.wall for one in used),
         "cpu": statistics.median(one.cpu for one in used),
         "peak": max(one.peak for one in used),
-        "size": size,
+        "size": (home / "warehouse.duckdb").stat().st_size,
     }
+
+
+def built(sizes: list[int], days: int, runs: int) -> list[dict[str, float]]:
+    """What each number of users costs, measured in turn."""
+    home = Path(tempfile.mkdtemp(prefix="churnhouse-bench-"))
+    homes = {users: home / f"{users}" for users in sizes}
+    try:
+        for users, one in homes.items():
+            full_build.filled(one, users, days)
+        used = {users: [] for users in sizes}
+        for _ in range(runs):
+            for users, one in homes.items():
+                done = measured.run([measured.CHURNHOUSE, *full_build.REBUILD], one)
+                print(f"{users:,} users: {done.wall:.1f} s, {done.cpu:.1f} CPU s", file=sys.stderr)
+                used[users].append(done)
+        return [{"users": users} | size_of(one, used[users]) for users, one in homes.items()]
+    finally:
+        shutil.rmtree(home)
 
 
 def exponent(found: list[dict[str, float]], fixed: dict[str, float], what: str) -> float:
@@ -59,8 +71,7 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=120)
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
-    fixed = built(FIXED_USERS, options.days, options.runs)
-    found = [built(users, options.days, options.runs) for users in options.users]
+    fixed, *found = built([FIXED_USERS, *options.users], options.days, options.runs)
     table = Table(title=f"full build, {options.days} days, median of {options.runs}")
     for column in ("users", "user-days", "wall s", "CPU s", "CPU us each", "peak GB", "GB on disk"):
         table.add_column(column, justify="right")
