@@ -85,7 +85,9 @@ def main() -> None:
             *(f"{one['peak']:.1f}", f"{one['size'] / 1e9:.2f}"),
         )
     Console().print(table)
-    if len(found) > 1:
+    if min(each) <= 0:
+        print("growth: a size is lost in the start-up. Next: measure more users.")
+    elif len(found) > 1:
         spread = max(each) / min(each) - 1
         verdict = "holds" if spread <= GOAL else "MISSED"
         print(f"cost of a user-day: {spread:.0%} apart, goal within {GOAL:.0%}: {verdict}")
