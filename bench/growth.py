@@ -2,10 +2,11 @@
 
     .venv/bin/python bench/growth.py --users 20000 60000 200000 600000
 
-For each number of users a warehouse is filled; then, run by run, every one of them is built fully,
-with every test, so that a machine whose speed changes changes it for all. The cost of a user-day is
-what the build used beyond the same build of a hundred users, which is nearly all start-up; the
-exponent e is fitted to cost = c * user-days^e (least squares of the logarithms).
+For each number of users a warehouse is filled, all at once on the disk; then, run by run, every
+one of them is built fully, with every test, so that a machine whose speed changes changes it for
+all. The cost of a user-day is what the build used beyond the same build of a hundred users, which
+is nearly all start-up; the exponent e is fitted to cost = c * user-days^e (least squares of the
+logarithms).
 """
 
 import argparse
@@ -85,7 +86,7 @@ def main() -> None:
             *(f"{one['peak']:.1f}", f"{one['size'] / 1e9:.2f}"),
         )
     Console().print(table)
-    if min(each) <= 0:
+    if any(one[what] <= fixed[what] for one in found for what in ("cpu", "wall")):
         print("growth: a size is lost in the start-up. Next: measure more users.")
     elif len(found) > 1:
         spread = max(each) / min(each) - 1

@@ -5,12 +5,19 @@
     {% endif %}
     {% set before = load_cached_relation(this) %}
     {% set view = this.incorporate(type='view') %}
+    {{ run_hooks(pre_hooks, inside_transaction=False) }}
+    {% do adapter.ensure_transaction() %}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {% if before and not before.is_view %}
         {% do adapter.drop_relation(before) %}
     {% endif %}
     {% call statement('main') %}
-        create or replace view {{ view }} as ({{ sql }})
+        create or replace view {{ view }} as (
+            {{ sql }}
+        )
     {% endcall %}
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
     {% do adapter.commit() %}
+    {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [view]}) }}
 {% endmaterialization %}

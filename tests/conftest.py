@@ -1,4 +1,4 @@
-"""Real homes for the tests: built once by the real command, copied where a test writes."""
+"""Real homes for the tests: built once a process, by the real command; copied where one writes."""
 
 import shutil
 from pathlib import Path
