@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -55,7 +56,7 @@ def fit_and_hold_out(
     def is_late() -> bool:
         return time.monotonic() > deadline
 
-    with _workers() as pool:
+    with workers() as pool:
         candidates = [
             {
                 name: pool.submit(_member, rows, side, i, name, trials[name], seed, is_late)
@@ -120,15 +121,22 @@ def _rule(rows: Rows, recipe: Factory, seed: int, known: np.ndarray, test: np.nd
 
 
 @contextmanager
-def _workers() -> Iterator[Executor]:
+def workers() -> Iterator[Executor]:
     """A pool whose every fit runs on one thread.
 
     Sums over several threads depend on how many there are; this way the same data give the same
     bits on any number of cores. Boosting on several threads also crawls when the cores are busy
     (seconds instead of tenths), while several fits at once just share them.
+
+    scikit-learn sets the process's warning filters in every fit of a forest, and fits at once may
+    leave each other's. So warnings are kept while they work, and judged by the filters of before.
     """
     with (
+        warnings.catch_warnings(record=True) as kept,
         threadpool_limits(1, user_api="blas"),
         ThreadPoolExecutor(WORKERS, initializer=threadpool_limits, initargs=(1, "openmp")) as pool,
     ):
         yield pool
+    said: dict = {}  # once is enough, however many fits say it
+    for w in kept:
+        warnings.warn_explicit(w.message, w.category, w.filename, w.lineno, registry=said)
