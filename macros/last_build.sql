@@ -6,7 +6,7 @@
     {% set value = none %}
     {% if execute and marks and not flags.FULL_REFRESH %}
         {% set latest = 'select cast(max_by(' ~ column ~ ', build_number) as string) from ' ~ marks %}
-        {% set value = run_query(latest).rows[0][0] %}
+        {% set value = read_once(latest)[0][0] %}
     {% endif %}
     {{ return(type ~ " '" ~ value ~ "'" if value else 'cast(null as ' ~ type ~ ')') }}
 {% endmacro %}

@@ -22,9 +22,7 @@
         {%- set is_labelled = name in ('churn_labels', 'evaluation_set', 'training_set') -%}
         {%- set days_back = domain_settings().churn_horizon_days if is_labelled else 0 -%}
         {%- set window = relation.incorporate(path={'identifier': 'build_window'}) -%}
-        (
-            select * from {{ relation }}
-            where {{ column }} >= (select {{ add_days('rewrite_from', -days_back) }} from {{ window }})
-        ) as new_rows
+        {%- set first_day = add_days(window_day(window, 'rewrite_from'), -days_back) -%}
+        (select * from {{ relation }} where {{ column }} >= {{ first_day }}) as new_rows
     {%- endif -%}
 {%- endmacro %}

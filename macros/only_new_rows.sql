@@ -15,7 +15,7 @@
             group by node
             having max_by(status, started_at) in ('fail', 'error')
         {%- endset -%}
-        {{ return(run_query(failed).rows | length == 0) }}
+        {{ return(read_once(failed) | length == 0) }}
     {%- endif -%}
     {{ return(false) }}
 {%- endmacro %}

@@ -1,18 +1,18 @@
 {#- None of the last seven days has less than min_day_share of the median of the 28 days before it. -#}
+{% set min_share = domain_settings().min_day_share %}
+{% set data_through = window_day(ref('build_window'), 'data_through') %}
 with
 
 days as (select * from {{ ref('days') }}),
 
-build_window as (select * from {{ ref('build_window') }}),
-
 counts as (
 
     select
-        events.event_date,
+        event_date,
         count(*) as volume
-    from {{ ref('stg_events') }} as events
-    inner join build_window on events.event_date > {{ add_days('build_window.data_through', -35) }}
-    group by events.event_date
+    from {{ ref('stg_events') }}
+    where event_date > {{ add_days(data_through, -35) }}
+    group by event_date
 
 ),
 
@@ -22,8 +22,8 @@ volumes as (
         days.day,
         coalesce(counts.volume, 0) as volume
     from days
-    inner join build_window on days.day > {{ add_days('build_window.data_through', -35) }}
     left join counts on days.day = counts.event_date
+    where days.day > {{ add_days(data_through, -35) }}
 
 ),
 
@@ -43,9 +43,10 @@ compared as (
 )
 
 select
-    compared.day,
-    compared.volume as found,
-    concat('at least ', {{ domain_settings().min_day_share }} * compared.usual) as allowed
+    day,
+    volume as found,
+    concat('at least ', {{ min_share }} * usual) as allowed
 from compared
-inner join build_window on compared.day > {{ add_days('build_window.data_through', -7) }}
-where compared.volume < {{ domain_settings().min_day_share }} * compared.usual
+where
+    day > {{ add_days(data_through, -7) }}
+    and volume < {{ min_share }} * usual

@@ -1,23 +1,16 @@
 {#- Each of the last seven days that is an expected weekday has events. -#}
+{% set week_before = add_days(window_day(ref('build_window'), 'data_through'), -7) %}
 with
 
 days as (select * from {{ ref('days') }}),
 
-build_window as (select * from {{ ref('build_window') }}),
-
-recent as (
-
-    select days.day
-    from days
-    inner join build_window on days.day > {{ add_days('build_window.data_through', -7) }}
-
-),
+recent as (select day from days where day > {{ week_before }}),
 
 days_with_events as (
 
-    select distinct events.event_date
-    from {{ ref('stg_events') }} as events
-    inner join build_window on events.event_date > {{ add_days('build_window.data_through', -7) }}
+    select distinct event_date
+    from {{ ref('stg_events') }}
+    where event_date > {{ week_before }}
 
 )
 
