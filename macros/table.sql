@@ -8,6 +8,10 @@
     {% set before = load_cached_relation(this) %}
     {% set table = this.incorporate(type='table') %}
     {% set statement_of_rows = compiled_code %}
+    {% if config.get('contract').enforced %}
+        {% do get_assert_columns_equivalent(compiled_code) %}
+        {% set statement_of_rows = get_select_subquery(compiled_code) %}
+    {% endif %}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {% if model.language == 'python' %}
         {% set beside = make_intermediate_relation(table) %}

@@ -112,6 +112,11 @@ class Dbt:
         return self._dbt(arguments, manifest, [_Progress(progress)] if progress else [])
 
     def _dbt(self, arguments: list[str], manifest: Any = None, callbacks: Sequence = ()) -> Any:
+        from mashumaro.config import BaseConfig
+
+        # a data class gets its (de)serializer when that is first used, as dbt asks for its own: the rest
+        # cost half a second of start-up
+        BaseConfig.lazy_compilation = True
         from dbt.cli.main import dbtRunner
 
         os.environ["CHURNHOUSE_HOME"] = str(self._settings.home.resolve())

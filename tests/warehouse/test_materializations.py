@@ -103,8 +103,20 @@ def test_hooks_are_run_and_a_comment_may_end_a_model(built: Tiny, project: Path)
     assert [comments.get(name) for name in names] == ["seen"] * 3
 
 
-def test_a_contract_is_held(built: Tiny, project: Path):
-    change(project / "models/predictions/churn_predictions.yml", "type: date", "type: integer")
-    done = dbt_run(built, project, "churn_predictions")
+@pytest.mark.parametrize("model", ["core/build_window", "predictions/churn_predictions"])
+def test_a_contract_is_held(built: Tiny, project: Path, model: str):
+    """Of a table and of a view."""
+    change(project / f"models/{model}.yml", "type: date", "type: integer")
+    done = dbt_run(built, project, Path(model).name)
     assert done.returncode == 1
     assert "contract" in done.stdout
+
+
+def test_a_contract_gives_the_order_of_columns(built: Tiny, project: Path):
+    """As dbt's own materialization has it: the model's SQL may name them in another."""
+    model = project / "models/core/build_window.sql"
+    change(model, "    written.data_from,\n    written.data_through,\n    written.new_from",
+           "    written.new_from,\n    written.data_through,\n    written.data_from")  # fmt: skip
+    before = built.rows("from build_window")
+    assert dbt_run(built, project, "build_window").returncode == 0
+    assert [row[:2] for row in built.rows("from build_window")] == [row[:2] for row in before]
