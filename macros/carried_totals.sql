@@ -1,6 +1,6 @@
-{#- Each user's row of user_daily of the day before the first to write, in a block of days from first_day
-    on; none where the table only begins. -#}
-{% macro carried_totals(first_day, goes_on) -%}
+{#- Each user's row of user_daily of the day before the first to write, in a block of days; none where the
+    table only begins. -#}
+{% macro carried_totals(block, goes_on) -%}
     {%- if goes_on -%}
         select before.*
         from {{ this }} as before
@@ -9,7 +9,7 @@
                 before.user_id = users.user_id
                 and before.day >= users.data_from
                 and before.day = {{ add_days('users.first_day', -1) }}
-        where {{ in_block('before.day', first_day, 1) }}
+        where {{ in_block('before.day', block, 1) }}
     {%- else -%}
         select
             user_id,

@@ -5,7 +5,7 @@
         delete from {{ this }} as written
         using {{ ref('user_windows') }} as users
         where
-            written.{{ day }} >= {{ add_days(first_day_of_block(), -days_back) }}
+            written.{{ day }} >= {{ add_days(first_block().first_day, -days_back) }}
             and written.user_id = users.user_id
             and written.{{ day }} >= {{ add_days('users.rewrite_from', -days_back) }}
     {%- endif -%}

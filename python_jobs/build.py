@@ -114,8 +114,8 @@ class Dbt:
     def _dbt(self, arguments: list[str], manifest: Any = None, callbacks: Sequence = ()) -> Any:
         from mashumaro.config import BaseConfig
 
-        # a data class gets its (de)serializer when that is first used, as dbt asks for its own: the rest
-        # cost half a second of start-up
+        # a data class gets its serializer at first use, as dbt asks of its own: the others' cost
+        # half a second of start-up
         BaseConfig.lazy_compilation = True
         from dbt.cli.main import dbtRunner
 

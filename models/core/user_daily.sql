@@ -7,7 +7,7 @@
     post_hook=["{{ write_other_blocks(carried_totals) }}", "{{ keep_within_build_window('day') }}"]
 ) }}
 {% set columns = additive_columns(domain_settings().measures) %}
-{% set first_day = first_day_of_block() %}
+{% set block = first_block() %}
 
 with
 
@@ -15,7 +15,7 @@ block as (
 
     select max(day) as last_day
     from {{ ref('days') }}
-    where {{ in_block('day', first_day) }}
+    where {{ in_block('day', block) }}
 
 ),
 
@@ -24,7 +24,7 @@ users as (
     select
         users.user_id,
         users.data_from,
-        greatest(users.data_from, users.{{ first_day_to_write() }}, {{ first_day }}) as first_day
+        greatest(users.data_from, users.{{ first_day_to_write() }}, {{ block.first_day }}) as first_day
     from {{ ref('user_windows') }} as users
     inner join block
         on greatest(users.data_from, users.{{ first_day_to_write() }}) <= block.last_day
@@ -37,14 +37,14 @@ events as (
     from {{ ref('stg_events') }} as events
     inner join users on events.user_id = users.user_id and events.event_date >= users.first_day
     inner join block on events.event_date <= block.last_day
-    where {{ in_block('events.event_date', first_day) }}
+    where {{ in_block('events.event_date', block) }}
 
 ),
 
 -- each user's row of the day before the first
 carried as (
 
-    {{ carried_totals(first_day, is_incremental()) }}
+    {{ carried_totals(block, is_incremental()) }}
 
 ),
 

@@ -9,7 +9,7 @@
 {% set settings = domain_settings() %}
 {% set windows = settings.feature_windows_days %}
 {% set shortest, longest = windows | first, windows | last %}
-{% set first_day = first_day_of_block() %}
+{% set block = first_block() %}
 
 with
 
@@ -27,7 +27,7 @@ today as (
     from user_daily
     inner join users
         on user_daily.user_id = users.user_id and user_daily.day >= users.{{ first_day_to_write() }}
-    where {{ in_block('user_daily.day', first_day) }}
+    where {{ in_block('user_daily.day', block) }}
 
 ),
 
@@ -35,7 +35,7 @@ today as (
 back_{{ window }} as (
 
     select * from user_daily
-    where {{ in_block('day', first_day, window) }}
+    where {{ in_block('day', block, window) }}
 
 ),
 

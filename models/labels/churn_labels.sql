@@ -16,7 +16,7 @@ users as (select * from {{ ref('user_windows') }}),
 user_daily as {{ in_place() }} (
 
     select * from {{ ref('user_daily') }}
-    where day >= {{ add_days(first_day_of_block(), -horizon) }}
+    where day >= {{ add_days(first_block().first_day, -horizon) }}
 
 ),
 
