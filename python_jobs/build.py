@@ -1,5 +1,6 @@
 """Run dbt in this process: one parse, progress as it goes, failures as one line."""
 
+import gc
 import json
 import logging
 import os
@@ -131,12 +132,15 @@ class Dbt:
         where += ["--log-path", str(self._work / "logs")]
         try:
             runner = dbtRunner(manifest=manifest, callbacks=list(callbacks))
-            return runner.invoke([*quiet, *arguments, *where, *variables])
+            result = runner.invoke([*quiet, *arguments, *where, *variables])
         finally:
             if self._settings.target == "duckdb":
                 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
                 DuckDBConnectionManager.close_all_connections()
+        if not result.success:
+            gc.collect()  # the frames of what dbt caught hold a cursor, and with it the file
+        return result
 
 
 def build(

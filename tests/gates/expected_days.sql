@@ -4,7 +4,12 @@ with
 
 days as (select * from {{ ref('days') }}),
 
-recent as (select day from days where day > {{ week_before }}),
+recent as (
+
+    select day from days
+    where day > {{ week_before }}
+
+),
 
 days_with_events as (
 

@@ -1,5 +1,6 @@
 """However rows arrive, an incremental build ends where one full refresh of all of them would."""
 
+import gc
 import random
 import tempfile
 from pathlib import Path
@@ -255,6 +256,21 @@ def test_a_block_that_fails_leaves_the_table_of_before(tiny: Tiny):
         with pytest.raises(JobError, match="user_daily"):
             build()
         assert tiny.tables()["user_daily"] == before["user_daily"]
+
+
+def test_a_build_that_failed_lets_go_of_the_warehouse(tiny: Tiny):
+    """At once, and not when Python happens to collect what dbt caught."""
+    base(tiny)
+    too_many = [(f"big{n}", "ann", f"{day(10)} 12:00:00", "visit", 9e13) for n in range(2)]
+    tiny.load(events=too_many)
+    gc.disable()
+    try:
+        for build in (tiny.build, tiny.refresh):
+            with pytest.raises(JobError, match="user_daily"):
+                build()
+            assert tiny.rows("select count(*) from stg_users") == [(2,)]
+    finally:
+        gc.enable()
 
 
 def test_events_wait_for_their_user(tiny: Tiny):
