@@ -76,6 +76,14 @@ def free_port() -> int:
 
 
 @contextmanager
+def deaf_port() -> Iterator[int]:
+    """A port at which nobody answers, and which nobody else is given meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+@contextmanager
 def serving(home: Path, log: Path, *, workers: int = 1, **environment: object) -> Iterator[Server]:
     """A server over a home, ready to answer; stopped by its own process id."""
     port = free_port()

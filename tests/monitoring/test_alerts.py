@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from homes import churnhouse
-from running import free_port, serving, wait_until
+from running import deaf_port, serving, wait_until
 from versions import change_manifest, change_store, make_current, publish_again, seal
 from watchers import MISSING, MONITORING, WHY_SKIPPED, Watcher, watching
 
@@ -121,7 +121,7 @@ def fleet(finished_home: Path, tmp_path_factory) -> Iterator[Fleet]:
             for name, home in homes.items()
         }
         ports = {name: server.port for name, server in servers.items()}
-        ports["gone"] = free_port()
+        ports["gone"] = running.enter_context(deaf_port())
         watcher = running.enter_context(watching(ports, operator, folder / "watcher"))
         for server in servers.values():
             server.headers = {"X-API-Key": operator}
@@ -228,7 +228,7 @@ def test_a_cause_silences_what_follows_from_it(fleet: Fleet):
 
 @needs_prometheus
 def test_without_any_instance_somebody_is_paged(tmp_path):
-    with watching({"gone": free_port()}, "no key", tmp_path / "watcher") as watcher:
+    with deaf_port() as port, watching({"gone": port}, "no key", tmp_path / "watcher") as watcher:
         absent = ("ChurnhouseApiAbsent", "")
         down = ("ChurnhouseApiInstanceDown", "gone")
         wait_until(lambda: watcher.firing() == {absent, down}, what="the alert", seconds=60)
