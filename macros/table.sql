@@ -8,10 +8,6 @@
     {% set before = load_cached_relation(this) %}
     {% set table = this.incorporate(type='table') %}
     {% set statement_of_rows = compiled_code %}
-    {% if config.get('contract').enforced %}
-        {% do get_assert_columns_equivalent(compiled_code) %}
-        {% set statement_of_rows = get_select_subquery(compiled_code) %}
-    {% endif %}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {% if model.language == 'python' %}
         {% set beside = make_intermediate_relation(table) %}
@@ -23,6 +19,10 @@
     {% endif %}
     {% do adapter.ensure_transaction() %}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
+    {% if config.get('contract').enforced %}
+        {% do get_assert_columns_equivalent(compiled_code) %}
+        {% set statement_of_rows = get_select_subquery(compiled_code) %}
+    {% endif %}
     {% if before and not before.is_table %}
         {% do adapter.drop_relation(before) %}
     {% endif %}

@@ -5,12 +5,12 @@
     {% endif %}
     {% set before = load_cached_relation(this) %}
     {% set view = this.incorporate(type='view') %}
-    {% if config.get('contract').enforced %}
-        {% do get_assert_columns_equivalent(sql) %}
-    {% endif %}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {% do adapter.ensure_transaction() %}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
+    {% if config.get('contract').enforced %}
+        {% do get_assert_columns_equivalent(sql) %}
+    {% endif %}
     {% if before and not before.is_view %}
         {% do adapter.drop_relation(before) %}
     {% endif %}

@@ -10,8 +10,10 @@
         {%- if carried -%}
             {%- set statement = statement | replace(carried(block, false), carried(block, true)) -%}
         {%- endif -%}
-        {%- set days = 'select data_through - ' ~ first_day ~ ' from ' ~ ref('build_window') -%}
-        {%- for later in range(step, (run_query(days).rows[0][0] or 0) + 1, step) -%}
+        {#- without an accepted event there is no first day -#}
+        {%- set last = 'select max(data_through - ' ~ first_day ~ ') from ' ~ ref('build_window')
+            ~ ' where data_from is not null' -%}
+        {%- for later in range(step, (run_query(last).rows[0][0] or 0) + 1, step) -%}
             {% do run_query(
                 'insert into ' ~ this ~ ' by name ('
                 ~ statement | replace(first_day, add_days(first_day, later)) ~ ')'

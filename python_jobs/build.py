@@ -4,6 +4,7 @@ import gc
 import json
 import logging
 import os
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,7 +140,7 @@ class Dbt:
 
                 DuckDBConnectionManager.close_all_connections()
         if not result.success:
-            gc.collect()  # the frames of what dbt caught hold a cursor, and with it the file
+            _let_go(result.exception)
         return result
 
 
@@ -228,6 +229,14 @@ def _next_step(node: Any) -> str:
             f"else correct {node.node.original_file_path}."
         )
     return f"correct {node.node.original_file_path} or its input and run again."
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Free what the frames of a caught error hold: a cursor, and with it the warehouse's file."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    gc.collect()  # and what dbt caught and keeps nowhere
 
 
 def _first_line(error: object) -> str:

@@ -1,6 +1,7 @@
 """Fitting: every model on every training side, several at a time, the same bits on any machine."""
 
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -131,12 +132,28 @@ def workers() -> Iterator[Executor]:
     scikit-learn sets the process's warning filters in every fit of a forest, and fits at once may
     leave each other's. So warnings are kept while they work, and judged by the filters of before.
     """
-    with (
-        warnings.catch_warnings(record=True) as kept,
-        threadpool_limits(1, user_api="blas"),
-        ThreadPoolExecutor(WORKERS, initializer=threadpool_limits, initargs=(1, "openmp")) as pool,
-    ):
-        yield pool
-    said: dict = {}  # once is enough, however many fits say it
+    kept: list[warnings.WarningMessage] = []
+    try:
+        with (
+            warnings.catch_warnings(record=True) as kept,
+            threadpool_limits(1, user_api="blas"),
+            ThreadPoolExecutor(
+                WORKERS, initializer=threadpool_limits, initargs=(1, "openmp")
+            ) as pool,
+        ):
+            yield pool
+    finally:
+        _say(kept)
+
+
+def _say(kept: list[warnings.WarningMessage]) -> None:
+    """Warn of what was kept, as at the time: once a line, and by filters that name a module too."""
+    modules: dict[str | None, str] = {}
+    for name, module in list(sys.modules.items()):
+        modules.setdefault(getattr(module, "__file__", None), name)
+    said: dict[str, dict] = {}
     for w in kept:
-        warnings.warn_explicit(w.message, w.category, w.filename, w.lineno, registry=said)
+        warnings.warn_explicit(
+            w.message, w.category, w.filename, w.lineno,
+            module=modules.get(w.filename), registry=said.setdefault(w.filename, {}),
+        )  # fmt: skip

@@ -6,6 +6,7 @@ import warnings
 from textwrap import dedent
 
 import numpy as np
+import pytest
 from sklearn.ensemble import ExtraTreesClassifier
 
 from python_jobs.fitting import workers
@@ -23,22 +24,37 @@ def test_forests_fitted_at_once_leave_the_warning_filters_as_they_were():
     assert warnings.filters == before
 
 
-def test_what_workers_warn_of_is_shown_once_and_as_the_process_would_show_it():
-    script = """
-        import warnings
-        from python_jobs.fitting import workers
+FIT = """
+    import warnings
 
-        def fit(n):
-            warnings.resetwarnings()
-            warnings.warn("old way", DeprecationWarning)
-            warnings.warn("not converged", UserWarning)
+    def fit(n):
+        warnings.resetwarnings()
+        warnings.warn("old way", DeprecationWarning)
+        warnings.warn("known", UserWarning)
+        warnings.warn("not converged", UserWarning)
+"""
+FITS = """
+    import sys, warnings
+    from library import fit
+    from python_jobs.fitting import workers
 
-        with workers() as pool:
-            list(pool.map(fit, range(3)))
-        print(warnings.filters != [])
-    """
+    warnings.filterwarnings("ignore", "known", module="library")
+    with workers() as pool:
+        list(pool.map(fit, range(3)))
+        sys.exit(int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_what_workers_warn_of_is_shown_once_and_as_the_process_would_show_it(tmp_path, code):
+    """By its own filters, whatever a fit set meanwhile, and where what waits for it fails."""
+    (tmp_path / "library.py").write_text(dedent(FIT))
+    (tmp_path / "fits.py").write_text(dedent(FITS))
     done = subprocess.run(
-        [sys.executable, "-c", dedent(script)], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "True\n" and "old way" not in done.stderr
+        [sys.executable, tmp_path / "fits.py", str(code)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert "old way" not in done.stderr
+    assert "known" not in done.stderr
     assert done.stderr.count("UserWarning: not converged") == 1

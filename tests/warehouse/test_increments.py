@@ -273,6 +273,22 @@ def test_a_build_that_failed_lets_go_of_the_warehouse(tiny: Tiny):
         gc.enable()
 
 
+def test_a_build_that_failed_before_its_first_node_lets_go_too(tiny: Tiny, monkeypatch):
+    base(tiny)
+    monkeypatch.setenv("CHURNHOUSE_MEMORY_LIMIT", "plenty")
+    with pytest.raises(JobError, match="Memory must have a number"):
+        tiny.build()
+    assert tiny.rows("select count(*) from stg_users") == [(2,)]
+
+
+def test_without_an_accepted_event_there_are_no_days(tiny: Tiny):
+    """And no block of them is written, from whatever day on."""
+    tiny.load(USERS_OF_BASE, [("e", "nobody", f"{day(1)} 12:00:00", "visit", 1)])
+    tiny.build()
+    assert tiny.rows("select data_from from build_window") == [(None,)]
+    assert tiny.rows("select count(*) from user_features_daily") == [(0,)]
+
+
 def test_events_wait_for_their_user(tiny: Tiny):
     base(tiny)
     tiny.load(events=[("early", "cy", f"{day(5)} 10:00:00", "visit", 3)])
