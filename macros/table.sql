@@ -20,8 +20,8 @@
     {% do adapter.ensure_transaction() %}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {% if config.get('contract').enforced %}
-        {% do get_assert_columns_equivalent(compiled_code) %}
-        {% set statement_of_rows = get_select_subquery(compiled_code) %}
+        {% do get_assert_columns_equivalent(statement_of_rows) %}
+        {% set statement_of_rows = get_select_subquery(statement_of_rows) %}
     {% endif %}
     {% if before and not before.is_table %}
         {% do adapter.drop_relation(before) %}

@@ -209,6 +209,15 @@ def test_a_late_event_writes_the_days_of_its_user_and_of_nobody_else(tiny: Tiny)
         assert sorted(tiny.rows(query)) == of_ann + [("bob", day(n)) for n in of_bob]
 
 
+def test_builds_in_one_process_each_go_on_from_the_one_before(tiny: Tiny):
+    """What a build reads once it reads anew in the next."""
+    base(tiny)
+    for user in ("ann", "bob"):
+        tiny.load(events=[(f"late {user}", user, f"{day(6)} 23:59:59", "visit", 1.5)])
+        tiny.build()
+        assert tiny.rows("select user_id from changed_users") == [(user,)]
+
+
 def test_a_late_event_beside_new_days_counts_once(tiny: Tiny):
     """Bob's days are written from the late event on, Ann's new days alone."""
     base(tiny)
