@@ -21,6 +21,9 @@ WORKERS = min(4, os.cpu_count() or 1)
 PLANNED_WORKERS = 2
 """What the search plan reckons with, whatever the machine has; see search.plan."""
 
+EMPTIED = "`sklearn.utils.parallel.delayed` should be used with"
+"""Of a warning of scikit-learn's: it takes an empty list of warning filters for a missing one."""
+
 PATIENCE = 4
 """The clock ends a search that takes so many times its budget."""
 
@@ -130,7 +133,8 @@ def workers() -> Iterator[Executor]:
     (seconds instead of tenths), while several fits at once just share them.
 
     scikit-learn sets the process's warning filters in every fit of a forest, and fits at once may
-    leave each other's. So warnings are kept while they work, and judged by the filters of before.
+    leave each other's. So warnings are kept while they work, and judged by the filters of before;
+    all but one, with which a fit complains that another has just emptied the list of filters.
     """
     kept: list[warnings.WarningMessage] = []
     try:
@@ -153,6 +157,8 @@ def _say(kept: list[warnings.WarningMessage]) -> None:
         modules.setdefault(getattr(module, "__file__", None), name)
     said: dict[str, dict] = {}
     for w in kept:
+        if EMPTIED in str(w.message):
+            continue
         warnings.warn_explicit(
             w.message, w.category, w.filename, w.lineno,
             module=modules.get(w.filename), registry=said.setdefault(w.filename, {}),

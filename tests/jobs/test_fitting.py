@@ -24,6 +24,20 @@ def test_forests_fitted_at_once_leave_the_warning_filters_as_they_were():
     assert warnings.filters == before
 
 
+def test_a_fit_that_finds_the_filters_emptied_by_another_does_not_warn_the_user():
+    X, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
+
+    def fit():
+        warnings.resetwarnings()  # where scikit-learn's fits are, for a moment
+        return ExtraTreesClassifier(3).fit(X, y)
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with workers() as pool:
+            assert len(pool.submit(fit).result().estimators_) == 3
+    assert [str(w.message) for w in said] == []
+
+
 FIT = """
     import warnings
 
