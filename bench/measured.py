@@ -1,8 +1,10 @@
 """What a command used, as the operating system counts it: what the benches of jobs measure by."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,27 +15,33 @@ CHURNHOUSE = Path(sys.executable).with_name("churnhouse")
 
 @dataclass(frozen=True)
 class Used:
-    """Wall and CPU seconds, highest resident memory in GB, bytes read, and what was printed."""
+    """What a command took, as seen from outside, and what it printed."""
 
-    wall: float
-    cpu: float
-    peak: float
-    read: int
+    wall: float  # seconds
+    cpu: float  # seconds
+    peak: float  # highest resident memory, GB
+    spill: float  # most that DuckDB had in its temporary folder, GB
+    read: int  # bytes
     output: str
 
 
 def run(command: Sequence[object], home: Path | None = None) -> Used:
     """Run a command to its end, over `home` where one is given; the bench ends where it fails."""
-    started = time.monotonic()
-    process = subprocess.Popen(
-        [str(part) for part in command],
-        env=os.environ | ({"CHURNHOUSE_HOME": str(home)} if home else {}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    output = process.stdout.read()
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended, and still to be asked
+    ended = os.WEXITED | os.WNOWAIT | os.WNOHANG  # and still to be asked
+    started, spill = time.monotonic(), 0
+    with tempfile.TemporaryFile("w+") as printed:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            env=os.environ | ({"CHURNHOUSE_HOME": str(home)} if home else {}),
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+        )
+        while os.waitid(os.P_PID, process.pid, ended) is None:
+            spill = max(spill, _spilled(home) if home else 0)
+            time.sleep(0.02)
+        wall = time.monotonic() - started
+        printed.seek(0)
+        output = printed.read()
     counts = dict(
         line.split(": ") for line in Path(f"/proc/{process.pid}/io").read_text().splitlines()
     )
@@ -41,9 +49,19 @@ def run(command: Sequence[object], home: Path | None = None) -> Used:
     if status:
         sys.exit(f"{' '.join(map(str, command))} failed:\n{output}")
     return Used(
-        wall=time.monotonic() - started,
+        wall=wall,
         cpu=usage.ru_utime + usage.ru_stime,
         peak=usage.ru_maxrss / 1024**2,
+        spill=spill / 1e9,
         read=int(counts["rchar"]),
         output=output,
     )
+
+
+def _spilled(home: Path) -> int:
+    """Bytes that DuckDB has on disk for now beside a home's warehouse."""
+    size = 0
+    for file in (home / "warehouse.duckdb.tmp").glob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            size += file.stat().st_size
+    return size
