@@ -61,7 +61,7 @@ def a_day_more(home: Path) -> tuple[measured.Used, int]:
 
 
 def measure(users: int, lengths: list[int], runs: int) -> dict[str, tuple[list, list]]:
-    """By length of history, the fixed part first: full builds (one where none is compared), days more."""
+    """By length of history, the fixed part first: full builds (one if not compared), days more."""
     root = Path(tempfile.mkdtemp(prefix="churnhouse-bench-"))
     sizes = {FIXED: (FIXED_USERS, SHARE_DAYS)} | {f"{days}": (users, days) for days in lengths}
     found: dict[str, tuple[list, list]] = {}
