@@ -16,7 +16,6 @@ from processes import churnhouse, running, start
 from python_jobs import publish
 from python_jobs.settings import Settings
 
-PUBLISHES = 200
 READERS = 4
 FIRST_DAY = datetime(2025, 4, 30, tzinfo=UTC)
 # Whom a round publishes; by their number, a reader knows a version that is mixed of two.
@@ -124,8 +123,9 @@ def read_on(published: Path, stop, results, seed: int) -> None:
     results.put((rounds, len(seen), wrong))
 
 
-def test_four_readers_meet_only_whole_versions_through_200_publishes(
-    small, finished_home: Path, tmp_path: Path, monkeypatch
+@pytest.mark.parametrize("publishes", [50, pytest.param(200, marks=pytest.mark.nightly)])
+def test_four_readers_meet_only_whole_versions(
+    publishes: int, small, finished_home: Path, tmp_path: Path, monkeypatch
 ):
     monkeypatch.setattr(publish, "GRACE", timedelta(seconds=20))  # for the disk's sake
     settings = Settings(home=tmp_path / "data")
@@ -141,7 +141,7 @@ def test_four_readers_meet_only_whole_versions_through_200_publishes(
     for reader in readers:
         reader.start()
     try:
-        for number in range(1, PUBLISHES + 1):
+        for number in range(1, publishes + 1):
             publish_round(small, settings, number, datetime.now(UTC))
     finally:
         stop.set()
@@ -149,7 +149,7 @@ def test_four_readers_meet_only_whole_versions_through_200_publishes(
         for reader in readers:
             reader.join()
     assert [wrong[:3] for _, _, wrong in told] == [[]] * READERS
-    assert sum(seen for _, seen, _ in told) > PUBLISHES / 2, told
+    assert sum(seen for _, seen, _ in told) > publishes / 2, told
     assert all(rounds >= 20 for rounds, _, _ in told), told
 
 
