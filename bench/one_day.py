@@ -133,12 +133,13 @@ def main() -> None:
         )
         print(f"beyond the fixed part, what the data take: {wall:.1%} (CPU {cpu:.1%})")
     shortest, longest = min(options.days), max(options.days)
-    growth = found[f"{longest}"]["wall"] / found[f"{shortest}"]["wall"] - 1
-    verdict = "holds" if growth <= GROWTH_GOAL else "MISSED"
-    print(
-        f"a day at {longest} days of history against {shortest}: {growth:+.0%},"
-        f" goal within {GROWTH_GOAL:.0%}: {verdict}"
-    )
+    if longest > shortest:
+        growth = found[f"{longest}"]["wall"] / found[f"{shortest}"]["wall"] - 1
+        verdict = "holds" if growth <= GROWTH_GOAL else "MISSED"
+        print(
+            f"a day at {longest} days of history against {shortest}: {growth:+.0%},"
+            f" goal within {GROWTH_GOAL:.0%}: {verdict}"
+        )
 
 
 if __name__ == "__main__":
