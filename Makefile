@@ -69,7 +69,7 @@ prometheus-rule: RULE := k8s/base/prometheus-rule.yaml
 	@touch $@
 
 test-mlflow: .venv-mlflow/installed ## Tracking against a real MLflow server.
-	.venv-mlflow/bin/pytest tests/jobs/test_tracking.py
+	.venv-mlflow/bin/pytest tests/registry/test_tracking.py
 
 
 .PHONY: packages sbom audit secrets digest push deploy

@@ -3,8 +3,8 @@
 import argparse
 import sys
 
+from api.serve import serve
 from python_jobs.errors import JobError
-from python_jobs.serve import serve
 from python_jobs.settings import Settings
 
 

@@ -9,14 +9,16 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi import FastAPI
 from starlette.middleware.exceptions import ExceptionMiddleware
 
-from api import desk, errors, monitoring, openapi, predict, predictions, probes, routing
-from api.guard import Guard
-from api.holder import Holder
+from api import desk
+from api.http import errors, openapi, routing
 from api.keys import Keys
 from api.metrics import Metrics
-from api.observe import Observe
-from api.sessions import Sessions
+from api.middleware.guard import Guard
+from api.middleware.observe import Observe
+from api.middleware.sessions import Sessions
+from api.routes import monitoring, predict, predictions, probes
 from api.settings import ApiSettings
+from api.store.loader import Holder
 
 
 def create_app(settings: ApiSettings) -> FastAPI:
@@ -45,7 +47,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         version=_version(),
         description="Published churn predictions, and scores made now with the model behind them.",
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-        openapi_url=None,  # api.openapi serves it, as it follows the version in use
+        openapi_url=None,  # api.http.openapi serves it, as it follows the version in use
     )
     app.state.settings, app.state.metrics = settings, metrics
     app.state.holder, app.state.keys, app.state.sessions = holder, keys, sessions

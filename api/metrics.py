@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeHistogramMetricFamily, GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
 if TYPE_CHECKING:
-    from api.holder import Holder
+    from api.store.loader import Holder
 
 # A quantile is never seen above the last bound, so there must be some above what alerts ask for.
 BUCKETS = (

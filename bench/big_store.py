@@ -12,8 +12,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from python_jobs import lookup
-from python_jobs.publish import point
+from python_jobs.publishing import lookup
+from python_jobs.publishing.publish import point
 
 BATCH = 20_000
 

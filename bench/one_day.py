@@ -22,8 +22,8 @@ import measured
 from rich.console import Console
 from rich.table import Table
 
-from python_jobs.build import BEFORE_MODELS
-from python_jobs.generate import FIRST_SHARE, SIGNUP_DAYS
+from python_jobs.synthetic.generate import FIRST_SHARE, SIGNUP_DAYS
+from python_jobs.warehouse.dbt import BEFORE_MODELS
 
 DAY_TABLES = {"user_daily": "day", "user_features_daily": "as_of_date"}
 BUILD = ("build", *BEFORE_MODELS)

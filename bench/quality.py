@@ -14,9 +14,9 @@ import duckdb
 from rich.console import Console
 from rich.table import Table
 
-from python_jobs import registry
-from python_jobs.metrics import average_precision, roc_auc
-from python_jobs.model_card import SHOWN, interval
+from python_jobs.registry import store
+from python_jobs.registry.model_card import SHOWN, interval
+from python_jobs.training.metrics import average_precision, roc_auc
 
 ORACLE = """
 select held.churn_label, held.is_eligible, held."{model}" as risk, truth.churn_probability
@@ -31,8 +31,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--home", type=Path, default=Path("data"))
     home = parser.parse_args().home
-    version = registry.versions(home / "models")[-1]
-    metrics = registry.read_json(home / "models", version, "metrics.json")
+    version = store.versions(home / "models")[-1]
+    metrics = store.read_json(home / "models", version, "metrics.json")
     chosen, models = metrics["selected"], metrics["models"]
     console = Console(width=180)
     for population in ("eligible", "all"):

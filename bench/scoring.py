@@ -22,10 +22,11 @@ import numpy as np
 from scaled_home import scaled
 from threadpoolctl import threadpool_limits
 
-from python_jobs import onnx_model, registry
-from python_jobs.estimators import churn_risk
-from python_jobs.score import score
+from python_jobs.publication import onnx_model
+from python_jobs.registry import store
+from python_jobs.scoring.score import score
 from python_jobs.settings import Settings
+from python_jobs.training.estimators import churn_risk
 
 
 def child(home: Path) -> None:
@@ -41,14 +42,14 @@ def child(home: Path) -> None:
 def side_by_side(home: Path) -> None:
     """The same matrix through the ONNX file and through scikit-learn."""
     models = home / "models"
-    version = registry.production(models).version
-    features = registry.read_features(models, version)
+    version = store.production(models).version
+    features = store.read_features(models, version)
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as con:
         chunks = features.chunks(con, ["f.user_id"], "from user_features_daily as f")
         matrix = np.concatenate([part for _, part in chunks])
-    expected = registry.read_manifest(models, version)["files"]["model.onnx"]
+    expected = store.read_manifest(models, version)["files"]["model.onnx"]
     session = onnx_model.load(models / version / "model.onnx", expected)
-    model = registry.load_joblib(models, version)
+    model = store.load_joblib(models, version)
     started = time.monotonic()
     ours = np.concatenate([onnx_model.score(session, part) for part in _parts(matrix)])
     print(f"ONNX, one thread: {time.monotonic() - started:.1f} s")

@@ -17,24 +17,24 @@ import duckdb
 import measured
 from scaled_home import scaled
 
-from python_jobs.metrics import Costs
 from python_jobs.settings import Settings
+from python_jobs.training.metrics import Costs
 
 
 def child(home: Path) -> None:
     """Train in this process, saying what is done when."""
-    from python_jobs.train import train
+    from python_jobs.registry.register import register
+    from python_jobs.training.train import train
 
     started = time.monotonic()
     with duckdb.connect(str(home / "warehouse.duckdb")) as con:
-        train(
+        trained = train(
             con,
-            Settings(home=home),
-            now=datetime.now(UTC),
             horizon_days=30,
             costs=Costs(5, 0.1, 100),
             progress=lambda line: print(f"{time.monotonic() - started:7.1f} s  {line}", flush=True),
         )
+        register(con, Settings(home=home).models, trained, now=datetime.now(UTC))
 
 
 def main() -> None:

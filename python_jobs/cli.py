@@ -28,9 +28,10 @@ def _at_first_use(name: str) -> ModuleType:
     return sys.modules[name]
 
 
-domains = _at_first_use("python_jobs.domain")
-steps = _at_first_use("python_jobs.steps")
-warehouse = _at_first_use("python_jobs.warehouse")
+domains = _at_first_use("python_jobs.ingest.domain")
+pipeline = _at_first_use("python_jobs.pipeline")
+warehouse = _at_first_use("python_jobs.warehouse.connection")
+lock = _at_first_use("python_jobs.warehouse.lock")
 
 app = typer.Typer(
     help="Churn prediction from raw events to a published list, SQL first.",
@@ -115,16 +116,16 @@ def generate(
 ) -> None:
     """Make synthetic e-learning users and events, dirt and late arrivals included."""
     settings = Settings()
-    with warehouse.writing(settings, "generate"):
-        steps.generate(settings, users, days, start, seed, append)
+    with lock.writing(settings, "generate"):
+        pipeline.generate(settings, users, days, start, seed, append)
 
 
 @app.command()
 def ingest(domain: DomainName = "elearning", raw: RawFolder = None) -> None:
     """Load new raw files, each once, all or nothing."""
     settings, chosen = Settings(), domains.load(domain)
-    with warehouse.writing(settings, "ingest"):
-        steps.ingest(settings, chosen, raw)
+    with lock.writing(settings, "ingest"):
+        pipeline.ingest(settings, chosen, raw)
 
 
 @app.command(
@@ -138,20 +139,20 @@ def build(
     ] = None,
 ) -> None:
     """Run `dbt build`; any dbt selection passes through."""
-    from python_jobs.build import Dbt
+    from python_jobs.warehouse.dbt import Dbt
 
     settings = Settings()
     variables = {"rewrite_from": from_day.isoformat()} if from_day else {}
-    with warehouse.writing(settings, "build"):
-        steps.build(settings, None, Dbt(settings, variables), context.args, "build")
+    with lock.writing(settings, "build"):
+        pipeline.build(settings, None, Dbt(settings, variables), context.args, "build")
 
 
 @app.command()
 def train(seed: Seed = 7, time_budget: TimeBudget = 2) -> None:
     """Train the candidates, judge them on later dates, register the better one."""
     settings = Settings()
-    with warehouse.writing(settings, "train"):
-        steps.train(settings, seed, time_budget)
+    with lock.writing(settings, "train"):
+        pipeline.train(settings, seed, time_budget)
 
 
 @app.command()
@@ -160,27 +161,27 @@ def promote(
 ) -> None:
     """Put a version into production if it has earned it."""
     settings = Settings()
-    with warehouse.writing(settings, "promote"):
-        steps.promote(settings, version)
+    with lock.writing(settings, "promote"):
+        pipeline.promote(settings, version)
 
 
 @app.command()
 def score() -> None:
     """Score every user at the latest as_of_date with the production model."""
     settings = Settings()
-    with warehouse.writing(settings, "score"):
-        steps.score(settings)
+    with lock.writing(settings, "score"):
+        pipeline.score(settings)
 
 
 @app.command()
 def publish() -> None:
     """Build what follows the predictions, then publish a version if every gate passes."""
-    from python_jobs.build import AFTER_MODELS, Dbt
+    from python_jobs.warehouse.dbt import AFTER_MODELS, Dbt
 
     settings = Settings()
-    with warehouse.writing(settings, "publish"):
-        steps.build(settings, None, Dbt(settings), AFTER_MODELS, "marts")
-        steps.publish(settings)
+    with lock.writing(settings, "publish"):
+        pipeline.build(settings, None, Dbt(settings), AFTER_MODELS, "marts")
+        pipeline.publish(settings)
 
 
 @app.command()
@@ -193,37 +194,37 @@ def run(
     time_budget: TimeBudget = 2,
 ) -> None:
     """The main job, first to last. Without raw files, elearning generates them first."""
-    from python_jobs.build import AFTER_MODELS, BEFORE_MODELS, Dbt
+    from python_jobs.warehouse.dbt import AFTER_MODELS, BEFORE_MODELS, Dbt
 
     settings, chosen = Settings(), domains.load(domain)
     dbt = Dbt(settings)
-    with warehouse.writing(settings, "run"):
-        if domain == "elearning" and raw is None and steps.needs_generating(settings):
-            steps.generate(settings, users, days, date(2025, 1, 1), seed, append=False)
-        steps.ingest(settings, chosen, raw)
-        steps.build(settings, chosen, dbt, BEFORE_MODELS, "build")
-        steps.train(settings, seed, time_budget)
-        steps.promote(settings, None)
-        steps.score(settings)
-        steps.build(settings, chosen, dbt, AFTER_MODELS, "marts")
-        steps.publish(settings)
+    with lock.writing(settings, "run"):
+        if domain == "elearning" and raw is None and pipeline.needs_generating(settings):
+            pipeline.generate(settings, users, days, date(2025, 1, 1), seed, append=False)
+        pipeline.ingest(settings, chosen, raw)
+        pipeline.build(settings, chosen, dbt, BEFORE_MODELS, "build")
+        pipeline.train(settings, seed, time_budget)
+        pipeline.promote(settings, None)
+        pipeline.score(settings)
+        pipeline.build(settings, chosen, dbt, AFTER_MODELS, "marts")
+        pipeline.publish(settings)
     status()
 
 
 @app.command()
 def daily(domain: DomainName = "elearning", raw: RawFolder = None) -> None:
     """What runs every night: ingest, build, score, outcomes, publish."""
-    from python_jobs.build import AFTER_MODELS, BEFORE_MODELS, Dbt
+    from python_jobs.warehouse.dbt import AFTER_MODELS, BEFORE_MODELS, Dbt
 
     settings, chosen = Settings(), domains.load(domain)
     dbt = Dbt(settings)
-    with warehouse.writing(settings, "daily"):
-        steps.ingest(settings, chosen, raw)
-        steps.build(settings, chosen, dbt, BEFORE_MODELS, "build")
-        steps.score(settings)
-        steps.build(settings, chosen, dbt, AFTER_MODELS, "marts")
-        steps.outcomes(settings)
-        steps.publish(settings)
+    with lock.writing(settings, "daily"):
+        pipeline.ingest(settings, chosen, raw)
+        pipeline.build(settings, chosen, dbt, BEFORE_MODELS, "build")
+        pipeline.score(settings)
+        pipeline.build(settings, chosen, dbt, AFTER_MODELS, "marts")
+        pipeline.outcomes(settings)
+        pipeline.publish(settings)
 
 
 @app.command()
@@ -236,25 +237,25 @@ def retrain(
 ) -> None:
     """Train and promote; a promoted version scores and publishes at once."""
     settings = Settings()
-    with warehouse.writing(settings, "retrain"):
-        if if_drifted and not (reason := steps.why_retrain(settings)):
+    with lock.writing(settings, "retrain"):
+        if if_drifted and not (reason := pipeline.why_retrain(settings)):
             terminal.console.print("Neither drift nor realised performance has failed.")
             return
         if if_drifted:
             terminal.console.print(f"Retraining: {reason}.")
-        steps.train(settings, seed, time_budget)
-        if steps.promote(settings, None):
-            steps.score_and_publish(settings)
+        pipeline.train(settings, seed, time_budget)
+        if pipeline.promote(settings, None):
+            pipeline.score_and_publish(settings)
 
 
 @app.command()
 def models() -> None:
     """List the model versions, newest first, with status and metrics."""
-    from python_jobs import approvals
+    from python_jobs.registry import listing
 
     settings = Settings()
     with warehouse.connect(settings, read_only=True) as connection:
-        terminal.show_models(approvals.listing(connection, settings))
+        terminal.show_models(listing.listing(connection, settings))
 
 
 @app.command()
@@ -264,11 +265,11 @@ def approve(
     note: Annotated[str, typer.Option("--note", help="Why.")],
 ) -> None:
     """Approve a version where the environment asks for a name; then promote it."""
-    from python_jobs import approvals
+    from python_jobs.registry import approvals
 
     settings = Settings()
-    with warehouse.writing(settings, "approve"):
-        approvals.approve(settings, version, by=by, note=note, now=steps.now())
+    with lock.writing(settings, "approve"):
+        approvals.approve(settings, version, by=by, note=note, now=pipeline.now())
     line = f"{version} is approved by {by}. Next: churnhouse promote {version}"
     terminal.console.print(line, soft_wrap=True)
 
@@ -276,16 +277,16 @@ def approve(
 @app.command()
 def rollback() -> None:
     """Return to the previous production version, score with it and publish."""
-    from python_jobs import approvals
+    from python_jobs.registry.rollback import rollback as return_to_previous
 
     settings = Settings()
-    with warehouse.writing(settings, "rollback"):
+    with lock.writing(settings, "rollback"):
         with warehouse.connect(settings) as connection:
-            version = approvals.rollback(connection, settings, now=steps.now())
-            domain = steps.warehouse_domain(connection)
+            version = return_to_previous(connection, settings, now=pipeline.now())
+            domain = pipeline.warehouse_domain(connection)
         terminal.console.print(f"{version} is in production again.")
-        steps.score_and_publish(settings)
-        steps.track(settings, domain.name, version, "production")
+        pipeline.score_and_publish(settings)
+        pipeline.track(settings, domain.name, version, "production")
 
 
 @app.command()
@@ -295,7 +296,7 @@ def serve(
     workers: Annotated[int, typer.Option(help="Processes that answer.")] = 1,
 ) -> None:
     """Serve the API and the desk from what is published."""
-    from python_jobs.serve import serve as serve_published
+    from api.serve import serve as serve_published
 
     serve_published(Settings(), host=host, port=port, workers=workers)
 
@@ -303,13 +304,13 @@ def serve(
 @app.command()
 def outcomes() -> None:
     """What became of the users that the models pointed at: realised against expected."""
-    steps.outcomes(Settings())
+    pipeline.outcomes(Settings())
 
 
 @app.command()
 def drift() -> None:
     """Check the published version for drift; exit 2 where a feature fails."""
-    from python_jobs import drift as drift_check
+    from python_jobs.monitoring import drift as drift_check
 
     settings = Settings()
     found = drift_check.check(settings)
@@ -321,41 +322,41 @@ def drift() -> None:
 @app.command()
 def forget(user_id: str) -> None:
     """Remove one person from raw data, every table and the published versions."""
-    from python_jobs import forget as removal
-    from python_jobs.build import COMPARED_ANEW, Dbt
-    from python_jobs.publish import prune
+    from python_jobs.operations import forget as removal
+    from python_jobs.publishing.publish import prune
+    from python_jobs.warehouse.dbt import COMPARED_ANEW, Dbt
 
     settings = Settings()
-    with warehouse.writing(settings, "forget"):
+    with lock.writing(settings, "forget"):
         with warehouse.connect(settings) as connection:
-            domain = steps.warehouse_domain(connection)
+            domain = pipeline.warehouse_domain(connection)
         with terminal.step("forget") as step:
-            removed = removal.forget(settings, domain, user_id, now=steps.now())
+            removed = removal.forget(settings, domain, user_id, now=pipeline.now())
             step.result = f"{sum(removed.values()):,} rows of {len(removed)} tables and files"
         if (settings.published / "current").exists():
             # feature_consistency still counts the person in earlier dates
-            steps.build(settings, None, Dbt(settings), COMPARED_ANEW, "compare")
-            steps.score_and_publish(settings)
+            pipeline.build(settings, None, Dbt(settings), COMPARED_ANEW, "compare")
+            pipeline.score_and_publish(settings)
             prune(settings.published, keep=1)
 
 
 @app.command()
 def status() -> None:
     """What is published, how old it is, which model made it."""
-    from python_jobs import status as published
+    from python_jobs.publishing import status as published
 
     settings = Settings()
     manifest = published.read(settings)
-    age = published.age(manifest, steps.now())
+    age = published.age(manifest, pipeline.now())
     terminal.show(manifest, age, str(settings.published / "current"))
 
 
 @app.command()
 def doctor() -> None:
     """What is wrong with this installation, and what to do about it; exit 1 if anything is."""
-    from python_jobs import doctor as checks
+    from python_jobs.operations import doctor as checks
 
-    findings = list(checks.examine(Settings(), now=steps.now()))
+    findings = list(checks.examine(Settings(), now=pipeline.now()))
     terminal.console.print(checks.table(findings))
     if wrong := [finding.name for finding in findings if finding.next_step]:
         raise JobError(

@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from homes import churnhouse
-from tiny import Tiny
+from support.homes import churnhouse
+from support.tiny import Tiny
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,14 @@ from urllib.parse import parse_qs, quote, urlencode
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from api import listing, monitoring
-from api.body import KIB, read
 from api.desk import views
 from api.desk.render import page, static_file
-from api.errors import Problem
-from api.features import is_id
-from api.publication import Publication
+from api.http.body import KIB, read
+from api.http.errors import Problem
+from api.routes import monitoring
+from api.store import listing
+from api.store.features import is_id
+from api.store.publication import Publication
 
 router = APIRouter(include_in_schema=False)
 PAGE = 50

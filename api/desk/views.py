@@ -3,9 +3,9 @@
 from itertools import groupby
 
 from api.desk.render import WINDOW, words
-from api.listing import BANDS
 from api.metrics import newest
-from api.publication import Publication, is_whole
+from api.store.listing import BANDS
+from api.store.publication import Publication, is_whole
 
 STRIP_DATES = 14
 """Dates in the drift strip."""

@@ -31,8 +31,8 @@ def _measured(outcomes):
     import numpy as np
     import pandas as pd
 
-    from python_jobs.bootstrap import Interval, weights
-    from python_jobs.metrics import resample, values
+    from python_jobs.training.bootstrap import Interval, weights
+    from python_jobs.training.metrics import resample, values
 
     rows = []
     for (day, version), part in outcomes.sort_values(["as_of_date", "user_id"]).groupby(

@@ -1,16 +1,12 @@
 """One server without keys and one with, over the same published version."""
 
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # running, versions
-
-from running import Server, serving
+from support.running import Server, serving
 
 from api import keys
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from enriched import enrich
-from running import serving
-from versions import make_current, publish_again
+from support.enriched import enrich
+from support.running import serving
+from support.versions import make_current, publish_again
 
 from api import keys
 

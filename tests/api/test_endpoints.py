@@ -3,7 +3,7 @@
 import csv
 
 import pytest
-from versions import current
+from support.versions import current
 
 
 @pytest.fixture(scope="module")

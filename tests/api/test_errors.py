@@ -6,9 +6,9 @@ import socket
 
 import pytest
 
-from api.errors import Problem
+from api.http.errors import Problem
 from api.metrics import Metrics
-from api.observe import Observe
+from api.middleware.observe import Observe
 
 DEEP = "[" * 100_000
 
@@ -124,7 +124,7 @@ def test_a_bad_row_is_named_by_its_place(server):
 
 
 def test_not_ready_without_a_version(tmp_path):
-    from running import serving
+    from support.running import serving
 
     with serving(tmp_path / "nothing", tmp_path / "log") as server:
         assert server.get("/live").status == 200

@@ -5,14 +5,14 @@ import sys
 import time
 
 import pytest
-from running import PROJECT, serving, wait_until
+from support.running import PROJECT, serving, wait_until
 
 from api import keys
-from api.guard import Buckets
-from api.sessions import Sessions
+from api.middleware.guard import Buckets
+from api.middleware.sessions import Sessions
+from api.serve import check
 from api.settings import ApiSettings, is_loopback
 from python_jobs.errors import JobError
-from python_jobs.serve import check
 
 
 def test_without_a_key_only_the_probes_answer(keyed):

@@ -5,10 +5,17 @@ import shutil
 from pathlib import Path
 
 import pytest
-from running import serving, wait_until
-from versions import change_manifest, change_store, current, make_current, publish_again, seal
+from support.running import serving, wait_until
+from support.versions import (
+    change_manifest,
+    change_store,
+    current,
+    make_current,
+    publish_again,
+    seal,
+)
 
-from api.publication import BadVersion, load
+from api.store.publication import BadVersion, load
 
 
 def metric(server, name: str) -> float:

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from homes import churnhouse
+from support.homes import churnhouse
 
-from api import listing
-from api.publication import BadVersion, Publication, load
+from api.store import listing
+from api.store.publication import BadVersion, Publication, load
 
 NO_FILTER = listing.Filter({}, 0.0)
 

@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass, field
 
 import pytest
-from running import Server, serving, wait_until
-from versions import make_current, publish_again
+from support.running import Server, serving, wait_until
+from support.versions import make_current, publish_again
 
-from python_jobs.publish import prune
+from python_jobs.publishing.publish import prune
 
 CLIENTS = 4
 KEPT = 3

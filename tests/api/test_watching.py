@@ -7,8 +7,8 @@ import sys
 from contextlib import closing
 
 import pytest
-from running import PROJECT, serving, wait_until
-from versions import change_store, make_current, publish_again, seal
+from support.running import PROJECT, serving, wait_until
+from support.versions import change_store, make_current, publish_again, seal
 
 from api.metrics import Metrics
 
@@ -143,7 +143,7 @@ class Refuse:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Refuse())
 from pathlib import Path
-import python_jobs.serve, api.__main__
+import api.serve, api.__main__
 from api import ApiSettings, create_app
 app = create_app(ApiSettings(home=Path({str(finished_home)!r})))
 async def ask():

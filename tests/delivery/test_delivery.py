@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from homes import PROJECT
+from support.homes import PROJECT
 
 TOOLS = PROJECT / ".venv-tools" / "bin"
 WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))

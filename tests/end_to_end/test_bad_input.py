@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from homes import PROJECT, churnhouse
+from support.homes import PROJECT, churnhouse
 
 
 def refused(home: Path, *arguments: object) -> str:

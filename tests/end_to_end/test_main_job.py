@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from homes import PROJECT, churnhouse, rows
+from support.homes import PROJECT, churnhouse, rows
 
 ONLINE_RETAIL = Path(
     os.environ.get("CHURNHOUSE_ONLINE_RETAIL", PROJECT.parent / "shared/data/online_retail")

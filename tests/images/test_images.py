@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from homes import PROJECT
-from images import Mount, build_images, missing, run_in_image, started_in_image
+from support.homes import PROJECT
+from support.images import Mount, build_images, missing, run_in_image, started_in_image
 
 COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]

@@ -16,9 +16,9 @@ from k8s.rendered import (
     pods,
 )
 
+from api.serve import GRACE_SECONDS
 from api.settings import ApiSettings
 from python_jobs.cli import app
-from python_jobs.serve import GRACE_SECONDS
 
 pytestmark = needs_kubectl
 UID = 10001

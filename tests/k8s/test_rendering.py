@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from homes import PROJECT
 from k8s.rendered import (
     K8S,
     TOOLS,
@@ -18,6 +17,7 @@ from k8s.rendered import (
     of_kind,
     written_to,
 )
+from support.homes import PROJECT
 
 CUSTOM = {"PrometheusRule", "ServiceMonitor"}
 # The oldest release that has everything used here, and the newest that the validator knows.

@@ -11,8 +11,8 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from cluster import Cluster
-from homes import PROJECT, churnhouse, files_that_name
+from support.cluster import Cluster
+from support.homes import PROJECT, churnhouse, files_that_name
 
 pytestmark = pytest.mark.spark
 
@@ -30,7 +30,8 @@ VERSION_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z-")
 
 def test_a_session_of_this_machine_alone_may_hold_half_of_its_memory(tmp_path):
     heap = "spark.sparkContext._jvm.java.lang.Runtime.getRuntime().maxMemory()"
-    code = "from python_jobs.settings import Settings; from python_jobs.spark import session; "
+    code = "from python_jobs.settings import Settings; "
+    code += "from python_jobs.warehouse.spark import session; "
     code += f"spark = session(Settings()); print({heap}); spark.stop()"
     env = {name: value for name, value in os.environ.items() if name != "SPARK_CONF_DIR"}
     env |= {"CHURNHOUSE_HOME": str(tmp_path), "CHURNHOUSE_SPARK_MASTER": "local[1]"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from processes import check_published, churnhouse, killed
+from support.processes import check_published, churnhouse, killed
 
 STEPS = ("ingest", "build", "train", "promote", "score", "publish")
 # What a crash may change: when something was done, by which of two equal models and which build.

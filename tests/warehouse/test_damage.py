@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from processes import check_published, churnhouse, refused, start, without_rights
+from support.processes import check_published, churnhouse, refused, start, without_rights
 
-from python_jobs import lookup, publish, warehouse
 from python_jobs.errors import JobError
+from python_jobs.publishing import lookup, publish
 from python_jobs.settings import Settings
+from python_jobs.warehouse.connection import connect
 
 MEGABYTE = 2**20
 
@@ -73,7 +74,7 @@ def test_a_disk_that_is_full_stops_publication_and_leaves_nothing_half_done(disk
     settings = Settings(home=disk)
     leave(disk, 2 * MEGABYTE)
     with (
-        warehouse.connect(settings) as connection,
+        connect(settings) as connection,
         pytest.raises(JobError, match=r"could not be published: .* Next: make room"),
     ):
         publish.publish(connection, settings, now=datetime.now(UTC))
@@ -201,7 +202,7 @@ def test_a_lookup_store_that_is_damaged_while_it_is_written_is_not_published(
 
     settings = Settings(home=home)
     monkeypatch.setattr(lookup, "write", write_badly)
-    with warehouse.connect(settings) as connection:
+    with connect(settings) as connection:
         with pytest.raises(JobError, match="Next:"):
             publish.publish(connection, settings, now=datetime.now(UTC))
         assert check_published(home)["version"] == before

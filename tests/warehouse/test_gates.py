@@ -10,8 +10,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from homes import PROJECT, churnhouse, rows
-from tiny import Tiny, day
+from support.homes import PROJECT, churnhouse, rows
+from support.tiny import Tiny, day
 
 from python_jobs.errors import JobError
 

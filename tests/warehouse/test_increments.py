@@ -9,7 +9,7 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from tiny import Tiny, day, differences
+from support.tiny import Tiny, day, differences
 
 from python_jobs.errors import JobError
 

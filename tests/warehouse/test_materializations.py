@@ -8,8 +8,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from homes import PROJECT
-from tiny import Tiny, day
+from support.homes import PROJECT
+from support.tiny import Tiny, day
 
 USERS = [("ann", day(0), "a", f"{day(0)} 00:00:00"), ("bob", day(1), "b", f"{day(1)} 00:00:00")]
 EVENTS = [(f"e{n}", "ann", f"{day(n)} 12:00:00", "visit", 5) for n in range(4)]

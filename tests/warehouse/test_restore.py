@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from homes import PROJECT, churnhouse
-from processes import check_published, running
+from support.homes import PROJECT, churnhouse
+from support.processes import check_published, running
 
 pytestmark = pytest.mark.skipif(
     shutil.which("flock") is None, reason="the backup takes the lock with util-linux' flock"

@@ -1,0 +1,1 @@
+"""HTTP itself: bodies, answers, errors and their description."""

@@ -1,0 +1,28 @@
+"""JSON answers with entity tags: the version is the tag of everything that is read from it."""
+
+import orjson
+from fastapi import Request
+from starlette.responses import Response
+
+from api.store.publication import Publication
+
+JSON = "application/json"
+
+
+def answer(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON answer that depends on more than the version."""
+    return Response(orjson.dumps(content), status, headers, JSON)
+
+
+def tagged(request: Request, publication: Publication, content: object) -> Response:
+    """A JSON answer that stays the same for as long as the version does; 304 to who has it."""
+    headers = {"ETag": publication.etag, "Cache-Control": "private, no-cache"}
+    wanted = request.headers.get("if-none-match")
+    if wanted and _matches(wanted, publication.etag):
+        return Response(None, 304, headers)
+    return answer(content, headers=headers)
+
+
+def _matches(wanted: str, etag: str) -> bool:
+    tags = (tag.strip().removeprefix("W/") for tag in wanted.split(","))
+    return wanted.strip() == "*" or etag in tags

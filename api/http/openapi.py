@@ -1,0 +1,268 @@
+"""The OpenAPI document: what is always so, and the features and filters of the version in use."""
+
+import copy
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from starlette.responses import JSONResponse, Response
+
+from api.http.errors import CONTENT_TYPE
+from api.middleware.guard import OPEN
+from api.store.features import ID_LENGTH, LARGEST
+from api.store.publication import Publication, is_whole
+
+router = APIRouter(include_in_schema=False)
+TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
+NULLABLE = {"type": ["string", "null"]}
+RISK = {"type": "number", "minimum": 0, "maximum": 1, "examples": [0.8731]}
+ID = {"type": "string", "minLength": 1, "maxLength": ID_LENGTH, "examples": ["u0000185"]}
+REF = "#/components/schemas/"
+
+
+def _object(properties: dict, required: list[str] | None = None) -> dict:
+    required = list(properties) if required is None else required
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _list(items: dict) -> dict:
+    return {"type": "array", "items": items}
+
+
+_USER = _object(
+    {
+        "user_id": ID,
+        "as_of_date": {"type": "string", "format": "date", "examples": ["2025-04-30"]},
+        "churn_risk": RISK,
+        "risk_rank": WHOLE | {"minimum": 1, "examples": [7]},
+        "risk_decile": WHOLE | {"minimum": 1, "maximum": 10, "examples": [1]},
+        "risk_band": {"enum": ["high", "medium", "low"], "examples": ["high"]},
+        "is_eligible": {"type": "boolean", "examples": [True]},
+        "in_holdout": {"type": "boolean", "description": "Left alone on purpose, to compare."},
+        "reasons": _list(TEXT) | {"examples": [["no activity for 12 days"]]},
+        "attributes": {"type": "object", "examples": [{"plan": "basic", "country": "DE"}]},
+        "model_version": TEXT,
+        "scored_at": TEXT,
+        "published_version": TEXT,
+    },
+)
+_USER["required"].remove("in_holdout")
+_DRIFT_ROWS = _list({"type": "object"})
+SCHEMAS = {
+    "Problem": _object(
+        {
+            "type": TEXT | {"examples": ["urn:churnhouse:problem:unknown-user"]},
+            "title": TEXT | {"examples": ["Not Found"]},
+            "status": WHOLE | {"examples": [404]},
+            "detail": TEXT,
+            "instance": TEXT,
+            "errors": _list(_object({"in": TEXT, "field": TEXT, "problem": TEXT})),
+        },
+        ["type", "title", "status", "detail"],
+    ),
+    "Prediction": _USER,
+    "Features": {
+        "type": "object",
+        "description": "The model's features, by name. Filled in once a version is loaded.",
+    },
+    "PredictRequest": {
+        "type": "object",
+        "properties": {
+            "user_id": {"anyOf": [ID, {"type": "null"}]},
+            "features": {"$ref": REF + "Features"},
+        },
+        "additionalProperties": False,
+        "examples": [{"user_id": "u0000185", "features": {"days_since_last_activity": 0}}],
+    },
+    "PredictionList": _object(
+        {
+            "published_version": TEXT,
+            "as_of_date": TEXT,
+            "predictions": _list({"$ref": REF + "Prediction"}),
+            "next_cursor": NULLABLE,
+        }
+    ),
+    "Predictions": _object(
+        {
+            "published_version": TEXT,
+            "found": _list({"$ref": REF + "Prediction"}),
+            "missing": _list(TEXT),
+        }
+    ),
+    "Score": _object(
+        {
+            "user_id": NULLABLE,
+            "churn_risk": RISK,
+            "model_version": TEXT,
+            "published_version": TEXT,
+            "features_used": {
+                "type": "object",
+                "additionalProperties": {"type": ["number", "null"]},
+            },
+        }
+    ),
+    "Batch": _object(
+        {
+            "model_version": TEXT,
+            "published_version": TEXT,
+            "predictions": _list(_object({"user_id": NULLABLE, "churn_risk": RISK})),
+        }
+    ),
+    "Model": _object(
+        {
+            "model_version": TEXT,
+            "estimator": NULLABLE,
+            "promoted_at": NULLABLE,
+            "features": _list(_object({"name": TEXT, "type": TEXT})),
+            "metrics": {"type": "object"},
+            "published_version": TEXT,
+        }
+    ),
+    "Drift": _object(
+        {
+            "published_version": TEXT,
+            "available": {"type": "boolean"},
+            "features": _DRIFT_ROWS,
+            "predictions": _DRIFT_ROWS,
+        }
+    ),
+    "Performance": _object(
+        {"published_version": TEXT, "available": {"type": "boolean"}, "dates": _DRIFT_ROWS}
+    ),
+    "Live": _object({"status": {"const": "live"}}),
+    "Ready": _object({"status": {"const": "ready"}, "version": TEXT}),
+    "Health": _object(
+        {
+            "status": {"enum": ["ok", "degraded", "not_ready"]},
+            "version": NULLABLE,
+            "model_version": NULLABLE,
+            "as_of_date": NULLABLE,
+            "published_age_seconds": {"type": ["number", "null"]},
+            "bad_version": {
+                "anyOf": [_object({"version": TEXT, "reason": TEXT}), {"type": "null"}]
+            },
+        }
+    ),
+}
+PREDICTION, PREDICTION_LIST, PREDICTIONS = "Prediction", "PredictionList", "Predictions"
+SCORE, BATCH, MODEL, DRIFT, PERFORMANCE = "Score", "Batch", "Model", "Drift", "Performance"
+LIVE, READY, HEALTH = "Live", "Ready", "Health"
+USER_ID = {"name": "user_id", "in": "path", "required": True, "schema": ID}
+IF_NONE_MATCH = {"name": "If-None-Match", "in": "header", "schema": TEXT}
+LOOKUP_BODY = _object(
+    {"user_ids": _list(ID) | {"minItems": 1, "maxItems": 1000}},
+) | {"additionalProperties": False, "examples": [{"user_ids": ["u0000185", "nobody"]}]}
+PREDICT_BODY = {"$ref": REF + "PredictRequest"}
+BATCH_BODY = _object(
+    {"rows": _list({"$ref": REF + "PredictRequest"}) | {"minItems": 1, "maxItems": 10_000}}
+) | {"additionalProperties": False, "examples": [{"rows": [{"user_id": "u0000185"}]}]}
+TEXTS = {
+    304: "Not changed since the version named in If-None-Match",
+    400: "The body is not JSON",
+    401: "No key, or none that is known",
+    403: "The key's role does not reach this far",
+    404: "No such user",
+    410: "The list of this cursor has been replaced",
+    413: "The body is too long",
+    415: "The body is not application/json",
+    422: "The request names what is wrong with it, field by field",
+    429: "This key asks too often",
+    500: "The request failed",
+    503: "No version is loaded yet",
+}
+SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+EVERYWHERE = (401, 403, 429, 500, 503)
+
+
+def described(
+    schema: str, *statuses: int, body: dict | None = None, parameters: list[dict] | None = None
+) -> dict:
+    """The documentation of a route, as arguments for its decorator."""
+    content = {"schema": {"$ref": REF + schema}}
+    responses: dict = {200: {"description": "Done", "content": {"application/json": content}}}
+    for status in sorted({*statuses, *EVERYWHERE}):
+        problem = {CONTENT_TYPE: {"schema": {"$ref": REF + "Problem"}}}
+        responses[status] = {"description": TEXTS[status]}
+        if status != 304:
+            responses[status]["content"] = problem
+    extra: dict = {"parameters": list(parameters or [])}
+    if 304 in statuses:
+        extra["parameters"].append(IF_NONE_MATCH)
+    if body:
+        extra["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    return {"response_model": None, "responses": responses, "openapi_extra": extra}
+
+
+def install(app: FastAPI, routes: list[APIRoute]) -> None:
+    """Make the app's document follow the version in use."""
+    cache: dict[str | None, dict] = {}
+
+    def document() -> dict:
+        current = app.state.holder.current
+        version = current.version if current else None
+        if version not in cache:
+            cache.clear()
+            cache[version] = _build(app, routes, current)
+        return cache[version]
+
+    app.openapi = document
+
+
+@router.get("/openapi.json")
+async def openapi_json(request: Request) -> Response:
+    """The document."""
+    return JSONResponse(request.app.openapi())
+
+
+def _build(app: FastAPI, routes: list[APIRoute], current: Publication | None) -> dict:
+    built = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=routes,
+    )
+    schemas = copy.deepcopy(SCHEMAS)
+    components = built.setdefault("components", {})
+    components["schemas"] = schemas
+    if app.state.keys:
+        components["securitySchemes"] = SECURITY
+        for path in built["paths"].keys() - OPEN:
+            for operation in built["paths"][path].values():
+                operation["security"] = [{scheme: []} for scheme in SECURITY]
+    if current:
+        schemas["Features"] |= _features(current)
+    built["paths"]["/v1/predictions"]["get"]["parameters"] += _filters(current)
+    return built
+
+
+def _features(current: Publication) -> dict:
+    properties = {}
+    for name, kind in current.features.items():
+        plain = "integer" if is_whole(kind) else "number"
+        kinds = [plain, "null"] if name in current.nullable else plain
+        properties[name] = {"type": kinds, "minimum": -LARGEST, "maximum": LARGEST}
+    return {
+        "description": f"The features of model {current.model_version}. Null means not known. "
+        "All are required unless user_id is a published user.",
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+def _filters(current: Publication | None) -> list[dict]:
+    limit = WHOLE | {"minimum": 1, "maximum": 1000, "default": 100}
+    schemas: dict[str, dict] = {
+        "limit": limit,
+        "cursor": TEXT | {"description": "next_cursor of the page before"},
+        "min_risk": {"type": "number", "minimum": 0, "maximum": 1},
+        "band": {"enum": ["high", "medium", "low"]},
+        "eligible": {"type": "boolean"},
+    }
+    if current:
+        if "in_holdout" in current.prediction_columns:
+            schemas["in_holdout"] = {"type": "boolean"}
+        schemas |= {name: TEXT for name in current.choices}
+    return [{"name": n, "in": "query", "required": False, "schema": s} for n, s in schemas.items()]

@@ -1,0 +1,1 @@
+"""Around every request: keys, sessions, limits and the log."""

@@ -1,0 +1,100 @@
+"""Watches every request from outside: its id, its line in the log, its metrics. Plain ASGI.
+
+It also turns what nobody caught into a 500 that tells nothing, and adds the security headers.
+"""
+
+import logging
+import os
+import time
+from itertools import count
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import logs
+from api.http.errors import failed
+from api.metrics import Metrics
+
+log = logging.getLogger("churnhouse.api")
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; frame-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+ON_PAGES = [
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+]
+METHODS = {"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+class Observe:
+    """Outermost of the app's own layers."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+        self._numbers = count(1)
+        self._prefix = f"{os.getpid():x}-{int(time.time()):x}-"
+        self._counters: dict[tuple, tuple] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request through the app, whatever happens in it."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        started = time.perf_counter()
+        scope["request_id"] = request_id = f"{self._prefix}{next(self._numbers):x}"
+        status = 0
+        headers = [NO_SNIFFING, (b"x-request-id", request_id.encode())]
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] += headers
+                if scope["path"].startswith("/desk"):
+                    message["headers"] += _page_headers(message)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception:
+            log.exception("request %s failed", request_id)
+            if not status:
+                await failed().response(request_id)(scope, receive, watched)
+        finally:
+            self._note(scope, status, time.perf_counter() - started)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path_format", None) or "(no such page)"
+        method = scope["method"] if scope["method"] in METHODS else "(other)"
+        kind = (method, route, status)
+        if kind not in self._counters:
+            counter = self._metrics.requests.labels(*kind)
+            self._counters[kind] = (counter, self._metrics.latency.labels(route))
+        counter, latency = self._counters[kind]
+        counter.inc()
+        latency.observe(seconds)
+        if status < 500 and not log.isEnabledFor(logging.INFO):
+            return
+        logs.line(
+            "request",
+            id=scope["request_id"],
+            method=method,
+            route=route,
+            status=status,
+            ms=round(seconds * 1000, 3),
+            key=scope.get("key"),
+            client=scope["client"][0] if scope.get("client") else None,
+        )
+
+
+def _page_headers(message: Message) -> list[tuple[bytes, bytes]]:
+    """Pages get a policy of what they may load, unless they bring a stricter one of their own."""
+    present = dict(message["headers"])
+    if not present.get(b"content-type", b"").startswith(b"text/html"):
+        return []
+    return [header for header in ON_PAGES if header[0] not in present]

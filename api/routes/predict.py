@@ -1,0 +1,123 @@
+"""Scores made now, with the model of the published version."""
+
+import asyncio
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api import logs
+from api.http.answers import answer
+from api.http.body import KIB, MIB, read_object
+from api.http.errors import error, invalid
+from api.http.openapi import BATCH, BATCH_BODY, PREDICT_BODY, SCORE, described
+from api.store.features import ID_LENGTH, is_id, vector
+from api.store.publication import Publication
+
+router = APIRouter(tags=["predict"])
+MAX_ROWS = 10_000
+ROWS_AT_ONCE = 200
+"""A batch is worked off in steps of this many rows; other requests are served in between."""
+
+MAX_ERRORS = 50
+FIELDS = {"user_id", "features"}
+
+
+@router.post(
+    "/predict",
+    operation_id="predict",
+    summary="Score one user now",
+    **described(SCORE, 400, 413, 415, 422, body=PREDICT_BODY),
+)
+async def predict(request: Request) -> Response:
+    """What the model says about these features.
+
+    For a known user, features that are not given come from the published row: "what if" needs one
+    number. For an unknown user, or without a user_id, every feature is required.
+    """
+    content = await read_object(request, 64 * KIB)
+    publication = request.app.state.holder.require()
+    values, errors = _values(publication, content)
+    if errors:
+        raise invalid("The features are not those of the model.", errors)
+    (risk,) = publication.score([values])
+    user_id = content.get("user_id")
+    _audit(request, publication, [[user_id, risk]])
+    request.app.state.metrics.single.inc()
+    return answer(
+        {
+            "user_id": user_id,
+            "churn_risk": risk,
+            "model_version": publication.model_version,
+            "published_version": publication.version,
+            "features_used": dict(zip(publication.features, values, strict=True)),
+        }
+    )
+
+
+@router.post(
+    "/predict/batch",
+    operation_id="predict_batch",
+    summary="Score up to 10,000 rows now",
+    **described(BATCH, 400, 413, 415, 422, body=BATCH_BODY),
+)
+async def predict_batch(request: Request) -> Response:
+    """Like /predict, row by row, in the order given. One bad row refuses the batch."""
+    content = await read_object(request, 32 * MIB)
+    publication = request.app.state.holder.require()
+    rows = content.get("rows")
+    if not isinstance(rows, list) or len(content) > 1 or not 0 < len(rows) <= MAX_ROWS:
+        problem = error("body", "rows", f"a list of 1 to {MAX_ROWS:,} rows, and nothing else")
+        raise invalid("Send rows.", [problem])
+    scored, errors = [], []
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        vectors = []
+        for number, row in enumerate(rows[start : start + ROWS_AT_ONCE], start):
+            values, found = _values(publication, row)
+            vectors.append(values)
+            errors += [e | {"field": f"rows.{number}.{e['field']}"} for e in found]
+        if len(errors) >= MAX_ERRORS:
+            break
+        if not errors:
+            risks = publication.score(vectors)
+            ids = (row.get("user_id") for row in rows[start : start + ROWS_AT_ONCE])
+            scored += [[user_id, risk] for user_id, risk in zip(ids, risks, strict=True)]
+        await asyncio.sleep(0)
+    if errors:
+        raise invalid("Some rows are not as the model needs them.", errors[:MAX_ERRORS])
+    _audit(request, publication, scored)
+    request.app.state.metrics.batch.inc(len(scored))
+    return answer(
+        {
+            "model_version": publication.model_version,
+            "published_version": publication.version,
+            "predictions": [{"user_id": user, "churn_risk": risk} for user, risk in scored],
+        }
+    )
+
+
+def _values(publication: Publication, row: object) -> tuple[list | tuple, list[dict[str, str]]]:
+    """The model's input for one row, and what is wrong with it."""
+    if not isinstance(row, dict):
+        return [], [error("body", "row", "must be an object")]
+    errors = [error("body", name, "unknown field") for name in row.keys() - FIELDS]
+    features, user_id = row.get("features", {}), row.get("user_id")
+    if user_id is not None and not is_id(user_id):
+        errors.append(error("body", "user_id", f"must be a text of 1 to {ID_LENGTH} characters"))
+        user_id = None
+    if not isinstance(features, dict):
+        return [], [*errors, error("body", "features", "must be an object")]
+    published = publication.user_features(user_id) if user_id is not None else None
+    values, found = vector(publication, features, published)
+    return values, errors + found
+
+
+def _audit(request: Request, publication: Publication, scored: list[list]) -> None:
+    """Who was told what: written before the answer leaves."""
+    logs.line(
+        "prediction",
+        id=request.scope.get("request_id"),
+        key=request.scope.get("key"),
+        model_version=publication.model_version,
+        published_version=publication.version,
+        predictions=scored,
+    )

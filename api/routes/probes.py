@@ -1,0 +1,50 @@
+"""What machines ask: is it up, can it answer, how is it, what does it count."""
+
+import time
+
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+
+from api.http.answers import answer
+from api.http.openapi import HEALTH, LIVE, READY, described
+
+router = APIRouter(tags=["probes"])
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+@router.get("/live", operation_id="live", summary="The process is up", **described(LIVE))
+async def live(_: Request) -> Response:
+    """Always 200 while the process answers."""
+    return answer({"status": "live"}, headers=NO_STORE)
+
+
+@router.get("/ready", operation_id="ready", summary="A version is loaded", **described(READY))
+async def ready(request: Request) -> Response:
+    """503 until a version is loaded, then which one it is."""
+    publication = request.app.state.holder.require()
+    return answer({"status": "ready", "version": publication.version}, headers=NO_STORE)
+
+
+@router.get("/health", operation_id="health", summary="How it is", **described(HEALTH))
+async def health(request: Request) -> Response:
+    """What is served, how old it is, and whether a newer version is kept out, and why."""
+    holder = request.app.state.holder
+    current = holder.current
+    status = "not_ready" if current is None else "degraded" if holder.bad else "ok"
+    content = {
+        "status": status,
+        "version": current and current.version,
+        "model_version": current and current.model_version,
+        "as_of_date": current and current.as_of_date,
+        "published_age_seconds": current and round(time.time() - current.published_at, 1),
+        "bad_version": holder.bad,
+    }
+    return answer(content, headers=NO_STORE)
+
+
+@router.get("/metrics", include_in_schema=False)
+async def metrics(request: Request) -> Response:
+    """Prometheus exposition."""
+    state = request.app.state
+    return Response(state.metrics.text(state.holder), 200, NO_STORE, CONTENT_TYPE_LATEST)

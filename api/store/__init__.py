@@ -1,0 +1,1 @@
+"""The published version in memory: loading it, and asking it."""

@@ -1,0 +1,53 @@
+"""From what a client sends to the model's input: every field is known, present and of its type."""
+
+from api.http.errors import error
+from api.store.publication import Publication, is_whole
+
+ID_LENGTH = 256
+LARGEST = 1e12
+"""No feature is larger; the model counts in float32."""
+
+
+def is_id(value: object) -> bool:
+    """Whether a value can be a user's id: text that is neither empty nor endless."""
+    return isinstance(value, str) and 0 < len(value) <= ID_LENGTH
+
+
+def vector(
+    publication: Publication, given: dict, published: tuple | None
+) -> tuple[list | tuple, list[dict[str, str]]]:
+    """The values in the model's order, and what is wrong with those that were given.
+
+    What is not given comes from the user's published row; without one, everything is required.
+    """
+    features = publication.features
+    if not given and published is not None:
+        return published, []
+    errors = [
+        error("body", f"features.{name}", problem)
+        for name, value in given.items()
+        if (problem := _problem(publication, name, value))
+    ]
+    if published is None:
+        missing = [name for name in features if name not in given]
+        errors += [error("body", f"features.{name}", "missing") for name in missing]
+        return [given.get(name) for name in features], errors
+    values = list(published)
+    for name in given.keys() & features.keys():
+        values[publication.positions[name]] = given[name]
+    return values, errors
+
+
+def _problem(publication: Publication, name: str, value: object) -> str | None:
+    kind = publication.features.get(name)
+    if kind is None:
+        return "unknown feature"
+    if value is None:
+        return None if name in publication.nullable else "must be a number, not null"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "must be a number"
+    if not abs(value) <= LARGEST:
+        return "out of range"
+    if is_whole(kind) and isinstance(value, float) and not value.is_integer():
+        return "must be a whole number"
+    return None

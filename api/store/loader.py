@@ -1,0 +1,112 @@
+"""Holds the version that is served, and watches for the next one.
+
+A request takes `current` once and answers from it alone, so no answer mixes two versions. A new
+version is verified beside the event loop, then swapped in by one assignment. The last few stay
+open for readers who are in the middle of a list.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import OrderedDict
+from pathlib import Path
+
+from api import logs
+from api.http.errors import not_ready
+from api.keys import Keys
+from api.metrics import Metrics
+from api.settings import ApiSettings
+from api.store.publication import VERSION, BadVersion, Publication, load
+
+KEPT_OPEN = 3
+KEPT_SECONDS = 900
+
+
+class Holder:
+    """The published version in use, the ones just before it, and the last bad one."""
+
+    def __init__(self, settings: ApiSettings, metrics: Metrics) -> None:
+        self._settings, self._metrics = settings, metrics
+        self._published: Path = settings.published
+        self._lock = asyncio.Lock()
+        self._open: OrderedDict[str, tuple[Publication, float]] = OrderedDict()
+        self.current: Publication | None = None
+        self.bad: dict | None = None
+        self._bad_until = 0.0
+
+    def require(self) -> Publication:
+        """The version to answer from; the problem 503 where there is none."""
+        if self.current is None:
+            raise not_ready()
+        return self.current
+
+    async def pinned(self, version: str) -> Publication | None:
+        """A version that a reader began with, while it is still open here."""
+        if version not in self._open:
+            await self.refresh()  # another worker may have been quicker
+        found = self._open.get(version)
+        return found[0] if found else None
+
+    async def watch(self, keys: Keys | None) -> None:
+        """Look for a new version, and for changed keys, until cancelled."""
+        keys_are_good = True
+        while True:
+            if keys and keys.refresh() != keys_are_good:
+                keys_are_good = not keys_are_good
+                logs.line("keys_readable" if keys_are_good else "keys_unreadable")
+            try:
+                await self.refresh()
+            except Exception as error:  # the watch must outlive whatever it meets
+                logs.line("reload_error", kind=type(error).__name__)
+            await asyncio.sleep(self._settings.api_reload_seconds)
+
+    async def refresh(self) -> None:
+        """Serve what `current` points to if that is new and good; else go on as before."""
+        async with self._lock:
+            version = self.linked()
+            self._forget_old()
+            if version is None or (self.current and self.current.version == version):
+                self.bad = None if version else self.bad
+                return
+            if self.bad and self.bad["version"] == version and time.monotonic() < self._bad_until:
+                return
+            started = time.perf_counter()
+            try:
+                loaded = await asyncio.to_thread(
+                    load, self._published, version, self._settings.api_mmap_bytes
+                )
+            except BadVersion as error:
+                if self.linked() == version:  # else it was pruned while we read it
+                    self._refuse(version, str(error))
+                return
+            self._swap(loaded, time.perf_counter() - started)
+
+    def linked(self) -> str | None:
+        """The version that published/current names now."""
+        with contextlib.suppress(OSError):
+            name = (self._published / "current").readlink().name
+            return name if VERSION.fullmatch(name) else None
+        return None
+
+    def _swap(self, loaded: Publication, seconds: float) -> None:
+        self._open[loaded.version] = (loaded, time.monotonic())
+        if self.current:
+            self.current.retire()
+        self.current, self.bad = loaded, None
+        self._forget_old()
+        self._metrics.reloads.labels("success").inc()
+        logs.line("reload", result="success", version=loaded.version, seconds=round(seconds, 3))
+
+    def _refuse(self, version: str, reason: str) -> None:
+        self.bad = {"version": version, "reason": reason}
+        self._bad_until = time.monotonic() + self._settings.api_retry_seconds
+        self._metrics.reloads.labels("failure").inc()
+        logs.line("reload", result="failure", version=version, reason=reason)
+
+    def _forget_old(self) -> None:
+        """Close what nobody should need any more; a request that still holds it keeps it open."""
+        now, newest = time.monotonic(), next(reversed(self._open), None)
+        for version, (_, since) in list(self._open.items()):
+            too_many = len(self._open) > KEPT_OPEN
+            if version != newest and (too_many or now - since > KEPT_SECONDS):
+                del self._open[version]

@@ -1,0 +1,327 @@
+"""One published version, verified and opened: what every answer of one request comes from.
+
+Its files are opened once. A publication that is still in use goes on working when its folder has
+been pruned, because the store is an open file and everything else is in memory.
+"""
+
+import hashlib
+import json
+import re
+import sqlite3
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from python_jobs.files import sha256_of
+from python_jobs.publication import lookup_store, onnx_model
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,80}")
+REQUIRED = ("lookup.sqlite", "model.onnx", "features.json", "golden.json", "metrics.json")
+OPTIONAL = ("typical.json",)
+SHARD = re.compile(r"lookup-\d+\.sqlite")
+SPOT_CHECKED = 20
+TOLERANCE = 1e-6
+MONITORING = (
+    *("feature_drift", "prediction_drift", "model_performance", "performance_intervals"),
+    "risk_bands",
+)
+SHOWN_DATES = 60
+MANY_VALUES = 60
+"""An attribute with more values than this is no choice in a list."""
+
+
+class BadVersion(Exception):
+    """A version that must not be served; the text says why and may be logged and shown."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A version: its manifest, its store, its model."""
+
+    version: str
+    manifest: dict
+    store: sqlite3.Connection
+    shards: int
+    session: "onnxruntime.InferenceSession"
+    features: dict[str, str]
+    nullable: frozenset[str]
+    metrics: dict
+    typical: dict[str, dict[str, float]]
+    report: bytes | None
+    attributes: list[str]
+    prediction_columns: list[str]
+    users: int
+    max_rank: int
+    choices: dict[str, dict[str, int]]
+    bands: dict[str, dict[str, float]]
+    risk_tenths: list[tuple[int, int, float]]
+    monitoring: dict[str, list[dict]] = field(default_factory=dict)
+
+    @property
+    def etag(self) -> str:
+        """The entity tag of everything in this version."""
+        return f'"{self.version}"'
+
+    @property
+    def model_version(self) -> str:
+        """The model that made these predictions and makes new ones."""
+        return self.manifest["model_version"]
+
+    @property
+    def as_of_date(self) -> str:
+        """The day at whose end the features were known."""
+        return self.manifest["as_of_date"]
+
+    @cached_property
+    def published_at(self) -> float:
+        """When it was published, as a Unix time."""
+        return datetime.fromisoformat(self.manifest["published_at"]).timestamp()
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """Where each feature stands in the model's input."""
+        return {name: position for position, name in enumerate(self.features)}
+
+    @cached_property
+    def _prediction_sql(self) -> list[str]:
+        return self._of_one_user(_quoted([*self.prediction_columns, *self.attributes]))
+
+    @cached_property
+    def _features_sql(self) -> list[str]:
+        return self._of_one_user(_quoted(self.features))
+
+    @cached_property
+    def _series_sql(self) -> list[str]:
+        return self._of_one_user("activity, history")
+
+    def _of_one_user(self, columns: str) -> list[str]:
+        """The query for one user's columns, for each shard that may hold the user."""
+        tables = [f"shard_{number}.users" for number in range(self.shards)] or ["users"]
+        return [f"select {columns} from {table} where user_id = ?" for table in tables]
+
+    def _row(self, sql: list[str], user_id: str) -> tuple | None:
+        """The row of a user from the one shard where it can be."""
+        number = lookup_store.shard_of(user_id, self.shards) if self.shards else 0
+        return self.store.execute(sql[number], (user_id,)).fetchone()
+
+    def prediction(self, user_id: str) -> dict | None:
+        """The published prediction of a user as the API shows it, or None."""
+        row = self._row(self._prediction_sql, user_id)
+        return None if row is None else self.shown(row)
+
+    def shown(self, row: tuple) -> dict:
+        """A row of the prediction columns and attributes, as the API shows it."""
+        width = len(self.prediction_columns)
+        shown = dict(zip(self.prediction_columns, row, strict=False))
+        shown["is_eligible"] = shown["is_eligible"] == 1
+        if "in_holdout" in shown:
+            shown["in_holdout"] = shown["in_holdout"] == 1
+        reasons = [shown.pop(name, None) for name in ("reason_1", "reason_2", "reason_3")]
+        shown["reasons"] = [reason for reason in reasons if reason]
+        shown["attributes"] = dict(zip(self.attributes, row[width:], strict=True))
+        shown["published_version"] = self.version
+        return shown
+
+    def user_features(self, user_id: str) -> tuple | None:
+        """The model's inputs for a user, in the model's order, or None."""
+        return self._row(self._features_sql, user_id)
+
+    def series(self, user_id: str) -> tuple[list, list]:
+        """Events per day up to as_of_date, and the history of {as_of_date, churn_risk}."""
+        activity, history = self._row(self._series_sql, user_id)
+        return json.loads(activity or "[]"), json.loads(history or "[]")
+
+    def retire(self) -> None:
+        """Give back the mapped memory; what still reads this version reads on through the file."""
+        self.store.execute("pragma mmap_size = 0")
+        self.store.execute("pragma shrink_memory")
+
+    def score(self, rows: list) -> list[float]:
+        """Churn risk of each row of values in the model's order; None counts as missing."""
+        matrix = np.array(rows, dtype=np.float32)
+        return onnx_model.score(self.session, matrix).tolist()
+
+
+def load(published: Path, version: str, mmap_bytes: int) -> Publication:
+    """Verify a version file by file and row by row, and open it. Raises BadVersion.
+
+    Slow for a large store (it is read once, to hash it), so it runs beside the event loop.
+    """
+    folder = published / version
+    try:
+        return _load(folder, version, mmap_bytes)
+    except BadVersion:
+        raise
+    except Exception as error:
+        raise BadVersion(f"it cannot be opened ({type(error).__name__})") from error
+
+
+def _load(folder: Path, version: str, mmap_bytes: int) -> Publication:
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    if manifest["version"] != version:
+        raise BadVersion("its manifest names another version")
+    datetime.fromisoformat(manifest["published_at"])
+    files = manifest["files"]
+    content = {}
+    page = f"reports/{manifest['model_version']}.html"
+    shards = [name for name in sorted(files) if SHARD.fullmatch(name)]
+    for name in (*REQUIRED, *shards, *(n for n in (*OPTIONAL, page) if n in files)):
+        keep = not name.endswith(".sqlite")
+        content[name] = _verified(folder / name, files.get(name), keep=keep)
+    features = json.loads(content["features.json"])
+    golden = json.loads(content["golden.json"])
+    session = onnx_model.open_session(content["model.onnx"])
+    try:
+        onnx_model.check_golden(session, golden)
+    except Exception:
+        raise BadVersion("its model does not give the golden rows their scores") from None
+    store = _open(folder / "lookup.sqlite", [folder / name for name in shards], mmap_bytes)
+    names = dict(zip(features["names"], features["types"], strict=True))
+    publication = Publication(
+        version=version,
+        manifest=manifest,
+        store=store,
+        shards=len(shards),
+        session=session,
+        features=names,
+        nullable=_nullable(names, golden),
+        metrics=json.loads(content["metrics.json"]),
+        typical=json.loads(content.get("typical.json", b"{}")),
+        report=content.get(page),
+        **_facts(store),
+    )
+    stores = [files[name] for name in ("lookup.sqlite", *shards)]
+    _spot_check(publication, [file.get("rows", {}).get("users") for file in stores])
+    return publication
+
+
+def _verified(path: Path, expected: dict | None, *, keep: bool) -> bytes:
+    """The content of a file whose hash is that of the manifest; b"" where it is not kept."""
+    if expected is None or not path.is_file():
+        raise BadVersion(f"{path.name} is missing")
+    if keep:
+        content = path.read_bytes()
+        found = hashlib.sha256(content).hexdigest()
+    else:
+        content = b""
+        found = sha256_of(path)
+    if found != expected["sha256"]:
+        raise BadVersion(f"{path.name} is not the file that was published")
+    return content
+
+
+def _open(path: Path, shards: list[Path], mmap_bytes: int) -> sqlite3.Connection:
+    """The store, read-only; made beside the event loop and used on it, never by both at once.
+
+    The users of all shards are one table: a list in the order of an index merges the shards' own.
+    """
+    uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+    store = sqlite3.connect(uri, uri=True, check_same_thread=False, cached_statements=256)
+    store.execute("pragma temp_store = memory")  # first: it drops what is temporary
+    for number, shard in enumerate(shards):
+        uri = f"{shard.resolve().as_uri()}?mode=ro&immutable=1"
+        store.execute(f"attach ? as shard_{number}", (uri,))
+    if shards:
+        parts = [f"select * from shard_{number}.users" for number in range(len(shards))]
+        store.execute(f"create temp view users as {' union all '.join(parts)}")
+    store.execute(f"pragma mmap_size = {mmap_bytes}")
+    store.execute("pragma cache_size = -4096")
+    return store
+
+
+def _facts(store: sqlite3.Connection) -> dict:
+    """What is asked of every version and never changes in it."""
+    tables = {row[0] for row in store.execute("select name from sqlite_master")}
+    columns = [row[0] for row in store.execute("select name from pragma_table_info('users')")]
+    attributes = lookup_store.attributes(store)
+    users, max_rank = store.execute("select count(*), max(risk_rank) from users").fetchone()
+    choices = {}
+    for name in [n for n in attributes if n in lookup_store.list_columns(store)]:
+        sql = f'select "{name}", count(*) from users where "{name}" is not null group by 1'
+        found = store.execute(f"{sql} order by 2 desc, 1 limit {MANY_VALUES + 1}").fetchall()
+        if len(found) <= MANY_VALUES:
+            choices[name] = dict(found)
+    bands = {
+        band: {"users": n, "eligible_users": eligible, "expected_churners": expected}
+        for band, n, eligible, expected in store.execute(
+            "select risk_band, count(*), sum(is_eligible), total(churn_risk * is_eligible)"
+            " from users group by 1"
+        )
+    }
+    # tenth of churn_risk (1 to 10; 0.1 itself is in the first), eligible users, sum of their risks
+    tenths = store.execute(
+        "select max(1, 10 - cast((1 - churn_risk) * 10 as integer)), count(*), sum(churn_risk)"
+        " from users where is_eligible group by 1"
+    ).fetchall()
+    return {
+        "attributes": attributes,
+        "prediction_columns": [name for name in lookup_store.PREDICTION if name in columns],
+        "users": users,
+        "max_rank": max_rank or 0,
+        "choices": choices,
+        "bands": bands,
+        "risk_tenths": tenths,
+        "monitoring": {name: _table(store, name) for name in MONITORING if name in tables},
+    }
+
+
+def _table(store: sqlite3.Connection, name: str) -> list[dict]:
+    """The rows of the newest dates, oldest date first."""
+    dates = f"select distinct as_of_date from {name} order by 1 desc limit {SHOWN_DATES}"
+    cursor = store.execute(f"select * from {name} where as_of_date in ({dates}) order by 1, 2")
+    names = [column[0] for column in cursor.description]
+    rows = [dict(zip(names, row, strict=True)) for row in cursor]
+    return sorted(rows, key=lambda row: row["as_of_date"])
+
+
+def _nullable(features: dict[str, str], golden: dict) -> frozenset[str]:
+    """Features that may be null: those that are no whole numbers, and those that were null."""
+    missing = [any(row[i] is None for row in golden["rows"]) for i in range(len(features))]
+    whole = [is_whole(kind) for kind in features.values()]
+    return frozenset(
+        name
+        for name, null, is_int in zip(features, missing, whole, strict=True)
+        if null or not is_int
+    )
+
+
+def is_whole(kind: str) -> bool:
+    """Whether a SQL type holds whole numbers only."""
+    return "INT" in kind
+
+
+def _spot_check(publication: Publication, expected: list[int | None]) -> None:
+    """Store, model and manifest belong together: counts, versions, and scores of real users.
+
+    `expected`: the users that each file of the store has by the manifest, None where it says none.
+    """
+    counts = [count for count in expected if count is not None]
+    rows = sum(counts) if counts else publication.users
+    if rows != publication.users:
+        raise BadVersion(f"its store holds {publication.users} users instead of {rows}")
+    sql = (
+        f"select model_version, as_of_date, churn_risk, {_quoted(publication.features)}"
+        f" from users where risk_rank in (select cast(1 + value * ? as integer) from"
+        f" json_each('{json.dumps(list(range(SPOT_CHECKED)))}'))"
+    )
+    step = max(1, publication.max_rank // SPOT_CHECKED)
+    found = publication.store.execute(sql, (step,)).fetchall()
+    if any(
+        (row[0], row[1]) != (publication.model_version, publication.as_of_date) for row in found
+    ):
+        raise BadVersion("its store was scored by another model or for another day")
+    if found:
+        scores = np.array(publication.score([row[3:] for row in found]))
+        if not np.abs(scores - [row[2] for row in found]).max() <= TOLERANCE:
+            raise BadVersion("its model does not give its users their published scores")
+
+
+def _quoted(columns) -> str:
+    return ", ".join(f'"{name}"' for name in columns)

@@ -1,0 +1,42 @@
+"""Files: their hash, writing them so that they survive a crash, and their names in SQL."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fsync(path: Path) -> None:
+    """Wait until a file or a folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write strict JSON as UTF-8: readable, keys in their given order, NaN refused."""
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    path.write_text(text, encoding="utf-8")
+
+
+def replace_json(path: Path, content: Any) -> None:
+    """Replace a JSON file durably: readers see the old file or the new one, also after a crash."""
+    temporary = path.with_name(f"{path.name}.new")
+    write_json(temporary, content)
+    fsync(temporary)
+    temporary.replace(path)
+    fsync(path.parent)
+
+
+def sql_text(value: object) -> str:
+    """Return a value as a SQL text literal, quotes included."""
+    return "'" + str(value).replace("'", "''") + "'"

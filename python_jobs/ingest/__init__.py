@@ -1,0 +1,1 @@
+"""Raw data: what a domain declares, its files, and loading them."""

@@ -1,0 +1,1 @@
+"""Operations: looking after an installation and the people in it."""

@@ -1,0 +1,302 @@
+"""Doctor: what is wrong with this installation, and what to do about it.
+
+A check gives one line on what it found in order, or raises the JobError that a job would raise.
+Nothing is changed, and a run that is at work is left alone. Libraries that may be broken load in
+the checks that need them, so that the others still tell.
+"""
+
+import contextlib
+import importlib
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib import metadata
+from pathlib import Path
+
+from rich.table import Table
+
+from api.keys import Keys
+from api.settings import ApiSettings
+from python_jobs.errors import JobError
+from python_jobs.ingest import domain as domains
+from python_jobs.publishing import status
+from python_jobs.settings import PROJECT, Settings
+from python_jobs.warehouse.connection import connect, starved
+from python_jobs.warehouse.lock import holder
+
+LOCK = PROJECT / "requirements.lock"
+# What has compiled parts, or parts that come as packages of their own.
+LOADED = ("duckdb", "dbt.cli.main", "dbt.adapters.duckdb", "numpy", "pandas", "scipy", "sklearn")
+LOADED += ("onnx", "skl2onnx", "onnxruntime", "pydantic", "orjson", "fastapi", "uvicorn")
+LEAST_ROOM = 200 * 2**20
+TOLERANCE = timedelta(minutes=5)
+AT_WORK = "a run is at work on it: look again when it has finished"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found, and what to do if that is wrong ("" where nothing is)."""
+
+    name: str
+    found: str
+    next_step: str = ""
+
+
+def examine(settings: Settings, *, now: datetime) -> Iterator[Finding]:
+    """Make every check, one after the other."""
+    for name, check in CHECKS.items():
+        try:
+            yield Finding(name, check(settings, now))
+        except JobError as error:
+            found, _, next_step = str(error).partition(" Next: ")
+            yield Finding(name, found, next_step)
+        except Exception as error:  # a check that breaks has found something too
+            what = " ".join(f"{type(error).__name__}: {error}".split())
+            yield Finding(name, what, "look at what it names; the other checks went on.")
+
+
+def table(findings: list[Finding]) -> Table:
+    """The findings as a person reads them; what to do stands below what is wrong."""
+    shown = Table.grid(padding=(0, 2))
+    shown.add_column()
+    shown.add_column(style="bold")
+    shown.add_column(overflow="fold")
+    for finding in findings:
+        if finding.next_step:
+            shown.add_row("[red]wrong[/red]", finding.name, _plain(finding.found))
+            shown.add_row("", "", _plain(f"Next: {finding.next_step}"))
+        else:
+            shown.add_row("ok", finding.name, _plain(finding.found))
+    return shown
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def _python(settings: Settings, now: datetime) -> str:
+    needed = metadata.metadata("churnhouse")["Requires-Python"]
+    if sys.version_info < tuple(int(part) for part in re.findall(r"\d+", needed)):
+        raise JobError(
+            f"Python {sys.version.split()[0]} is too old: {needed} is needed.",
+            next_step="remove .venv and run `make run PYTHON=python3.11` (or newer).",
+        )
+    return sys.version.split()[0]
+
+
+def _packages(settings: Settings, now: datetime) -> str:
+    """Every package that the product names is there, as locked, and what is compiled loads."""
+    required = {
+        re.match(r"[\w.-]+", line)[0]
+        for line in metadata.requires("churnhouse") or []
+        if "extra ==" not in line
+    }
+    locked = _locked(LOCK)
+    wrong = []
+    for name in sorted(required | set(locked)):
+        found = _installed(name)
+        if found is None and name in required:
+            wrong.append(f"{name} is not installed")
+        elif found and found not in locked.get(name, {found}):
+            wrong.append(f"{name} is {found}, locked is {' or '.join(sorted(locked[name]))}")
+    for module in LOADED:
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # whatever a broken library does when it loads
+            wrong.append(f"{module} does not load ({' '.join(str(error).split())})")
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise JobError(
+            f"{'; '.join(wrong[:3])}{more}.",
+            next_step="run `pip install --require-hashes -r requirements.lock` in its environment.",
+        )
+    return f"{len(required)} are there{', as locked,' if locked else ''} and load"
+
+
+def _locked(lock: Path) -> dict[str, set[str]]:
+    """The versions that a lock file allows of each package; none where there is no such file."""
+    versions: dict[str, set[str]] = {}
+    if lock.exists():
+        for name, version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", lock.read_text(), re.MULTILINE):
+            versions.setdefault(name, set()).add(version)
+    return versions
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _home(settings: Settings, now: datetime) -> str:
+    """The home can be written, and has room for a copy of the warehouse and one more version."""
+    home = settings.home.resolve()
+    there = next(folder for folder in (home, *home.parents) if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(b"room")
+    except OSError as error:
+        if reason := starved(settings, error):
+            raise reason from None
+        raise JobError(
+            f"{there} cannot be written ({error.strerror}).",
+            next_step="set CHURNHOUSE_HOME to a folder that this user may write.",
+        ) from None
+    free = shutil.disk_usage(there).free
+    current = (settings.published / "current").resolve()
+    files = [settings.warehouse, *current.rglob("*")]
+    needed = LEAST_ROOM + sum(file.stat().st_size for file in files if file.is_file())
+    if free < needed:
+        raise JobError(
+            f"{home} has {_megabytes(free)} left; the next run may need {_megabytes(needed)}.",
+            next_step="make room there.",
+        )
+    missing = "" if home.exists() else "; not there yet, the first job makes it"
+    return f"{home}, {_megabytes(free)} free{missing}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 2**20:,.0f} MB"
+
+
+def _lock(settings: Settings, now: datetime) -> str:
+    held_by = holder(settings)
+    return f"held: {held_by}" if held_by else "free"
+
+
+def _warehouse(settings: Settings, now: datetime) -> str:
+    """The file opens, and every table in it can be counted."""
+    if not settings.warehouse.exists():
+        return "none yet: `churnhouse ingest` makes it"
+    if holder(settings):
+        return AT_WORK
+    with connect(settings, read_only=True) as connection:
+        tables = connection.execute(
+            "select schema_name || '.' || table_name from duckdb_tables() order by all"
+        ).fetchall()
+        counts = (f"select count(*) from {name}" for (name,) in tables)
+        rows = sum(connection.execute(count).fetchone()[0] for count in counts)
+    return f"{len(tables)} tables, {rows:,} rows"
+
+
+def _domain(settings: Settings, now: datetime) -> str:
+    """The domain that filled the warehouse is still here and sound."""
+    if not settings.warehouse.exists():
+        return "none yet: `churnhouse ingest` remembers it"
+    if holder(settings):
+        return AT_WORK
+    with connect(settings, read_only=True) as connection:
+        row = connection.execute("select name, settings from raw.domain").fetchone()
+    if row is None:
+        return "none yet: `churnhouse ingest` remembers it"
+    changed = domains.load(row[0]).settings_json != row[1]
+    return f"{row[0]}{', changed since: the next build starts afresh' if changed else ''}"
+
+
+def _project(settings: Settings, now: datetime) -> str:
+    """dbt can read the project; it leaves nothing behind."""
+    from python_jobs.warehouse.dbt import Dbt
+
+    with tempfile.TemporaryDirectory(prefix="churnhouse-doctor-") as work:
+        nodes = Dbt(settings, work=Path(work)).parse().nodes.values()
+    kinds = [node.resource_type for node in nodes]
+    return f"{kinds.count('model')} models and {kinds.count('test')} tests"
+
+
+def _model(settings: Settings, now: datetime) -> str:
+    """The files of the production model are those registered, and it scores as it once did."""
+    from python_jobs.publication import onnx_model
+    from python_jobs.registry import store
+
+    try:
+        production = store.production(settings.models)
+    except (ValueError, TypeError):
+        raise JobError(
+            f"{settings.models / 'production.json'} cannot be read.",
+            next_step="restore it; without it, `churnhouse promote VERSION` writes it anew.",
+        ) from None
+    if production is None:
+        return "none in production yet: `churnhouse train` and `promote` make one"
+    files = store.read_manifest(settings.models, production.version)["files"]
+    for name in files:
+        store.verified(settings.models, production.version, name)
+    folder = settings.models / production.version
+    session = onnx_model.load(folder / "model.onnx", files["model.onnx"])
+    golden = store.read_json(settings.models, production.version, "golden.json")
+    onnx_model.check_golden(session, golden)
+    return f"{production.version}, {len(files)} files as registered"
+
+
+def _published(settings: Settings, now: datetime) -> str:
+    """Every file of the current version is the one that was published."""
+    if not (settings.published / "current").is_symlink():
+        return "nothing yet: `churnhouse run` publishes"
+    manifest = status.read(settings)
+    return f"{manifest['version']}, {len(manifest['files'])} files as published"
+
+
+def _times(settings: Settings, now: datetime) -> str:
+    """Nothing was done later than now: a clock that ran ahead makes old data look fresh."""
+    for what, moment in _stamps(settings):
+        if moment > now + TOLERANCE:
+            raise JobError(
+                f"{what} is stamped {moment:%Y-%m-%d %H:%M}, and it is {now:%Y-%m-%d %H:%M} (UTC).",
+                next_step="set this machine's clock right; if it is right, it was not then: "
+                "what is stamped ahead counts as the newest until that time has come.",
+            )
+    return f"nothing is stamped later than now, {now:%Y-%m-%d %H:%M} UTC"
+
+
+def _stamps(settings: Settings) -> Iterator[tuple[str, datetime]]:
+    """The newest time of each kind of work; what cannot be read, another check tells."""
+    from python_jobs.registry import store
+
+    if settings.warehouse.exists() and not holder(settings):
+        with (
+            contextlib.suppress(JobError),
+            connect(settings, read_only=True) as connection,
+        ):
+            last = connection.execute("select max(ingested_at) from raw.files").fetchone()[0]
+            if last:
+                yield "The newest load", last.replace(tzinfo=UTC)
+    for version in store.versions(settings.models)[-1:]:
+        made = datetime.strptime(version.rsplit("-", 1)[0], "%Y-%m-%dT%H%M%S%z")
+        yield f"Model version {version}", made
+    if (settings.published / "current").exists():
+        with contextlib.suppress(JobError):
+            published_at = status.read(settings)["published_at"]
+            yield "The current version", datetime.fromisoformat(published_at)
+
+
+def _keys(settings: Settings, now: datetime) -> str:
+    """A file of API keys is whole, and nobody but its owner and its group can read it."""
+    path = ApiSettings(home=settings.home).api_keys
+    if path is None:
+        return "none set: the API answers this machine only"
+    Keys(path)
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o027:
+        raise JobError(
+            f"{path} is open to others (its mode is {mode:o}).", next_step=f"chmod 640 {path}"
+        )
+    return f"{path}, mode {mode:o}"
+
+
+CHECKS: dict[str, Callable[[Settings, datetime], str]] = {
+    "python": _python,
+    "packages": _packages,
+    "home": _home,
+    "lock": _lock,
+    "warehouse": _warehouse,
+    "domain": _domain,
+    "dbt project": _project,
+    "model": _model,
+    "published": _published,
+    "times": _times,
+    "API keys": _keys,
+}

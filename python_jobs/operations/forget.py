@@ -1,0 +1,239 @@
+"""Remove one person: from raw files, every table, kept features, predictions and publications."""
+
+import contextlib
+import hashlib
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from python_jobs.errors import JobError
+from python_jobs.files import sha256_of
+from python_jobs.ingest import raw_files
+from python_jobs.ingest.domain import Domain
+from python_jobs.ingest.raw_files import RawFile
+from python_jobs.registry import store
+from python_jobs.settings import Settings
+from python_jobs.warehouse import exchange
+
+
+def user_hash(user_id: str) -> str:
+    """What is kept of a person who was forgotten: that somebody of this hash was."""
+    return hashlib.sha256(user_id.encode()).hexdigest()
+
+
+def forget(settings: Settings, domain: Domain, user_id: str, *, now: datetime) -> dict[str, int]:
+    """Remove every row of a user from the warehouse and from the raw files below its home.
+
+    Gives the rows removed per table. The warehouse file is written anew, since a deleted row stays
+    readable in a database file's free space. Rows of this user that arrive later are rejected as
+    `forgotten_user`, without the id. What was published before has to be pruned by the caller,
+    after the next version is out. A removal that broke off is finished by doing it again. Raises
+    JobError for a user nobody knows, and for a raw file that cannot be read.
+    """
+    removed = {}
+    built = _spark_files(settings, user_id)
+    with duckdb.connect(str(settings.warehouse)) as connection:
+        tables = _tables_with_users(connection)
+        for table in tables:
+            found = connection.execute(
+                f"select count(*) from {table} where user_id = ?", [user_id]
+            ).fetchone()[0]
+            if found:
+                removed[table] = found
+        known = connection.execute(
+            "select count(*) from raw.forgotten where user_hash = ?", [user_hash(user_id)]
+        ).fetchone()[0]
+        if not removed and not built and not known:
+            raise JobError(
+                f"No table knows a user {user_id!r}.", next_step="check the id and run again."
+            )
+        connection.execute("begin")
+        for table in removed:
+            connection.execute(f"delete from {table} where user_id = ?", [user_id])
+        if not known:
+            connection.execute(
+                "insert into raw.forgotten values (?, ?)", [user_hash(user_id), store.utc(now)]
+            )
+        _recount(connection, settings)
+        connection.execute("commit")
+    for path, rows in built.items():
+        _rewrite_spark(path, user_id)
+        removed[str(path.relative_to(settings.spark.resolve()))] = rows
+    if settings.target == "spark":
+        with duckdb.connect(str(settings.warehouse)) as connection:
+            _recount(connection, settings)
+    files = _raw_files(settings, domain)
+    for file in files:
+        removed[file.name] = _rewrite_raw(settings, domain, file, user_id)
+    for path in _other_files(settings, files):
+        removed[path.name] = _rewrite_other(path, user_id)
+    _rewrite_warehouse(settings)
+    return {name: rows for name, rows in removed.items() if rows}
+
+
+def _tables_with_users(connection) -> list[str]:
+    rows = connection.execute(
+        """
+        select table_schema || '.' || table_name
+        from information_schema.columns
+        inner join information_schema.tables using (table_schema, table_name)
+        where column_name = 'user_id' and table_type = 'BASE TABLE'
+        order by all
+        """
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def _recount(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Files hold fewer rows now, some none: every row of a file must still be accounted for."""
+    for table in exchange.INBOX:
+        files = (
+            exchange.folder(settings, table).glob("*.parquet") if settings.target == "spark" else ()
+        )
+        paths = [str(file) for file in files]
+        connection.execute(
+            f"""
+            update raw.files
+            set row_count = (
+                select count(*) from {f"read_parquet({paths})" if paths else table} as held
+                where held.file_id = files.file_id
+            )
+            where table_name = '{table.removeprefix("raw.")}'
+            """
+        )
+
+
+def _spark_files(settings: Settings, user_id: str) -> dict[Path, int]:
+    """Where Spark builds: the Parquet files that hold rows of a user, and how many."""
+    found = {}
+    if settings.target != "spark":
+        return found
+    spark = settings.spark.resolve()
+    # a write that was killed leaves part of its rows there; nothing reads them
+    for pattern in (".spark-staging-*", "_temporary"):
+        for left in list(spark.rglob(pattern)):
+            shutil.rmtree(left)
+    with duckdb.connect() as reader:
+        for folder in sorted([*spark.glob("jobs/*/*"), *spark.glob("*.db/*"), spark / "scored"]):
+            if next(folder.rglob("*.parquet"), None) is None:
+                continue
+            pattern = str(folder / "**/*.parquet").replace("'", "''")
+            rows = f"read_parquet('{pattern}', union_by_name = true, hive_partitioning = false)"
+            columns = reader.execute(f"describe from {rows}").fetchall()
+            if "user_id" not in {column[0] for column in columns}:
+                continue
+            query = f"select filename, count(*) from {rows} where user_id = ? group by all"
+            counts = reader.execute(query, [user_id]).fetchall()
+            found |= {Path(name): count for name, count in counts}
+    return found
+
+
+def _rewrite_spark(path: Path, user_id: str) -> None:
+    """Write one of Spark's Parquet files without a user's rows."""
+    quoted = str(path).replace("'", "''")
+    with duckdb.connect() as reader:
+        rows = f"read_parquet('{quoted}', hive_partitioning = false) as file"
+        _, partial = _write_without(reader, path, rows, "user_id", user_id)
+    # the checksum that Spark keeps beside a file is of what it wrote
+    path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
+    if partial:
+        partial.replace(path)
+
+
+def _raw_files(settings: Settings, domain: Domain) -> list[RawFile]:
+    """The domain's files below the home: where files land, and where a reader exports to."""
+    found = []
+    for folder in (settings.raw, settings.raw / domain.name):
+        with contextlib.suppress(JobError):  # nothing there: the files are read elsewhere
+            found += raw_files.find(folder, domain.files)
+    return found
+
+
+def _other_files(settings: Settings, known: list[RawFile]) -> list[Path]:
+    """Data files below the home that no domain declares, the generator's own truth among them."""
+    paths = [*settings.raw.rglob("*"), *settings.truth.rglob("*")]
+    data = {path for path in paths if path.is_file() and path.name.endswith(raw_files.ENDINGS)}
+    return sorted(data - {file.path for file in known})
+
+
+def _rewrite_raw(settings: Settings, domain: Domain, file: RawFile, user_id: str) -> int:
+    """Write a raw file without a user's rows; the warehouse learns its new hash.
+
+    Whose row it is tells the domain's own mapping, which gives one row for each of the file.
+    """
+    before = sha256_of(file.path)
+    with duckdb.connect(config={"threads": 1}) as reader:  # row by row, in the file's order
+        for table, spec in domain.files.by_table().items():
+            raw_files.make_empty_view(reader, table, spec.columns if spec else {"none": "text"})
+        raw_files.make_view(reader, file, domain.files.by_table()[file.table].columns)
+        reader.execute(domain.ingest_sql)
+        rows = (
+            f"{raw_files.rows_of(file)} as file positional join "
+            f"(select cast(user_id as varchar) as mapped_user_id from {file.table}) as mapped"
+        )
+        removed, partial = _write_without(reader, file.path, rows, "mapped_user_id", user_id)
+    if partial:
+        stat = partial.stat()
+        new = [sha256_of(partial), stat.st_size, stat.st_mtime_ns]
+        with duckdb.connect(str(settings.warehouse)) as connection:
+            connection.execute(
+                "update raw.files set sha256 = ?, size = ?, modified_ns = ? "
+                "where table_name = ? and sha256 = ?",
+                [*new, file.table, before],
+            )
+        partial.replace(file.path)  # last: whoever breaks off here does the same again
+    return removed
+
+
+def _rewrite_other(path: Path, user_id: str) -> int:
+    """Write a file that no domain declares without a user's rows, if it has a user_id."""
+    rows = raw_files.rows_of(RawFile("", path, path.name, 0, 0))
+    with duckdb.connect() as reader:
+        columns = {row[0] for row in reader.execute(f"describe from {rows}").fetchall()}
+        if "user_id" not in columns:
+            return 0
+        removed, partial = _write_without(reader, path, f"{rows} as file", "user_id", user_id)
+    if partial:
+        partial.replace(path)
+    return removed
+
+
+def _write_without(
+    reader, path: Path, rows: str, owner: str, user_id: str
+) -> tuple[int, Path | None]:
+    """Write a file's rows of other owners beside it. Give how many are left out, and the new file.
+
+    `rows` is the SQL of all rows, in which the file is called file.
+    """
+    is_owned = f"coalesce(cast({owner} as varchar) = ?, false)"
+    query = f"select count(*) from {rows} where {is_owned}"
+    removed = reader.execute(query, [user_id]).fetchone()[0]
+    if not removed:
+        return 0, None
+    is_parquet = path.name.endswith(".parquet")
+    options = "format parquet, compression zstd" if is_parquet else "format csv, header"
+    if path.name.endswith(".gz"):
+        options += ", compression gzip"
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    target = str(partial).replace("'", "''")
+    reader.execute(
+        f"copy (select file.* from {rows} where not {is_owned}) to '{target}' ({options})",
+        [user_id],
+    )
+    return removed, partial
+
+
+def _rewrite_warehouse(settings: Settings) -> None:
+    """Copy the warehouse into a fresh file, which has no free space that remembers."""
+    fresh = settings.warehouse.with_suffix(".fresh")
+    fresh.unlink(missing_ok=True)
+    old, new = (str(path).replace("'", "''") for path in (settings.warehouse, fresh))
+    with duckdb.connect() as copier:
+        # views name their tables by the warehouse's own name
+        copier.execute(f"attach '{old}' as warehouse (read_only)")
+        copier.execute(f"attach '{new}' as fresh")
+        copier.execute("copy from database warehouse to fresh")
+    fresh.replace(settings.warehouse)

@@ -1,0 +1,212 @@
+"""The jobs as steps of a run: each is shown while it works and leaves one line behind."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from python_jobs import terminal
+from python_jobs.errors import JobError
+from python_jobs.ingest import domain as domains
+from python_jobs.settings import Settings
+from python_jobs.warehouse.connection import connect
+
+if TYPE_CHECKING:
+    from python_jobs.ingest.domain import Domain
+    from python_jobs.warehouse.dbt import Built, Dbt
+
+
+def now() -> datetime:
+    """The only clock: every job is told the time."""
+    return datetime.now(UTC)
+
+
+def needs_generating(settings: Settings) -> bool:
+    """Whether raw/ is empty or holds a world that was not finished; files of others are left."""
+    from python_jobs.synthetic.generate import is_finished
+
+    if settings.truth.exists():
+        return not is_finished(settings.raw, settings.truth)
+    return not any(settings.raw.glob("*/*"))
+
+
+def generate(
+    settings: Settings, users: int, days: int, start: date, seed: int, append: bool
+) -> None:
+    """Make the synthetic world, or go on with it."""
+    from python_jobs.synthetic.generate import generate as generate_world
+
+    with terminal.step("generate") as step:
+        made = generate_world(
+            settings.raw,
+            settings.truth,
+            users=users,
+            days=days,
+            start=start,
+            seed=seed,
+            append=append,
+            progress=step.count,
+        )
+        step.result = f"{made.users:,} users, {made.events:,} events through {made.last_day}"
+
+
+def ingest(settings: Settings, domain: "Domain", raw: Path | None) -> None:
+    """Load what is new in a folder; a domain that reads git exports the commits first."""
+    from python_jobs.ingest.load import ingest as load
+
+    with terminal.step("ingest") as step, connect(settings) as connection:
+        folder = raw or settings.raw
+        if domain.files.events.reader == "git_log":
+            from python_jobs.ingest import git_log
+
+            folder = git_log.export(folder, settings.raw / domain.name, progress=step.count)
+        done = load(connection, domain, folder, now=now(), progress=step.count)
+        step.result = (
+            f"{done.rows['users']:,} users, {done.rows['events']:,} events in "
+            f"{len(done.loaded)} new files ({done.known} known)"
+        )
+    for note in done.notes:
+        terminal.console.print(f"  note: {note}")
+
+
+def build(settings: Settings, domain, dbt: "Dbt", selection, name: str) -> "Built":
+    """Run dbt over a selection."""
+    from python_jobs.warehouse.dbt import build as build_tables
+
+    with terminal.step(name) as step:
+        built = build_tables(settings, domain, dbt, selection, progress=step.count)
+        step.result = f"{built.models} models, {built.tests} tests passed"
+    return built
+
+
+def train(settings: Settings, seed: int, time_budget: float) -> None:
+    """Train a version and keep a sample of what it was trained on."""
+    from python_jobs.registry import tracking
+    from python_jobs.registry.register import register
+    from python_jobs.scoring.snapshots import freeze_reference
+    from python_jobs.training.metrics import Costs
+    from python_jobs.training.sample import draw
+    from python_jobs.training.train import train as train_models
+
+    tracking.check_installed()
+    with terminal.step("train") as step, connect(settings) as connection:
+        domain = warehouse_domain(connection)
+        chosen = domain.vars
+        draw(connection, settings)
+        trained = train_models(
+            connection,
+            horizon_days=chosen.churn_horizon_days,
+            seed=seed,
+            time_budget=time_budget,
+            costs=Costs(chosen.offer_cost, chosen.save_rate, chosen.user_value),
+            progress=step.say,
+        )
+        registered = register(connection, settings.models, trained, now=now())
+        freeze_reference(connection, settings, registered.version)
+        step.result = f"{registered.manifest['estimator']}, {registered.version}"
+    track(settings, domain.name, registered.version, "challenger")
+
+
+def promote(settings: Settings, version: str | None) -> bool:
+    """Decide on a version and print the reasons; give whether it was promoted."""
+    from python_jobs.registry.promotion import promote as decide
+    from python_jobs.scoring.snapshots import freeze_reference
+    from python_jobs.training.sample import draw
+
+    with terminal.step("promote") as step, connect(settings) as connection:
+        draw(connection, settings)
+        decision = decide(connection, settings, now=now(), version=version, progress=step.say)
+        if decision.is_promoted:
+            freeze_reference(connection, settings, decision.version)
+        domain = warehouse_domain(connection)
+        step.result = "promoted" if decision.is_promoted else "not promoted"
+    for reason in decision.reasons:
+        terminal.console.print(f"  {reason}", soft_wrap=True)
+    in_production = decision.is_promoted or decision.champion == decision.version
+    alias = "production" if in_production else "challenger"
+    track(settings, domain.name, decision.version, alias)
+    return decision.is_promoted
+
+
+def track(settings: Settings, domain: str, version: str, alias: str) -> None:
+    """Tell MLflow about a version, where there is one; what goes wrong there is a warning."""
+    from python_jobs.registry import tracking
+
+    if not tracking.is_on():
+        return
+    with terminal.step("track") as step:
+        problem = tracking.track(settings, domain, version, alias)
+        step.result = f"{'not told' if problem else alias} in MLflow"
+    if problem:
+        terminal.errors.print(
+            f"warning: MLflow was not told that {version} is {alias}: {problem}. Nothing is lost: "
+            f"the version is kept here. Next: `churnhouse promote {version}` tells MLflow again.",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def score(settings: Settings) -> None:
+    """Score everybody and keep the features as they were served."""
+    from python_jobs.scoring.score import score as score_users
+    from python_jobs.scoring.snapshots import keep_served
+
+    with terminal.step("score") as step, connect(settings) as connection:
+        scored = score_users(connection, settings, now=now(), progress=step.say)
+        if settings.target == "spark":
+            from python_jobs.scoring import spark_score
+
+            spark_score.keep_served(settings, scored.as_of_date)
+        else:
+            keep_served(connection, scored.as_of_date)
+        bands = ", ".join(f"{count:,} {band}" for band, count in scored.bands.items())
+        step.result = f"{scored.users:,} users as of {scored.as_of_date}: {bands}"
+
+
+def publish(settings: Settings) -> None:
+    """Publish a version."""
+    from python_jobs.publishing.publish import publish as publish_version
+
+    with terminal.step("publish") as step, connect(settings) as connection:
+        published = publish_version(connection, settings, now=now(), progress=step.say)
+        step.result = published.version
+
+
+def outcomes(settings: Settings) -> None:
+    """Print realised against expected."""
+    from python_jobs.monitoring.outcomes import latest
+
+    with connect(settings, read_only=True) as connection:
+        terminal.show_outcomes(latest(connection))
+
+
+def warehouse_domain(connection) -> "Domain":
+    """The domain that filled this warehouse."""
+    row = connection.execute("select name from raw.domain").fetchone()
+    return domains.load(row[0])
+
+
+def score_and_publish(settings: Settings) -> None:
+    """Score with what is in production now, build what follows, and publish."""
+    from python_jobs.warehouse.dbt import AFTER_MODELS, Dbt
+
+    score(settings)
+    build(settings, None, Dbt(settings), AFTER_MODELS, "marts")
+    publish(settings)
+
+
+def why_retrain(settings: Settings) -> str | None:
+    """What failed of the production model: its features have drifted, or a promise; or None.
+
+    Raises JobError if no model is in production.
+    """
+    from python_jobs.monitoring.outcomes import failure
+    from python_jobs.registry import store
+
+    production = store.production(settings.models)
+    if production is None:
+        raise JobError(
+            "No model is in production, so nothing can have drifted from it.",
+            next_step="run `churnhouse retrain` without --if-drifted.",
+        )
+    with connect(settings, read_only=True) as connection:
+        return failure(connection, production.version)

@@ -1,0 +1,1 @@
+"""Publishing: immutable versions under published/, and what they say."""

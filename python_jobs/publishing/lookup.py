@@ -1,0 +1,199 @@
+"""The lookup store: SQLite files from which the API answers, without the warehouse.
+
+One file holds everything, up to a number of users. Beyond it the users are in shards beside it,
+each the users of one remainder of a hash; a reader attaches them and sees one table.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from python_jobs.publication.lookup_store import MAX_SHARDS, SHARD, list_columns, shard_path
+
+if TYPE_CHECKING:
+    import duckdb
+
+ACTIVITY_DAYS = 60
+HISTORY_DATES = 30
+# Table, its key, and the query that fills it from the warehouse.
+TABLES = {
+    # everything about one user in one row; `activity` is a JSON list of events per day, the last
+    # one that of as_of_date; `history` is a JSON list of {as_of_date, churn_risk}, oldest first
+    "users": (
+        "user_id",
+        f"""
+        with
+        activity as (
+            select user_id, cast(to_json(list(events order by day)) as varchar) as activity
+            from main.user_daily
+            where
+                day > (select data_through from main.build_window) - {ACTIVITY_DAYS}
+                and in_shard(user_id)
+            group by user_id
+        ),
+        dates as (
+            select distinct as_of_date from main.churn_predictions
+            order by as_of_date desc limit {HISTORY_DATES}
+        ),
+        history as (
+            select
+                user_id,
+                cast(
+                    to_json(
+                        list(
+                            struct_pack(as_of_date := as_of_date, churn_risk := churn_risk)
+                            order by as_of_date
+                        )
+                    )
+                    as varchar
+                ) as history
+            from main.churn_predictions
+            where as_of_date in (from dates) and in_shard(user_id)
+            group by user_id
+        )
+        select
+            predictions.*,
+            features.* exclude (user_id, as_of_date, is_eligible),
+            activity.activity,
+            history.history
+        from main.churn_predictions_latest as predictions
+        inner join main.user_features_latest as features using (user_id)
+        left join activity using (user_id)
+        left join history using (user_id)
+        where in_shard(user_id)
+        order by user_id
+        """,
+    ),
+    # how many users each band held at each date, for "change since the last publication"
+    "risk_bands": (
+        "as_of_date, risk_band",
+        f"""
+        select
+            as_of_date,
+            risk_band,
+            count(*) as users,
+            count(*) filter (where is_eligible) as eligible_users,
+            coalesce(sum(churn_risk) filter (where is_eligible), 0) as expected_churners
+        from main.churn_predictions
+        where as_of_date in (
+            select distinct as_of_date from main.churn_predictions
+            order by as_of_date desc limit {HISTORY_DATES}
+        )
+        group by as_of_date, risk_band
+        order by as_of_date, risk_band
+        """,
+    ),
+    "feature_drift": (
+        "as_of_date, feature",
+        # the key first: SQLite 3.40's quick_check misreads a key at the end of a table
+        """
+        select as_of_date, feature, * exclude (as_of_date, feature)
+        from main.feature_drift
+        where as_of_date in (
+            select distinct as_of_date from main.feature_drift order by as_of_date desc limit 30
+        )
+        order by as_of_date, feature
+        """,
+    ),
+    "prediction_drift": ("as_of_date", "from main.prediction_drift order by as_of_date"),
+    "model_performance": ("as_of_date", "from main.model_performance order by as_of_date"),
+    "performance_intervals": (
+        "as_of_date, model_version, metric",
+        "from main.performance_intervals order by as_of_date, model_version, metric",
+    ),
+}
+
+
+def write(
+    connection: "duckdb.DuckDBPyConnection", path: Path, shard_users: int
+) -> dict[str, dict[str, int]]:
+    """Write the store anew at `path`; give the rows of each table, file by file.
+
+    Where there are more than `shard_users` users, they are in shards beside it: lookup-0.sqlite ...
+    """
+    users = connection.execute("select count(*) from main.churn_predictions_latest").fetchone()[0]
+    shards = min(-(-users // shard_users), MAX_SHARDS)
+    files = {path: list(TABLES)}
+    if shards > 1:
+        files = {path: [name for name in TABLES if name != "users"]}
+        files |= {shard_path(path, number): ["users"] for number in range(shards)}
+    rows = {}
+    for number, (file, tables) in enumerate(files.items(), start=-1):
+        chosen = f"{SHARD} % {shards} = {number}" if shards > 1 else "true"
+        connection.execute(f"create or replace temp macro in_shard(user_id) as {chosen}")
+        with new_store(file) as store:
+            counts = {name: _write(connection, store, name) for name in tables}
+        rows[file.name] = counts
+    return rows
+
+
+def _write(connection: "duckdb.DuckDBPyConnection", store: sqlite3.Connection, name: str) -> int:
+    key, query = TABLES[name]
+    cursor = connection.execute(query)
+    columns = {column[0]: _kind(column[1]) for column in cursor.description}
+    return write_table(store, name, key, columns, _batches(cursor))
+
+
+@contextlib.contextmanager
+def new_store(path: Path) -> Iterator[sqlite3.Connection]:
+    """A new store to fill with write_table; leaving the block adds the indexes and closes it."""
+    store = sqlite3.connect(path)
+    try:
+        store.execute("pragma journal_mode = off")
+        store.execute("pragma synchronous = off")
+        yield store
+        if listed := ", ".join(f'"{name}"' for name in list_columns(store)):
+            store.execute("create unique index users_by_rank on users (risk_rank)")
+            store.execute(f"create index users_list on users ({listed})")
+        store.commit()
+    finally:
+        store.close()
+
+
+def write_table(
+    store: sqlite3.Connection,
+    name: str,
+    key: str,
+    columns: dict[str, str],
+    batches: Iterable[list[tuple]],
+) -> int:
+    """Create a table of these columns (name -> SQLite type), fill it, give its number of rows."""
+    typed = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
+    store.execute(f"create table {name} ({typed}, primary key ({key})) without rowid")
+    marks = ", ".join("?" * len(columns))
+    rows = 0
+    for batch in batches:
+        store.executemany(f"insert into {name} values ({marks})", batch)
+        rows += len(batch)
+    return rows
+
+
+def count(path: Path, tables: list[str]) -> dict[str, int]:
+    """Open the store as its readers do, check it, and count; {} where it is damaged."""
+    store = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
+    try:
+        if store.execute("pragma quick_check").fetchone() != ("ok",):
+            return {}
+        return {t: store.execute(f"select count(*) from {t}").fetchone()[0] for t in tables}
+    finally:
+        store.close()
+
+
+def _batches(cursor, size: int = 50_000) -> Iterator[list[tuple]]:
+    while batch := cursor.fetchmany(size):
+        yield [tuple(_plain(value) for value in row) for row in batch]
+
+
+def _plain(value: object) -> object:
+    """A value as SQLite keeps it: dates and times as ISO text."""
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _kind(kind: object) -> str:
+    name = str(kind)
+    if name in ("FLOAT", "DOUBLE"):
+        return "real"
+    return "integer" if name in ("BOOLEAN", "INTEGER", "BIGINT") else "text"

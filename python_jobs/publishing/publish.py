@@ -1,0 +1,290 @@
+"""Publish: write one complete, checked, immutable version and swap `current` to it."""
+
+import itertools
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+
+from python_jobs.errors import JobError
+from python_jobs.files import fsync, sha256_of, sql_text, write_json
+from python_jobs.publishing import lookup, summary
+from python_jobs.registry import store
+from python_jobs.registry.published_report import decided_report
+from python_jobs.settings import Settings
+
+RECENT_DAYS = 90
+KEPT_VERSIONS = 5
+# A reader who resolved `current` before it moved on has this long to open what it needs.
+GRACE = timedelta(minutes=10)
+# What analysts find in the published DuckDB file, and the query that fills it.
+TABLES = {
+    "churn_predictions": "from main.churn_predictions order by as_of_date, risk_rank",
+    "churn_predictions_latest": "from main.churn_predictions_latest order by risk_rank",
+    "churn_top_risk": "from main.churn_top_risk order by risk_rank",
+    "user_features_latest": "from main.user_features_latest order by user_id",
+    "user_daily": f"""
+        from main.user_daily
+        where day > (select data_through from main.build_window) - {RECENT_DAYS}
+        order by day, user_id
+    """,
+    "feature_drift": "from main.feature_drift order by as_of_date, feature",
+    "prediction_drift": "from main.prediction_drift order by as_of_date",
+    "feature_consistency": "from main.feature_consistency order by as_of_date, feature",
+    "prediction_outcomes": "from main.prediction_outcomes order by as_of_date, risk_rank",
+    "model_performance": "from main.model_performance order by as_of_date",
+    "campaign_lift": "from main.campaign_lift",
+    "fold_metrics": "from ml.fold_metrics order by all",
+    "model_versions": "from ml.model_versions order by version",
+    "dbt_run_results": "from ml.dbt_run_results order by started_at, node",
+}
+MODEL_FILES = ("model.onnx", "features.json", "golden.json", "metrics.json", "typical.json")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A version that is now current."""
+
+    version: str
+    folder: Path
+    manifest: dict
+
+
+def publish(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    *,
+    now: datetime,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Published:
+    """Write published/<version>/, read it back, then point `current` at it; prune old versions.
+
+    Raises JobError, leaving `current` where it was, where there is nothing to publish, a file
+    cannot be written or what was written does not read back.
+    """
+    as_of_date, model_version = _what_to_publish(connection)
+    version = f"{as_of_date}-{_stamp(now)}"
+    folder = settings.published / version
+    work = settings.published / f".{version}.partial"
+    try:
+        settings.published.mkdir(parents=True, exist_ok=True)
+        _sweep(settings.published)
+        work.mkdir()
+        for name in MODEL_FILES:
+            file = store.verified(settings.models, model_version, name)
+            shutil.copyfile(file, work / name)
+        page = decided_report(connection, settings, model_version)
+        (work / "reports").mkdir()
+        (work / "reports" / f"{model_version}.html").write_text(page, encoding="utf-8")
+        progress("tables")
+        rows = _write_tables(connection, work / "churnhouse.duckdb")
+        progress("lookup store")
+        shard_users = settings.lookup_shard_users
+        rows |= lookup.write(connection, work / "lookup.sqlite", shard_users)
+        progress("exports")
+        rows |= _write_exports(connection, work, as_of_date)
+        progress("reading back")
+        _read_back(work, rows)
+        manifest = {
+            "version": version,
+            "published_at": f"{store.utc(now).isoformat()}Z",
+            "as_of_date": as_of_date.isoformat(),
+            "model_version": model_version,
+            "code_commit": store.git_commit(),
+            **summary.of(connection, settings, model_version),
+            "files": _files(work, rows),
+        }
+        write_json(work / "manifest.json", manifest)
+        for path in [*work.rglob("*"), work]:
+            fsync(path)
+        work.rename(folder)
+        point(settings.published, version)
+    except (OSError, duckdb.Error, sqlite3.Error) as error:
+        shutil.rmtree(work, ignore_errors=True)
+        reason = str(error).splitlines()[0]
+        raise JobError(
+            f"Version {version} could not be published: {reason}.",
+            next_step=f"make room or repair {settings.published}, then run `churnhouse publish`.",
+        ) from None
+    prune(settings.published, KEPT_VERSIONS, replaced_before=now - GRACE)
+    return Published(version, folder, manifest)
+
+
+def point(published: Path, version: str) -> None:
+    """Make `current` a link to a version, in one step: a reader sees the old one or the new one."""
+    link = published / f".current-{os.getpid()}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(version)
+    link.replace(published / "current")
+    fsync(published)
+
+
+def prune(published: Path, keep: int, *, replaced_before: datetime | None = None) -> None:
+    """Remove all but the newest versions; with a time, only those that had a successor by then.
+
+    The current one always stays. A version leaves its name first, so that none is ever half there.
+    """
+    current = (published / "current").resolve().name
+    folders = [path for path in published.iterdir() if path.is_dir() and not path.is_symlink()]
+    versions = [folder for folder in folders if not folder.name.startswith(".")]
+    by_age = sorted(versions, key=_published_at)
+    for folder, successor in itertools.pairwise(by_age[: 1 - keep or None]):
+        is_read = replaced_before and _published_at(successor) > _stamp(replaced_before)
+        if folder.name != current and not is_read:
+            shutil.rmtree(folder.rename(published / f".{folder.name}.removed"))
+
+
+def _stamp(moment: datetime) -> str:
+    """A time as versions carry it in their names: text that sorts by time."""
+    return f"{moment.astimezone(UTC):%Y%m%dT%H%M%S%fZ}"
+
+
+def _published_at(folder: Path) -> str:
+    return folder.name.rsplit("-", 1)[-1]
+
+
+def _what_to_publish(connection) -> tuple[date, str]:
+    """The as_of_date and model of the newest predictions, after checking that they are whole."""
+    as_of_date, model_version, models, scored = connection.execute(
+        """
+        select max(as_of_date), max(model_version), count(distinct model_version), count(*)
+        from main.churn_predictions_latest
+        """
+    ).fetchone()
+    if not scored:
+        raise JobError(
+            "There are no predictions to publish.",
+            next_step="run `churnhouse train`, `promote`, `score`, then publish again.",
+        )
+    _check_gates(connection)
+    through, users, is_finished = connection.execute(
+        """
+        select
+            data_through,
+            (select count(*) from main.user_features_latest),
+            ingested_through
+            = (select max_by(ingested_through, build_number) from main.build_marks)
+        from main.build_window
+        """
+    ).fetchone()
+    if not is_finished:
+        raise JobError(
+            "The last build broke off before its tables were done.",
+            next_step="run `churnhouse build` and `score`, then publish again.",
+        )
+    if (as_of_date, scored, models) != (through, users, 1):
+        raise JobError(
+            f"The newest predictions are {scored} of {as_of_date}; the features are {users} of "
+            f"{through}.",
+            next_step="run `churnhouse score`, build again and publish.",
+        )
+    return as_of_date, model_version
+
+
+def _check_gates(connection) -> None:
+    """Refuse to publish tables whose last build left a failed gate or a broken model behind.
+
+    A node's last result counts if it is as new as the last build of the day tables.
+    """
+    bad = connection.execute(
+        """
+        with
+        last as (
+            select
+                node,
+                resource_type,
+                max_by(status, started_at) as status,
+                max(started_at) as ran_at
+            from ml.dbt_run_results
+            group by all
+        )
+        select resource_type, node
+        from last
+        where
+            status in ('fail', 'error')
+            and resource_type <> 'source' -- data that stopped arriving is old, not broken
+            and ran_at >= (
+                select max(started_at) from ml.dbt_run_results where node = 'build_window'
+            )
+        order by node
+        """
+    ).fetchone()
+    if bad:
+        raise JobError(
+            f"Nothing was published: {bad[0]} {bad[1]} failed in the last build.",
+            next_step="run `churnhouse build` to see what it found.",
+        )
+
+
+def _write_tables(connection, path: Path) -> dict[str, dict[str, int]]:
+    """Copy the tables into a fresh DuckDB file; a copy, since the warehouse is nobody else's."""
+    connection.execute(f"attach {sql_text(path)} as publication")
+    try:
+        for name, query in TABLES.items():
+            connection.execute(f"create table publication.main.{name} as {query}")
+        rows = {name: _count(connection, f"publication.main.{name}") for name in TABLES}
+    finally:
+        connection.execute("detach publication")
+    return {path.name: rows}
+
+
+def _write_exports(connection, work: Path, as_of_date: date) -> dict[str, dict[str, int]]:
+    exports = {"churn_predictions": "churn_predictions_latest", "churn_top_50": "churn_top_risk"}
+    rows = {}
+    for name, table in exports.items():
+        count = _count(connection, f"main.{table}")
+        for ending, options in (("csv", "format csv, header"), ("parquet", "format parquet")):
+            path = work / f"{name}_{as_of_date}.{ending}"
+            query = f"from main.{table} order by risk_rank"
+            connection.execute(f"copy ({query}) to {sql_text(path)} ({options})")
+            rows[path.name] = {table: count}
+    return rows
+
+
+def _read_back(work: Path, rows: dict[str, dict[str, int]]) -> None:
+    """Open every file as its readers will and count again. Raises JobError at a difference."""
+    for name, expected in rows.items():
+        found = _count_rows(work / name, list(expected))
+        if found != expected:
+            raise JobError(
+                f"{name} does not read back: {found} instead of {expected} rows.",
+                next_step="check the disk, then run `churnhouse publish` again.",
+            )
+
+
+def _count_rows(path: Path, tables: list[str]) -> dict[str, int]:
+    if path.suffix == ".sqlite":
+        return lookup.count(path, tables)
+    if path.suffix == ".duckdb":
+        with duckdb.connect(str(path), read_only=True) as copy:
+            return {name: _count(copy, name) for name in tables}
+    with duckdb.connect() as reader:
+        return {name: _count(reader, f"{sql_text(path)}") for name in tables}
+
+
+def _count(connection, relation: str) -> int:
+    return connection.execute(f"select count(*) from {relation}").fetchone()[0]
+
+
+def _files(work: Path, rows: dict[str, dict[str, int]]) -> dict[str, dict]:
+    files = {}
+    for path in sorted(path for path in work.rglob("*") if path.is_file()):
+        name = path.relative_to(work).as_posix()
+        files[name] = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+        if name in rows:
+            files[name]["rows"] = rows[name]
+    return files
+
+
+def _sweep(published: Path) -> None:
+    """Remove what an interrupted publication left; the writer's lock is held, so nobody uses it."""
+    for path in published.glob(".*"):
+        if path.is_symlink():
+            path.unlink()
+        elif path.is_dir():
+            shutil.rmtree(path)

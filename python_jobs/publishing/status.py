@@ -1,0 +1,56 @@
+"""What is published: read from published/current alone."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+from python_jobs.errors import JobError
+from python_jobs.files import sha256_of
+from python_jobs.settings import Settings
+
+
+def read(settings: Settings) -> dict:
+    """The manifest of the current version, once every file it names is found as it was published.
+
+    Raises JobError where nothing is published yet, or where a file is damaged.
+    """
+    folder = (settings.published / "current").resolve()  # once: `current` may move on meanwhile
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise JobError(
+            f"Nothing is published at {settings.published}.", next_step="run `churnhouse run`."
+        ) from None
+    except (OSError, ValueError):
+        raise JobError(
+            f"{path} cannot be read.", next_step="run `churnhouse publish` to publish anew."
+        ) from None
+    verify(folder, manifest)
+    return manifest
+
+
+def verify(folder: Path, manifest: dict) -> None:
+    """Raise JobError, naming the file, unless all files are those of the manifest."""
+    for name, facts in manifest["files"].items():
+        path = folder / name
+        try:
+            found = sha256_of(path)
+        except OSError:
+            found = None
+        if found != facts["sha256"]:
+            raise JobError(
+                f"{path} is missing or is not the file that was published.",
+                next_step="restore it, or run `churnhouse publish` to publish anew.",
+            )
+
+
+def age(manifest: dict, now: datetime) -> str:
+    """How long ago the version was published, in the largest whole unit."""
+    published_at = datetime.fromisoformat(manifest["published_at"])
+    seconds = max(0, int((now - published_at).total_seconds()))
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
+        if seconds >= length or unit == "second":
+            count = seconds // length
+            return f"{count} {unit}{'s' if count != 1 else ''}"
+    raise AssertionError("seconds is the last unit")

@@ -1,0 +1,68 @@
+"""The numbers of one run: what the main job prints, and what the published manifest keeps."""
+
+import duckdb
+
+from python_jobs.registry import store
+from python_jobs.registry.tables import mirror
+from python_jobs.settings import Settings
+from python_jobs.warehouse.connection import ask
+
+
+def of(connection: duckdb.DuckDBPyConnection, settings: Settings, model_version: str) -> dict:
+    """Counts from the warehouse, headline metrics of the model, and the five riskiest users."""
+    domain, data_from, data_through = connection.execute(
+        "select raw.domain.name, data_from, data_through from main.build_window, raw.domain"
+    ).fetchone()
+    (totals,) = ask(
+        connection,
+        settings,
+        """
+        select
+            (select count(*) from main.stg_users),
+            (select count(*) from main.stg_events),
+            (select count(*) from main.user_daily),
+            (select avg(churn_label) from main.training_set)
+        """,
+    )
+    users, events, user_days, base_rate = totals
+    rejected = ask(
+        connection,
+        settings,
+        """
+        select reject_reason, count(*)
+        from (
+            select reject_reason from main.stg_events_rejected
+            union all
+            select reject_reason from main.stg_users_rejected
+        )
+        group by reject_reason
+        order by count(*) desc, reject_reason
+        """,
+    )
+    riskiest = connection.execute(
+        "select user_id, churn_risk from main.churn_top_risk order by risk_rank limit 5"
+    ).fetchall()
+    # a training that broke off may have left its version out of the tables
+    mirror(connection, settings.models)
+    model = connection.execute("select * from ml.model_versions where version = ?", [model_version])
+    names = [column[0] for column in model.description]
+    metrics = dict(zip(names, model.fetchone(), strict=True))
+    production = store.production(settings.models)
+    return {
+        "domain": domain,
+        "data_from": data_from.isoformat(),
+        "data_through": data_through.isoformat(),
+        "users": users,
+        "events": events,
+        "rejected": dict(rejected),
+        "user_days": user_days,
+        "base_rate": base_rate,
+        "model": {
+            "promoted_at": production.promoted_at if production else None,
+            "estimator": metrics["estimator"],
+            "roc_auc": metrics["roc_auc"],
+            "average_precision": metrics["average_precision"],
+            "precision_at_50": metrics["precision_at_50"],
+        },
+        "riskiest": [{"user_id": user_id, "churn_risk": risk} for user_id, risk in riskiest],
+    }

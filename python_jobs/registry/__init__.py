@@ -1,0 +1,1 @@
+"""The registry: model versions, promotion, approvals, reports."""

@@ -1,0 +1,53 @@
+"""Every model version with its status and metrics, for `churnhouse models`."""
+
+import duckdb
+
+from python_jobs.registry import approvals, store
+from python_jobs.registry.tables import mirror
+from python_jobs.settings import Settings
+
+
+def listing(con: duckdb.DuckDBPyConnection, settings: Settings) -> list[dict]:
+    """Every version, newest first, for `churnhouse models`.
+
+    {version, status, estimator, created_at, approved_by, metrics...}: status is production,
+    previous, rolled back, promoted (once), unapproved, refused or not judged yet; metrics are
+    those of ml.model_versions, with the interval of average_precision.
+    """
+    models = settings.models
+    mirror(con, models)
+    pointer, gone = store.production(models), approvals.withdrawn(models)
+    judged = dict(
+        con.execute(
+            """
+            select version, arg_max(case
+                when is_promoted then 'promoted'
+                when contains(reason, $waits) then 'unapproved'
+                else 'refused'
+            end, decided_at)
+            from ml.promotions group by version
+            """,
+            {"waits": approvals.WAITS},
+        ).fetchall()
+    )
+
+    def status(version: str) -> str:
+        if pointer and version == pointer.version:
+            return "production"
+        if version in gone:
+            return "rolled back"
+        if pointer and version == pointer.previous:
+            return "previous"
+        return judged.get(version, "not judged yet")
+
+    found = con.execute("from ml.model_versions order by version desc")
+    names = [column[0] for column in found.description]
+    known = store.versions(models)
+    listed = []
+    for row in found.fetchall():
+        facts = dict(zip(names, row, strict=True))
+        if (version := facts["version"]) in known:
+            given = approvals.approval(models, version)
+            extra = {"status": status(version), "approved_by": given and given["by"]}
+            listed.append(facts | extra)
+    return listed

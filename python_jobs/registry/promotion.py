@@ -1,0 +1,268 @@
+"""Promote: decide whether a version becomes production, point to it, and record the decision."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from python_jobs.errors import JobError
+from python_jobs.publication import onnx_model
+from python_jobs.registry import approvals, store
+from python_jobs.settings import Settings
+from python_jobs.training.bootstrap import Interval
+from python_jobs.training.metrics import average_precision, paired_difference, pooled
+from python_jobs.warehouse.connection import give_up
+from python_jobs.warehouse.features import Features
+
+Metrics = Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Duel:
+    """Average precision of champion and challenger on the same eligible rows; both held out.
+
+    `lead` is the challenger's lead with its interval, from the same users drawn for both.
+    """
+
+    challenger: float
+    champion: float
+    lead: Interval
+    rows: int
+    where: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether the version becomes production, why, and whom it was compared with."""
+
+    is_promoted: bool
+    reasons: list[str]
+    version: str = ""
+    champion: str | None = None
+    numbers: dict = field(default_factory=dict)
+
+    @property
+    def reason(self) -> str:
+        """The reasons as one text."""
+        return "; ".join(self.reasons)
+
+
+def decide(
+    challenger: Metrics,
+    rivals: Mapping[str, Metrics],
+    duel: Duel | None,
+    leads: Mapping[str, Interval] | None = None,
+) -> Decision:
+    """Promote only what is measured in full, beats every rival, and is not worse than the champion.
+
+    `challenger` and `rivals` hold pooled metrics on eligible held-out rows; None or NaN is a
+    metric that could not be measured. A tie with a rival refuses: a model must earn its keep. It is
+    worse than the champion if the whole interval of its lead lies below zero: a loss within the
+    interval is chance, and the newer model has seen newer data. Without a duel, the rivals alone
+    decide. `leads` are the leads over the rivals, for the words only.
+    """
+    unknown = [name for name, value in challenger.items() if _unknown(value)]
+    if unknown:
+        return Decision(False, [f"{', '.join(unknown)} could not be measured"])
+    ours = challenger["average_precision"]
+    against, speaking_for = [], []
+    for name, metrics in rivals.items():
+        theirs = metrics["average_precision"]
+        beats = not _unknown(theirs) and ours > theirs
+        (speaking_for if beats else against).append(
+            f"average precision {ours:.4f} {'beats' if beats else 'does not beat'} {name} "
+            + ("of unknown precision" if _unknown(theirs) else f"at {theirs:.4f}")
+            + _bounds((leads or {}).get(name))
+        )
+    if duel:
+        holds = duel.lead.high is not None and duel.lead.high >= 0
+        (speaking_for if holds else against).append(
+            f"{'not worse' if holds else 'worse'} than the champion: {duel.challenger:.4f} against "
+            f"{duel.champion:.4f}{_bounds(duel.lead)} on {duel.rows:,} rows ({duel.where})"
+        )
+    else:
+        speaking_for.append("there is no champion that it can be compared with")
+    return Decision(not against, against or speaking_for)
+
+
+def _unknown(value: float | None) -> bool:
+    return value is None or math.isnan(value)
+
+
+def _bounds(lead: Interval | None) -> str:
+    if lead is None or lead.low is None:
+        return ""
+    return f" (lead {lead.low:+.4f} to {lead.high:+.4f})"
+
+
+def promote(
+    con: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    *,
+    now: datetime,
+    version: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Decision:
+    """Decide on a version, the newest by default; record the decision and act on it.
+
+    Promoting what is in production already changes and records nothing. A version that was rolled
+    back is promoted only if it is named. Raises JobError if there is no such version, a file of it
+    is not what was registered, or another promotion was faster.
+    """
+    say = progress or (lambda line: None)
+    models = settings.models
+    champion = store.production(models)
+    named, version = version, version or next(reversed(store.versions(models)), None)
+    if version is None:
+        raise JobError("There is no model version yet.", next_step="run `churnhouse train`.")
+    if champion and champion.version == version:
+        decision = Decision(False, ["it is in production already"], version, version)
+    else:
+        decision = _judged(con, settings, version, champion and champion.version)
+        if decision.is_promoted and (held_back := _held_back(settings, version, bool(named))):
+            decision = replace(decision, is_promoted=False, reasons=[held_back])
+        record(con, decision, now, lambda: store.swap_production(models, champion, version, now))
+    say(f"{version} {'promoted' if decision.is_promoted else 'not promoted'}: {decision.reason}")
+    return decision
+
+
+def record(
+    con: duckdb.DuckDBPyConnection, decision: Decision, now: datetime, act: Callable[[], object]
+) -> None:
+    """Write a decision to ml.promotions, and act on it if it promotes: both or neither."""
+    row = {
+        "decided_at": store.utc(now),
+        "version": decision.version,
+        "champion": decision.champion,
+        "is_promoted": decision.is_promoted,
+        "reason": decision.reason,
+        "numbers": json.dumps(decision.numbers),
+    }
+    con.begin()
+    try:
+        con.execute(
+            f"insert into ml.promotions ({', '.join(row)}) values (?, ?, ?, ?, ?, ?)",
+            list(row.values()),
+        )
+        if decision.is_promoted:
+            act()
+        con.commit()
+    except BaseException:
+        give_up(con)
+        raise
+
+
+def _held_back(settings: Settings, version: str, is_named: bool) -> str | None:
+    """Why a version that has earned promotion is not promoted yet, or None."""
+    if not is_named and version in approvals.withdrawn(settings.models):
+        return f"it was rolled back; `churnhouse promote {version}` promotes it again"
+    if settings.approval_required and not approvals.approval(settings.models, version):
+        return (
+            f"it has earned promotion and {approvals.WAITS}: "
+            f"`churnhouse approve {version} --by NAME --note TEXT`, then promote again"
+        )
+    return None
+
+
+def _judged(
+    con: duckdb.DuckDBPyConnection, settings: Settings, version: str, champion: str | None
+) -> Decision:
+    """Read what decide() needs and ask it."""
+    for name in store.read_manifest(settings.models, version)["files"]:
+        store.verified(settings.models, version, name)
+    metrics = store.read_json(settings.models, version, "metrics.json")
+    tables, chosen = metrics["models"], metrics["selected"]
+    rivals = {n: pooled(tables, n) for n, table in tables.items() if table["kind"] == "rival"}
+    leads = {
+        name: Interval(**over["average_precision"])
+        for name, over in tables[chosen]["over"].items()
+        if name in rivals
+    }
+    duel = champion and (
+        _duel_on_unseen_rows(con, settings, version, champion)
+        or _duel_of_recipes(settings, tables, chosen, champion)
+    )
+    ours = pooled(tables, chosen)
+    judged = {name: value for name, value in ours.items() if name != "expected_value"}
+    numbers = {
+        "challenger": ours,
+        "rivals": {name: found["average_precision"] for name, found in rivals.items()},
+        "leads": {name: asdict(lead) for name, lead in leads.items()},
+        "duel": asdict(duel) if duel else None,
+    }
+    decision = decide(judged, rivals, duel, leads)
+    return replace(decision, version=version, champion=champion, numbers=numbers)
+
+
+def _duel_on_unseen_rows(
+    con: duckdb.DuckDBPyConnection, settings: Settings, version: str, champion: str
+) -> Duel | None:
+    """The champion's own file against the challenger's fold models, where neither cheats.
+
+    A fold model never saw its test rows. The champion never saw a row whose as_of_date is a
+    horizon or more after its last training date; of rows before that it knows the label's window
+    at least in part. None if the rows left are not of both classes, or if the champion cannot
+    read today's features.
+    """
+    models = settings.models
+    manifest = store.read_manifest(models, champion)
+    features = store.read_features(models, champion)
+    if features.differences(Features.of_table(con, "evaluation_set")):
+        return None
+    chosen = store.read_manifest(models, version)["estimator"]
+    last = datetime.fromisoformat(manifest["last_as_of_date"]).date()
+    session = onnx_model.load(models / champion / "model.onnx", manifest["files"]["model.onnx"])
+    parts = [
+        (frame, onnx_model.score(session, matrix))
+        for frame, matrix in features.chunks(
+            con,
+            ["h.user_hash", "h.churn_label", f'h."{chosen}" as challenger'],
+            "from read_parquet(?) as h join evaluation_set as f "
+            "on h.user_hash = sha256(f.user_id) and h.as_of_date = f.as_of_date "
+            "where h.is_eligible and h.as_of_date >= ? order by h.as_of_date, h.user_hash",
+            str(models / version / "held_out.parquet"),
+            last + timedelta(days=manifest["horizon_days"]),
+        )
+    ]
+    y = np.concatenate([frame["churn_label"] for frame, _ in parts])
+    if not 0 < y.sum() < len(y):
+        return None
+    ours = np.concatenate([frame["challenger"] for frame, _ in parts])
+    theirs = np.concatenate([risk for _, risk in parts])
+    users = pd.factorize(np.concatenate([frame["user_hash"] for frame, _ in parts]))[0]
+    return Duel(
+        average_precision(y, ours),
+        average_precision(y, theirs),
+        paired_difference(y, ours, theirs, users, manifest["seed"]),
+        len(y),
+        "held-out rows that neither has seen",
+    )
+
+
+def _duel_of_recipes(
+    settings: Settings, tables: dict[str, dict], chosen: str, champion: str
+) -> Duel | None:
+    """The champion's recipe, searched and fitted again on the challenger's folds, against it.
+
+    This is what is left when the champion has trained on the challenger's test dates, as it has
+    when models are retrained more often than once a horizon: its own scores there would flatter
+    it. None if the recipe is no longer among the candidates.
+    """
+    recipe = store.read_manifest(settings.models, champion)["estimator"]
+    if recipe not in tables:
+        return None
+    ours, theirs = (pooled(tables, name)["average_precision"] for name in (chosen, recipe))
+    over = tables[chosen]["over"].get(recipe)
+    lead = Interval(**over["average_precision"]) if over else Interval(0.0, 0.0, 0.0)
+    return Duel(
+        ours,
+        theirs,
+        lead,
+        tables[chosen]["folds"]["pooled"]["eligible"]["rows"],
+        f"the champion's recipe, {recipe}, searched and fitted again on the same folds",
+    )

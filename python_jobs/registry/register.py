@@ -1,0 +1,91 @@
+"""Register: write a trained model as an immutable version."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import joblib
+import pandas as pd
+
+from python_jobs.files import sql_text, write_json
+from python_jobs.registry import store
+from python_jobs.registry.model_card import model_card
+from python_jobs.registry.report import report
+from python_jobs.registry.tables import headline, mirror
+from python_jobs.training.splits import HeldOut, Rows
+from python_jobs.training.train import Trained
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A registered version, with the content of its metrics.json and manifest.json."""
+
+    version: str
+    metrics: dict
+    manifest: dict
+
+    @property
+    def headline(self) -> dict[str, float | None]:
+        """The metrics of ml.model_versions: pooled, of the chosen candidate, on eligible users."""
+        return headline(self.metrics["models"], self.metrics["selected"])
+
+
+def register(
+    con: duckdb.DuckDBPyConnection, models: Path, trained: Trained, *, now: datetime
+) -> Registered:
+    """Write a version folder and its rows in ml.*; production stays as it is.
+
+    The version exists as a whole or not at all. Raises JobError if a version of this second and
+    data exists with another model.
+    """
+    version = store.version_name(now, trained.facts["data_hash"])
+    manifest = {
+        "version": version,
+        "created_at": f"{store.utc(now).isoformat()}Z",
+        **trained.facts,
+        "git_commit": store.git_commit(),
+    }
+    features = trained.features
+    saved = {"names": features.names, "types": features.types, "fingerprint": features.fingerprint}
+    with store.new_version(models, version, manifest) as folder:
+        (folder / "model.onnx").write_bytes(trained.onnx)
+        (folder / "reasons.onnx").write_bytes(trained.reasons_onnx)
+        joblib.dump(trained.model, folder / "model.joblib")
+        write_json(folder / "features.json", saved)
+        write_json(folder / "metrics.json", trained.metrics)
+        write_json(folder / "golden.json", trained.golden)
+        write_json(folder / "typical.json", trained.typical)
+        card = model_card(manifest, trained.metrics)
+        (folder / "model_card.md").write_text(card, encoding="utf-8")
+        page = report(manifest, trained.metrics, trained.rows, trained.held)
+        (folder / "report.html").write_text(page, encoding="utf-8")
+        _write_held_out(con, folder / "held_out.parquet", trained.rows, trained.held)
+    mirror(con, models)
+    return Registered(version, trained.metrics, store.read_manifest(models, version))
+
+
+def _write_held_out(con: duckdb.DuckDBPyConnection, path: Path, rows: Rows, held: HeldOut) -> None:
+    """Write the held-out rows, with one column of risks per model, as Parquet.
+
+    Users are hashed: a version outlives the users who may ask to be forgotten.
+    """
+    table = pd.DataFrame(
+        {
+            "user_id": rows.users[held.rows],
+            "as_of_date": rows.dates[held.rows],
+            "fold": held.fold,
+            "is_eligible": rows.eligible[held.rows],
+            "churn_label": rows.y[held.rows],
+            **held.risks,
+        }
+    )
+    con.register("held_out", table)
+    try:
+        con.execute(
+            "copy (select sha256(user_id) as user_hash, * exclude (user_id) "
+            "replace (cast(as_of_date as date) as as_of_date) from held_out) "
+            f"to {sql_text(path)} (format parquet)"
+        )
+    finally:
+        con.unregister("held_out")

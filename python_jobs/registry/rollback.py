@@ -1,0 +1,42 @@
+"""Rollback: return to the production version before the present one."""
+
+from datetime import datetime
+
+import duckdb
+
+from python_jobs.errors import JobError
+from python_jobs.registry import approvals, store
+from python_jobs.registry.promotion import Decision, record
+from python_jobs.settings import Settings
+
+
+def rollback(con: duckdb.DuckDBPyConnection, settings: Settings, *, now: datetime) -> str:
+    """Point production to the version before the present one, which is marked withdrawn.
+
+    The decision is recorded in ml.promotions; scoring and publishing are the caller's next steps.
+    Raises JobError if there is no version before, a file of it is not what was registered, it was
+    itself rolled back, or another promotion was faster. Returns the version now in production.
+    """
+    models = settings.models
+    current = store.production(models)
+    if current is None or current.previous is None:
+        raise JobError(
+            "There is no production version to return to.",
+            next_step="name one: `churnhouse models`, then `churnhouse promote VERSION`.",
+        )
+    target = current.previous
+    if target in approvals.withdrawn(models):
+        raise JobError(
+            f"The version before, {target}, was itself rolled back.",
+            next_step="choose one with `churnhouse models`, then `churnhouse promote VERSION`.",
+        )
+    for name in store.read_manifest(models, target)["files"]:
+        store.verified(models, target, name)
+    reason = f"rolled back from {current.version}"
+
+    def act() -> None:
+        store.swap_production(models, current, target, now)
+        approvals.withdraw(models, current.version, now)
+
+    record(con, Decision(True, [reason], target, current.version), now, act)
+    return target

@@ -1,0 +1,69 @@
+"""What SQL sees of the registry: ml.model_versions and ml.fold_metrics mirror the folders."""
+
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+
+from python_jobs.registry import store
+from python_jobs.training.metrics import metric_rows, pooled
+from python_jobs.warehouse.connection import give_up
+
+HEADLINE = [
+    "average_precision",
+    "roc_auc",
+    "precision_at_50",
+    "brier",
+    "base_rate",
+    "log_loss",
+    "expected_calibration_error",
+    "lift_top_decile",
+    "expected_value",
+]
+METRIC_COLUMNS = ["model", "fold", "population", "metric", "value", "low", "high", "rows"]
+NUMBERS = ["value", "low", "high"]
+
+
+def mirror(con: duckdb.DuckDBPyConnection, models: Path) -> None:
+    """Write each version folder that ml.model_versions lacks to it and to ml.fold_metrics."""
+    known = {row[0] for row in con.execute("select version from ml.model_versions").fetchall()}
+    for version in [v for v in store.versions(models) if v not in known]:
+        manifest = store.read_manifest(models, version)
+        tables = store.read_json(models, version, "metrics.json")["models"]
+        row = {
+            name: manifest[name] for name in ("version", "created_at", "estimator", "data_through")
+        } | {
+            "features_fingerprint": manifest["features_fingerprint"],
+            "onnx_sha256": manifest["files"]["model.onnx"],
+            "joblib_sha256": manifest["files"]["model.joblib"],
+        }
+        row |= headline(tables, manifest["estimator"])
+        fold_metrics = pd.DataFrame(metric_rows(tables), columns=METRIC_COLUMNS)
+        fold_metrics = fold_metrics.astype(dict.fromkeys(NUMBERS, float))
+        con.begin()
+        try:
+            con.execute(
+                f"insert into ml.model_versions ({', '.join(row)}) "
+                f"values ({', '.join('?' * len(row))})",
+                list(row.values()),
+            )
+            con.register("new_fold_metrics", fold_metrics)
+            con.execute(
+                "insert into ml.fold_metrics by name select ? as version, * from new_fold_metrics",
+                [version],
+            )
+            con.commit()
+        except BaseException:
+            give_up(con)
+            raise
+        finally:
+            con.unregister("new_fold_metrics")
+
+
+def headline(tables: dict[str, dict], model: str) -> dict[str, float | None]:
+    """The pooled metrics of a model on eligible users, and the bounds of its precision."""
+    found = pooled(tables, model)
+    precision = tables[model]["folds"]["pooled"]["eligible"]["average_precision"]
+    return {name: found[name] for name in HEADLINE} | {
+        f"average_precision_{bound}": precision[bound] for bound in ("low", "high")
+    }

@@ -1,0 +1,1 @@
+"""Scoring: a risk and its reasons for every user of a day."""

@@ -1,0 +1,96 @@
+"""Score rows: a risk, and what its reasons are made of, for users read in chunks."""
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from python_jobs.errors import JobError
+from python_jobs.publication import onnx_model
+from python_jobs.scoring.reasons import REASONS, TEXT, groups, strongest
+from python_jobs.warehouse.features import Features
+
+REASON = f"""
+case when told_{{n}} is not null then
+    feature_{{n}}.label || ': ' || {TEXT.strip().format(value="value_{n}")}
+    || feature_{{n}}.typical || if(strength_{{n}} > 0, 'raises', 'lowers') || ' the risk'
+end as reason_{{n}},
+"""
+PLACES = range(1, REASONS + 1)
+IDS = ["f.user_id", "f.is_eligible"]
+TOLD = f"""
+select
+    user_id,
+    cast($as_of_date as date) as as_of_date,
+    churn_risk,
+    case
+        when churn_risk >= $high_from then 'high'
+        when churn_risk >= $medium_from then 'medium'
+        else 'low'
+    end as risk_band,
+    is_eligible,
+    $version as model_version,
+    {"".join(REASON.format(n=n) for n in PLACES)}
+    cast($scored_at as timestamp) as scored_at
+from new_scores
+{"".join(f"left join features as feature_{n} on told_{n} = feature_{n}.place " for n in PLACES)}
+"""
+"""What is known of a user without looking at the others: everything but rank and decile."""
+
+
+def scored(
+    con: duckdb.DuckDBPyConnection,
+    features: Features,
+    session: "onnx_model.onnxruntime.InferenceSession",
+    reasons: "onnx_model.onnxruntime.InferenceSession | None",
+    rest: str,
+    *parameters: object,
+) -> pd.DataFrame:
+    """One row per user: user_id, is_eligible, churn_risk, and what the reasons are made of.
+
+    `rest`: the query from FROM on, as in Features.chunks. A score meets its user by position
+    inside the chunk in which both were read, and nowhere else.
+    """
+    _, group = groups(features.names)
+    return pd.concat(
+        [
+            frame.assign(
+                churn_risk=onnx_model.score(session, matrix), **_told(reasons, group, matrix)
+            )
+            for frame, matrix in features.chunks(
+                con, ["f.user_id", "f.is_eligible"], rest, *parameters
+            )
+        ],
+        ignore_index=True,
+    )
+
+
+def _told(reasons, group: np.ndarray, matrix: np.ndarray) -> dict[str, np.ndarray]:
+    """For the n-th reason: told_n (place of its feature), value_n and strength_n; None if none."""
+    columns = {f"{what}_{n}": None for n in PLACES for what in ("told", "value", "strength")}
+    if reasons is None or not len(matrix):
+        return columns
+    (contributions,) = reasons.run(["contributions"], {"features": matrix})
+    told, strength = strongest(contributions, group)
+    values = np.take_along_axis(matrix, told.astype(np.int64), axis=1)
+    for place in range(told.shape[1]):
+        columns[f"told_{place + 1}"] = told[:, place]
+        columns[f"value_{place + 1}"] = values[:, place].astype(np.float64)
+        columns[f"strength_{place + 1}"] = strength[:, place]
+    return columns
+
+
+def check_scores(scores: pd.DataFrame, users: int) -> None:
+    """Raise JobError unless there are as many scores as users, and each is a probability."""
+    risk = scores["churn_risk"].to_numpy()
+    bad = int((~((risk >= 0) & (risk <= 1))).sum())  # NaN is not between 0 and 1
+    check_counts(len(scores), bad, users)
+
+
+def check_counts(found: int, bad: int, users: int) -> None:
+    """Raise JobError unless there are as many scores as users, and none is bad."""
+    if bad or found != users:
+        raise JobError(
+            f"{found:,} scores for {users:,} users, {bad:,} of them missing or outside "
+            "0 to 1: nothing was written.",
+            next_step="see that user_features_daily has one row per user and day, and rebuild it.",
+        )

@@ -1,0 +1,107 @@
+"""What is kept of a moment: the features as they were served, and those a model was trained on."""
+
+from datetime import date
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from python_jobs.publication import onnx_model
+from python_jobs.registry import store
+from python_jobs.settings import Settings
+from python_jobs.warehouse.connection import give_up
+
+REFERENCE_ROWS = 20_000
+REFERENCE_VERSIONS = 20
+
+
+def keep_served(con: duckdb.DuckDBPyConnection, as_of_date: date) -> int:
+    """Copy the features of a scored day to ml.scored_features; scoring again replaces them.
+
+    Returns the rows kept. What late data does to these features later, feature_consistency tells.
+    """
+    con.begin()
+    try:
+        _add_columns(con, "ml.scored_features", "main.user_features_daily")
+        con.execute("delete from ml.scored_features where as_of_date = ?", [as_of_date])
+        kept = con.execute(
+            "insert into ml.scored_features by name select * exclude (is_eligible) "
+            "from main.user_features_daily where as_of_date = ?",
+            [as_of_date],
+        ).fetchone()[0]
+        con.commit()
+    except BaseException:
+        give_up(con)
+        raise
+    return kept
+
+
+def freeze_reference(con: duckdb.DuckDBPyConnection, settings: Settings, version: str) -> int:
+    """Keep a sample of a version's training rows, with its scores, as what drift is measured from.
+
+    At most 20,000 rows, chosen by hash, so that the same rows are chosen again. Nobody's id is
+    kept. Returns the rows kept; a version that has its sample keeps it.
+    """
+    known = "select count(*) from ml.training_reference where model_version = ?"
+    if rows := con.execute(known, [version]).fetchone()[0]:
+        return rows
+    con.execute(
+        f"""
+        create or replace temp table sample as
+        from training_set
+        order by md5(user_id || as_of_date)
+        limit {REFERENCE_ROWS}
+        """
+    )
+    con.begin()
+    try:
+        _add_columns(con, "ml.training_reference", "sample")
+        con.register("scores", _scores(con, settings, version))
+        con.execute(
+            """
+            insert into ml.training_reference by name
+            select sample.* exclude (user_id, as_of_date, is_eligible, churn_label),
+                ? as model_version,
+                scores.churn_risk
+            from sample
+            inner join scores using (user_id, as_of_date)
+            """,
+            [version],
+        )
+        con.execute(
+            f"""
+            delete from ml.training_reference
+            where model_version not in (
+                select distinct model_version from ml.training_reference
+                order by model_version desc limit {REFERENCE_VERSIONS}
+            )
+            """
+        )
+        con.commit()
+    except BaseException:
+        give_up(con)
+        raise
+    return con.execute(known, [version]).fetchone()[0]
+
+
+def _scores(con, settings: Settings, version: str) -> pd.DataFrame:
+    """user_id, as_of_date, churn_risk of every row of the sample."""
+    features = store.read_features(settings.models, version)
+    expected = store.read_manifest(settings.models, version)["files"]["model.onnx"]
+    session = onnx_model.load(settings.models / version / "model.onnx", expected)
+    keys, risks = [], []
+    for ids, matrix in features.chunks(con, ["user_id", "as_of_date"], "from sample as f"):
+        keys.append(ids)
+        risks.append(onnx_model.score(session, matrix))
+    return pd.concat(keys, ignore_index=True).assign(churn_risk=np.concatenate(risks))
+
+
+def _add_columns(con, table: str, like: str) -> None:
+    """Give a kept table the columns that another has by now; keys of persons are left out."""
+    left_out = {"is_eligible", "churn_label"}
+    if table == "ml.training_reference":
+        left_out |= {"user_id", "as_of_date"}
+    there = {row[0] for row in con.execute(f"describe {table}").fetchall()}
+    for name, kind, *_ in con.execute(f"describe {like}").fetchall():
+        if name not in there | left_out:
+            con.execute(f'alter table {table} add column "{name}" {kind}')

@@ -1,0 +1,1 @@
+"""The synthetic e-learning world: a generator with a known truth."""

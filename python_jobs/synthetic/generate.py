@@ -1,0 +1,318 @@
+"""Synthetic e-learning data: raw files as a feed brings them, and the truth nobody may read.
+
+One day is simulated after the other, each with a random stream of its own, and the state is kept
+beside the truth: 120 days and then one more are byte for byte the files of 121 days. Events reach
+the file of the day they arrive on, some late, some broken.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import numpy as np
+
+from python_jobs.errors import JobError
+from python_jobs.files import sql_text
+from python_jobs.synthetic import world
+from python_jobs.synthetic.world import People, Rows
+
+FIRST_SHARE = 2 / 3  # of `users` have signed up before the first day
+SIGNUP_DAYS = 120  # the others sign up within this many days; growth goes on at the same pace
+LATE_SHARE = 0.04
+LATENESS = (0.50, 0.22, 0.13, 0.09, 0.06)  # of late events: one to five days
+COPY_DELAY = (0.4, 0.3, 0.2, 0.1)  # a duplicate comes zero to three days after its original
+EPOCH = date(1970, 1, 1)
+_SHOWN = ("signup_day", "plan", "country", "source")  # of a user, in the users file
+
+USERS_SQL = f"""
+    select
+        printf('u%07d', number + 1) as user_id,
+        (date '1970-01-01' + signup_day)::varchar as signup_date,
+        {list(world.PLANS)}[plan + 1] as plan,
+        {list(world.COUNTRIES)}[country + 1] as country,
+        {list(world.SOURCES)}[source + 1] as marketing_source,
+        make_timestamp((day * 86400::bigint + second) * 1000000) as updated_at
+    from rows"""
+
+EVENTS_SQL = f"""
+    select
+        case when event != {world.NO_ID} then printf('e%012d', event) end as event_id,
+        printf('u%07d', "user" + 1) as user_id,
+        make_timestamp((day * 86400::bigint + second) * 1000000) as event_time,
+        {list(world.EVENT_TYPES)}[kind + 1] as event_type,
+        {list(world.COURSES)}[course] as course_id,  -- the 0th is null
+        case when kind = {world.VIDEO_WATCH} then value / 10 end as watch_minutes,
+        case when kind = {world.QUIZ_ATTEMPT} then value / 10 end as quiz_score,
+        case when kind in ({world.PAYMENT_SUCCESS}, {world.PAYMENT_FAILED})
+            then value / 100 end as amount
+    from rows"""
+
+TRUE_USERS_SQL = f"""
+    select
+        printf('u%07d', number + 1) as user_id,
+        engagement,
+        ['stays', 'stays', 'fades', 'stops'][mood + 1] as churn_kind,
+        case when churn_day < {world.NEVER} then date '1970-01-01' + churn_day end as churn_date
+    from rows"""
+
+TRUE_PROBABILITY_SQL = """
+    select
+        printf('u%07d', number + 1) as user_id,
+        date '1970-01-01' + day as as_of_date,
+        churn_probability
+    from rows"""
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The world as it stands: people and event rows of all its files; `files` are the new ones."""
+
+    users: int
+    events: int
+    first_day: date
+    last_day: date
+    files: tuple[Path, ...]
+
+
+@dataclass
+class _World:
+    """All that the next day depends on."""
+
+    asked: dict  # the parameters of the first call
+    days: int  # how many are done
+    events: int  # rows in all files
+    next_event: int
+    people: People
+    pending: Rows  # events that have happened but not yet arrived
+
+    @property
+    def start(self) -> int:
+        return (date.fromisoformat(self.asked["start"]) - EPOCH).days
+
+
+def generate(
+    raw: Path,
+    truth: Path,
+    *,
+    users: int = 2000,
+    days: int = 120,
+    start: date = date(2025, 1, 1),
+    seed: int = 7,
+    append: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Generated:
+    """Write the raw files of `days` days to `raw` and what is hidden behind them to `truth`.
+
+    `users` is how many have signed up by day 120: two thirds before the first day, the others at
+    a steady pace that goes on as days are appended. With `append` the world in `truth` continues
+    where it stopped, and users, start and seed are its own. A world that is already there with
+    the same parameters is left as it is.
+    """
+    if users < 1 or days < 1 or seed < 0:
+        raise JobError(
+            f"A world needs users and days above 0 and a seed of at least 0, "
+            f"not {users}, {days} and {seed}.",
+            next_step="correct the numbers.",
+        )
+    asked = {"users": users, "days": days, "start": start.isoformat(), "seed": seed}
+    state = truth / ".world.npz"
+    found = _header(state)
+    if append:
+        if not found or not _all_there(raw, found):
+            raise JobError(
+                f"There is no finished world in {raw} to append to.",
+                next_step="generate one without append first.",
+            )
+        here = _load(state)
+    else:
+        taken = any(raw.glob("users/*")) or any(raw.glob("events/*"))
+        if taken and (not found or found["asked"] != asked):
+            raise JobError(
+                f"{raw} already holds {_described(found)}.",
+                next_step="append to it, or empty the raw and truth folders first.",
+            )
+        if taken and _all_there(raw, found):
+            return _report(found, ())
+        for stale in truth.glob("churn_probability/*.parquet"):
+            stale.unlink()
+        here = _begin(asked)
+        _save(state, here)  # an interrupted run is known as ours and can be run again
+
+    files, last = [], here.days + days
+    with duckdb.connect() as db:
+        while here.days < last:
+            files += _one_day(db, here, raw, truth)
+            if progress:
+                progress(days - (last - here.days), days)
+        people = here.people
+        known = {
+            "number": np.arange(len(people)),
+            "engagement": people.rate,
+            "mood": people.mood,
+            "churn_day": people.churn_day,
+        }
+        _write(db, TRUE_USERS_SQL, known, truth / "users.parquet")
+    _save(state, here)
+    return _report(_header(state), tuple(files))
+
+
+def is_finished(raw: Path, truth: Path) -> bool:
+    """Whether a world is there with all its files."""
+    found = _header(truth / ".world.npz")
+    return found is not None and _all_there(raw, found)
+
+
+def _begin(asked: dict) -> _World:
+    start = (date.fromisoformat(asked["start"]) - EPOCH).days
+    rng = np.random.default_rng([asked["seed"], 0])
+    people = world.first_people(_signed_up(asked["users"], 0), start, rng)
+    return _World(asked, days=0, events=0, next_event=1, people=people, pending={})
+
+
+def _signed_up(users: int, days: int) -> int:
+    """How many have signed up by the end of this many days."""
+    first = round(users * FIRST_SHARE)
+    return first + (users - first) * days // SIGNUP_DAYS
+
+
+def _one_day(db: duckdb.DuckDBPyConnection, here: _World, raw: Path, truth: Path) -> list[Path]:
+    """Simulate the next day and write its files."""
+    day, users = here.start + here.days, here.asked["users"]
+    here.days += 1
+    rng = np.random.default_rng([here.asked["seed"], here.days])
+    signups = _signed_up(users, here.days) - _signed_up(users, here.days - 1)
+    known = len(here.people)
+    here.people = here.people.join(world.newcomers(np.full(signups, day), rng))
+    world.advance(here.people, day, rng)
+    changed = world.change_plans(here.people, day, rng)
+    new = np.concatenate([np.arange(known, known + signups), changed])
+    news = new if here.days > 1 else np.arange(known + signups)
+    happened = _feed(here, world.clean_events(here.people, day, rng), day, rng)
+    due = happened["arrival"] == day
+    arrived = {name: column[due] for name, column in happened.items()}
+    here.pending = {name: column[~due] for name, column in happened.items()}
+    here.events += len(arrived["event"])
+
+    name = f"{EPOCH + timedelta(days=day)}.parquet"
+    files = [raw / "users" / name, raw / "events" / name]
+    _write(db, USERS_SQL, _user_rows(here.people, news, day, rng), files[0])
+    _write(db, EVENTS_SQL, arrived, files[1])
+    if (day + 4) % 7 == 0:
+        probability = world.churn_probability(here.people, day)
+        rows = {
+            "number": np.arange(len(probability)),
+            "day": np.full(len(probability), day, np.int32),
+            "churn_probability": probability,
+        }
+        _write(db, TRUE_PROBABILITY_SQL, rows, truth / "churn_probability" / name)
+    return files
+
+
+def _user_rows(people: People, who: np.ndarray, day: int, rng: np.random.Generator) -> Rows:
+    return {
+        "number": who,
+        **{column: getattr(people, column)[who] for column in _SHOWN},
+        "day": np.full(len(who), day, np.int32),
+        "second": rng.integers(0, 86_400, len(who), dtype=np.int32),
+    }
+
+
+def _feed(here: _World, clean: Rows, day: int, rng: np.random.Generator) -> Rows:
+    """What the feed makes of a day: all that is still to arrive, with ids, dirt and delays."""
+    valid = len(clean["user"])
+    clean["event"] = np.zeros(valid, np.int64)
+    rows = _joined([clean, *world.broken_events(clean, rng)])
+    count = len(rows["user"])
+    rows["event"] = np.where(
+        rows["event"] == world.NO_ID, world.NO_ID, here.next_event + np.arange(count)
+    )
+    here.next_event += count
+    late = rng.random(count) < LATE_SHARE
+    rows["arrival"] = np.full(count, day, np.int32)
+    rows["arrival"][late] += _days(LATENESS, late.sum(), rng) + 1
+
+    copies = world.some_of(rows, np.arange(valid), rng)
+    copies["arrival"] += _days(COPY_DELAY, len(copies["arrival"]), rng)
+    np.minimum(copies["arrival"], day + len(LATENESS), out=copies["arrival"])
+    return _joined([here.pending, rows, copies])
+
+
+def _days(shares: tuple[float, ...], n: int, rng: np.random.Generator) -> np.ndarray:
+    return rng.choice(len(shares), n, p=shares).astype(np.int32)
+
+
+def _joined(parts: list[Rows]) -> Rows:
+    """The rows of all parts; what has not begun to be (an empty dict) counts as no rows."""
+    return {name: np.concatenate([p[name] for p in parts if p]) for name in parts[-1]}
+
+
+def _write(db: duckdb.DuckDBPyConnection, sql: str, rows: Rows, path: Path) -> None:
+    """Write the query over `rows` as one Parquet file that is whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.parent.parent / ".unfinished"  # no reader of raw files looks there
+    db.register("rows", rows)
+    try:
+        db.execute(f"copy ({sql}) to {sql_text(unfinished)} (format parquet, compression zstd)")
+        unfinished.replace(path)
+    finally:
+        db.unregister("rows")
+        unfinished.unlink(missing_ok=True)
+
+
+def _save(path: Path, here: _World) -> None:
+    """Keep the world for the next call; the header alone can be read without the rest."""
+    header = {
+        "asked": here.asked,
+        "days": here.days,
+        "events": here.events,
+        "next_event": here.next_event,
+        "users": len(here.people),
+    }
+    people = {f"people.{name}": column for name, column in vars(here.people).items()}
+    pending = {f"pending.{name}": column for name, column in here.pending.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(".unfinished.npz")
+    np.savez(unfinished, header=np.array(json.dumps(header)), **people, **pending)
+    unfinished.replace(path)
+
+
+def _header(path: Path) -> dict | None:
+    """What the kept world says of itself, or None where there is none."""
+    if not path.exists():
+        return None
+    with np.load(path) as kept:
+        return json.loads(str(kept["header"]))
+
+
+def _load(path: Path) -> _World:
+    with np.load(path) as kept:
+        header = json.loads(str(kept["header"]))
+        parts = {"people": {}, "pending": {}}
+        for name in kept.files:
+            part, _, column = name.partition(".")
+            if column:
+                parts[part][column] = kept[name]
+    del header["users"]
+    return _World(**header, people=People(**parts["people"]), pending=parts["pending"])
+
+
+def _all_there(raw: Path, header: dict) -> bool:
+    """Whether every file of the kept world still lies in the raw folder."""
+    start = date.fromisoformat(header["asked"]["start"])
+    names = [f"{start + timedelta(days=day)}.parquet" for day in range(header["days"])]
+    return bool(names) and all((raw / k / n).exists() for k in ("users", "events") for n in names)
+
+
+def _described(header: dict | None) -> str:
+    if header is None:
+        return "files that were not generated together with this truth folder"
+    return "a world of " + ", ".join(f"{name} {value}" for name, value in header["asked"].items())
+
+
+def _report(header: dict, files: tuple[Path, ...]) -> Generated:
+    first = date.fromisoformat(header["asked"]["start"])
+    last = first + timedelta(days=header["days"] - 1)
+    return Generated(header["users"], header["events"], first, last, files)

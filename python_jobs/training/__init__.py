@@ -1,0 +1,1 @@
+"""Training: features and labels in, a judged and calibrated model out."""

@@ -1,0 +1,165 @@
+"""Fitting: every model on every training side, several at a time, the same bits on any machine."""
+
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from threadpoolctl import threadpool_limits
+
+from python_jobs.training.estimators import MEMBERS, Blend, Factory, churn_risk
+from python_jobs.training.search import Split, Tuned, blends, inner_splits, plan, tune
+from python_jobs.training.splits import HeldOut, Rows, describe, usable_splits
+
+WORKERS = min(4, os.cpu_count() or 1)
+PLANNED_WORKERS = 2
+"""What the search plan reckons with, whatever the machine has; see search.plan."""
+
+EMPTIED = "`sklearn.utils.parallel.delayed` should be used with"
+"""Of a warning of scikit-learn's: it takes an empty list of warning filters for a missing one."""
+
+PATIENCE = 4
+"""The clock ends a search that takes so many times its budget."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The candidates fitted on one side, and how they were found (for the manifest)."""
+
+    candidates: dict[str, Blend]
+    search: dict
+
+
+def fit_and_hold_out(
+    rows: Rows,
+    rivals: Mapping[str, Factory],
+    *,
+    horizon_days: int,
+    seed: int,
+    budget: float,
+    say: Callable[[str], None],
+) -> tuple[HeldOut, Fitted]:
+    """Judge candidates and rivals fold by fold, and fit the candidates on all eligible rows.
+
+    A fold's models learn, search and calibrate on the eligible rows of its training side alone
+    and score all its test rows. `budget`: seconds for the searches of all sides together.
+    """
+    splits = usable_splits(rows, horizon_days)
+    sides = [np.flatnonzero(rows.eligible), *(known for known, _ in splits)]
+    inner = [inner_splits(rows, side, horizon_days, seed) for side in sides]
+    trials = plan([i for i, _ in inner], rows.X.shape[1], budget, PLANNED_WORKERS)
+    say(f"searching {', '.join(f'{n} x {name}' for name, n in trials.items())}")
+    deadline = time.monotonic() + PATIENCE * max(budget, 1)
+
+    def is_late() -> bool:
+        return time.monotonic() > deadline
+
+    with workers() as pool:
+        candidates = [
+            {
+                name: pool.submit(_member, rows, side, i, name, trials[name], seed, is_late)
+                for name in MEMBERS
+            }
+            for side, (i, _) in zip(sides, inner, strict=True)
+        ]
+        rules = [
+            {n: pool.submit(_rule, rows, r, seed, *split) for n, r in rivals.items()}
+            for split in splits
+        ]
+        parts: dict[str, list[np.ndarray]] = {}
+        folds = []
+        for number, (known, test) in enumerate(splits, 1):
+            fitted = _gather(rows, candidates[number], inner[number])
+            risks = {n: pool.submit(churn_risk, m, rows.X[test]) for n, m in fitted[0].items()}
+            for name, future in (risks | rules[number - 1]).items():
+                parts.setdefault(name, []).append(future.result())
+            folds.append(describe(rows, str(number), known, test))
+            say(f"judged fold {number} of {len(splits)}: {folds[-1]['test_from']} and later")
+        final = Fitted(*_gather(rows, candidates[0], inner[0]))
+    held = HeldOut(
+        rows=np.concatenate([test for _, test in splits]),
+        fold=np.repeat([f["fold"] for f in folds], [len(test) for _, test in splits]),
+        risks={name: np.concatenate(part) for name, part in parts.items()},
+        folds=folds,
+    )
+    return held, final
+
+
+def _gather(rows: Rows, futures: dict, inner: tuple[list[Split], str]) -> tuple[dict, dict]:
+    """The candidates of one side from its members, and the record of its search."""
+    splits, kind = inner
+    done = {name: future.result() for name, future in futures.items()}
+    tuned: dict[str, Tuned] = {name: found for name, (found, _) in done.items()}
+    y = np.concatenate([rows.y[check] for _, check in splits]) if splits else np.empty(0)
+    candidates = blends({name: model for name, (_, model) in done.items()}, tuned, y)
+    search = {
+        "checked_on": kind,
+        "check_rows": len(y),
+        "members": {
+            name: {"parameters": t.parameters, "trials": t.trials, "was_cut": t.was_cut}
+            for name, t in tuned.items()
+        },
+        "weights": {
+            n: {"members": b.weights, "intercept": b.intercept} for n, b in candidates.items()
+        },
+    }
+    return candidates, search
+
+
+def _member(
+    rows: Rows, side: np.ndarray, splits: list[Split], name: str, trials: int, seed: int, is_late
+) -> tuple[Tuned, ClassifierMixin]:
+    member = MEMBERS[name]
+    found = tune(rows, splits, member, trials=trials, seed=seed, is_late=is_late)
+    return found, member.fit(seed, rows.X[side], rows.y[side], **found.parameters)
+
+
+def _rule(rows: Rows, recipe: Factory, seed: int, known: np.ndarray, test: np.ndarray):
+    return churn_risk(recipe(seed).fit(rows.X[known], rows.y[known]), rows.X[test])
+
+
+@contextmanager
+def workers() -> Iterator[Executor]:
+    """A pool whose every fit runs on one thread.
+
+    Sums over several threads depend on how many there are; this way the same data give the same
+    bits on any number of cores. Boosting on several threads also crawls when the cores are busy
+    (seconds instead of tenths), while several fits at once just share them.
+
+    scikit-learn sets the process's warning filters in every fit of a forest, and fits at once may
+    leave each other's. So warnings are kept while they work, and judged by the filters of before;
+    all but one, with which a fit complains that another has just emptied the list of filters.
+    """
+    kept: list[warnings.WarningMessage] = []
+    try:
+        with (
+            warnings.catch_warnings(record=True) as kept,
+            threadpool_limits(1, user_api="blas"),
+            ThreadPoolExecutor(
+                WORKERS, initializer=threadpool_limits, initargs=(1, "openmp")
+            ) as pool,
+        ):
+            yield pool
+    finally:
+        _say(kept)
+
+
+def _say(kept: list[warnings.WarningMessage]) -> None:
+    """Warn of what was kept, as at the time: once a line, and by filters that name a module too."""
+    modules: dict[str | None, str] = {}
+    for name, module in list(sys.modules.items()):
+        modules.setdefault(getattr(module, "__file__", None), name)
+    said: dict[str, dict] = {}
+    for w in kept:
+        if EMPTIED in str(w.message):
+            continue
+        warnings.warn_explicit(
+            w.message, w.category, w.filename, w.lineno,
+            module=modules.get(w.filename), registry=said.setdefault(w.filename, {}),
+        )  # fmt: skip

@@ -1,0 +1,298 @@
+"""How good a churn risk is: plain functions of labels (0/1) and risks (0 to 1), one row each.
+
+Ties are never broken by row order: where a cut falls into a group of equal risks, the group
+counts with its average. So no number here depends on the order of the rows. A metric that the
+rows cannot define (one class only) is NaN. Intervals: python_jobs.training.bootstrap.
+"""
+
+import math
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from python_jobs.training.bootstrap import Interval, Resample, weights
+from python_jobs.training.splits import HeldOut, Rows
+
+METRICS = (
+    "average_precision",
+    "roc_auc",
+    "log_loss",
+    "brier",
+    "expected_calibration_error",
+    "precision_at_50",
+    "precision_top_decile",
+    "lift_top_decile",
+    "expected_value",
+)
+COMPARED = ("average_precision", "roc_auc")
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a campaign costs and brings, in one currency; see dbt_project.yml."""
+
+    offer_cost: float
+    save_rate: float
+    user_value: float
+
+    @property
+    def threshold(self) -> float:
+        """The risk from which contacting a user pays, if risks are calibrated: 1 if never."""
+        gain = self.save_rate * self.user_value
+        return min(1.0, self.offer_cost / gain) if gain else 1.0
+
+    def payoff(self, y: np.ndarray, risk: np.ndarray, threshold: float) -> np.ndarray:
+        """What each row brings if everybody from the threshold on is contacted."""
+        gain = y * self.save_rate * self.user_value - self.offer_cost
+        return np.where(risk >= threshold, gain, 0.0)
+
+
+def average_precision(y: np.ndarray, risk: np.ndarray) -> float:
+    """Mean precision over the recall steps (scikit-learn's average_precision_score)."""
+    return float(average_precision_score(y, risk)) if y.any() else math.nan
+
+
+def roc_auc(y: np.ndarray, risk: np.ndarray) -> float:
+    """Chance that a churner is ranked above a stayer; ties count half."""
+    return float(roc_auc_score(y, risk)) if 0 < y.sum() < len(y) else math.nan
+
+
+def log_loss(y: np.ndarray, risk: np.ndarray) -> float:
+    """Mean negative log likelihood in nats; risks are clipped to [1e-15, 1 - 1e-15]."""
+    if not len(y):
+        return math.nan
+    p = np.clip(risk, 1e-15, 1 - 1e-15)
+    return float(-np.mean(np.where(y == 1, np.log(p), np.log1p(-p))))
+
+
+def brier(y: np.ndarray, risk: np.ndarray) -> float:
+    """Mean squared difference between risk and label (Brier 1950)."""
+    return float(np.mean((risk - y) ** 2)) if len(y) else math.nan
+
+
+def expected_calibration_error(y: np.ndarray, risk: np.ndarray, bins: int = 10) -> float:
+    """Mean |mean risk - churn rate| over quantile bins of the risk, weighted by rows.
+
+    Equal risks share a bin, so a constant risk makes one bin (Naeini et al. 2015, with
+    quantile bins).
+    """
+    if not len(y):
+        return math.nan
+    gap = np.bincount(calibration_bins(risk, bins), weights=risk - y)
+    return float(np.abs(gap).sum() / len(y))
+
+
+def calibration_bins(risk: np.ndarray, bins: int = 10) -> np.ndarray:
+    """Bin of each row, from 0: quantile bins of the risk; equal risks share one."""
+    if not len(risk):
+        return np.empty(0, np.int64)
+    return np.searchsorted(np.quantile(risk, np.linspace(0, 1, bins + 1))[1:-1], risk, side="left")
+
+
+def precision_at(y: np.ndarray, risk: np.ndarray, k: int) -> float:
+    """Share of churners among the k riskiest rows (all rows if there are fewer)."""
+    k = min(k, len(y))
+    if not k:
+        return math.nan
+    cut = np.partition(risk, len(risk) - k)[len(risk) - k]
+    above, tied = risk > cut, risk == cut
+    return float((y[above].sum() + (k - above.sum()) * y[tied].mean()) / k)
+
+
+def precision_at_50(y: np.ndarray, risk: np.ndarray, dates: np.ndarray) -> float:
+    """Precision among the 50 riskiest of each as_of_date, averaged over the dates.
+
+    The list that a retention team gets is one day's list, so it is judged by the day.
+    """
+    days = [dates == day for day in np.unique(dates)]
+    return float(np.mean([precision_at(y[d], risk[d], 50) for d in days])) if days else math.nan
+
+
+def precision_top_decile(y: np.ndarray, risk: np.ndarray) -> float:
+    """Share of churners among the riskiest tenth of the rows."""
+    return precision_at(y, risk, math.ceil(len(y) / 10))
+
+
+def lift_top_decile(y: np.ndarray, risk: np.ndarray) -> float:
+    """Churn rate of the riskiest tenth of the rows over the churn rate of all rows."""
+    return precision_top_decile(y, risk) / float(y.mean()) if y.any() else math.nan
+
+
+def values(
+    y: np.ndarray, risk: np.ndarray, dates: np.ndarray, costs: Costs | None = None
+) -> dict[str, float]:
+    """Every metric of these rows; NaN where undefined.
+
+    `expected_value` is money per scored row if everybody above the costs' threshold is contacted.
+    """
+    money = costs.payoff(y, risk, costs.threshold) if costs and len(y) else np.array([math.nan])
+    found = (
+        average_precision(y, risk),
+        roc_auc(y, risk),
+        log_loss(y, risk),
+        brier(y, risk),
+        expected_calibration_error(y, risk),
+        precision_at_50(y, risk, dates),
+        precision_top_decile(y, risk),
+        lift_top_decile(y, risk),
+        float(money.mean()),
+    )
+    return dict(zip(METRICS, found, strict=True))
+
+
+def judge(
+    rows: Rows,
+    held: HeldOut,
+    candidates: Collection[str],
+    *,
+    costs: Costs | None = None,
+    seed: int = 0,
+) -> dict[str, dict]:
+    """For each model {kind, folds: {fold or "pooled": {"eligible" or "all": measures}}, ...}.
+
+    Measures are {metric: {value, low, high}} with rows, positives and base_rate; an undefined
+    value is None, as in JSON and SQL. Pooled are the test rows of all folds together, each with
+    the risk from its own fold. `over` holds, for each other model, the pooled difference to it on
+    eligible users, {metric: {value, low, high}}, replicate by replicate on the same users.
+    """
+    y, dates, eligible = rows.y[held.rows], rows.dates[held.rows], rows.eligible[held.rows]
+    users, n_users = rows.user_codes[held.rows], rows.n_users
+    everybody = np.ones(len(y), dtype=bool)
+    parts = {str(fold): held.fold == fold for fold in np.unique(held.fold)} | {"pooled": everybody}
+    cells = {
+        (name, fold, population): part & who
+        for name in held.risks
+        for fold, part in parts.items()
+        for population, who in (("eligible", eligible), ("all", everybody))
+    }
+    prepared = {
+        cell: resample(y[m], held.risks[cell[0]][m], users[m], dates[m], n_users, costs)
+        for cell, m in cells.items()
+        if m.any()
+    }
+    drawn: dict[tuple, list[dict]] = {cell: [] for cell in prepared}
+    for block in weights(n_users, seed):
+        for cell, part in prepared.items():
+            drawn[cell].append(part.all(block))
+    tables: dict[str, dict] = {}
+    for (name, fold, population), m in cells.items():
+        kind = "candidate" if name in candidates else "rival"
+        table = tables.setdefault(name, {"kind": kind, "folds": {}, "over": {}})
+        exact = values(y[m], held.risks[name][m], dates[m], costs)
+        blocks = drawn.get((name, fold, population), [])
+        table["folds"].setdefault(fold, {})[population] = {
+            "rows": int(m.sum()),
+            "positives": int(y[m].sum()),
+            "base_rate": float(y[m].mean()) if m.any() else None,
+        } | {
+            metric: asdict(Interval.of(value, _joined(blocks, metric)))
+            for metric, value in exact.items()
+        }
+    for name, table in tables.items():
+        for other in tables.keys() - {name}:
+            table["over"][other] = _difference(tables, drawn, name, other)
+        table["over"] = dict(sorted(table["over"].items()))
+    return tables
+
+
+def resample(y, risk, users, dates, n_users: int, costs: Costs | None = None) -> Resample:
+    """These rows, ready for weights; see Resample."""
+    return Resample(
+        y,
+        risk,
+        users,
+        dates,
+        n_users=n_users,
+        payoff=costs.payoff(y, risk, costs.threshold) if costs else None,
+        calibration_bin=calibration_bins(risk),
+    )
+
+
+def _joined(blocks: list[dict], metric: str) -> np.ndarray:
+    return np.concatenate([b[metric] for b in blocks if metric in b] or [np.empty(0)])
+
+
+def _difference(tables: dict, drawn: dict, name: str, other: str) -> dict:
+    found = {}
+    for metric in COMPARED:
+        ours, theirs = (
+            tables[n]["folds"]["pooled"]["eligible"][metric]["value"] for n in (name, other)
+        )
+        replicates = [
+            _joined(drawn.get((n, "pooled", "eligible"), []), metric) for n in (name, other)
+        ]
+        value = math.nan if ours is None or theirs is None else ours - theirs
+        found[metric] = asdict(Interval.of(value, replicates[0] - replicates[1]))
+    return found
+
+
+def paired_difference(
+    y: np.ndarray, ours: np.ndarray, theirs: np.ndarray, users: np.ndarray, seed: int
+) -> Interval:
+    """Average precision of one model less another's on the same rows, with its interval.
+
+    `users` are codes from 0; both models meet the same replicates.
+    """
+    value = average_precision(y, ours) - average_precision(y, theirs)
+    n_users, day = int(users.max()) + 1 if len(users) else 0, np.zeros(len(y))
+    both = [resample(y, risk, users, day, n_users) for risk in (ours, theirs)]
+    blocks = [
+        [part.ranking(block)["average_precision"] for part in both]
+        for block in weights(n_users, seed)
+    ]
+    return Interval.of(value, np.concatenate([a - b for a, b in blocks]))
+
+
+def pooled(tables: dict[str, dict], model: str) -> dict[str, float | None]:
+    """The pooled metrics of a model on eligible users, and their base_rate."""
+    measures = tables[model]["folds"]["pooled"]["eligible"]
+    return {name: measures[name]["value"] for name in METRICS} | {
+        "base_rate": measures["base_rate"]
+    }
+
+
+def best_candidate(tables: dict[str, dict]) -> str:
+    """The candidate with the highest pooled average precision on eligible users; first at a tie."""
+    names = [name for name, table in tables.items() if table["kind"] == "candidate"]
+    return max(names, key=lambda name: pooled(tables, name)["average_precision"] or 0.0)
+
+
+def metric_rows(tables: dict[str, dict]) -> Iterator[tuple]:
+    """The tables as (model, fold, population, metric, value, low, high, rows), one a metric."""
+    for model, table in tables.items():
+        for fold, populations in table["folds"].items():
+            for population, measures in populations.items():
+                for metric in METRICS:
+                    interval = measures[metric]
+                    yield (model, fold, population, metric, *interval.values(), measures["rows"])
+
+
+def slices(rows: Rows, held: HeldOut, model: str) -> dict[str, dict[str, dict]]:
+    """{attribute: {value: measures}}: how one model does for each kind of eligible user, pooled.
+
+    Measures are plain numbers, with mean_risk beside base_rate. The eight values with most rows,
+    the rest together as 'other'.
+    """
+    who = rows.eligible[held.rows]
+    y, dates = rows.y[held.rows][who], rows.dates[held.rows][who]
+    risk, found = held.risks[model][who], {}
+    for attribute, texts in rows.attributes.items():
+        text = texts[held.rows][who].astype(str)
+        names, counts = np.unique(text, return_counts=True)
+        kept = names[np.argsort(-counts, kind="stable")[:8]]
+        text = np.where(np.isin(text, kept), text, "other")
+        found[attribute] = {}
+        for value in [*kept, *(["other"] if len(names) > len(kept) else [])]:
+            part = text == value
+            numbers = values(y[part], risk[part], dates[part])
+            found[attribute][str(value)] = {
+                "rows": int(part.sum()),
+                "base_rate": float(y[part].mean()),
+                "mean_risk": float(risk[part].mean()),
+            } | {
+                name: None if math.isnan(numbers[name]) else numbers[name]
+                for name in ("average_precision", "roc_auc", "expected_calibration_error")
+            }
+    return found

@@ -1,0 +1,183 @@
+"""Export a fitted model to ONNX, and compare the file with its original."""
+
+import copy
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from python_jobs.errors import JobError
+from python_jobs.publication.onnx_model import MAX_DIFFERENCE, open_session, score
+
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
+
+    from python_jobs.training.estimators import Blend
+
+PARITY_ROWS = 5_000
+GOLDEN_ROWS = 20
+OPSET = {"": 18, "ai.onnx.ml": 3}
+IR_VERSION = 8
+
+
+def export(model: "Blend", n_features: int) -> bytes:
+    """Convert a fitted blend to ONNX bytes; the same model gives the same bytes.
+
+    Input `features`: float32 [rows, n_features], NaN for missing. The only output, `churn_risk`:
+    float32 [rows, 1], the probability of class 1. Calibration and vote are part of the graph: the
+    members give log-odds, which are weighed, summed and put through one sigmoid.
+    """
+    from onnx import TensorProto, helper
+
+    nodes, constants, terms = [], [], []
+    for number, (member, weight) in enumerate(zip(model.members, model.weights, strict=True)):
+        part = _log_odds(member, n_features, prefix=f"m{number}_")
+        nodes += part.node
+        constants += part.initializer
+        constants.append(_constant(f"weight_{number}", [weight]))
+        terms.append(f"term_{number}")
+        nodes.append(
+            helper.make_node("Mul", [f"m{number}_log_odds", f"weight_{number}"], terms[-1:])
+        )
+    constants.append(_constant("intercept", [model.intercept]))
+    nodes.append(helper.make_node("Sum", [*terms, "intercept"], ["log_odds"]))
+    nodes.append(helper.make_node("Sigmoid", ["log_odds"], ["churn_risk"]))
+    return assemble("churn_risk", nodes, constants, n_features, 1, TensorProto.FLOAT)
+
+
+def assemble(
+    output: str, nodes: list, constants: list, n_features: int, width: int, kind: int
+) -> bytes:
+    """A model file with the one input `features` and one output of `width` columns."""
+    from onnx import TensorProto, helper
+
+    given = helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, n_features])
+    wanted = helper.make_tensor_value_info(output, kind, [None, width])
+    graph = helper.make_graph(nodes, output, [given], [wanted], constants)
+    opsets = [helper.make_opsetid(domain, number) for domain, number in OPSET.items()]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+    return model.SerializeToString(deterministic=True)
+
+
+def _constant(name: str, values: list[float]):
+    from onnx import TensorProto, helper
+
+    return helper.make_tensor(name, TensorProto.FLOAT, [len(values)], values)
+
+
+def _log_odds(member: "ClassifierMixin", n_features: int, prefix: str):
+    """Graph of a fitted member, its names prefixed, that ends in [rows, 1] `<prefix>log_odds`."""
+    from onnx import TensorProto, compose, helper
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import FloatTensorType
+    from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
+
+    register_signed_log()
+    classifier = member[-1] if hasattr(member, "steps") else member
+    full = to_onnx(
+        with_float32_thresholds(member),
+        initial_types=[("features", FloatTensorType([None, n_features]))],
+        options={type(classifier): {"zipmap": False, "raw_scores": True}},
+        target_opset=OPSET,
+    )
+    graph = select_model_inputs_outputs(full, outputs=["probabilities"]).graph
+    last = [-1]  # of two columns, the log-odds of class 1
+    graph.initializer.append(helper.make_tensor("last", TensorProto.INT64, [1], last))
+    graph.node.append(helper.make_node("Gather", ["probabilities", "last"], ["log_odds"], axis=1))
+    model = helper.make_model(graph)
+    graph = compose.add_prefix(model, prefix).graph
+    for node in graph.node:
+        renamed = ["features" if name == f"{prefix}features" else name for name in node.input]
+        node.input[:] = renamed
+    return graph
+
+
+def with_float32_thresholds(estimator: "ClassifierMixin") -> "ClassifierMixin":
+    """A copy whose tree thresholds are rounded down to float32, for models that have any.
+
+    Trees split at midpoints in float64. Rounded to the nearest float32, a midpoint between two
+    neighbouring float32 values may become the upper one and send it the wrong way; rounded down,
+    x <= threshold means the same for every float32 x.
+    """
+    estimator = copy.deepcopy(estimator)
+    for (tree,) in getattr(estimator, "_predictors", []):
+        threshold = tree.nodes["num_threshold"]
+        nearest = threshold.astype(np.float32)
+        below = np.nextafter(nearest, np.float32(-np.inf))
+        tree.nodes["num_threshold"] = np.where(nearest > threshold, below, nearest)
+    return estimator
+
+
+def register_signed_log() -> None:
+    """Teach skl2onnx the transformer python_jobs.training.estimators.SignedLog."""
+    from onnx import TensorProto
+    from skl2onnx import update_registered_converter
+    from skl2onnx.common.data_types import FloatTensorType
+
+    from python_jobs.training.estimators import SignedLog
+
+    def shape(operator) -> None:
+        model = operator.raw_operator
+        width = model.n_features_in_ + len(model.flagged_)
+        operator.outputs[0].type = FloatTensorType([None, width])
+
+    def convert(scope, operator, container) -> None:
+        def constant(name: str, kind: int, values: np.ndarray) -> str:
+            name = scope.get_unique_variable_name(name)
+            container.add_initializer(name, kind, [len(values)], list(values))
+            return name
+
+        def node(kind: str, *inputs: str, output: str | None = None, **attributes) -> str:
+            output = output or scope.get_unique_variable_name(kind.lower())
+            name = scope.get_unique_operator_name(kind)
+            container.add_node(kind, list(inputs), [output], name=name, **attributes)
+            return output
+
+        model = operator.raw_operator
+        # In double, because 1 + x forgets the digits of a small x in float.
+        x = node("Cast", operator.inputs[0].full_name, to=TensorProto.DOUBLE)
+        one = constant("one", TensorProto.DOUBLE, np.ones(1))
+        fill = constant("fill", TensorProto.DOUBLE, model.fill_)
+        flagged = constant("flagged", TensorProto.INT64, model.flagged_)
+        log = node("Mul", node("Sign", x), node("Log", node("Add", node("Abs", x), one)))
+        missing = node("IsNaN", x)
+        filled = node("Cast", node("Where", missing, fill, log), to=TensorProto.FLOAT)
+        flags = node("Cast", node("Gather", missing, flagged, axis=1), to=TensorProto.FLOAT)
+        node("Concat", filled, flags, axis=1, output=operator.outputs[0].full_name)
+
+    update_registered_converter(SignedLog, "ChurnhouseSignedLog", shape, convert)
+
+
+def check_parity(estimator: "ClassifierMixin", model: bytes, matrix: np.ndarray) -> float:
+    """Largest difference in probability on real rows; JobError from MAX_DIFFERENCE upwards.
+
+    Both sides see the same float32 values. At most PARITY_ROWS rows, evenly spaced, are compared.
+    """
+    from threadpoolctl import threadpool_limits
+
+    from python_jobs.training.estimators import churn_risk
+
+    rows = matrix[_evenly(len(matrix), PARITY_ROWS)]
+    with threadpool_limits(1):  # trees on several threads crawl when the cores are busy
+        original = churn_risk(estimator, rows)
+    difference = np.abs(original - score(open_session(model), rows)).max()
+    if not difference < MAX_DIFFERENCE:
+        raise JobError(
+            f"The ONNX export differs from its model by up to {difference:.2g} in probability "
+            f"on {len(rows):,} rows (allowed: {MAX_DIFFERENCE:g}); nothing was registered.",
+            next_step="report this with the data's feature ranges; the last model keeps serving.",
+        )
+    return float(difference)
+
+
+def golden(model: bytes, matrix: np.ndarray) -> dict:
+    """Some real rows, from the least to the most at risk, with the scores they must get."""
+    rows = matrix[_evenly(len(matrix), PARITY_ROWS)]
+    risk = score(open_session(model), rows)
+    chosen = np.argsort(risk, kind="stable")[_evenly(len(rows), GOLDEN_ROWS)]
+    values = rows[chosen].astype(object)
+    values[np.isnan(rows[chosen])] = None
+    return {"rows": values.tolist(), "churn_risk": risk[chosen].tolist()}
+
+
+def _evenly(count: int, wanted: int) -> np.ndarray:
+    return np.unique(np.linspace(0, count - 1, min(count, wanted)).astype(int))

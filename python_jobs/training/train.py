@@ -1,0 +1,216 @@
+"""Train: judge the candidates on later dates, and fit the best one on all rows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from importlib.metadata import version as library_version
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from python_jobs.errors import JobError
+from python_jobs.publication import onnx_model
+from python_jobs.training import attribution, onnx_export
+from python_jobs.training.estimators import CANDIDATES, Blend, rivals
+from python_jobs.training.fit import fit_and_hold_out
+from python_jobs.training.leakage import check_leaks
+from python_jobs.training.metrics import Costs, best_candidate, judge, slices
+from python_jobs.training.splits import HeldOut, Rows
+from python_jobs.warehouse.features import Features
+
+TIME_BUDGET = 2.0
+"""Seconds for the search of parameters, over all folds together; see search.plan."""
+
+LIBRARIES = ["duckdb", "joblib", "numpy", "onnxruntime", "pandas", "scikit-learn", "skl2onnx"]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A fitted and judged model, and everything that its version keeps.
+
+    `metrics` is the content of metrics.json, `facts` what the manifest says of the training.
+    """
+
+    model: Blend
+    onnx: bytes
+    reasons_onnx: bytes
+    features: Features
+    rows: Rows
+    held: HeldOut
+    metrics: dict
+    facts: dict
+    golden: dict
+    typical: dict
+
+
+def train(
+    con: duckdb.DuckDBPyConnection,
+    *,
+    horizon_days: int,
+    seed: int = 7,
+    time_budget: float = TIME_BUDGET,
+    costs: Costs | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Trained:
+    """Judge the candidates on later dates and fit the best one on all of evaluation_set.
+
+    `time_budget`: seconds of search. `costs`: what the expected value is computed with; without
+    them it is None. The same tables, seed, budget and library versions give the same model bytes
+    and metrics. Raises JobError if history is too short, the labels are of one class, there is no
+    feature, a feature is infinite or looks into the future, or the ONNX file differs from its
+    model.
+    """
+    say = progress or (lambda line: None)
+    data_from, data_through = con.execute("from build_window").fetchone()[:2]
+    features = Features.of_table(con, "evaluation_set")
+    rows = _read(con, features, data_through, horizon_days)
+    say(f"read {len(rows.y):,} rows with {len(features.names)} features")
+    _check_history(rows, horizon_days, data_from, data_through)
+    _check_classes(rows)
+    rules = rivals(features.names)
+    check_leaks(rows, features.names)
+
+    held, final = fit_and_hold_out(
+        rows, rules, horizon_days=horizon_days, seed=seed, budget=time_budget, say=say
+    )
+    tables = judge(rows, held, CANDIDATES, costs=costs, seed=seed)
+    chosen = best_candidate(tables)
+    say(f"{chosen} is the best candidate")
+    model = final.candidates[chosen]
+    onnx = onnx_export.export(model, len(features.names))
+    facts = {
+        "estimator": chosen,
+        "parameters": {p: final.search["members"][p]["parameters"] for p in CANDIDATES[chosen]},
+        "calibration": {
+            "method": "sigmoid",
+            "checked_on": final.search["checked_on"],
+            "rows": final.search["check_rows"],
+            "weights": model.weights,
+            "intercept": model.intercept,
+        },
+        "search": {name: found["trials"] for name, found in final.search["members"].items()},
+        "search_was_cut": any(found["was_cut"] for found in final.search["members"].values()),
+        "seed": seed,
+        "horizon_days": horizon_days,
+        "data_hash": rows.data_hash,
+        "data_from": str(data_from),
+        "data_through": str(data_through),
+        "first_as_of_date": str(rows.dates.min()),
+        "last_as_of_date": str(rows.dates.max()),
+        "rows": int(rows.eligible.sum()),
+        "positives": int(rows.y[rows.eligible].sum()),
+        "features_fingerprint": features.fingerprint,
+        "parity_max_difference": onnx_export.check_parity(model, onnx, rows.X),
+        "libraries": {name: library_version(name) for name in LIBRARIES},
+    }
+    metrics = {
+        "selected": chosen,
+        "horizon_days": horizon_days,
+        "costs": costs and {**vars(costs), "threshold": costs.threshold},
+        "folds": held.folds,
+        "models": tables,
+        "slices": slices(rows, held, chosen),
+        "importances": _importances(model, rows, features),
+    }
+    return Trained(
+        model=model,
+        onnx=onnx,
+        reasons_onnx=attribution.export(model, len(features.names)),
+        features=features,
+        rows=rows,
+        held=held,
+        metrics=metrics,
+        facts=facts,
+        golden=onnx_export.golden(onnx, rows.X),
+        typical=_typical(rows, features),
+    )
+
+
+def _typical(rows: Rows, features: Features) -> dict[str, dict[str, float | None]]:
+    """{feature: {median, p10, p90}} of the eligible training rows; None if never known."""
+    values = rows.X[rows.eligible]
+    found = {}
+    for name, column in zip(features.names, values.T, strict=True):
+        known = column[~np.isnan(column)].astype(float)
+        points = np.quantile(known, [0.5, 0.1, 0.9]).tolist() if len(known) else [None] * 3
+        found[name] = dict(zip(("median", "p10", "p90"), points, strict=True))
+    return found
+
+
+def _importances(model, rows: Rows, features: Features) -> dict[str, float]:
+    """Mean absolute contribution to the log-odds of each feature, over eligible rows."""
+    session = onnx_model.open_session(attribution.export(model, len(features.names)))
+    sample = rows.X[rows.eligible]
+    sample = sample[:: max(1, len(sample) // onnx_export.PARITY_ROWS)]
+    (moved,) = session.run(["contributions"], {"features": sample})
+    return dict(zip(features.names, np.abs(moved).mean(axis=0).round(9).tolist(), strict=True))
+
+
+def _read(
+    con: duckdb.DuckDBPyConnection, features: Features, data_through: date, horizon_days: int
+) -> Rows:
+    """Read evaluation_set and check its values."""
+    if not features.names:
+        raise JobError(
+            "evaluation_set has no feature column.",
+            next_step="declare measures in the domain's domain.yml, then run `churnhouse build`.",
+        )
+    unlabelled, still_open = con.execute(
+        "select count(*) filter (churn_label is null), count(*) filter (as_of_date > ?)"
+        " from evaluation_set",
+        [data_through - timedelta(days=horizon_days)],
+    ).fetchone()
+    if unlabelled or still_open:
+        raise JobError(
+            f"evaluation_set has {unlabelled:,} rows without a label, and {still_open:,} whose "
+            f"label window of {horizon_days} days is not closed on {data_through}.",
+            next_step="run `churnhouse build`, then train again.",
+        )
+    texts = features.texts(con, "evaluation_set")
+    ids = ["f.user_id", "f.as_of_date", "f.churn_label", "f.is_eligible"]
+    ids += [f'f."{name}"' for name in texts]
+    rest = "from evaluation_set as f order by f.as_of_date, f.user_id"
+    chunks = list(features.chunks(con, ids, rest))
+    table = pd.concat([frame for frame, _ in chunks])
+    X = np.concatenate([matrix for _, matrix in chunks])
+    infinite = np.isinf(X).any(axis=0)
+    if infinite.any():
+        raise JobError(
+            f"The feature {features.names[infinite.argmax()]} is infinite in evaluation_set.",
+            next_step="guard the division that makes it, run `churnhouse build`, then train again.",
+        )
+    return Rows(
+        X=X,
+        y=table["churn_label"].to_numpy(np.int64),
+        dates=table["as_of_date"].to_numpy("datetime64[D]"),
+        users=table["user_id"].to_numpy(object),
+        eligible=table["is_eligible"].to_numpy(bool),
+        attributes={name: table[name].fillna("unknown").to_numpy(object) for name in texts},
+    )
+
+
+def _check_history(rows: Rows, horizon_days: int, data_from: date, data_through: date) -> None:
+    """Raise JobError, with the days that are missing, if no date can be tested."""
+    if len(rows.y):
+        missing = horizon_days - (rows.dates[-1] - rows.dates[0]).astype(int)
+    else:
+        missing = max(1, 2 * horizon_days - (data_through - data_from).days)
+    if missing > 0:
+        raise JobError(
+            f"History is too short: the data from {data_from} to {data_through} give no test date "
+            f"{horizon_days} days after a training date; at least {missing} days are missing.",
+            next_step="ingest more days of events, or shorten churn_horizon_days in domain.yml.",
+        )
+
+
+def _check_classes(rows: Rows) -> None:
+    """Raise JobError unless eligible rows have both labels."""
+    labels = np.unique(rows.y[rows.eligible])
+    if len(labels) < 2:
+        what = f"have churn_label {labels[0]}" if len(labels) else "are missing"
+        raise JobError(
+            f"The {rows.eligible.sum():,} eligible rows of evaluation_set all {what}: "
+            "there is nothing to learn.",
+            next_step="check churn_horizon_days and eligibility_days against the data.",
+        )

@@ -1,0 +1,1 @@
+"""The warehouse: its lock, its connections, dbt over it, and the engines."""

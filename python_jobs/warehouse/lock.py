@@ -1,0 +1,88 @@
+"""The warehouse's lock: one writing job at a time."""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import duckdb
+
+from python_jobs.errors import JobError, WarehouseBusy
+from python_jobs.settings import Settings
+from python_jobs.warehouse.connection import starved
+
+
+@contextlib.contextmanager
+def writing(settings: Settings, job: str) -> Iterator[None]:
+    """Hold the warehouse for one job; raise WarehouseBusy, naming the holder, if another does.
+
+    The operating system lets go of the lock when its process dies, however it dies, so nothing
+    has to be cleaned up by hand. The file's text only says who holds it.
+    """
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        file = os.open(settings.home / "warehouse.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise JobError(
+            f"{settings.home} cannot be written ({error.strerror}).",
+            next_step="set CHURNHOUSE_HOME to a folder that this user may write.",
+        ) from None
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise WarehouseBusy(
+                f"Another run holds the warehouse: {_holder(file)}.",
+                next_step="wait until it has finished and run again.",
+            ) from None
+        holder = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "job": job,
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        os.ftruncate(file, 0)
+        os.pwrite(file, json.dumps(holder).encode(), 0)
+        yield
+    except (OSError, duckdb.Error) as error:
+        # where a commit failed, its rollback fails too: what came first tells the reason
+        if reason := starved(settings, error) or starved(settings, error.__context__):
+            raise reason from None
+        raise
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("pyspark", "py4j"):
+            raise
+        said = next(line for line in [*str(error).splitlines(), "no reason given"] if line.strip())
+        raise JobError(
+            f"Spark failed in {job}: {said.strip().rstrip('.')}.",
+            next_step="see that CHURNHOUSE_SPARK_MASTER answers and has workers, then run again.",
+        ) from error
+    finally:
+        os.close(file)
+
+
+def holder(settings: Settings) -> str | None:
+    """Which job holds the warehouse: job, host, pid and since when; None if none does."""
+    try:
+        file = os.open(settings.home / "warehouse.lock", os.O_RDONLY)
+    except OSError:
+        return None  # without the file, nobody ever held it
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(file)
+    else:
+        return None
+    finally:
+        os.close(file)
+
+
+def _holder(file: int) -> str:
+    try:
+        holder = json.loads(os.pread(file, 4096, 0))
+        return "{job} on {host}, pid {pid}, since {since}".format(**holder)
+    except (ValueError, KeyError):
+        return "a job that has just started"

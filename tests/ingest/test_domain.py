@@ -1,0 +1,202 @@
+"""domain: what is wrong with domain.yml is told with its key, before anything is loaded."""
+
+import json
+import re
+
+import pytest
+
+from python_jobs.errors import JobError
+from python_jobs.ingest import domain
+
+GOOD = """
+files:
+  events:
+    path: events/*
+    columns: {id: text, amount: number}
+vars:
+  attributes: [plan]
+  event_types: {buy: {is_activity: true}, look: {is_activity: false}}
+  measures:
+    - {name: spend, event_type: buy, agg: sum, column: amount}
+    - {name: looks, event_type: look, agg: count}
+    - {name: price, agg: avg, column: amount}
+  ratios:
+    - {name: look_rate, part: looks, of: [looks, spend]}
+"""
+
+
+@pytest.fixture
+def domains(tmp_path):
+    write(tmp_path, GOOD)
+    return tmp_path
+
+
+def write(domains, text, name="shop") -> None:
+    folder = domains / name
+    folder.mkdir(exist_ok=True)
+    (folder / "domain.yml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    (folder / "ingest.sql").write_text("select 1")
+
+
+def refusal(domains, name="shop") -> str:
+    with pytest.raises(JobError) as refused:
+        domain.load(name, domains)
+    said = str(refused.value)
+    assert "\n" not in said and " Next: " in said
+    return said
+
+
+@pytest.mark.parametrize("name", domain.available())
+def test_every_domain_that_is_shipped_is_sound(name):
+    assert domain.load(name).vars.measures
+
+
+def test_a_domain_takes_what_it_does_not_say_from_the_project(domains):
+    loaded = domain.load("shop", domains)
+    assert loaded.vars.churn_horizon_days == 30 and loaded.vars.users_from_events is False
+    assert [measure.name for measure in loaded.vars.measures] == ["spend", "looks", "price"]
+    assert loaded.files.users is None and loaded.ingest_sql == "select 1"
+
+
+def test_what_the_warehouse_remembers_changes_with_any_setting(domains):
+    plain = domain.load("shop", domains).settings_json
+    assert domain.load("shop", domains).settings_json == plain
+    assert json.loads(plain)["measures"][1] == {
+        "name": "looks",
+        "event_type": "look",
+        "agg": "count",
+    }
+    write(domains, GOOD + "  eligibility_days: 31\n")
+    assert domain.load("shop", domains).settings_json != plain
+    write(domains, GOOD, name="shoe")
+    assert domain.load("shoe", domains).settings_json != plain
+
+
+def test_an_unknown_domain_is_answered_with_a_guess_and_the_ones_there(domains):
+    write(domains, GOOD, name="portal")
+    said = refusal(domains, "shopp")
+    assert said.startswith("There is no domain 'shopp' (did you mean 'shop'?).")
+    assert "choose one of portal, shop, or add domains/shopp/" in said
+    assert "did you mean" not in refusal(domains, "zzz")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("vars:", "var:", "unknown key 'var' (did you mean 'vars'?)"),
+        ("files:", "file:", "unknown key 'file' (did you mean 'files'?)"),
+        ("  events:\n", "  event:\n", "unknown key 'files.event' (did you mean 'events'?)"),
+        ("    path:", "    pth:", "unknown key 'files.events.pth' (did you mean 'path'?)"),
+        (
+            "  attributes:",
+            "  atributes:",
+            "unknown key 'vars.atributes' (did you mean 'attributes'?)",
+        ),
+        (
+            "event_type: look,",
+            "evnt_type: look,",
+            "unknown key 'vars.measures.1.evnt_type' (did you mean 'event_type'?)",
+        ),
+        ("part: looks", "prt: looks", "unknown key 'vars.ratios.0.prt' (did you mean 'part'?)"),
+        (
+            "{is_activity: false}",
+            "{is_activty: false}",
+            "unknown key 'vars.event_types.look.is_activty' (did you mean 'is_activity'?)",
+        ),
+        (
+            "  ratios:",
+            "  checks: {amount: {maxx: 3}}\n  ratios:",
+            "unknown key 'vars.checks.amount.maxx' (did you mean 'max'?)",
+        ),
+        ("vars:", "vars:\n  zzz: 1", "unknown key 'vars.zzz'."),
+    ],
+)
+def test_a_misspelt_key_is_named_with_its_place_and_a_guess(domains, old, new, says):
+    assert GOOD.count(old) == 1
+    write(domains, GOOD.replace(old, new))
+    assert refusal(domains).startswith(f"shop/domain.yml: {says}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("amount: number", "amount: money", "files.events.columns.amount: Input should be 'text'"),
+        ("{id: text, amount: number}", "{}", "files.events.columns: .* at least 1 item"),
+        ("path: events/*", "path: /data/*", "files.events.path: .*pattern"),
+        ("path: events/*", "path: ''", "files.events.path: .*pattern"),
+        ("agg: sum, column: amount", "agg: sum", "vars.measures.0: .*a sum or an avg needs one"),
+        ("agg: count", "agg: count, column: amount", "vars.measures.1: a count takes no column"),
+        ("agg: count", "agg: median", "vars.measures.1.agg: Input should be 'count', 'sum' or"),
+        ("name: looks", "name: Looks", "vars.measures.1.name: .*pattern"),
+        ("name: looks", "name: spend", "vars: the name 'spend' is taken already"),
+        ("name: look_rate", "name: spend", "vars: the name 'spend' is taken already"),
+        ("name: looks", "name: events", "vars: the name 'events' is taken already"),
+        ("part: looks", "part: lookz", "vars: ratio 'look_rate' names 'lookz', which is not"),
+        ("part: looks", "part: price", "vars: ratio 'look_rate' names 'price', which is not"),
+        (
+            "event_type: look,",
+            "event_type: lok,",
+            "vars: measure 'looks' looks at 'lok', which is no event type .did you mean 'look'",
+        ),
+        (
+            "  event_types: {buy: {is_activity: true}, look: {is_activity: false}}\n",
+            "",
+            "vars: measure 'spend' looks at 'buy', which is no event type",
+        ),
+        ("vars:", "vars:\n  churn_horizon_days: 0", "vars.churn_horizon_days: .*greater than"),
+        ("vars:", "vars:\n  churn_horizon_days: a month", "vars.churn_horizon_days: .*integer"),
+        ("vars:", "vars:\n  feature_windows_days: [7]", "vars.feature_windows_days: .*at least 2"),
+        ("vars:", "vars:\n  feature_windows_days: [30, 7]", "vars: feature_windows_days must rise"),
+        ("vars:", "vars:\n  feature_windows_days: [7, 7]", "vars: feature_windows_days must rise"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_named_with_its_place(domains, old, new, says):
+    assert old in GOOD
+    write(domains, GOOD.replace(old, new, 1))
+    assert re.match(f"shop/domain.yml: {says}", refusal(domains))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "lines"),
+    [
+        ("vars:", "vars: {attributes: [country]}\nvars:", "vars", (6, 7)),
+        ("  ratios:", "  attributes: []\n  ratios:", "attributes", (7, 13)),
+        ("agg: count}", "agg: count, name: views}", "name", (11, 11)),
+        ("amount: number}", "amount: text, 'amount': number}", "amount", (5, 5)),
+    ],
+)
+def test_a_key_that_stands_twice_is_named_with_both_lines(domains, old, new, key, lines):
+    """YAML would let the last one win, and the first would be lost without a word."""
+    assert old in GOOD
+    write(domains, GOOD.replace(old, new, 1))
+    both = f"in lines {lines[0]} and {lines[1]}"
+    assert refusal(domains).startswith(f"shop/domain.yml: the key {key!r} stands twice, {both}.")
+
+
+def test_a_key_taken_over_from_an_anchor_may_be_set_anew(domains):
+    anchored = GOOD.replace("- {name: looks,", "- &looks {name: looks,", 1)
+    write(domains, anchored.replace("  ratios:", "    - {<<: *looks, name: views}\n  ratios:", 1))
+    assert [m.name for m in domain.load("shop", domains).vars.measures][-1] == "views"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "files: Field required"),
+        ("- a\n- list\n", "files: Field required"),
+        ("files: {}\n", "files.events: Field required"),
+        (GOOD[: GOOD.index("vars:")] + "vars:\n", "vars: Input should be a valid dictionary"),
+        ("files:\n\tevents: 1\n", "is not YAML: .*line 2, column 1"),
+        ("files: [\n", "is not YAML: .*line 2"),
+        (GOOD.encode("utf-16"), "is not UTF-8 text"),
+        (GOOD.encode() + b"# caf\xe9\n", "is not UTF-8 text"),
+    ],
+)
+def test_a_file_that_is_no_domain_is_refused(domains, text, says):
+    write(domains, text)
+    assert re.search(f"shop/domain.yml:? {says}", refusal(domains))
+
+
+def test_a_domain_without_ingest_sql_is_refused(domains):
+    (domains / "shop/ingest.sql").unlink()
+    assert "shop/ingest.sql cannot be read (No such file or directory)" in refusal(domains)

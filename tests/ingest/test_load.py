@@ -1,0 +1,431 @@
+"""ingest: each file once, all or nothing, every row kept, one clear line when it cannot be."""
+
+import gzip
+import os
+import time
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from python_jobs.errors import JobError
+from python_jobs.ingest import domain
+from python_jobs.ingest.domain import Domain
+from python_jobs.ingest.load import ingest
+
+NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
+DOMAIN = """
+files:
+  users: {path: users/*, columns: {user_id: text, signup_date: date, plan: text}}
+  events:
+    path: events/*
+    columns: {event_id: text, user_id: text, event_time: timestamp, kind: text, amount: number}
+vars:
+  attributes: [plan]
+  event_types: {buy: {is_activity: true}}
+  measures: [{name: spend, event_type: buy, agg: sum, column: amount}]
+"""
+INGEST = """
+create or replace temp view users as select * from users_file;
+create or replace temp view events as
+select event_id, user_id, event_time, kind as event_type, amount from events_file;
+"""
+USERS = "user_id,signup_date,plan\nu1,2026-01-01,free\nu2,2026-01-02,\n"
+HEADER = "event_id,user_id,event_time,kind,amount\n"
+EVENTS = HEADER + "e1,u1,2026-02-01 10:00:00,buy,1.5\ne2,u2,2026-02-02 11:00:00,buy,\n"
+MORE = HEADER + "e3,u1,2026-02-03 10:00:00,buy,2\n"
+LONG = HEADER.encode() + b"".join(b"%d,u1,,buy,%d\n" % (i, i * i) for i in range(50_000))
+
+
+class House:
+    """A raw folder, a domain and a warehouse in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self.raw, self.domains = path / "raw", path / "domains"
+        self.db = duckdb.connect()
+        self.db.execute("set TimeZone = 'UTC'")
+        self.domain = self.make_domain()
+        self.put("users/1.csv", USERS)
+        self.put("events/1.csv", EVENTS)
+
+    def make_domain(self, name="shop", yml=DOMAIN, sql=INGEST) -> Domain:
+        folder = self.domains / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "domain.yml").write_text(yml)
+        (folder / "ingest.sql").write_text(sql)
+        return Domain(name, folder)
+
+    def put(self, name: str, content: str | bytes) -> Path:
+        path = self.raw / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def put_parquet(self, name: str, select: str) -> Path:
+        path = self.put(name, b"")
+        self.db.execute(f"copy ({select}) to '{path}' (format parquet)")
+        return path
+
+    def ingest(self, now=NOW, domain=None):
+        return ingest(self.db, domain or self.domain, self.raw, now=now)
+
+    def rows(self, sql: str) -> list[tuple]:
+        return self.db.execute(sql).fetchall()
+
+    def loaded(self) -> tuple[int, int, int]:
+        counts = "(select count(*) from raw.files), (select count(*) from raw.users), "
+        return self.rows(f"select {counts}(select count(*) from raw.events)")[0]
+
+    def refused(self, pattern: str, **with_) -> None:
+        """The next ingest says this in one line, and what was loaded before is all there is."""
+        before = self.everything()
+        with pytest.raises(JobError, match=pattern) as refusal:
+            self.ingest(**with_)
+        assert "\n" not in str(refusal.value) and " Next: " in str(refusal.value)
+        assert len(str(refusal.value)) < 500
+        assert self.everything() == before
+
+    def everything(self) -> dict[str, list[tuple]]:
+        tables = self.rows("select table_name from duckdb_tables() where schema_name = 'raw'")
+        return {name: self.rows(f"from raw.{name} order by all") for (name,) in tables}
+
+
+@pytest.fixture
+def house(tmp_path):
+    return House(tmp_path)
+
+
+# Each file once
+
+
+def test_files_land_with_their_values_stamps_and_what_they_came_from(house):
+    done = house.ingest()
+    assert (done.loaded, done.known) == (["users/1.csv", "events/1.csv"], 0)
+    assert done.rows == {"users": 2, "events": 2, "treatments": 0} and done.notes == []
+    stamp = NOW.replace(tzinfo=None)
+    assert house.rows(
+        "select file_id, ingested_at, user_id, signup_date, plan from raw.users order by row_id"
+    ) == [
+        (1, stamp, "u1", date(2026, 1, 1), "free"),
+        (1, stamp, "u2", date(2026, 1, 2), None),
+    ]
+    assert house.rows("select file_id, event_id, event_type, amount from raw.events") == [
+        (2, "e1", "buy", 1.5),
+        (2, "e2", "buy", None),
+    ]
+
+
+def test_a_second_run_loads_nothing_and_changes_nothing(house):
+    house.ingest()
+    before = house.everything()
+    done = house.ingest(NOW + timedelta(hours=1))
+    assert (done.loaded, done.known, done.rows) == (
+        [],
+        2,
+        {"users": 0, "events": 0, "treatments": 0},
+    )
+    assert house.everything() == before
+
+
+def test_the_same_content_under_another_name_is_known(house):
+    house.put("events/0.csv", EVENTS)
+    assert house.ingest().loaded == ["users/1.csv", "events/0.csv"]
+    house.put("events/2.csv", EVENTS)
+    house.put("users/2.csv", USERS)
+    assert house.ingest().known == 5
+    assert house.loaded() == (2, 2, 2)
+
+
+def test_the_same_content_is_new_to_the_other_table(house):
+    house.put("events/1.csv", USERS)
+    sql = INGEST.replace(
+        "select event_id, user_id, event_time, kind as event_type, amount from events_file",
+        "select user_id as event_id, user_id, signup_date as event_time, plan as event_type, "
+        "1 as amount from events_file",
+    )
+    columns = "event_id: text, user_id: text, event_time: timestamp, kind: text, amount: number"
+    yml = DOMAIN.replace(columns, "user_id: text, signup_date: date, plan: text")
+    domain = house.make_domain(yml=yml, sql=sql)
+    assert house.ingest(domain=domain).rows == {"users": 2, "events": 2, "treatments": 0}
+    house.put("events/2.csv", USERS.replace("u1", "u3"))
+    house.ingest(domain=domain)
+    house.put("users/2.csv", USERS.replace("u1", "u3"))
+    assert house.ingest(domain=domain).rows == {"users": 2, "events": 0, "treatments": 0}
+
+
+def test_a_file_touched_without_a_change_is_known(house):
+    house.ingest()
+    os.utime(house.raw / "events/1.csv", (1, 1))
+    assert house.ingest().known == 2
+
+
+def test_a_changed_file_under_an_old_name_is_refused(house):
+    house.ingest()
+    time.sleep(0.01)
+    house.put("events/2.csv", MORE)
+    house.put("events/1.csv", EVENTS.replace("1.5", "1.6"))
+    house.refused("events/1.csv has changed since it was loaded")
+
+
+def test_a_new_file_adds_to_what_is_there_and_numbers_go_on(house):
+    house.ingest()
+    house.put("events/2.csv", MORE)
+    house.ingest(NOW + timedelta(days=1))
+    assert house.rows("select file_id, event_id from raw.events order by row_id") == [
+        (2, "e1"),
+        (2, "e2"),
+        (3, "e3"),
+    ]
+    assert house.rows("select count(distinct row_id) from raw.events") == [(3,)]
+
+
+def test_the_moment_of_ingestion_strictly_rises_whatever_the_clock_does(house):
+    for day in range(3):
+        house.put(f"events/2{day}.csv", MORE.replace("e3", f"e3{day}"))
+        house.ingest(NOW - timedelta(days=day))
+    stamps = [row[0] for row in house.rows("select ingested_at from raw.files order by file_id")]
+    assert len(stamps) == 5
+    assert sorted(set(stamps)) == list(dict.fromkeys(stamps)) and len(set(stamps)) == 3
+
+
+# All or nothing
+
+
+def test_a_bad_third_file_leaves_nothing_loaded(house):
+    house.put("events/2.csv", MORE.replace(",2\n", ",two\n"))
+    house.refused(r"events/2.csv, column 'amount', row 1: 'two' is not a number")
+    assert house.everything() == {}
+
+
+def test_after_a_bad_file_is_corrected_all_is_loaded(house):
+    house.ingest()
+    house.put("events/2.csv", "event_id\n")
+    house.refused("events/2.csv has no column 'user_id'")
+    house.put("events/2.csv", MORE)
+    assert house.ingest().loaded == ["events/2.csv"]
+    assert house.loaded() == (3, 2, 3)
+
+
+# Formats
+
+
+def test_csv_gzipped_csv_and_parquet_give_the_same_rows(house, tmp_path):
+    results = []
+    for ending in ("csv", "csv.gz", "parquet"):
+        other = House(tmp_path / ending)
+        for table, content in (("users", USERS), ("events", EVENTS)):
+            (other.raw / table / "1.csv").unlink()
+            if ending == "parquet":
+                source = tmp_path / f"{table}.csv"
+                source.write_text(content)
+                other.put_parquet(f"{table}/1.parquet", f"from read_csv('{source}')")
+            else:
+                data = content.encode()
+                packed = gzip.compress(data) if ending == "csv.gz" else data
+                other.put(f"{table}/1.{ending}", packed)
+        other.ingest()
+        results.append([other.rows(f"from raw.{table}") for table in ("users", "events")])
+    assert results[0] == results[1] == results[2]
+    assert len(results[0][1]) == 2
+
+
+def test_a_file_without_rows_is_loaded_once(house):
+    house.put("events/2.csv", HEADER)
+    house.put_parquet("events/3.parquet", f"from read_csv('{house.raw}/events/1.csv') limit 0")
+    assert house.ingest().rows["events"] == 2
+    assert house.ingest().known == 4
+
+
+def test_a_column_that_was_not_declared_is_ignored_with_a_note(house):
+    house.put("events/2.csv", HEADER.strip() + ",colour\ne3,u1,2026-02-03,buy,2,red\n")
+    assert house.ingest().notes == ["events/2.csv: column 'colour' is not declared and was ignored"]
+    assert "colour" not in [row[0] for row in house.rows("describe raw.events")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("2.csv", b"", "does not begin with a line of column names"),
+        ("2.csv.gz", gzip.compress(b"", mtime=0), "does not begin with a line of column names"),
+        ("2.csv.gz", b"not gzip", "cannot be read .*gzip"),
+        ("2.csv.gz", gzip.compress(LONG)[:-999], "Unexpected end of GZIP stream"),
+        ("2.csv", (HEADER + "e3,u1\n").encode(), "Line: 2 .*Expected Number of Columns: 5 Found"),
+        ("2.csv", (EVENTS + "e3,u1,2026-02-03,buy,1,2\n").encode(), "Line: 4 .*Found: 6"),
+        ("2.csv", (HEADER + "e\xe4,u1,2026-02-03,buy,1\n").encode("latin-1"), "not utf-8"),
+        ("2.csv", (HEADER + 'e3,"u1,2026-02-03,buy,1\n').encode(), "unterminated quote"),
+        ("2.parquet", b"", "too small to be a Parquet file"),
+        ("2.parquet", b"PAR1 and then nothing of use PAR1", "cannot be loaded"),
+    ],
+)
+def test_an_empty_or_damaged_file_is_named_and_refused(house, name, content, says):
+    house.put(f"events/{name}", content)
+    house.refused(f"^events/{name} .*({says})")
+
+
+def test_a_folder_where_a_file_should_be_is_named_and_refused(house):
+    (house.raw / "events/2.parquet").mkdir()
+    house.refused(r"events/2.parquet cannot be read \(Is a directory\)")
+
+
+def test_a_link_to_nothing_is_named_and_refused(house):
+    (house.raw / "events/2.csv").symlink_to("gone.csv")
+    house.refused(r"events/2.csv cannot be read \(No such file or directory\)")
+
+
+def test_a_missing_and_an_empty_folder_each_say_so(house, tmp_path):
+    house.raw = tmp_path / "nowhere"
+    house.refused("raw folder .*nowhere does not exist.* Next: .*--raw")
+    house.raw.mkdir()
+    house.refused(r"No CSV or Parquet file for users at .*nowhere/users/\*")
+    house.put("users/notes.txt", "nothing to read")
+    house.refused("No CSV or Parquet file for users")
+
+
+# Times
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2026-02-01 10:00:00", "2026-02-01 10:00:00"),
+        ("2026-02-01T10:00:00Z", "2026-02-01 10:00:00"),
+        ("2026-02-01 00:30:00+02:00", "2026-01-31 22:30:00"),
+        ("2026-01-31T23:30:00-0500", "2026-02-01 04:30:00"),
+        ("2026-02-01", "2026-02-01 00:00:00"),
+    ],
+)
+def test_a_time_written_as_text_goes_to_utc(house, text, utc):
+    house.put("events/1.csv", HEADER + f"e1,u1,{text},buy,1\n")
+    house.ingest()
+    assert house.rows("select event_time::varchar, event_time_unread from raw.events") == [
+        (utc, None)
+    ]
+
+
+@pytest.mark.parametrize("text", ["soon", "2026-02-30", "31.01.2026", "infinity", "1769940000"])
+def test_a_time_that_cannot_be_read_is_kept_as_it_stood(house, text):
+    house.put("events/1.csv", HEADER + f"e1,u1,{text},buy,1\n")
+    house.put("users/1.csv", USERS.replace("2026-01-01", text))
+    house.ingest()
+    assert house.rows("select event_time, event_time_unread from raw.events") == [(None, text)]
+    assert house.rows("select signup_date, signup_date_unread from raw.users") == [
+        (None, text),
+        (date(2026, 1, 2), None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "value", ["'2026-02-01T12:00:00+02:00'", "timestamptz '2026-02-01 12:00:00+02'"]
+)
+def test_a_time_with_an_offset_does_not_depend_on_the_zone_of_the_session(house, value):
+    sql = INGEST.replace(" event_time, kind", f" {value} as event_time, kind")
+    house.db.execute("set TimeZone = 'Asia/Kolkata'")
+    house.ingest(domain=house.make_domain(sql=sql))
+    times = house.rows("select distinct event_time::varchar from raw.events")
+    assert times == [("2026-02-01 10:00:00",)]
+
+
+def test_a_missing_time_is_missing_and_not_unread(house):
+    house.put("events/1.csv", HEADER + "e1,u1,,buy,1\n")
+    house.ingest()
+    assert house.rows("select event_time, event_time_unread from raw.events") == [(None, None)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "timestamp '2026-02-01 10:00:00'",
+        "timestamp_ns '2026-02-01 10:00:00'",
+        "timestamptz '2026-02-01 12:00:00+02'",
+        "'2026-02-01T12:00:00+02:00'",
+    ],
+)
+def test_a_parquet_time_of_any_kind_goes_to_utc(house, value):
+    select = (
+        f"select 'e1' as event_id, 7 as user_id, {value} as event_time, 'buy' as kind, 1 as amount"
+    )
+    house.put_parquet("events/1.parquet", select)
+    (house.raw / "events/1.csv").unlink()
+    house.ingest()
+    assert house.rows("select event_time::varchar, user_id from raw.events") == [
+        ("2026-02-01 10:00:00", "7")
+    ]
+
+
+# The domain and its mapping
+
+
+def test_a_warehouse_remembers_its_domain_and_refuses_another(house):
+    house.ingest()
+    other = house.make_domain("portal")
+    house.refused(r"filled by domain 'shop', not 'portal'.* Next: use --domain shop", domain=other)
+
+
+def test_new_settings_of_the_same_domain_are_written_down(house):
+    house.ingest()
+    before = house.rows("from raw.domain")
+    changed = house.make_domain(yml=DOMAIN + "  churn_horizon_days: 60\n")
+    house.ingest(domain=changed)
+    assert len(before) == 1
+    assert house.rows("from raw.domain") == [("shop", changed.settings_json)] != before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("from events_file", "from events_file where amount > 1", "has 2 rows, but .* makes 1 ev"),
+        ("from events_file", "from events_file, range(2)", "has 2 rows, but .* makes 4 events"),
+        (", amount from", " from", "gives events no column 'amount', which measure 'spend' needs"),
+        ("event_time, ", "", "gives events no column 'event_time', which every domain needs"),
+        ("* from users_file", "user_id, signup_date from users_file", "'plan', which attributes"),
+        ("from events_file", "fro events_file", "domains/shop/ingest.sql does not run: Parser Err"),
+        ("amount from", "nothing from", 'domains/shop/ingest.sql does not run: .*"nothing" not'),
+    ],
+)
+def test_an_ingest_sql_that_drops_multiplies_or_lacks_something_is_refused(house, old, new, says):
+    assert old in INGEST
+    house.refused(says, domain=house.make_domain(sql=INGEST.replace(old, new)))
+
+
+def test_a_column_that_is_checked_has_to_be_there(house):
+    domain = house.make_domain(yml=DOMAIN + "  checks: {weight: {min: 0}}\n")
+    house.refused("gives events no column 'weight', which checks needs", domain=domain)
+
+
+def test_users_derived_from_events_come_with_each_file_of_events(house):
+    yml = DOMAIN.replace("vars:", "vars:\n  users_from_events: true").replace("[plan]", "[]")
+    yml = "\n".join(line for line in yml.splitlines() if "users:" not in line)
+    sql = INGEST.split("\n", 2)[2] + (
+        "create or replace temp view users as select user_id, min(event_time) as signup_date "
+        "from events group by user_id order by user_id;"
+    )
+    house.put("events/2.csv", MORE)
+    done = house.ingest(domain=house.make_domain(yml=yml, sql=sql))
+    assert done.rows == {"users": 3, "events": 3, "treatments": 0}
+    assert house.rows("select file_id, user_id, signup_date from raw.users order by row_id") == [
+        (1, "u1", date(2026, 2, 1)),
+        (1, "u2", date(2026, 2, 2)),
+        (2, "u1", date(2026, 2, 3)),
+    ]
+
+
+def test_a_reason_to_reject_travels_with_its_row(house):
+    sql = INGEST.replace(
+        "amount from", "amount, if(amount is null, 'no_amount', null) as reject_reason from"
+    )
+    house.ingest(domain=house.make_domain(sql=sql))
+    assert house.rows("select reject_reason from raw.events") == [(None,), ("no_amount",)]
+
+
+def test_a_user_of_online_retail_signs_up_at_the_earliest_time_not_at_the_first_text(house):
+    """In a CSV file times are text, and as text 2010-12-10 comes before 2010-12-9."""
+    header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+    house.put(
+        "lines.csv",
+        f"{header}1,a,Bowl,2,2010-12-10 08:26:00,1.5,17850,France\n"
+        "2,b,Cup,2,2010-12-9 08:26:00,1.5,17850,Norway\n",
+    )
+    ingest(house.db, domain.load("online_retail"), house.raw, now=NOW)
+    (user,) = house.rows("select user_id, signup_date, country from raw.users")
+    assert user == ("17850", date(2010, 12, 9), "Norway")

@@ -1,0 +1,152 @@
+"""raw_files: one file is read as it stands; its name and its first rows change nothing."""
+
+import gzip
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from python_jobs.errors import JobError
+from python_jobs.ingest import raw_files
+from python_jobs.ingest.domain import Files
+from python_jobs.ingest.raw_files import RawFile, make_view
+
+COLUMNS = {"a": "text", "b": "number"}
+
+
+@pytest.fixture
+def db():
+    with duckdb.connect() as connection:
+        yield connection
+
+
+def view(db, path: Path, content: str | bytes, columns=COLUMNS) -> list[tuple]:
+    """The rows that a file gives; text is a query for a Parquet file."""
+    path.parent.mkdir(exist_ok=True)
+    if isinstance(content, str):
+        db.execute(f"copy ({content}) to '{path}' (format parquet)")
+    else:
+        path.write_bytes(content)
+    make_view(db, RawFile("events", path, path.name, 0, 0), columns)
+    return db.execute("from events_file").fetchall()
+
+
+def refusal(db, path: Path, content: str | bytes, columns=COLUMNS) -> str:
+    with pytest.raises(JobError) as refused:
+        view(db, path, content, columns)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["e[1].csv", "e*.csv", "e?.csv", "it's.csv", "b=7/e.csv", "é ü.csv"]
+)
+def test_a_name_is_a_name_and_no_pattern(db, tmp_path, name):
+    (tmp_path / "e1.csv").write_bytes(b"a,b\nother,1\n")
+    assert view(db, tmp_path / name, b"a,b\nx,1\n") == [("x", 1.0)]
+    parquet = name.replace(".csv", ".parquet").replace("'", "")
+    assert view(db, tmp_path / parquet, "select 'x' as a, 1 as b") == [("x", 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        (b"a,b\r\nx,1\r\n", [("x", 1.0)]),
+        (b"\xef\xbb\xbfa,b\nx,1\n", [("x", 1.0)]),
+        (b"a,b\nx,1", [("x", 1.0)]),
+        (b'a,b\n"x, ""y""\nz",1\n', [('x, "y"\nz', 1.0)]),
+        (b'"a","b"\nx,1\n', [("x", 1.0)]),
+        (b"a,b\n,\n", [(None, None)]),
+        (b"a,b\n#x,1\n#y,2\n", [("#x", 1.0), ("#y", 2.0)]),
+        (b"a,b\n007,1e3\n", [("007", 1000.0)]),
+        (b"a,b\nx\\,-1\n", [("x\\", -1.0)]),
+        (b"b,other,a\n1,?,x\n", [("x", 1.0)]),
+        (b"a,b,,\nx,1,,\n", [("x", 1.0)]),
+        (b"a,b,A,a\nx,1,y,z\n", [("x", 1.0)]),
+    ],
+)
+def test_csv_is_read_as_written(db, tmp_path, content, rows):
+    assert view(db, tmp_path / "e.csv", content) == rows
+    assert view(db, tmp_path / "e.csv.gz", gzip.compress(content)) == rows
+
+
+@pytest.mark.parametrize(
+    "header", [b"a;b\nx;1\n", b"A,B\nx,1\n", b"Report\n\na,b\nx,1\n", b"a\nx\n"]
+)
+def test_a_missing_column_is_named_with_its_file(db, tmp_path, header):
+    said = refusal(db, tmp_path / "e.csv", header)
+    assert said.startswith("e.csv has no column ") and " Next: " in said
+
+
+def test_the_first_bad_row_of_a_numeric_column_is_named(db, tmp_path):
+    rows = [(f"x{i}", str(i)) for i in range(30_000)]
+    rows[20_006] = ("y", "oops")
+    rows[25_000] = ("y", "later")
+    csv = "a,b\n" + "".join(f"{a},{b}\n" for a, b in rows)
+    said = refusal(db, tmp_path / "e.csv", csv.encode())
+    assert said.startswith("e.csv, column 'b', row 20007: 'oops' is not a number.")
+    select = f"select * from read_csv('{tmp_path}/e.csv', all_varchar = true)"
+    said = refusal(db, tmp_path / "e.parquet", select)
+    assert said.startswith("e.parquet, column 'b', row 20007: 'oops' is not a number.")
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "kind"),
+    [
+        ("number", "'5'", "VARCHAR"),
+        ("number", "true", "BOOLEAN"),
+        ("number", "date '2026-01-01'", "DATE"),
+        ("text", "1.5::double", "DOUBLE"),
+        ("text", "true", "BOOLEAN"),
+        ("date", "20260101", "INTEGER"),
+        ("timestamp", "1.5::double", "DOUBLE"),
+        ("timestamp", "time '10:00'", "TIME"),
+        ("text", "['x']", r"VARCHAR[]"),
+    ],
+)
+def test_a_parquet_column_of_another_type_is_refused(db, tmp_path, declared, value, kind):
+    said = refusal(db, tmp_path / "e.parquet", f"select {value} as a", {"a": declared})
+    assert said.startswith(f"e.parquet: column 'a' holds {kind}, and {declared} was declared.")
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "read"),
+    [
+        ("text", "7::bigint", "7"),
+        ("number", "7::tinyint", 7.0),
+        ("number", "7.25::decimal(9, 2)", 7.25),
+        ("text", "null", None),
+        ("number", "null", None),
+        ("timestamp", "null", None),
+    ],
+)
+def test_a_parquet_column_may_be_any_number_a_whole_id_or_empty(
+    db, tmp_path, declared, value, read
+):
+    assert view(db, tmp_path / "e.parquet", f"select {value} as a", {"a": declared}) == [(read,)]
+
+
+def test_undeclared_columns_are_noted_and_left_out(db, tmp_path):
+    path = tmp_path / "e.csv"
+    path.write_bytes(b"z,a,b,y\n1,x,1,2\n")
+    assert make_view(db, RawFile("events", path, "e.csv", 0, 0), COLUMNS) == [
+        "e.csv: column 'y' is not declared and was ignored",
+        "e.csv: column 'z' is not declared and was ignored",
+    ]
+    assert [row[0] for row in db.execute("describe events_file").fetchall()] == ["a", "b"]
+
+
+def test_users_are_found_before_events_by_name_and_other_files_are_not(tmp_path):
+    files = Files.model_validate(
+        {table: {"path": f"{table}/*", "columns": {"a": "text"}} for table in ("events", "users")}
+    )
+    names = ["users/b.csv", "users/a.parquet", "events/2.csv.gz", "events/10.csv"]
+    for name in [*names, "events/README.md", "events/3.csv.part", "other/1.csv", "events/x/1.csv"]:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"a\n")
+    assert [(file.table, file.name) for file in raw_files.find(tmp_path, files)] == [
+        ("users", "users/a.parquet"),
+        ("users", "users/b.csv"),
+        ("events", "events/10.csv"),
+        ("events", "events/2.csv.gz"),
+    ]

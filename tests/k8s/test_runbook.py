@@ -1,0 +1,69 @@
+"""The runbook leads somewhere: every alert has its heading, every command and object exists."""
+
+import json
+import re
+import shlex
+import subprocess
+
+import typer.main
+import yaml
+from k8s.rendered import needs_kubectl
+from support.homes import PROJECT
+from support.watchers import MONITORING
+
+from python_jobs.cli import app
+
+RUNBOOK = (PROJECT / "docs" / "runbook.md").read_text()
+PARTS = ("Symptom", "First look", "Likely causes", "Fix", "Verify", "Prevent")
+
+
+def sections() -> dict[str, str]:
+    """Text by heading, the heading as the end of a link spells it."""
+    found = re.split(r"^## (.+)\n", RUNBOOK, flags=re.MULTILINE)[1:]
+    anchors = [name.lower().replace(" ", "-") for name in found[::2]]
+    return dict(zip(anchors, found[1::2], strict=True))
+
+
+def test_every_alert_leads_to_its_part_of_the_runbook():
+    groups = yaml.safe_load((MONITORING / "rules.yml").read_text())["groups"]
+    for rule in (rule for group in groups for rule in group["rules"]):
+        assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
+        page, anchor = rule["annotations"]["runbook_url"].split("#")
+        assert page == "docs/runbook.md" and anchor == rule["alert"].lower()
+        text = sections()[anchor]
+        assert re.findall(r"^- \*\*(.+?)\.\*\*", text, flags=re.MULTILINE) == list(PARTS), anchor
+
+
+def test_every_command_of_the_product_exists_with_its_options():
+    commands = typer.main.get_command(app).commands
+    named = re.findall(r"`churnhouse ([^`]+)`|^churnhouse (.+)$", RUNBOOK, flags=re.MULTILINE)
+    assert len(named) > 10
+    for words in (shlex.split(quoted or alone) for quoted, alone in named):
+        known = {option for parameter in commands[words[0]].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known, words
+
+
+def test_every_object_named_to_kubectl_is_in_the_manifests():
+    made = set()
+    for path in (PROJECT / "k8s" / "base").glob("*.yaml"):
+        for document in yaml.safe_load_all(path.read_text()):
+            made.add(f"{document['kind'].lower()}/{document.get('metadata', {}).get('name')}")
+    named = re.findall(r"\b(?:cronjob|deployment|job|service)/churnhouse[\w-]*", RUNBOOK)
+    assert set(named) and set(named) <= made
+
+
+@needs_kubectl
+def test_any_command_runs_in_a_job_like_the_daily_one():
+    """The patch that operations.md gives, on the Job that the daily CronJob would make."""
+    cronjob = yaml.safe_load((PROJECT / "k8s" / "base" / "cronjob-daily.yaml").read_text())
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "by-hand"}}
+    job |= {"spec": cronjob["spec"]["jobTemplate"]["spec"]}
+    text = (PROJECT / "docs" / "operations.md").read_text()
+    (command,) = re.findall(r"kubectl patch --local[^']+'[^']+'", text)
+    patched = subprocess.run(
+        shlex.split(command), input=json.dumps(job), capture_output=True, text=True, check=True
+    )
+    (container,) = yaml.safe_load(patched.stdout)["spec"]["template"]["spec"]["containers"]
+    assert container["command"] + container["args"] == [
+        *("churnhouse", "approve", "VERSION", "--by", "NAME", "--note", "WHY"),
+    ]

@@ -1,0 +1,259 @@
+"""doctor: silent about what is in order, and one clear line with a next step about what is not."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import duckdb
+import pytest
+from support.homes import PROJECT
+from support.processes import start, without_rights
+
+from api.keys import make
+from python_jobs.operations import doctor
+from python_jobs.registry import store
+from python_jobs.settings import Settings
+from python_jobs.warehouse import dbt
+from python_jobs.warehouse.lock import writing
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def settings(home: Path) -> Settings:
+    return Settings(home=home)
+
+
+@pytest.fixture
+def find(monkeypatch):
+    """Make one check alone, and give what it found."""
+
+    def find(settings: Settings, name: str, now: datetime = NOW) -> doctor.Finding:
+        monkeypatch.setattr(doctor, "CHECKS", {name: every[name]})
+        (finding,) = doctor.examine(settings, now=now)
+        assert "\n" not in finding.found + finding.next_step
+        return finding
+
+    every = doctor.CHECKS
+    return find
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def change(settings: Settings, statement: str) -> None:
+    with duckdb.connect(str(settings.warehouse)) as connection:
+        connection.execute(statement)
+
+
+def test_a_healthy_installation_is_ok_in_every_line(finished_home: Path):
+    process = start(finished_home, "doctor")
+    out, err = process.communicate()
+    assert process.returncode == 0 and err == "", out + err
+    lines = out.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    begins = [line for line in lines if line[:2].strip()]
+    assert [line[4:17].strip() for line in begins] == list(doctor.CHECKS)
+    assert all(line.startswith("ok ") for line in begins)
+
+
+def test_before_anything_was_done_nothing_is_wrong_and_nothing_is_made(tmp_path: Path):
+    settings = Settings(home=tmp_path / "data")
+    found = list(doctor.examine(settings, now=NOW))
+    assert [finding for finding in found if finding.next_step] == []
+    assert len(found) == len(doctor.CHECKS)
+    assert not settings.home.exists()
+
+
+def test_the_command_ends_with_what_is_wrong_and_exits_1(home: Path):
+    (home / "warehouse.lock").unlink()
+    flip(home / "published/current/lookup.sqlite")
+    home.chmod(0o555)
+    try:
+        process = start(home, "doctor", preexec_fn=without_rights)
+        out, err = process.communicate()
+    finally:
+        home.chmod(0o755)
+    assert process.returncode == 1 and "Traceback" not in out + err, out + err
+    assert all(len(line) <= 80 for line in out.splitlines())
+    (line,) = err.splitlines()
+    assert "2 of 11 checks found something wrong: home, published." in line
+    text = " ".join(out.split())  # long paths are folded
+    assert "cannot be written (Permission denied)" in text
+    assert "is missing or is not the file that was published" in text
+    assert text.count("Next: ") == 2
+
+
+def test_an_old_python(find, settings, monkeypatch):
+    old = SimpleNamespace(version_info=(3, 10, 2, "final", 0), version="3.10.2 (main)")
+    monkeypatch.setattr(doctor, "sys", old)
+    finding = find(settings, "python")
+    assert "Python 3.10.2 is too old: >=3.11" in finding.found and "make run" in finding.next_step
+
+
+def test_a_package_of_another_version_than_locked(find, settings, monkeypatch, tmp_path):
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("duckdb==0.1.0 ; python_version < '4' \\\n    --hash=sha256:00\nnever-had==1\n")
+    monkeypatch.setattr(doctor, "LOCK", lock)
+    finding = find(settings, "packages")
+    assert f"duckdb is {duckdb.__version__}, locked is 0.1.0" in finding.found
+    assert "never-had" not in finding.found  # what only developers need may be missing
+    assert "--require-hashes -r requirements.lock" in finding.next_step
+
+
+def test_a_package_that_is_missing_and_one_that_does_not_load(
+    find, settings, monkeypatch, tmp_path
+):
+    (tmp_path / "broken_library.py").write_text("raise OSError('libgomp.so.1: cannot open')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(doctor, "LOADED", ("broken_library",))
+    monkeypatch.setattr(doctor.metadata, "requires", lambda name: ["never-had>=1,<2"])
+    finding = find(settings, "packages")
+    assert "never-had is not installed" in finding.found
+    assert "broken_library does not load (libgomp.so.1: cannot open)" in finding.found
+
+
+def test_a_home_below_a_file(find, tmp_path):
+    (tmp_path / "file").write_text("")
+    finding = find(Settings(home=tmp_path / "file/data"), "home")
+    assert "cannot be written" in finding.found and "CHURNHOUSE_HOME" in finding.next_step
+
+
+def test_a_run_at_work_is_named_and_left_alone(find, settings):
+    with writing(settings, "train"):
+        lock = find(settings, "lock")
+        assert f"held: train on {os.uname().nodename}, pid {os.getpid()}, since 2" in lock.found
+        for name in ("warehouse", "domain"):
+            assert find(settings, name) == doctor.Finding(name, doctor.AT_WORK)
+        assert find(settings, "times").next_step == ""
+    assert find(settings, "lock").found == "free"
+
+
+def test_a_damaged_warehouse(find, settings):
+    settings.warehouse.write_bytes(b"\0" * 5000)
+    assert find(settings, "times").next_step == ""
+    for name in ("warehouse", "domain"):
+        finding = find(settings, name)
+        assert f"{settings.warehouse} cannot be opened as a DuckDB file" in finding.found
+        assert finding.next_step
+
+
+def test_a_warehouse_that_another_program_holds_open(find, settings):
+    hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(1, flush=True); input()"
+    command = [sys.executable, "-c", hold, str(settings.warehouse)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline()
+        finding = find(settings, "warehouse")
+        assert find(settings, "dbt project").next_step == ""
+        other.communicate(b"\n")
+    assert "Another program has" in finding.found and "close it" in finding.next_step
+
+
+def test_a_domain_that_is_gone_and_one_whose_settings_changed(find, settings):
+    change(settings, "update raw.domain set settings = '{}'")
+    finding = find(settings, "domain")
+    assert finding.found == "elearning, changed since: the next build starts afresh"
+    assert finding.next_step == ""
+    change(settings, "update raw.domain set name = 'elearnin'")
+    finding = find(settings, "domain")
+    assert "There is no domain 'elearnin' (did you mean 'elearning'?)" in finding.found
+    assert "add domains/elearnin/" in finding.next_step
+
+
+def test_a_project_that_dbt_cannot_read(find, settings, monkeypatch, tmp_path):
+    project = tmp_path / "project"
+    for name in ("models", "macros", "seeds", "tests/gates", "tests/generic"):
+        shutil.copytree(PROJECT / name, project / name)
+    for name in ("dbt_project.yml", "profiles.yml"):
+        shutil.copy(PROJECT / name, project)
+    monkeypatch.setattr(dbt, "PROJECT", project)
+    assert find(settings, "dbt project").next_step == ""
+    (project / "models/astray.sql").write_text("select * from {{ ref('nowhere') }}")
+    finding = find(settings, "dbt project")
+    assert "dbt cannot read the project: " in finding.found and "nowhere" in finding.found
+
+
+def test_a_production_model_whose_file_is_not_the_registered_one(find, settings):
+    production = store.production(settings.models)
+    path = settings.models / production.version / "metrics.json"
+    flip(path)
+    finding = find(settings, "model")
+    assert f"{path} is missing or is not the file that was registered" in finding.found
+    assert "restore it" in finding.next_step
+
+
+def test_a_production_model_that_scores_otherwise_than_at_training(find, settings):
+    """Its files are whole, and yet something under it has changed."""
+    folder = settings.models / store.production(settings.models).version
+    golden = json.loads((folder / "golden.json").read_text())
+    golden["churn_risk"][0] += 0.1
+    (folder / "golden.json").write_text(json.dumps(golden))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["golden.json"] = store._sha256(folder / "golden.json")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert "other scores than at training, by 0.1" in find(settings, "model").found
+
+
+def test_a_pointer_to_production_that_cannot_be_read(find, settings):
+    (settings.models / "production.json").write_text('{"version": ')
+    finding = find(settings, "model")
+    assert "production.json cannot be read" in finding.found and finding.next_step
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda current: flip(current / "model.onnx"), "model.onnx is missing or is not"),
+        (lambda current: (current / "manifest.json").write_text("{"), "manifest.json cannot be"),
+        (lambda current: shutil.rmtree(current.resolve()), "Nothing is published at"),
+    ],
+)
+def test_a_damaged_publication(find, settings, damage, says):
+    damage(settings.published / "current")
+    finding = find(settings, "published")
+    assert says in finding.found and "churnhouse " in finding.next_step
+
+
+def test_what_is_stamped_later_than_now(find, settings):
+    earlier = NOW - timedelta(days=400)
+    assert "The newest load is stamped " in find(settings, "times", earlier).found
+    settings.warehouse.unlink()
+    assert "Model version " in find(settings, "times", earlier).found
+    shutil.rmtree(settings.models)
+    finding = find(settings, "times", earlier)
+    assert "The current version is stamped " in finding.found and "clock" in finding.next_step
+    assert find(settings, "times").next_step == ""
+
+
+def test_keys_that_others_can_read_and_keys_that_are_none(find, settings, monkeypatch, tmp_path):
+    path = tmp_path / "keys"
+    path.write_text(f"{make('desk', 'reader')[1]}\n")
+    monkeypatch.setenv("CHURNHOUSE_API_KEYS", str(path))
+    path.chmod(0o640)
+    assert find(settings, "API keys") == doctor.Finding("API keys", f"{path}, mode 640")
+    path.chmod(0o644)
+    finding = find(settings, "API keys")
+    assert finding.found == f"{path} is open to others (its mode is 644)."
+    assert finding.next_step == f"chmod 640 {path}"
+    path.chmod(0o600)
+    path.write_text("desk:reader:secret\n")
+    finding = find(settings, "API keys")
+    assert "Line 1 of" in finding.found and "secret" not in finding.found
+
+
+def test_a_check_that_breaks_is_a_finding_and_the_others_go_on(settings, monkeypatch):
+    def broken(settings, now):
+        raise ValueError("odd\nthing")
+
+    monkeypatch.setattr(doctor, "CHECKS", {"odd": broken, "lock": doctor.CHECKS["lock"]})
+    odd, lock = doctor.examine(settings, now=NOW)
+    assert odd.found == "ValueError: odd thing" and odd.next_step
+    assert lock.found == "free"

@@ -1,0 +1,95 @@
+"""Removing a person leaves nothing that names them, and everything else as it was."""
+
+import gzip
+from pathlib import Path
+
+import duckdb
+from support.homes import churnhouse, files_that_name, rows
+
+from python_jobs.operations.forget import user_hash
+
+
+def test_no_file_names_a_forgotten_user(home: Path):
+    user = rows(home, "select user_id from churn_top_risk order by risk_rank limit 1")[0][0]
+    others = "select user_id, as_of_date, events_30d from user_features_daily where user_id <> "
+    before = rows(home, f"{others} '{user}' order by all")
+    assert files_that_name(home, user)
+    churnhouse(home, "forget", user)
+    assert files_that_name(home, user) == []
+    assert len([p for p in (home / "published").iterdir() if p.is_dir()]) == 2  # and its link
+    assert rows(home, f"{others} '{user}' order by all") == before
+    assert rows(home, "select user_hash from raw.forgotten") == [(user_hash(user),)]
+    churnhouse(home, "ingest")
+    churnhouse(home, "build")  # every gate still holds
+
+
+def test_what_arrives_later_of_a_forgotten_user_is_rejected_without_the_id(home: Path):
+    user = rows(home, "select min(user_id) from stg_users")[0][0]
+    churnhouse(home, "forget", user)
+    columns = "event_id,user_id,event_time,event_type,course_id,watch_minutes,quiz_score,amount\n"
+    (home / "raw/events/late.csv").write_text(
+        f"{columns}late-1,{user},2025-04-29 10:00:00,login,,,,\n"
+    )
+    churnhouse(home, "ingest")
+    churnhouse(home, "build", "--exclude", "rejected_share")
+    kept = rows(home, "select user_id, reject_reason from stg_events_rejected order by row_id desc")
+    assert kept[0] == (None, "forgotten_user")
+
+
+def test_a_file_may_lose_its_only_row(home: Path):
+    (home / "raw/users/one.csv").write_text(
+        "user_id,signup_date,plan,country,marketing_source,updated_at\n"
+        "only,2025-04-29,free,DE,ads,2025-04-29 08:00:00\n"
+    )
+    churnhouse(home, "ingest")
+    churnhouse(home, "build", "--exclude", "source:ml+")
+    churnhouse(home, "forget", "only")
+    churnhouse(home, "build", "--full-refresh", "--select", "received_rows_are_all_judged")
+
+
+def test_an_unknown_user_is_one_clear_line(home: Path):
+    done = churnhouse(home, "forget", "nobody", check=False)
+    assert done.returncode == 1
+    assert "'nobody'" in done.stderr and "Traceback" not in done.stderr
+
+
+LINES = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+
+
+def test_raw_files_of_any_shape_lose_the_rows_of_the_user_and_no_others(tmp_path: Path):
+    """Whose row it is says the domain's mapping: there is no user_id in these files."""
+    home = tmp_path / "data"
+    kept = '1,a,"Bowl, ""big""",17850,2010-12-01 08:26:00,1.5,13047.0,France\n'
+    gone = "2,b,Cup,2,2010-12-01 08:27:00,1.5,17850.0,France\n"
+    nobody = "3,c,Cup,1,2010-12-01 08:28:00,1.5,,France\n"
+    (home / "raw").mkdir(parents=True)
+    (home / "raw/one.csv").write_text(LINES + kept + gone + nobody)
+    (home / "raw/copy.csv").write_text(LINES + kept + gone + nobody)
+    with duckdb.connect() as writer:
+        parquet = f"copy (from '{home}/raw/one.csv' limit 2) to '{home}/raw/two.parquet'"
+        writer.execute(parquet)
+    churnhouse(home, "ingest", "--domain", "online_retail")
+    (home / "raw/not_loaded_yet.csv.gz").write_bytes(gzip.compress((LINES + gone).encode()))
+    churnhouse(home, "forget", "17850")
+    for name in ("one.csv", "copy.csv"):
+        assert (home / "raw" / name).read_text() == LINES + kept + nobody
+    with duckdb.connect() as reader:
+        left = reader.execute(f"select CustomerID from '{home}/raw/two.parquet'").fetchall()
+    assert left == [(13047,)]
+    assert gzip.decompress((home / "raw/not_loaded_yet.csv.gz").read_bytes()).decode() == LINES
+    before = rows(home, "from raw.events order by all")
+    churnhouse(home, "ingest", "--domain", "online_retail")  # no file counts as changed
+    assert rows(home, "from raw.events order by all") == before
+
+
+def test_a_removal_that_broke_off_is_finished_by_the_next(home: Path):
+    user = rows(home, "select min(user_id) from stg_users")[0][0]
+    bad = home / "raw/events/zz_damaged.csv"
+    bad.write_text("event_id,what\n")
+    done = churnhouse(home, "forget", user, check=False)
+    assert done.returncode == 1 and "zz_damaged.csv has no column" in done.stderr
+    bad.unlink()
+    churnhouse(home, "forget", user)
+    assert files_that_name(home, user) == []
+    assert rows(home, "select count(*) from raw.forgotten") == [(1,)]
+    churnhouse(home, "build")

@@ -1,0 +1,157 @@
+"""approvals: who may put a version into production, the way back, and the list of all."""
+
+import shutil
+from datetime import timedelta
+
+import pytest
+from support.training_world import NOW, new_warehouse, run
+
+from python_jobs.errors import JobError
+from python_jobs.registry import store
+from python_jobs.registry.approvals import approval, approve, withdrawn
+from python_jobs.registry.listing import listing
+from python_jobs.registry.promotion import promote
+from python_jobs.registry.rollback import rollback
+from python_jobs.settings import Settings
+
+LATER = NOW + timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Two versions, trained an hour apart."""
+    home, con = tmp_path_factory.mktemp("trained"), new_warehouse(users=300)
+    return home, [run(con, home, now=now).version for now in (NOW, LATER)]
+
+
+@pytest.fixture
+def world(trained, tmp_path):
+    home, versions = trained
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    return new_warehouse(users=300), Settings(home=tmp_path), versions
+
+
+@pytest.fixture
+def strict(world):
+    con, settings, versions = world
+    return con, Settings(home=settings.home, approval_required=True), versions
+
+
+def decisions(con):
+    return con.execute(
+        "select version, is_promoted, reason from ml.promotions order by decided_at"
+    ).fetchall()
+
+
+def test_where_approval_is_required_a_good_version_waits_for_it(strict):
+    con, settings, (first, _) = strict
+    decision = promote(con, settings, now=NOW, version=first)
+    assert not decision.is_promoted and f"churnhouse approve {first}" in decision.reason
+    assert store.production(settings.models) is None
+    given = approve(settings, first, by=" Ada ", note="looked at the report", now=NOW)
+    assert given["by"] == "Ada" and approval(settings.models, first) == given
+    assert promote(con, settings, now=LATER, version=first).is_promoted
+    assert [row[1] for row in decisions(con)] == [False, True]
+
+
+def test_an_approval_does_not_make_a_bad_version_good(strict):
+    con, settings, _ = strict
+    con.execute("update evaluation_set set churn_label = hash(user_id, as_of_date) % 3 = 0")
+    bad = run(con, settings.home, now=LATER + timedelta(hours=1)).version
+    approve(settings, bad, by="Ada", note="hope", now=LATER)
+    decision = promote(con, settings, now=LATER, version=bad)
+    assert not decision.is_promoted and "does not beat" in decision.reason
+
+
+def test_an_approval_is_for_one_version_and_its_bytes(strict):
+    _, settings, (first, second) = strict
+    approve(settings, first, by="Ada", note="fine", now=NOW)
+    assert approval(settings.models, second) is None
+    path = settings.models / "approvals.json"
+    path.write_text(path.read_text().replace('"onnx_sha256": "', '"onnx_sha256": "0'))
+    assert approval(settings.models, first) is None
+
+
+@pytest.mark.parametrize("by, note", [("", "fine"), ("Ada", " ")])
+def test_an_approval_needs_a_name_and_a_note(world, by, note):
+    _, settings, (first, _) = world
+    with pytest.raises(JobError, match="name and a note"):
+        approve(settings, first, by=by, note=note, now=NOW)
+
+
+def test_an_approval_of_nothing_or_of_a_tampered_file_is_refused(world):
+    _, settings, (first, _) = world
+    with pytest.raises(JobError, match="no model version"):
+        approve(settings, "2020-01-01T000000Z-00000000", by="Ada", note="x", now=NOW)
+    (settings.models / first / "model.onnx").write_bytes(b"other")
+    with pytest.raises(JobError, match=r"model\.onnx"):
+        approve(settings, first, by="Ada", note="x", now=NOW)
+
+
+@pytest.fixture
+def promoted(world):
+    con, settings, versions = world
+    for version, now in zip(versions, (NOW, LATER), strict=True):
+        assert promote(con, settings, now=now, version=version).is_promoted
+    return con, settings, versions
+
+
+def test_a_rollback_returns_to_the_version_before_and_is_recorded(promoted):
+    con, settings, (first, second) = promoted
+    later = LATER + timedelta(hours=1)
+    assert rollback(con, settings, now=later) == first
+    assert store.production(settings.models).version == first
+    assert decisions(con)[-1] == (first, True, f"rolled back from {second}")
+    assert list(withdrawn(settings.models)) == [second]
+
+
+def test_what_was_rolled_back_returns_only_by_name(promoted):
+    con, settings, (_, second) = promoted
+    rollback(con, settings, now=LATER + timedelta(hours=1))
+    decision = promote(con, settings, now=LATER + timedelta(hours=2))
+    assert not decision.is_promoted and "rolled back" in decision.reason
+    assert promote(con, settings, now=LATER + timedelta(hours=3), version=second).is_promoted
+
+
+def test_a_second_rollback_does_not_return_to_what_was_rolled_back(promoted):
+    con, settings, (first, second) = promoted
+    rollback(con, settings, now=LATER + timedelta(hours=1))
+    with pytest.raises(JobError, match=f"{second}, was itself rolled back"):
+        rollback(con, settings, now=LATER + timedelta(hours=2))
+    assert store.production(settings.models).version == first
+
+
+def test_without_a_version_before_there_is_no_way_back(world):
+    con, settings, (first, _) = world
+    for promoted in (False, True):
+        if promoted:
+            promote(con, settings, now=NOW, version=first)
+        with pytest.raises(JobError, match="no production version to return to"):
+            rollback(con, settings, now=LATER)
+
+
+def test_a_rollback_to_a_tampered_version_is_refused_by_name(promoted):
+    con, settings, (first, second) = promoted
+    (settings.models / first / "typical.json").write_text("{}")
+    with pytest.raises(JobError, match=r"typical\.json"):
+        rollback(con, settings, now=LATER)
+    assert store.production(settings.models).version == second
+
+
+def test_the_list_tells_every_version_and_what_became_of_it(promoted):
+    con, settings, (first, second) = promoted
+    third = run(con, settings.home, now=LATER + timedelta(hours=1)).version
+    approve(settings, first, by="Ada", note="fine", now=NOW)
+    listed = listing(con, settings)
+    assert [(row["version"], row["status"], row["approved_by"]) for row in listed] == [
+        (third, "not judged yet", None),
+        (second, "production", None),
+        (first, "previous", "Ada"),
+    ]
+    assert all(r["average_precision_low"] < r["average_precision_high"] for r in listed)
+    rollback(con, settings, now=LATER + timedelta(hours=2))
+    assert [row["status"] for row in listing(con, settings)] == [
+        "not judged yet",
+        "rolled back",
+        "production",
+    ]

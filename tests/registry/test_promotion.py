@@ -1,0 +1,219 @@
+"""promote: the decision by a table of cases, then what it does to pointer and record."""
+
+import json
+import math
+import re
+import shutil
+from datetime import timedelta
+
+import pytest
+from support.training_world import NOW, new_warehouse, run
+
+from python_jobs.errors import JobError
+from python_jobs.registry import store
+from python_jobs.registry.promotion import Duel, decide, promote
+from python_jobs.settings import Settings
+from python_jobs.training.bootstrap import Interval
+
+
+def duel(challenger, champion, half=0.05):
+    """A duel whose interval reaches `half` to both sides of the difference."""
+    lead = challenger - champion
+    bounds = (None, None) if math.isnan(lead) else (lead - half, lead + half)
+    return Duel(challenger, champion, Interval(lead, *bounds), 9, "x")
+
+
+GOOD = {"average_precision": 0.6, "roc_auc": 0.8, "base_rate": 0.3}
+WEAK = {"recency": {"average_precision": 0.5}, "prior_rate": {"average_precision": 0.3}}
+CASES = {
+    "beats everybody, no champion": (GOOD, WEAK, None, True, "no champion"),
+    "better than the champion": (GOOD, WEAK, duel(0.7, 0.6), True, "not worse"),
+    "as good as the champion": (GOOD, WEAK, duel(0.6, 0.6), True, "not worse"),
+    "worse by chance": (GOOD, WEAK, duel(0.6, 0.649), True, "not worse"),
+    "worse beyond the interval": (GOOD, WEAK, duel(0.6, 0.6501), False, "^worse than"),
+    "champion not measurable": (GOOD, WEAK, duel(0.6, math.nan), False, "worse"),
+    "duel not measurable": (GOOD, WEAK, duel(math.nan, 0.6), False, "worse"),
+    "ties with a rival": (
+        GOOD,
+        WEAK | {"rfm": {"average_precision": 0.6}},
+        None,
+        False,
+        "^average precision 0.6000 does not beat rfm at 0.6000$",
+    ),
+    "loses to a rival but beats the champion": (
+        GOOD,
+        WEAK | {"rfm": {"average_precision": 0.61}},
+        duel(0.7, 0.1),
+        False,
+        "^average precision 0.6000 does not beat rfm",
+    ),
+    "a rival is NaN": (GOOD, {"rfm": {"average_precision": math.nan}}, None, False, "not beat rfm"),
+    "a rival is missing": (GOOD, {"rfm": {"average_precision": None}}, None, False, "not beat rfm"),
+    "own precision is NaN": (GOOD | {"average_precision": math.nan}, WEAK, None, False, "measured"),
+    "another metric is NaN": (GOOD | {"roc_auc": math.nan}, WEAK, None, False, "^roc_auc could"),
+    "another metric is missing": (GOOD | {"roc_auc": None}, WEAK, None, False, "^roc_auc could"),
+}
+
+
+@pytest.mark.parametrize("challenger, rivals, duel, promoted, reason", CASES.values(), ids=CASES)
+def test_decide(challenger, rivals, duel, promoted, reason):
+    decision = decide(challenger, rivals, duel)
+    assert decision.is_promoted is promoted
+    assert re.search(reason, decision.reason)
+
+
+def test_every_objection_is_listed():
+    rivals = {"a": {"average_precision": 0.7}, "b": {"average_precision": 0.8}}
+    assert len(decide(GOOD, rivals, duel(0.1, 0.2)).reasons) == 3
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of one version, trained on the world that every test begins with."""
+    home = tmp_path_factory.mktemp("trained")
+    return home, run(new_warehouse(users=300), home).version
+
+
+@pytest.fixture
+def world(trained, tmp_path):
+    home, version = trained
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    return new_warehouse(users=300), Settings(home=tmp_path), version
+
+
+def decisions(con):
+    return con.execute(
+        "select version, champion, is_promoted, decided_at from ml.promotions order by decided_at"
+    ).fetchall()
+
+
+def test_the_first_good_version_becomes_production_and_is_recorded(world):
+    con, settings, version = world
+    decision = promote(con, settings, now=NOW)
+    assert (decision.is_promoted, decision.version, decision.champion) == (True, version, None)
+    assert store.production(settings.models).version == version
+    assert decisions(con) == [(version, None, True, NOW.replace(tzinfo=None))]
+
+
+def test_promoting_what_is_in_production_is_a_no_op_that_says_so(world):
+    con, settings, version = world
+    promote(con, settings, now=NOW)
+    before = store.production(settings.models)
+    lines = []
+    again = promote(
+        con, settings, now=NOW + timedelta(days=1), version=version, progress=lines.append
+    )
+    assert not again.is_promoted and "already" in again.reason and "already" in lines[0]
+    assert store.production(settings.models) == before
+    assert len(decisions(con)) == 1
+
+
+def test_retraining_on_the_same_data_takes_over_at_a_tie(world):
+    """Same model, newer version: the champion's recipe is compared on the same folds."""
+    con, settings, first = world
+    promote(con, settings, now=NOW)
+    later = NOW + timedelta(hours=1)
+    second = run(con, settings.home, now=later).version
+    decision = promote(con, settings, now=later)
+    assert decision.is_promoted and "again on the same folds" in decision.reason
+    pointer = store.production(settings.models)
+    assert (pointer.version, pointer.previous) == (second, first)
+
+
+def test_a_refusal_is_recorded_and_changes_nothing(world):
+    """Where silence alone decides, but for some noise, a model can hardly beat recency."""
+    con, settings, first = world
+    promote(con, settings, now=NOW)
+    con.execute("""
+        update evaluation_set set churn_label =
+            days_since_last_activity + hash(user_id, as_of_date) % 8 > 14
+    """)
+    later = NOW + timedelta(days=1)
+    second = run(con, settings.home, now=later).version
+    decision = promote(con, settings, now=later)
+    assert not decision.is_promoted and "does not beat" in decision.reason
+    assert store.production(settings.models).version == first
+    assert decisions(con)[1] == (second, first, False, later.replace(tzinfo=None))
+
+
+def months_later(con):
+    """The world again, ten weeks on: the champion has trained on none of its test dates."""
+    con.execute("""
+        create or replace table evaluation_set as
+        from evaluation_set union all by name
+        select * replace (as_of_date + 70 as as_of_date) from evaluation_set;
+        update build_window set data_through = data_through + 70;
+    """)
+
+
+def test_on_rows_that_neither_has_seen_the_two_files_meet(world):
+    con, settings, _ = world
+    promote(con, settings, now=NOW)
+    months_later(con)
+    later = NOW + timedelta(days=70)
+    run(con, settings.home, now=later)
+    decision = promote(con, settings, now=later)
+    assert "held-out rows that neither has seen" in decision.reason
+
+
+def test_a_champion_that_still_does_better_stays(world):
+    """The champion knows the pattern; the challenger learned from scrambled labels."""
+    con, settings, first = world
+    promote(con, settings, now=NOW)
+    months_later(con)
+    con.execute("""
+        update evaluation_set set churn_label = hash(user_id || as_of_date || 'x') % 2
+        where as_of_date < date '2025-05-15'
+    """)
+    later = NOW + timedelta(days=70)
+    run(con, settings.home, now=later)
+    decision = promote(con, settings, now=later)
+    assert not decision.is_promoted and "worse than the champion" in decision.reason
+    assert store.production(settings.models).version == first
+
+
+def test_only_rows_a_horizon_after_the_champions_last_date_count(world):
+    """The last training date is 30 March: 29 April is fair, 28 April is not."""
+    con, settings, version = world
+    promote(con, settings, now=NOW)
+    for days, fair in ((29, False), (30, True)):
+        con.execute(f"""
+            create or replace table evaluation_set as
+            from world where as_of_date <= date '2025-03-30' union all by name
+            select * replace (as_of_date + {days} as as_of_date)
+            from world where as_of_date = date '2025-03-30';
+            update build_window set data_through = '2025-06-30'
+        """)
+        later = NOW + timedelta(days=days)
+        run(con, settings.home, now=later)
+        duel = promote(con, settings, now=later, version=store.versions(settings.models)[-1])
+        assert ("neither has seen" in duel.reason) is fair
+        pointer = store.Production(version, "2026-11-21T10:15:00Z", None)
+        store.write_json(settings.models / "production.json", pointer.__dict__)
+
+
+def test_without_any_version_the_next_step_is_train(tmp_path):
+    with pytest.raises(JobError, match="churnhouse train"):
+        promote(new_warehouse(users=5), Settings(home=tmp_path), now=NOW)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.joblib", "metrics.json", "held_out.parquet"])
+def test_a_version_with_a_tampered_file_is_refused_by_name(world, name):
+    con, settings, version = world
+    path = settings.models / version / name
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(JobError, match=name):
+        promote(con, settings, now=NOW)
+    assert store.production(settings.models) is None and decisions(con) == []
+
+
+def test_a_promotion_that_comes_second_records_nothing(world, monkeypatch):
+    """It saw no production at first; another run was faster before it swapped."""
+    con, settings, version = world
+    truth = store.swap_production(settings.models, None, version, NOW)
+    seen = iter([None, truth])
+    monkeypatch.setattr(store, "production", lambda models: next(seen))
+    with pytest.raises(JobError, match="faster"):
+        promote(con, settings, now=NOW)
+    assert decisions(con) == []
+    assert json.loads((settings.models / "production.json").read_text())["version"] == version

@@ -1,0 +1,230 @@
+"""The registry by the real command: models, approve, rollback, retrain, retrain --if-drifted."""
+
+import importlib.util
+import json
+import re
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+from support.homes import churnhouse, rows
+
+from python_jobs import pipeline
+from python_jobs.files import sha256_of
+from python_jobs.registry import store
+from python_jobs.scoring import score
+from python_jobs.scoring.snapshots import keep_served
+from python_jobs.settings import Settings
+from python_jobs.warehouse.connection import connect
+
+EVENT_COLUMNS = "event_id,user_id,event_time,event_type,course_id,watch_minutes,quiz_score,amount"
+
+
+def versions(home: Path) -> list[str]:
+    return store.versions(home / "models")
+
+
+def in_production(home: Path) -> str:
+    return store.production(home / "models").version
+
+
+def served(home: Path) -> set[str]:
+    """The versions that what is published speaks of: manifest, predictions and lookups."""
+    current = home / "published/current"
+    with duckdb.connect(str(current / "churnhouse.duckdb"), read_only=True) as published:
+        query = "select distinct model_version from churn_predictions_latest"
+        found = {row[0] for row in published.execute(query).fetchall()}
+    manifest = json.loads((current / "manifest.json").read_text())
+    digest = sha256_of(current / "model.onnx")
+    by_bytes = {
+        version
+        for version in versions(home)
+        if store.read_manifest(home / "models", version)["files"]["model.onnx"] == digest
+    }
+    assert manifest["model_version"] in by_bytes
+    return found | {manifest["model_version"]}
+
+
+def listed(home: Path) -> list[tuple[str, str]]:
+    """What `churnhouse models` prints: (version, the rest of its line)."""
+    lines = churnhouse(home, "models").stdout.splitlines()
+    return [tuple(re.split(r"\s{2,}", line.strip(), maxsplit=1)) for line in lines[1:]]
+
+
+def test_retrain_publishes_the_new_version_and_rollback_the_old_one_again(home: Path):
+    (first,) = versions(home)
+    assert served(home) == {first}
+    done = churnhouse(home, "retrain")
+    assert re.findall(r"^\w+", done.stdout, re.M) == [
+        "train", "promote", "score", "marts", "publish",
+    ]  # fmt: skip
+    second = versions(home)[-1]
+    assert second != first and served(home) == {second} and in_production(home) == second
+    assert [(v, rest.split("  ")[0]) for v, rest in listed(home)] == [
+        (second, "production"),
+        (first, "previous"),
+    ]
+    before = (home / "published/current").readlink()
+    done = churnhouse(home, "rollback")
+    assert f"{first} is in production again." in done.stdout
+    assert served(home) == {first} and in_production(home) == first
+    assert (home / "published/current").readlink() != before
+    assert [(v, rest.split("  ")[0]) for v, rest in listed(home)] == [
+        (second, "rolled back"),
+        (first, "production"),
+    ]
+    decided = rows(home, "select version, champion, reason from ml.promotions order by decided_at")
+    assert decided[-1] == (first, second, f"rolled back from {second}")
+
+    again = churnhouse(home, "rollback", check=False)
+    (line,) = again.stderr.splitlines()
+    assert again.returncode == 1 and f"{second}, was itself rolled back. Next: " in line
+    assert served(home) == {first} and in_production(home) == first
+
+
+def test_models_shows_metrics_as_registered(finished_home: Path):
+    (version,) = versions(finished_home)
+    metrics = store.read_json(finished_home / "models", version, "metrics.json")
+    pooled = metrics["models"][metrics["selected"]]["folds"]["pooled"]["eligible"]
+    ((name, rest),) = listed(finished_home)
+    status, precision, auc, top = rest.split()
+    assert (name, status) == (version, "production")
+    assert precision == f"{pooled['average_precision']['value']:.3f}"
+    assert auc == f"{pooled['roc_auc']['value']:.3f}"
+    assert top == f"{pooled['precision_at_50']['value']:.1%}"
+
+
+def test_where_approval_is_required_production_stays_until_a_name_stands_for_it(
+    home: Path, monkeypatch
+):
+    monkeypatch.setenv("CHURNHOUSE_APPROVAL_REQUIRED", "true")
+    (first,) = versions(home)
+    done = churnhouse(home, "retrain")
+    second = versions(home)[-1]
+    assert f"churnhouse approve {second} --by NAME --note TEXT" in done.stdout
+    assert not re.search(r"^publish", done.stdout, re.M)
+    assert in_production(home) == first and served(home) == {first}
+    assert dict(listed(home))[second].startswith("unapproved  ")
+
+    refused = churnhouse(home, "approve", second, "--by", " ", "--note", "x", check=False)
+    assert refused.returncode == 1 and "needs a name and a note. Next: " in refused.stderr
+    assert churnhouse(home, "approve", second, "--by", "Ada", check=False).returncode != 0
+    assert "not promoted" in churnhouse(home, "promote", second).stdout
+
+    done = churnhouse(home, "approve", second, "--by", "Ada Byron", "--note", "read the report")
+    assert f"Next: churnhouse promote {second}" in done.stdout
+    assert in_production(home) == first, "an approval alone promotes nothing"
+    churnhouse(home, "promote", second)
+    assert in_production(home) == second
+    assert re.search(r"^production .* Ada Byron$", dict(listed(home))[second])
+    decided = rows(home, "select version, is_promoted from ml.promotions order by decided_at")
+    assert decided == [(first, True), (second, False), (second, False), (second, True)]
+
+
+def test_a_first_run_where_approval_is_required_says_how_to_go_on(tmp_path: Path, monkeypatch):
+    """There is nobody in production yet: everything is ready, and a name is what is missing."""
+    home = tmp_path / "data"
+    monkeypatch.setenv("CHURNHOUSE_APPROVAL_REQUIRED", "true")
+    done = churnhouse(home, "run", "--users", 300, check=False)
+    (version,) = versions(home)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1 and not (home / "published").exists()
+    assert "Next: " in line and f"churnhouse approve {version}" in done.stdout + line
+    churnhouse(home, "approve", version, "--by", "Ada", "--note", "first of all")
+    churnhouse(home, "promote", version)
+    churnhouse(home, "run")
+    assert served(home) == {in_production(home)} == {version}
+
+
+def test_nothing_is_retrained_where_nothing_has_failed(home: Path):
+    done = churnhouse(home, "retrain", "--if-drifted")
+    assert done.stdout == "Neither drift nor realised performance has failed.\n"
+    assert len(versions(home)) == 1
+
+
+def test_a_drifted_feature_retrains_once(home: Path):
+    """The new version is measured against its own training rows, so the alarm is over."""
+    with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
+        connection.execute("update ml.training_reference set logins_30d = logins_30d + 50")
+        connection.execute("drop table feature_drift")
+    churnhouse(home, "publish")
+    done = churnhouse(home, "retrain", "--if-drifted")
+    assert re.match(r"Retraining: logins_30d has drifted \(PSI \d+\.\d\d\)\.\n", done.stdout)
+    second = versions(home)[-1]
+    assert len(versions(home)) == 2 and served(home) == {second}
+    assert "Neither drift" in churnhouse(home, "retrain", "--if-drifted").stdout
+    assert len(versions(home)) == 2
+
+
+def test_a_broken_promise_retrains_once(home: Path):
+    """The 50 whom the model called riskiest on 12 March all came back within a week."""
+    settings, day = Settings(home=home), date(2025, 3, 12)
+    with connect(settings) as connection:
+        score.score(connection, settings, now=datetime(2026, 1, 1, tzinfo=UTC), as_of_date=day)
+        keep_served(connection, day)
+    churnhouse(home, "publish")
+    churnhouse(home, "retrain", "--if-drifted")
+    assert len(versions(home)) == 1, "what came out as promised is no reason"
+    riskiest = rows(
+        home,
+        """
+        select user_id from prediction_outcomes
+        where as_of_date = '2025-03-12' and is_eligible order by risk_rank limit 50
+        """,
+    )
+    lines = [f"back-{user},{user},2025-03-19 10:00:00,login,,,," for (user,) in riskiest]
+    (home / "raw/events/back.csv").write_text("\n".join([EVENT_COLUMNS, *lines, ""]))
+    churnhouse(home, "daily")
+    done = churnhouse(home, "retrain", "--if-drifted")
+    assert re.match(r"Retraining: precision@50 of 2025-03-12 came out at 0%, not \d", done.stdout)
+    assert len(versions(home)) == 2 and served(home) == {versions(home)[-1]}
+    assert "Neither drift" in churnhouse(home, "retrain", "--if-drifted").stdout, (
+        "the new version has not promised anything about that day"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["approve", "2020-01-01T000000Z-00000000", "--by", "Ada", "--note", "x"],
+        ["promote", "2020-01-01T000000Z-00000000"],
+        ["rollback"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_what_cannot_be_done_is_one_line_and_changes_nothing(finished_home: Path, arguments):
+    before = (finished_home / "models/production.json").read_bytes()
+    done = churnhouse(finished_home, *arguments, check=False)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1 and " Next: " in line and line.startswith("churnhouse: ")
+    assert (finished_home / "models/production.json").read_bytes() == before
+    assert not (finished_home / "models/approvals.json").exists()
+
+
+def test_an_empty_installation_has_no_models(tmp_path: Path):
+    """Looking leaves nothing behind."""
+    done = churnhouse(tmp_path, "models", check=False)
+    warehouse = tmp_path / "warehouse.duckdb"
+    line = f"churnhouse: There is no warehouse at {warehouse}. Next: run `churnhouse ingest` first."
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", line + "\n")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("mlflow") is not None,
+    reason="MLflow is installed here, so its absence cannot be seen",
+)
+def test_a_tracking_server_without_its_client_is_said_before_training(
+    finished_home: Path, monkeypatch, capsys
+):
+    """What needs no training goes on: a rollback is not refused for want of a package."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    done = churnhouse(finished_home, "train", check=False)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1 and done.stdout == "" and len(versions(finished_home)) == 1
+    assert line.endswith("Next: run `pip install 'churnhouse[mlflow]'`, or unset the variable.")
+    pipeline.track(
+        Settings(home=finished_home), "elearning", versions(finished_home)[0], "production"
+    )
+    assert "No module named 'mlflow'" in capsys.readouterr().err

@@ -1,0 +1,188 @@
+"""registry: versions are complete or absent, and the pointer moves only from where it was."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import duckdb
+import joblib
+import numpy as np
+import pytest
+
+from python_jobs.errors import JobError
+from python_jobs.registry import store
+from python_jobs.registry.store import Production
+from python_jobs.warehouse.features import Features
+
+NOW = datetime(2026, 11, 21, 10, 15, tzinfo=UTC)
+ONE, TWO, THREE = (f"2026-11-2{day}T101500Z-0a1b2c3d" for day in (1, 2, 3))
+
+
+def make(models, version=ONE, content=b"model", **manifest):
+    with store.new_version(models, version, manifest) as folder:
+        (folder / "model.onnx").write_bytes(content)
+        joblib.dump({"a": 1}, folder / "model.joblib")
+        store.write_json(folder / "features.json", {"names": ["x"], "types": ["DOUBLE"]})
+
+
+def test_names_depend_on_moment_and_data_alone_and_sort_by_time():
+    assert store.version_name(NOW, "0a1b2c3d4e") == ONE
+    berlin = NOW.astimezone(timezone(timedelta(hours=1)))
+    assert store.version_name(berlin, "0a1b2c3d4e") == ONE
+    later = store.version_name(NOW + timedelta(seconds=1), "00000000")
+    assert later > ONE and store.VERSION.fullmatch(later)
+    with pytest.raises(ValueError, match="zone"):
+        store.version_name(NOW.replace(tzinfo=None), "0a1b2c3d")
+
+
+def test_a_version_is_sealed_with_the_hash_of_each_file(tmp_path):
+    make(tmp_path, seed=7)
+    manifest = store.read_manifest(tmp_path, ONE)
+    assert manifest["seed"] == 7
+    assert set(manifest["files"]) == {"model.onnx", "model.joblib", "features.json"}
+    assert store.load_joblib(tmp_path, ONE) == {"a": 1}
+    assert store.read_features(tmp_path, ONE) == Features(["x"], ["DOUBLE"])
+
+
+def test_a_failure_while_writing_leaves_no_version_and_no_rest(tmp_path):
+    with pytest.raises(OSError, match="disk full"), store.new_version(tmp_path, ONE, {}):
+        raise OSError("disk full")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_run_left_is_no_version_and_is_cleared_away(tmp_path):
+    for name in (f".writing-{ONE}", f".writing-{TWO}", THREE, "notes"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "model.onnx").write_text("half")
+    assert store.versions(tmp_path) == []
+    make(tmp_path)
+    assert store.versions(tmp_path) == [ONE]
+    assert not list(tmp_path.glob(".writing-*"))
+
+
+def test_an_existing_version_is_never_changed(tmp_path):
+    """The same model again is fine and changes nothing; another under the name is refused."""
+    make(tmp_path, note="first")
+    make(tmp_path, note="second")
+    assert store.read_manifest(tmp_path, ONE)["note"] == "first"
+    with pytest.raises(JobError, match=f"{ONE} exists and holds another model"):
+        make(tmp_path, content=b"other")
+    assert not list(tmp_path.glob(".writing-*"))
+
+
+@pytest.mark.parametrize("name", ["model.joblib", "features.json"])
+@pytest.mark.parametrize("spoil", ["change", "remove"])
+def test_a_tampered_file_is_refused_by_name(tmp_path, name, spoil):
+    make(tmp_path)
+    path = tmp_path / ONE / name
+    path.unlink() if spoil == "remove" else path.write_bytes(path.read_bytes() + b" ")
+    read = store.load_joblib if name == "model.joblib" else store.read_features
+    with pytest.raises(JobError, match=f"{ONE}/{name} is missing or is not the file"):
+        read(tmp_path, ONE)
+
+
+def test_a_file_that_was_slipped_in_is_refused(tmp_path):
+    make(tmp_path)
+    (tmp_path / ONE / "golden.json").write_text("{}")
+    with pytest.raises(JobError, match=r"golden\.json"):
+        store.read_json(tmp_path, ONE, "golden.json")
+
+
+@pytest.mark.parametrize("version", [TWO, "../outside", ""])
+def test_an_unknown_version_is_refused(tmp_path, version):
+    make(tmp_path)
+    with pytest.raises(JobError, match="no model version"):
+        store.read_manifest(tmp_path, version)
+
+
+def test_json_never_holds_nan(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        store.write_json(tmp_path / "x.json", {"value": float("nan")})
+
+
+def test_the_pointer_moves_on_and_remembers_where_it_was(tmp_path):
+    assert store.production(tmp_path) is None
+    first = store.swap_production(tmp_path, None, ONE, NOW)
+    second = store.swap_production(tmp_path, first, TWO, NOW)
+    assert store.production(tmp_path) == second
+    assert second == Production(TWO, "2026-11-21T10:15:00Z", ONE)
+    assert json.loads((tmp_path / "production.json").read_text())["previous"] == ONE
+
+
+def test_the_slower_of_two_promotions_is_told_and_changes_nothing(tmp_path):
+    first = store.swap_production(tmp_path, None, ONE, NOW)
+    faster = store.swap_production(tmp_path, first, TWO, NOW)
+    for seen in (first, None):
+        with pytest.raises(JobError, match="faster"):
+            store.swap_production(tmp_path, seen, THREE, NOW)
+    assert store.production(tmp_path) == faster
+
+
+@pytest.fixture
+def con():
+    con = duckdb.connect()
+    con.execute("""
+        create table t (
+            user_id varchar, as_of_date date, a integer, flag boolean, "odd ""name" double,
+            amount decimal(9, 2), churn_label integer, big bigint
+        )
+    """)
+    return con
+
+
+def test_features_are_numeric_columns_in_order(con):
+    features = Features.of_table(con, "t")
+    assert features == Features(
+        ["a", 'odd "name', "amount", "big"], ["INTEGER", "DOUBLE", "DECIMAL(9,2)", "BIGINT"]
+    )
+
+
+def test_the_fingerprint_sees_names_types_and_order():
+    prints = {
+        Features(names, types).fingerprint
+        for names, types in [
+            (["a", "b"], ["INTEGER", "DOUBLE"]),
+            (["b", "a"], ["DOUBLE", "INTEGER"]),
+            (["a", "c"], ["INTEGER", "DOUBLE"]),
+            (["a", "b"], ["INTEGER", "BIGINT"]),
+        ]
+    }
+    assert len(prints) == 4
+
+
+@pytest.mark.parametrize(
+    "names, types, found",
+    [
+        (["b", "a"], ["DOUBLE", "INTEGER"], []),
+        (["a", "b"], ["INTEGER", "BIGINT"], ["b is BIGINT, the model has DOUBLE"]),
+        (["a"], ["INTEGER"], ["b is missing, the model has DOUBLE"]),
+        (["a", "b", "c"], ["INTEGER", "DOUBLE", "DOUBLE"], ["c is DOUBLE, the model has no such"]),
+    ],
+)
+def test_differences_in_name_or_type_are_named_and_order_is_none(names, types, found):
+    model = Features(["a", "b"], ["INTEGER", "DOUBLE"])
+    assert model.differences(Features(names, types)) == found
+
+
+def test_chunks_keep_ids_and_values_together(con, monkeypatch):
+    """Several chunks, NULLs and a shuffled table: row i of the matrix is row i of the ids."""
+    monkeypatch.setattr("python_jobs.warehouse.features.CHUNK_VECTORS", 1)
+    con.execute("""
+        insert into t
+        select 'u' || i, '2025-01-01', i, true, if(i % 7 = 0, null, i / 8), i, 0, i
+        from range(5000) r(i) order by hash(i)
+    """)
+    features = Features.of_table(con, "t")
+    chunks = list(features.chunks(con, ["f.user_id"], "from t as f order by f.user_id"))
+    assert len(chunks) > 1
+    for frame, matrix in chunks:
+        numbers = frame["user_id"].str[1:].astype(int).to_numpy()
+        expected = np.column_stack([numbers, numbers / 8, numbers, numbers]).astype(np.float32)
+        expected[numbers % 7 == 0, 1] = np.nan
+        np.testing.assert_array_equal(matrix, expected)
+        assert matrix.dtype == np.float32
+    assert sum(len(frame) for frame, _ in chunks) == 5000
+
+
+def test_an_empty_table_gives_one_empty_chunk(con):
+    ((frame, matrix),) = Features.of_table(con, "t").chunks(con, ["f.user_id"], "from t as f")
+    assert (len(frame), matrix.shape) == (0, (0, 4))

@@ -1,0 +1,79 @@
+"""holdout: the same users in SQL and in Python, for ever, and about as many as asked for."""
+
+import re
+
+import duckdb
+import pytest
+from support.homes import churnhouse, rows
+
+from python_jobs.scoring.holdout import in_holdout
+from python_jobs.settings import PROJECT
+
+
+def sql(share: float) -> str:
+    """The macro's SQL for a share, rendered as dbt would."""
+    from jinja2 import Environment
+
+    text = (PROJECT / "macros/in_holdout.sql").read_text()
+    template = Environment().from_string(text + "{{ in_holdout('user_id') }}")
+    return template.render(domain_settings=lambda: type("S", (), {"holdout_share": share}))
+
+
+@pytest.mark.parametrize("share", [0, 0.05, 0.3, 0.999, 1])
+def test_sql_and_python_agree_on_everybody(share):
+    users = [f"u{i:07d}" for i in range(5000)] + ["", "ü@x.org", "12345", "o'brien"]
+    found = duckdb.execute(
+        f"select {sql(share)} from (select unnest($users) as user_id)", {"users": users}
+    ).fetchall()
+    assert [row[0] for row in found] == [in_holdout(user, share) for user in users]
+    assert abs(sum(row[0] for row in found) / len(users) - share) < 0.015
+
+
+def test_the_choice_never_changes():
+    assert [i for i in range(100) if in_holdout(f"u{i}", 0.05)] == [6, 40, 71]
+
+
+def test_a_greater_share_only_adds_users():
+    users = [f"u{i}" for i in range(2000)]
+    small, large = ({u for u in users if in_holdout(u, share)} for share in (0.05, 0.2))
+    assert small < large
+
+
+def test_no_model_but_those_of_campaigns_reads_treatments():
+    """Who was contacted never becomes a feature or a label."""
+    reads = re.compile(r"(source\(\s*'raw',\s*'|ref\(\s*')(stg_treatments|treatments|campaign_)")
+    readers = {
+        path.stem for path in (PROJECT / "models").rglob("*.sql") if reads.search(path.read_text())
+    }
+    assert readers == {"stg_treatments", "campaign_outcomes", "campaign_lift"}
+
+
+def test_the_flag_is_in_predictions_and_exports_for_everybody(finished_home):
+    """What a retention team opens says whom to leave alone: 5 % by default, the same users."""
+    current = finished_home / "published/current"
+    exports = [*current.glob("*.csv"), *current.glob("*.parquet")]
+    assert len(exports) == 4
+    for path in exports:
+        found = duckdb.execute(f"select user_id::text, in_holdout from '{path}'").fetchall()
+        assert found == [(user, in_holdout(user, 0.05)) for user, _ in found], path
+        assert any(held for _, held in found) or len(found) == 50
+    table = rows(finished_home, "select user_id, in_holdout from churn_predictions")
+    assert table == [(user, in_holdout(user, 0.05)) for user, _ in table]
+
+
+def test_treatments_change_no_feature_no_label_and_no_row_to_learn_from(home):
+    """Every third user is treated on a day before, at and after each sampled as_of_date."""
+    tables = ("user_features_daily", "churn_labels", "evaluation_set")
+    query = " union all ".join(f"select md5(string_agg(t::text order by t)) from {n} as t"
+                               for n in tables)  # fmt: skip
+    before = rows(home, query)
+    with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
+        connection.execute("""
+            insert into raw.treatments by name
+            select user_id, as_of_date + n as treated_at, 'spring' as campaign, now() as ingested_at
+            from evaluation_set, unnest([-3, 0, 3]) as days(n)
+            where hash(user_id) % 3 = 0
+        """)
+    churnhouse(home, "build", "--full-refresh")
+    assert rows(home, query) == before
+    assert rows(home, "select treated_users > 50 from campaign_lift") == [(True,)]

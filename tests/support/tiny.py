@@ -1,0 +1,104 @@
+"""A warehouse of the tiny domain, fed and built in this process, day by day or at once."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+
+from python_jobs.ingest import domain as domains
+from python_jobs.ingest import load
+from python_jobs.settings import Settings
+from python_jobs.warehouse.connection import connect
+from python_jobs.warehouse.dbt import Dbt, build
+
+FIRST_DAY = date(2025, 3, 1)
+TINY = domains.load("tiny", Path(__file__).with_name("domains"))
+USER_COLUMNS = ("user_id", "signup_date", "plan", "updated_at")
+EVENT_COLUMNS = ("event_id", "user_id", "event_time", "event_type", "minutes")
+DAY_TABLES = ("--select", "+build_marks", "stg_events_rejected", "--exclude-resource-type", "test")
+# Everything that follows from the accepted rows alone, with no stamp of when they came.
+TABLES = {
+    "stg_users": "from stg_users",
+    "stg_user_records": "select * exclude (row_id, ingested_at) from stg_user_records",
+    "stg_events": "select * exclude (row_id, ingested_at, written_at) from stg_events",
+    "days": "from days",
+    "user_daily": "from user_daily",
+    "user_features_daily": "from user_features_daily",
+    "churn_labels": "from churn_labels",
+}
+_parsed = Dbt(Settings())
+
+
+def day(number: int) -> date:
+    """The day so many days after the first."""
+    return FIRST_DAY + timedelta(days=number)
+
+
+class Tiny:
+    """One warehouse in a folder of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.settings = Settings(home=home)
+        self._loads = 0
+
+    def load(
+        self,
+        users: Iterable[Sequence] = (),
+        events: Iterable[Sequence] = (),
+        *,
+        files: int = 1,
+        now: datetime | None = None,
+    ) -> None:
+        """Land rows in new files, rows dealt out in turn, and ingest them."""
+        self._loads += 1
+        for table, columns, rows in (
+            ("users", USER_COLUMNS, list(users)),
+            ("events", EVENT_COLUMNS, list(events)),
+        ):
+            folder = self.settings.raw / table
+            folder.mkdir(parents=True, exist_ok=True)
+            for number in range(files):
+                path = folder / f"{self._loads:03}-{number}.csv"
+                with path.open("w", newline="") as file:
+                    # a file's own hash: two loads may bring the very same rows
+                    writer = csv.writer(file)
+                    writer.writerow([*columns, f"load_{self._loads}_{number}"])
+                    writer.writerows([*row, ""] for row in rows[number::files])
+        with connect(self.settings) as connection:
+            at = now or datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=self._loads)
+            load.ingest(connection, TINY, self.settings.raw, now=at)
+
+    def build(self, *selection: str, variables: dict[str, str] | None = None) -> None:
+        """Build the day tables, or another selection."""
+        dbt = Dbt(self.settings, variables)
+        if not variables:  # one parse serves all warehouses of a session
+            dbt._manifest = _parsed._manifest
+        build(self.settings, TINY, dbt, [*(selection or DAY_TABLES)])
+        if not variables:
+            _parsed._manifest = dbt._manifest
+
+    def refresh(self) -> None:
+        """Build the day tables from the start."""
+        self.build(*DAY_TABLES, "--full-refresh")
+
+    def rows(self, query: str) -> list[tuple]:
+        """The rows of a query."""
+        with duckdb.connect(str(self.settings.warehouse), read_only=True) as connection:
+            return connection.execute(query).fetchall()
+
+    def tables(self) -> dict[str, list[tuple]]:
+        """Every table's rows, in an order that does not depend on how they were written."""
+        return {name: sorted(self.rows(query), key=repr) for name, query in TABLES.items()}
+
+
+def differences(one: dict[str, list[tuple]], other: dict[str, list[tuple]]) -> list[tuple]:
+    """The first few rows that stand in one set of tables and not as often in the other."""
+    found = []
+    for name, rows in one.items():
+        left, right = Counter(rows), Counter(other[name])
+        found += [(name, "only in the one", row) for row in (left - right)]
+        found += [(name, "only in the other", row) for row in (right - left)]
+    return found[:6]

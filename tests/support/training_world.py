@@ -1,0 +1,65 @@
+"""A small world to train on, made in SQL: weekly rows with something to learn in them."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from python_jobs.registry.register import Registered, register
+from python_jobs.settings import PROJECT, Settings
+from python_jobs.training.metrics import Costs
+from python_jobs.training.train import train
+
+NOW = datetime(2026, 11, 21, 10, 15, tzinfo=UTC)
+DDL = (PROJECT / "macros/create_ml_tables.sql").read_text()
+ML_TABLES = "".join(re.findall(r"create [^;{]*;", DDL))
+WORLD = """
+create table world as
+with
+draws as (
+    select
+        'u' || lpad(cast(u as varchar), 6, '0') as user_id,
+        date '2025-02-02' + cast(7 * k as integer) as as_of_date,
+        (hash(u) % 997) / 997.0 as engagement,
+        [(hash(u * 1009 + k * 31 + salt) % 991) / 991.0 for salt in range(5)] as noise
+    from range($users) as users(u), range($dates) as dates(k)
+)
+select
+    user_id,
+    as_of_date,
+    noise[1] < 0.2 + engagement as is_eligible,
+    if(engagement < 0.5, 'free', 'paid') as plan,
+    cast(30 * (1 - engagement) * noise[2] as integer) as days_since_last_activity,
+    cast(30 * engagement * noise[3] as integer) as active_days_30d,
+    cast(200 * engagement * noise[3] + 10 * noise[4] as bigint) as events_30d,
+    if(noise[4] < 0.2, null, 1000 * engagement * noise[5] * noise[5]) as watch_minutes_30d,
+    noise[1] / 3 as payment_fail_rate_30d,
+    cast(noise[5] > 0.15 + 0.8 * engagement as integer) as churn_label
+from draws
+"""
+
+
+def new_warehouse(users: int = 400, dates: int = 9) -> duckdb.DuckDBPyConnection:
+    """Weekly evaluation_set, user_features_daily of the weeks after it, and empty ml tables."""
+    con = duckdb.connect()
+    con.execute(ML_TABLES)
+    con.execute(WORLD, {"users": users, "dates": dates + 2})
+    con.execute(f"""
+        create table evaluation_set as
+        from world where as_of_date < date '2025-02-02' + {7 * dates};
+        create table user_features_daily as
+        select * exclude (churn_label) from world
+        where as_of_date >= date '2025-02-02' + {7 * dates};
+        create table build_window as
+        select date '2025-01-01' as data_from, max(as_of_date) + 30 as data_through
+        from evaluation_set
+    """)
+    return con
+
+
+def run(con: duckdb.DuckDBPyConnection, home: Path, **options: object) -> Registered:
+    """Train, and register what came of it."""
+    chosen = {"horizon_days": 30, "time_budget": 0, "costs": Costs(5, 0.1, 100)} | options
+    now = chosen.pop("now", NOW)
+    return register(con, Settings(home=home).models, train(con, **chosen), now=now)

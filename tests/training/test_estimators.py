@@ -1,0 +1,151 @@
+"""estimators: what the transformer does to odd values, and what the rivals look at."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from threadpoolctl import threadpool_limits
+
+from python_jobs.errors import JobError
+from python_jobs.training.estimators import MEMBERS, Blend, SignedLog, churn_risk, platt, rivals
+
+NAN = np.nan
+FEATURES = [
+    "events_7d",
+    "active_days_7d",
+    "active_days_30d",
+    "days_since_last_activity",
+    "events_30d",
+    "events_trend",
+]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Boosting on several threads crawls on busy cores."""
+    with threadpool_limits(1):
+        yield
+
+
+def test_logs_keep_sign_and_order():
+    X = np.array([[-10.0], [-1], [0], [1], [10]])
+    logs = SignedLog().fit_transform(X)[:, 0]
+    assert logs == pytest.approx([-np.log(11), -np.log(2), 0, np.log(2), np.log(11)])
+
+
+@pytest.mark.parametrize("fill, value", [("mean", (np.log(2) + np.log(4)) / 2), ("max", np.log(4))])
+def test_missing_values_are_filled_and_flagged(fill, value):
+    X = np.array([[1, 5.0], [3, 5], [NAN, 5]])
+    found = SignedLog(fill).fit_transform(X)
+    assert found[:, 0] == pytest.approx([np.log(2), np.log(4), value])
+    assert found[:, 2].tolist() == [0, 0, 1]
+    assert found.shape == (3, 3)  # the complete feature has no flag
+
+
+def test_a_feature_that_is_missing_throughout_becomes_zero():
+    found = SignedLog("max").fit_transform(np.full((2, 1), NAN))
+    assert found.tolist() == [[0, 1], [0, 1]]
+
+
+@pytest.mark.parametrize("member", MEMBERS.values(), ids=MEMBERS)
+def test_members_take_missing_values_and_forget_nothing_when_cloned(member):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(300, 3)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(int)
+    X[::5, 1] = NAN
+    model = member.make(7, **{name: values[0] for name, values in member.space.items()}).fit(X, y)
+    X[0] = NAN
+    risk = churn_risk(model, X)
+    assert ((risk >= 0) & (risk <= 1)).all() and risk[y == 1].mean() > 0.8
+    assert clone(model).get_params(deep=False).keys() == model.get_params(deep=False).keys()
+
+
+class Constant:
+    """A member whose log-odds are the first feature times a factor."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def decision_function(self, X):
+        return X[:, 0] * self.factor
+
+
+def test_a_blend_is_the_sigmoid_of_the_weighted_log_odds():
+    blend = Blend([Constant(1), Constant(3)], [0.5, 0.25], -1.0)
+    X = np.array([[0.0], [2.0]])
+    assert blend.decision_function(X).tolist() == [-1.0, 1.5]
+    assert churn_risk(blend, X) == pytest.approx([1 / (1 + np.e), 1 / (1 + np.exp(-1.5))])
+    assert blend.predict_proba(X).sum(axis=1) == pytest.approx([1, 1])
+
+
+def test_platt_undoes_overconfidence():
+    """Log-odds that were doubled and shifted come back: slope 1/2, intercept 1/2 of the shift."""
+    rng = np.random.default_rng(5)
+    true = rng.normal(size=100_000)
+    y = (rng.random(len(true)) < 1 / (1 + np.exp(-true))).astype(int)
+    slope, intercept = platt(2 * true - 1, y)
+    assert (slope, intercept) == (pytest.approx(0.5, abs=0.02), pytest.approx(0.5, abs=0.03))
+
+
+def test_platt_never_turns_a_ranking_round_and_stays_finite():
+    y = np.repeat([0, 1], 20)
+    assert platt(np.where(y == 1, -3.0, 3.0), y)[0] == pytest.approx(0)
+    assert np.isfinite(platt(np.where(y == 1, 30.0, -30.0), y)).all()
+
+
+def test_the_risk_is_that_of_class_one_wherever_it_stands():
+    class Turned:
+        classes_ = np.array([1, 0])
+
+        def predict_proba(self, X):
+            return np.tile([0.9, 0.1], (len(X), 1))
+
+    assert churn_risk(Turned(), np.zeros((2, 1))).tolist() == [0.9, 0.9]
+
+
+def fitted_rivals():
+    rng = np.random.default_rng(2)
+    X = rng.integers(0, 30, size=(500, len(FEATURES))).astype(np.float32)
+    y = (rng.random(500) < X[:, 3] / 40).astype(int)
+    return {name: recipe(7).fit(X, y) for name, recipe in rivals(FEATURES).items()}, X, y
+
+
+def test_prior_rate_knows_the_rate_only():
+    models, X, y = fitted_rivals()
+    assert set(churn_risk(models["prior_rate"], X)) == {y.mean()}
+
+
+def test_recency_ranks_by_days_of_silence_and_by_nothing_else():
+    models, X, _ = fitted_rivals()
+    other = X.copy()
+    other[:, [0, 1, 2, 4, 5]] = 7
+    assert (churn_risk(models["recency"], X) == churn_risk(models["recency"], other)).all()
+    silence = np.zeros((5, len(FEATURES)), np.float32)
+    silence[:, 3] = [0, 3, 30, 300, 3000]
+    assert (np.diff(churn_risk(models["recency"], silence)) > 0).all()
+
+
+def test_who_was_never_seen_active_counts_as_the_longest_silence():
+    models, X, _ = fitted_rivals()
+    never, longest = X[:2].copy()
+    never[3], longest[3] = NAN, X[:, 3].max()
+    found = churn_risk(models["recency"], np.array([never, longest]))
+    assert found[0] == pytest.approx(found[1])
+
+
+@pytest.mark.parametrize("column", range(len(FEATURES)))
+def test_rfm_reads_recency_and_the_longest_windows(column):
+    """events_trend is no window, and 30 days are longer than 7."""
+    models, X, _ = fitted_rivals()
+    other = X.copy()
+    other[:, column] += 5
+    changed = (
+        churn_risk(models["rfm_logistic"], X) != churn_risk(models["rfm_logistic"], other)
+    ).any()
+    used = {"days_since_last_activity", "active_days_30d", "events_30d"}
+    assert changed == (FEATURES[column] in used)
+
+
+def test_rfm_does_without_windows_and_nobody_without_recency():
+    assert set(rivals(["days_since_last_activity"])) == {"prior_rate", "recency", "rfm_logistic"}
+    with pytest.raises(JobError, match="days_since_last_activity"):
+        rivals(["events_30d"])

@@ -1,0 +1,74 @@
+"""The pool that fits: it leaves the process as it was."""
+
+import subprocess
+import sys
+import warnings
+from textwrap import dedent
+
+import numpy as np
+import pytest
+from sklearn.ensemble import ExtraTreesClassifier
+
+from python_jobs.training.fit import workers
+
+
+def test_forests_fitted_at_once_leave_the_warning_filters_as_they_were():
+    """scikit-learn's fits set and restore them, each as it found them; threads mix that up."""
+    rng = np.random.default_rng(1)
+    X, y = rng.random((200, 3)), rng.integers(0, 2, 200)
+    before = list(warnings.filters)
+    with workers() as pool:
+        fits = [pool.submit(ExtraTreesClassifier(10).fit, X, y) for _ in range(16)]
+        assert all(len(fit.result().estimators_) == 10 for fit in fits)
+        pool.submit(warnings.resetwarnings).result()  # what the worst mixture leaves
+    assert warnings.filters == before
+
+
+def test_a_fit_that_finds_the_filters_emptied_by_another_does_not_warn_the_user():
+    X, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
+
+    def fit():
+        warnings.resetwarnings()  # where scikit-learn's fits are, for a moment
+        return ExtraTreesClassifier(3).fit(X, y)
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with workers() as pool:
+            assert len(pool.submit(fit).result().estimators_) == 3
+    assert [str(w.message) for w in said] == []
+
+
+FIT = """
+    import warnings
+
+    def fit(n):
+        warnings.resetwarnings()
+        warnings.warn("old way", DeprecationWarning)
+        warnings.warn("known", UserWarning)
+        warnings.warn("not converged", UserWarning)
+"""
+FITS = """
+    import sys, warnings
+    from library import fit
+    from python_jobs.training.fit import workers
+
+    warnings.filterwarnings("ignore", "known", module="library")
+    with workers() as pool:
+        list(pool.map(fit, range(3)))
+        sys.exit(int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_what_workers_warn_of_is_shown_once_and_as_the_process_would_show_it(tmp_path, code):
+    """By its own filters, whatever a fit set meanwhile, and where what waits for it fails."""
+    (tmp_path / "library.py").write_text(dedent(FIT))
+    (tmp_path / "fits.py").write_text(dedent(FITS))
+    done = subprocess.run(
+        [sys.executable, tmp_path / "fits.py", str(code)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert "old way" not in done.stderr
+    assert "known" not in done.stderr
+    assert done.stderr.count("UserWarning: not converged") == 1

@@ -1,0 +1,186 @@
+"""metrics: against values worked out by hand, and against scikit-learn."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from python_jobs.training import metrics
+from python_jobs.training.splits import HeldOut, Rows
+
+Y = np.array([1, 0, 1, 0, 0])
+RISK = np.array([0.9, 0.8, 0.7, 0.3, 0.1])
+DAY = np.datetime64("2025-03-02")
+COSTS = metrics.Costs(offer_cost=5, save_rate=0.1, user_value=100)
+
+
+def test_values_worked_out_by_hand():
+    """Churners rank first and third of five."""
+    assert metrics.average_precision(Y, RISK) == pytest.approx((1 + 2 / 3) / 2)
+    assert metrics.roc_auc(Y, RISK) == pytest.approx(5 / 6)
+    assert metrics.brier(Y, RISK) == pytest.approx((0.01 + 0.64 + 0.09 + 0.09 + 0.01) / 5)
+    assert metrics.log_loss(Y[:2], RISK[:2]) == pytest.approx(-(math.log(0.9) + math.log(0.2)) / 2)
+    assert [metrics.precision_at(Y, RISK, k) for k in (1, 2, 3, 9)] == pytest.approx(
+        [1, 1 / 2, 2 / 3, 2 / 5]
+    )
+    assert metrics.lift_top_decile(Y, RISK) == pytest.approx(1 / 0.4)
+
+
+def test_calibration_error_of_two_groups():
+    """Risk .2 where 1 of 4 churns, risk .6 where 3 of 4 churn: off by .05 and .15."""
+    y = np.array([1, 0, 0, 0, 1, 1, 1, 0])
+    risk = np.repeat([0.2, 0.6], 4)
+    assert metrics.expected_calibration_error(y, risk) == pytest.approx(0.10)
+
+
+def test_equal_risks_share_a_calibration_bin():
+    """The churn rate itself, given to everybody, is perfectly calibrated in any row order."""
+    y = np.repeat([0, 1], [60, 40])
+    assert metrics.expected_calibration_error(y, np.full(100, 0.4)) == pytest.approx(0)
+
+
+def test_calibration_error_has_ten_bins_of_equal_size():
+    risk = np.linspace(0.005, 0.995, 100)
+    y = (risk > 0.5).astype(int)
+    by_hand = np.mean(
+        [abs(risk[i : i + 10].mean() - y[i : i + 10].mean()) for i in range(0, 100, 10)]
+    )
+    assert metrics.expected_calibration_error(y, risk) == pytest.approx(by_hand)
+
+
+def test_a_cut_through_equal_risks_counts_their_average():
+    """Of the top two, one is certain and one is any of three, of whom one churns."""
+    y, risk = np.array([1, 1, 0, 0]), np.array([0.9, 0.5, 0.5, 0.5])
+    assert metrics.precision_at(y, risk, 2) == pytest.approx((1 + 1 / 3) / 2)
+
+
+def test_precision_at_50_is_a_mean_over_days():
+    """All 50 chosen of one day churn, none of the next; a day of one row counts as much."""
+    y = np.concatenate([np.repeat([1, 0], [50, 10]), np.repeat([0, 1], [50, 10]), [1]])
+    risk = np.concatenate([np.linspace(1, 0, 60)] * 2 + [[0.0]])
+    dates = DAY + np.repeat([0, 7, 14], [60, 60, 1])
+    assert metrics.precision_at_50(y, risk, dates) == pytest.approx((1 + 0 + 1) / 3)
+
+
+rows = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20)), min_size=2, max_size=60)
+
+
+@given(rows)
+def test_agrees_with_scikit_learn_and_ignores_row_order(pairs):
+    y, risk = np.array([p[0] for p in pairs]), np.array([p[1] / 20 for p in pairs])
+    dates = np.full(len(y), DAY)
+    forwards = metrics.values(y, risk, dates, COSTS)
+    backwards = metrics.values(y[::-1], risk[::-1], dates, COSTS)
+    for name in metrics.METRICS:
+        assert forwards[name] == pytest.approx(backwards[name], abs=1e-12, nan_ok=True)
+    assert forwards["brier"] == pytest.approx(sk.brier_score_loss(y, risk))
+    clipped = np.clip(risk, 1e-15, 1 - 1e-15)
+    assert forwards["log_loss"] == pytest.approx(sk.log_loss(y, clipped, labels=[0, 1]))
+    if 0 < y.sum() < len(y):
+        assert forwards["roc_auc"] == pytest.approx(sk.roc_auc_score(y, risk))
+        assert forwards["average_precision"] == pytest.approx(sk.average_precision_score(y, risk))
+
+
+@pytest.mark.parametrize(
+    "y, undefined",
+    [
+        ([0, 0], {"average_precision", "roc_auc", "lift_top_decile"}),
+        ([1, 1], {"roc_auc"}),
+        ([], {*metrics.METRICS}),
+    ],
+)
+def test_what_the_rows_cannot_define_is_nan(y, undefined):
+    """Never a made-up number."""
+    day = np.full(len(y), DAY, "datetime64[D]")
+    found = metrics.values(np.array(y, dtype=int), np.full(len(y), 0.5), day, COSTS)
+    assert {name for name, value in found.items() if math.isnan(value)} == undefined
+
+
+def test_an_offer_pays_from_the_threshold_on():
+    """Saving a tenth of 100 is worth 10; at a cost of 5, half of those contacted must churn."""
+    assert COSTS.threshold == pytest.approx(0.5)
+    # of those at .9, .8 and .7, two churn: 2 x 10 - 3 x 5 over five users
+    assert metrics.values(Y, RISK, np.full(5, DAY), COSTS)["expected_value"] == pytest.approx(1)
+    assert metrics.Costs(20, 0.1, 100).threshold == metrics.Costs(5, 0, 100).threshold == 1
+    assert math.isnan(metrics.values(Y, RISK, np.full(5, DAY))["expected_value"])
+
+
+def held_out() -> tuple[Rows, HeldOut]:
+    """Two folds of four rows; only `good` ranks them right; the last row is not eligible."""
+    y = np.array([1, 0, 0, 0, 1, 0, 0, 1])
+    dates = DAY + np.repeat([0, 7], 4)
+    eligible = np.arange(8) < 7
+    rows = Rows(np.zeros((8, 1), np.float32), y, dates, np.arange(8).astype(str), eligible)
+    risks = {"bad": np.full(8, 0.5), "good": 0.1 + 0.8 * y, "rule": np.linspace(0, 1, 8)}
+    return rows, HeldOut(np.arange(8), np.repeat(["1", "2"], 4), risks, [])
+
+
+def test_the_tables_tell_folds_and_populations_apart():
+    tables = metrics.judge(*held_out(), candidates={"bad", "good"})
+    assert {n: t["kind"] for n, t in tables.items()} == {
+        "bad": "candidate",
+        "good": "candidate",
+        "rule": "rival",
+    }
+    counts = {
+        (fold, who): (m["rows"], m["positives"])
+        for fold, populations in tables["good"]["folds"].items()
+        for who, m in populations.items()
+    }
+    assert counts == {
+        ("1", "eligible"): (4, 1),
+        ("1", "all"): (4, 1),
+        ("2", "eligible"): (3, 1),
+        ("2", "all"): (4, 2),
+        ("pooled", "eligible"): (7, 2),
+        ("pooled", "all"): (8, 3),
+    }
+    assert metrics.pooled(tables, "good")["average_precision"] == 1
+    assert metrics.best_candidate(tables) == "good"
+    assert metrics.best_candidate(metrics.judge(*held_out(), candidates={"bad"})) == "bad"
+
+
+def test_the_first_candidate_wins_a_tie_and_no_value_loses():
+    rows, held = held_out()
+    held.risks.update(bad=held.risks["good"])
+    tables = metrics.judge(rows, held, candidates={"bad", "good"})
+    assert metrics.best_candidate(tables) == "bad"
+    tables["bad"]["folds"]["pooled"]["eligible"]["average_precision"]["value"] = None
+    assert metrics.best_candidate(tables) == "good"
+
+
+def test_rows_for_sql_hold_every_number_once():
+    tables = metrics.judge(*held_out(), candidates={"bad", "good"})
+    found = list(metrics.metric_rows(tables))
+    assert len({row[:4] for row in found}) == len(found) == 3 * 3 * 2 * 9
+    assert ("good", "pooled", "eligible", "roc_auc", 1.0, 1.0, 1.0, 7) in found
+
+
+def test_more_rows_of_the_same_users_are_no_more_evidence():
+    """Every user's row repeated on five dates: values and bounds stay as they were."""
+    rng = np.random.default_rng(4)
+    n = 200
+    y = (rng.random(n) < 0.3).astype(int)
+    risk = np.clip(0.3 * y + 0.7 * rng.random(n), 0, 1)
+
+    def judged(times):
+        users = np.tile(np.arange(n).astype(str).astype(object), times)
+        days = DAY + np.repeat(np.arange(times), n)
+        rows = Rows(
+            np.zeros((n * times, 1)), np.tile(y, times), days, users, np.ones(n * times, bool)
+        )
+        fold = np.full(n * times, "1")
+        held = HeldOut(np.arange(n * times), fold, {"model": np.tile(risk, times)}, [])
+        found = metrics.judge(rows, held, candidates={"model"})["model"]["folds"]["pooled"]
+        return [
+            found["eligible"][name][part]
+            for name in ("average_precision", "roc_auc", "log_loss", "brier")
+            for part in ("value", "low", "high")
+        ]
+
+    once = judged(1)
+    assert once[1] < once[0] - 0.02 < once[2]
+    assert judged(5) == pytest.approx(once, abs=1e-6)

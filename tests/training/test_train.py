@@ -1,0 +1,290 @@
+"""train: what a version holds, that it is repeatable, and every way in which it refuses.
+
+`new_warehouse` makes a small world of tables; the tests of promote and score use it too.
+"""
+
+import json
+import subprocess
+from importlib.metadata import version
+
+import numpy as np
+import pytest
+from support.training_world import NOW, new_warehouse, run
+
+from python_jobs.errors import JobError
+from python_jobs.publication import onnx_model
+from python_jobs.registry import store
+from python_jobs.settings import PROJECT, Settings
+from python_jobs.training.estimators import churn_risk
+from python_jobs.training.metrics import METRICS
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    con, home = new_warehouse(), tmp_path_factory.mktemp("home")
+    return con, Settings(home=home), run(con, home)
+
+
+def test_a_version_holds_every_file_with_its_hash(trained):
+    """The manifest lists what lies in the folder, and each file is what was registered."""
+    _, settings, result = trained
+    folder = settings.models / result.version
+    assert result.version.startswith("2026-11-21T101500Z-")
+    assert {p.name for p in folder.iterdir()} == set(result.manifest["files"]) | {"manifest.json"}
+    for name in result.manifest["files"]:
+        assert store.verified(settings.models, result.version, name) == folder / name
+
+
+def test_features_are_the_numeric_columns_in_table_order(trained):
+    """Text, flags, dates and the label are no features."""
+    _, settings, result = trained
+    features = store.read_features(settings.models, result.version)
+    assert dict(zip(features.names, features.types, strict=True)) == {
+        "days_since_last_activity": "INTEGER",
+        "active_days_30d": "INTEGER",
+        "events_30d": "BIGINT",
+        "watch_minutes_30d": "DOUBLE",
+        "payment_fail_rate_30d": "DOUBLE",
+    }
+
+
+def test_metrics_cover_every_model_fold_and_population(trained):
+    """One complete table in metrics.json, with candidates and rivals side by side."""
+    _, _, result = trained
+    tables = result.metrics["models"]
+    assert {n: t["kind"] for n, t in tables.items()} == {
+        "logistic_regression": "candidate",
+        "hist_gradient_boosting": "candidate",
+        "soft_voting": "candidate",
+        "prior_rate": "rival",
+        "recency": "rival",
+        "rfm_logistic": "rival",
+    }
+    for table in tables.values():
+        assert list(table["folds"]) == ["1", "2", "3", "pooled"]
+        for populations in table["folds"].values():
+            for measures in populations.values():
+                assert set(measures) == {*METRICS, "rows", "positives", "base_rate"}
+    pooled = tables["prior_rate"]["folds"]["pooled"]
+    assert pooled["all"]["rows"] == 3 * 400 > pooled["eligible"]["rows"]
+
+
+def test_sql_tables_mirror_the_folder(trained):
+    """ml.model_versions and ml.fold_metrics say what metrics.json says."""
+    con, _, result = trained
+    names = [*result.headline, "onnx_sha256", "created_at"]
+    found = con.execute(f"select {', '.join(names)} from ml.model_versions").fetchall()
+    expected = [*result.headline.values(), result.manifest["files"]["model.onnx"]]
+    assert found == [(*expected, NOW.replace(tzinfo=None))]
+    counts = con.execute("""
+        select count(*), count(value), count(low), count(distinct model), min("rows") > 0
+        from ml.fold_metrics
+    """).fetchone()
+    assert counts == (6 * 4 * 2 * 9, 6 * 4 * 2 * 9, 6 * 4 * 2 * 9, 6, True)
+
+
+def test_the_final_model_learns_from_eligible_rows_of_all_dates(trained):
+    con, _, result = trained
+    rows, positives, last = con.execute(
+        "select count(*), sum(churn_label), max(as_of_date) from evaluation_set where is_eligible"
+    ).fetchone()
+    manifest = result.manifest
+    assert (manifest["rows"], manifest["positives"]) == (rows, positives)
+    assert manifest["last_as_of_date"] == str(last)
+
+
+def test_the_manifest_tells_how_to_make_the_version_again(trained):
+    """Data, code, libraries, seed and parameters, as they are and not as they were meant."""
+    con, _, result = trained
+    manifest = result.manifest
+    head = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
+    known = subprocess.run(head, capture_output=True, text=True, check=False).stdout.strip()
+    assert manifest["git_commit"] == (known or None)
+    assert {name: version(name) for name in manifest["libraries"]} == manifest["libraries"]
+    assert {"scikit-learn", "numpy", "onnxruntime"} <= manifest["libraries"].keys()
+    dates = con.execute("select min(as_of_date), max(as_of_date) from evaluation_set").fetchone()
+    assert (manifest["first_as_of_date"], manifest["last_as_of_date"]) == tuple(map(str, dates))
+    assert (manifest["seed"], len(manifest["data_hash"])) == (7, 64)
+    assert set(manifest["parameters"]) <= {"logistic_regression", "hist_gradient_boosting"}
+
+
+def test_onnx_and_joblib_and_golden_rows_agree(trained):
+    """The file that serves gives what the original gives, on the golden rows too."""
+    _, settings, result = trained
+    folder = settings.models / result.version
+    session = onnx_model.load(folder / "model.onnx", result.manifest["files"]["model.onnx"])
+    golden = json.loads((folder / "golden.json").read_text())
+    onnx_model.check_golden(session, golden)
+    model = store.load_joblib(settings.models, result.version)
+    risk = churn_risk(model, np.array(golden["rows"], np.float32))
+    assert np.abs(risk - golden["churn_risk"]).max() < 1e-5
+    assert max(risk) - min(risk) > 0.2
+
+
+def test_the_same_data_give_the_same_bytes_in_any_row_order(trained, tmp_path):
+    """Only the moment differs: version name and created_at."""
+    _, _, result = trained
+    shuffled = new_warehouse()
+    shuffled.execute(
+        "create or replace table evaluation_set as from evaluation_set order by hash(user_id)"
+    )
+    again = run(shuffled, tmp_path, now=NOW.replace(minute=16))
+    for name in result.manifest["files"].keys() - {"report.html", "model_card.md"}:
+        assert again.manifest["files"][name] == result.manifest["files"][name], name
+    assert again.version != result.version and again.version[-8:] == result.version[-8:]
+
+
+def test_training_again_in_the_same_second_changes_nothing(tmp_path):
+    con = new_warehouse()
+    first, second = run(con, tmp_path), run(con, tmp_path)
+    assert first == second
+    assert store.versions(tmp_path / "models") == [first.version]
+    assert con.execute("select count(*) from ml.model_versions").fetchone() == (1,)
+
+
+def test_a_changed_value_changes_the_version(trained, tmp_path):
+    con = new_warehouse()
+    con.execute("update evaluation_set set churn_label = 1 - churn_label where user_id = 'u000007'")
+    assert run(con, tmp_path).version[-8:] != trained[2].version[-8:]
+
+
+def test_a_lost_warehouse_gets_its_versions_back(trained):
+    """mirror() fills the tables from the folders, once each."""
+    from python_jobs.registry.tables import mirror
+
+    con, settings, result = trained
+    new = new_warehouse()
+    mirror(new, settings.models)
+    mirror(new, settings.models)
+    query = "select * from ml.fold_metrics order by all"
+    assert new.execute(query).fetchall() == con.execute(query).fetchall()
+    assert new.execute("select version from ml.model_versions").fetchall() == [(result.version,)]
+
+
+REFUSALS = {
+    "one class": ("update evaluation_set set churn_label = 0", "all have churn_label 0"),
+    "one class among the eligible": (
+        "update evaluation_set set churn_label = 0 where is_eligible",
+        "all have churn_label 0",
+    ),
+    "one class in every fold's past": (
+        "update evaluation_set set churn_label = 0 where as_of_date < '2025-03-20'",
+        "No test date has both",
+    ),
+    "nobody eligible": ("update evaluation_set set is_eligible = false", "0 eligible rows"),
+    "no features": (
+        "create or replace table evaluation_set as "
+        "select user_id, as_of_date, is_eligible, churn_label from evaluation_set",
+        "no feature column",
+    ),
+    "no recency": (
+        "alter table evaluation_set drop days_since_last_activity",
+        "no column days_since_last_activity",
+    ),
+    "infinite feature": (
+        "update evaluation_set set watch_minutes_30d = 'inf' where user_id = 'u000003'",
+        "watch_minutes_30d is infinite",
+    ),
+    "a look into the future": (
+        "alter table evaluation_set add column next_week double;"
+        "update evaluation_set set next_week = (1 - churn_label) * (1 + hash(user_id) % 9)",
+        "The feature next_week tells churners",
+    ),
+    "open label window": ("update build_window set data_through = data_through - 1", "not closed"),
+    "no label": (
+        "update evaluation_set set churn_label = null where user_id = 'u000003'",
+        "without a label",
+    ),
+    "nothing at all": ("delete from evaluation_set", "History is too short"),
+}
+
+
+@pytest.mark.parametrize("change, message", REFUSALS.values(), ids=REFUSALS)
+def test_refusals_name_the_cause_and_register_nothing(change, message, tmp_path):
+    con = new_warehouse(users=200)
+    con.execute(change)
+    with pytest.raises(JobError, match=f"{message}.* Next: "):
+        run(con, tmp_path)
+    assert store.versions(tmp_path / "models") == []
+    assert con.execute("select count(*) from ml.model_versions").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("dates, missing", [(1, 30), (3, 16), (5, 2)])
+def test_a_short_history_says_how_many_days_are_missing(dates, missing, tmp_path):
+    with pytest.raises(JobError, match=f"at least {missing} days are missing"):
+        run(new_warehouse(users=50, dates=dates), tmp_path)
+
+
+def test_six_weekly_dates_are_just_enough(tmp_path):
+    """35 days between the first and the last date hold one horizon of 30 and one test date."""
+    result = run(new_warehouse(users=200, dates=6), tmp_path)
+    assert [f["train_to"] for f in result.metrics["folds"]] == ["2025-02-02"]
+    assert result.manifest["data_through"] == "2025-04-08"
+
+
+def test_an_export_that_differs_registers_nothing(tmp_path, monkeypatch):
+    """The parity check stands between the export and the registry."""
+    monkeypatch.setattr("python_jobs.training.onnx_export.MAX_DIFFERENCE", 0.0)
+    with pytest.raises(JobError, match="nothing was registered"):
+        run(new_warehouse(users=200), tmp_path)
+    assert not (tmp_path / "models").exists()
+
+
+def test_progress_gets_short_plain_lines(tmp_path):
+    lines = []
+    run(new_warehouse(users=200), tmp_path, progress=lines.append)
+    assert len(lines) == 6 and all(len(line) < 80 for line in lines)
+
+
+def test_shuffled_labels_give_one_half(tmp_path):
+    """The canary of the whole way from rows to metrics: nothing to learn, nothing learned."""
+    con = new_warehouse(users=1500)
+    con.execute("update evaluation_set set churn_label = hash(user_id, as_of_date, 5) % 10 < 4")
+    tables = run(con, tmp_path).metrics["models"]
+    for name, table in tables.items():
+        auc = table["folds"]["pooled"]["eligible"]["roc_auc"]
+        assert abs(auc["value"] - 0.5) < 0.03, name
+        assert auc["low"] < 0.52 and auc["high"] > 0.48
+
+
+@pytest.mark.parametrize("begins", ["2025-03-10", "2026-01-01"], ids=["late", "never"])
+def test_a_measure_that_began_late_or_never_is_no_obstacle(tmp_path, begins):
+    """The first folds, or all, have no value of it to learn from; it is part of the model still."""
+    con = new_warehouse(users=300)
+    con.execute(f"""
+        update evaluation_set set watch_minutes_30d = null where as_of_date < date '{begins}'
+    """)
+    result = run(con, tmp_path, time_budget=1)
+    assert len(result.metrics["folds"]) == 3
+    assert "watch_minutes_30d" in result.metrics["importances"]
+    assert (result.metrics["importances"]["watch_minutes_30d"] == 0) is (begins > "2026")
+
+
+def test_a_larger_budget_tries_more_and_says_what(tmp_path, trained):
+    """Every trial is in the manifest; with no budget one trial calibrates."""
+    result = run(new_warehouse(), tmp_path, time_budget=2)
+    counts = {name: len(trials) for name, trials in result.manifest["search"].items()}
+    assert all(len(trials) == 1 for trials in trained[2].manifest["search"].values())
+    assert max(counts.values()) > 1 and not result.manifest["search_was_cut"]
+
+
+def test_slices_typical_values_card_and_report(trained):
+    _, settings, result = trained
+    folder = settings.models / result.version
+    plans = result.metrics["slices"]["plan"]
+    rows = result.metrics["models"][result.metrics["selected"]]["folds"]["pooled"]["eligible"]
+    assert set(plans) == {"free", "paid"}
+    assert sum(part["rows"] for part in plans.values()) == rows["rows"]
+    typical = json.loads((folder / "typical.json").read_text())
+    median = trained[0].execute(
+        "select median(watch_minutes_30d) from evaluation_set where is_eligible"
+    )
+    assert typical["watch_minutes_30d"]["median"] == pytest.approx(median.fetchone()[0], rel=1e-6)
+    card = (folder / "model_card.md").read_text()
+    for heading in ("Intended use", "Population", "Calibration", "Slices", "Limits"):
+        assert heading in card
+    precision = rows["average_precision"]
+    assert (
+        f"({precision['low']:.3f} to {precision['high']:.3f})" in card and "| plan | paid |" in card
+    )
+    assert result.version in (folder / "report.html").read_text()
