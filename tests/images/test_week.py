@@ -17,9 +17,9 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from k8s.rendered import environment, expanded, job_specs, needs_kubectl, pods
 from support.homes import PROJECT
 from support.images import Mount, build_images, missing, run_in_image, started_in_image
+from support.rendered import environment, expanded, job_specs, needs_kubectl, pods
 
 from api.keys import make
 

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import yaml
-from k8s.rendered import (
+from support.rendered import (
     K8S,
     TOOLS,
     each_overlay,

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from k8s.rendered import OVERLAYS, containers, environment, needs_kubectl, of_kind
+from support.rendered import OVERLAYS, containers, environment, needs_kubectl, of_kind
 
 pytestmark = needs_kubectl
 

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 import typer
-from k8s.rendered import (
+from support.rendered import (
     containers,
     each_overlay,
     environment,

@@ -1,8 +1,8 @@
 """What one object says of another is true: names, labels, ports, rights."""
 
 import pytest
-from k8s.rendered import each_overlay, needs_kubectl, objects, of_kind, pods
 from support.homes import PROJECT
+from support.rendered import each_overlay, needs_kubectl, objects, of_kind, pods
 
 pytestmark = needs_kubectl
 # What an operator makes: docs/operations.md says how.

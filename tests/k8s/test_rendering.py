@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from k8s.rendered import (
+from support.homes import PROJECT
+from support.rendered import (
     K8S,
     TOOLS,
     each_overlay,
@@ -17,7 +18,6 @@ from k8s.rendered import (
     of_kind,
     written_to,
 )
-from support.homes import PROJECT
 
 CUSTOM = {"PrometheusRule", "ServiceMonitor"}
 # The oldest release that has everything used here, and the newest that the validator knows.

@@ -7,8 +7,8 @@ import subprocess
 
 import typer.main
 import yaml
-from k8s.rendered import needs_kubectl
 from support.homes import PROJECT
+from support.rendered import needs_kubectl
 from support.watchers import MONITORING
 
 from python_jobs.cli import app
