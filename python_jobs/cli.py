@@ -49,7 +49,9 @@ def _day(text: str | date) -> date:
         raise typer.BadParameter(f"{text!r} is no date like 2025-03-01") from None
 
 
-DomainName = Annotated[str, typer.Option("--domain", help="Whose data this is: domains/NAME/.")]
+DomainName = Annotated[
+    str, typer.Option("--domain", help="Whose data this is: a folder in ./domains, or shipped.")
+]
 RawFolder = Annotated[
     Path | None, typer.Option("--raw", help="Folder of the raw files. [default: HOME/raw]")
 ]
@@ -123,7 +125,8 @@ def generate(
 @app.command()
 def ingest(domain: DomainName = "elearning", raw: RawFolder = None) -> None:
     """Load new raw files, each once, all or nothing."""
-    settings, chosen = Settings(), domains.load(domain)
+    settings = Settings()
+    chosen = domains.load(domain, settings)
     with lock.writing(settings, "ingest"):
         pipeline.ingest(settings, chosen, raw)
 
@@ -196,7 +199,8 @@ def run(
     """The main job, first to last. Without raw files, elearning generates them first."""
     from python_jobs.warehouse.dbt import AFTER_MODELS, BEFORE_MODELS, Dbt
 
-    settings, chosen = Settings(), domains.load(domain)
+    settings = Settings()
+    chosen = domains.load(domain, settings)
     dbt = Dbt(settings)
     with lock.writing(settings, "run"):
         if domain == "elearning" and raw is None and pipeline.needs_generating(settings):
@@ -216,7 +220,8 @@ def daily(domain: DomainName = "elearning", raw: RawFolder = None) -> None:
     """What runs every night: ingest, build, score, outcomes, publish."""
     from python_jobs.warehouse.dbt import AFTER_MODELS, BEFORE_MODELS, Dbt
 
-    settings, chosen = Settings(), domains.load(domain)
+    settings = Settings()
+    chosen = domains.load(domain, settings)
     dbt = Dbt(settings)
     with lock.writing(settings, "daily"):
         pipeline.ingest(settings, chosen, raw)
@@ -283,7 +288,7 @@ def rollback() -> None:
     with lock.writing(settings, "rollback"):
         with warehouse.connect(settings) as connection:
             version = return_to_previous(connection, settings, now=pipeline.now())
-            domain = pipeline.warehouse_domain(connection)
+            domain = pipeline.warehouse_domain(connection, settings)
         terminal.console.print(f"{version} is in production again.")
         pipeline.score_and_publish(settings)
         pipeline.track(settings, domain.name, version, "production")
@@ -329,7 +334,7 @@ def forget(user_id: str) -> None:
     settings = Settings()
     with lock.writing(settings, "forget"):
         with warehouse.connect(settings) as connection:
-            domain = pipeline.warehouse_domain(connection)
+            domain = pipeline.warehouse_domain(connection, settings)
         with terminal.step("forget") as step:
             removed = removal.forget(settings, domain, user_id, now=pipeline.now())
             step.result = f"{sum(removed.values()):,} rows of {len(removed)} tables and files"

@@ -64,7 +64,7 @@ def ingest(settings: Settings, domain: "Domain", raw: Path | None) -> None:
             f"{done.rows['users']:,} users, {done.rows['events']:,} events in "
             f"{len(done.loaded)} new files ({done.known} known)"
         )
-    for note in done.notes:
+    for note in filter(None, [domain.note, *done.notes]):
         terminal.console.print(f"  note: {note}")
 
 
@@ -89,7 +89,7 @@ def train(settings: Settings, seed: int, time_budget: float) -> None:
 
     tracking.check_installed()
     with terminal.step("train") as step, connect(settings) as connection:
-        domain = warehouse_domain(connection)
+        domain = warehouse_domain(connection, settings)
         chosen = domain.vars
         draw(connection, settings)
         trained = train_models(
@@ -117,7 +117,7 @@ def promote(settings: Settings, version: str | None) -> bool:
         decision = decide(connection, settings, now=now(), version=version, progress=step.say)
         if decision.is_promoted:
             freeze_reference(connection, settings, decision.version)
-        domain = warehouse_domain(connection)
+        domain = warehouse_domain(connection, settings)
         step.result = "promoted" if decision.is_promoted else "not promoted"
     for reason in decision.reasons:
         terminal.console.print(f"  {reason}", soft_wrap=True)
@@ -179,10 +179,10 @@ def outcomes(settings: Settings) -> None:
         terminal.show_outcomes(latest(connection))
 
 
-def warehouse_domain(connection) -> "Domain":
+def warehouse_domain(connection, settings: Settings) -> "Domain":
     """The domain that filled this warehouse."""
     row = connection.execute("select name from raw.domain").fetchone()
-    return domains.load(row[0])
+    return domains.load(row[0], settings)
 
 
 def score_and_publish(settings: Settings) -> None:

@@ -5,7 +5,9 @@ from typing import Literal
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-PROJECT = Path(__file__).resolve().parent.parent
+_CODE = Path(__file__).resolve().parent
+# Where the dbt project and the shipped domains are: a wheel has them below the code.
+PROJECT = _CODE / "project" if (_CODE / "project").exists() else _CODE.parent
 
 
 class Settings(BaseSettings):
@@ -14,6 +16,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CHURNHOUSE_", frozen=True)
 
     home: Path = Path("data")
+    domains: Path = Path("domains")
+    """Folder of one's own domains, looked into before the shipped ones."""
     target: Literal["duckdb", "spark"] = "duckdb"
     approval_required: bool = False
     memory_limit: str | None = None

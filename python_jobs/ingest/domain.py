@@ -1,11 +1,13 @@
-"""A domain: what a kind of business brings, read from domains/<name>/ and checked once.
+"""A domain: what a kind of business brings, read from a folder of its name and checked once.
 
 `domain.yml` says where the raw files are, which columns they have and what is measured;
 `ingest.sql` maps them to raw.users and raw.events. Defaults stand in dbt_project.yml.
+Folders lie in CHURNHOUSE_DOMAINS, and the shipped ones beside the dbt project.
 """
 
 import csv
 import difflib
+import filecmp
 import hashlib
 import json
 from functools import cached_property
@@ -17,7 +19,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from python_jobs.errors import JobError
-from python_jobs.settings import PROJECT
+from python_jobs.settings import PROJECT, Settings
+
+SHIPPED = PROJECT / "domains"
+FILES = ("domain.yml", "ingest.sql")
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Days = Annotated[int, Field(ge=1, le=3650)]
@@ -171,8 +176,9 @@ class Domain:
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
-        self._where = f"{folder.name}/domain.yml"
-        text = _read(folder / "domain.yml")
+        self.folder = folder
+        self._where = folder / "domain.yml"
+        text = _read(self._where)
         try:
             content = yaml.load(text, _EachKeyOnce)
         except _KeyTwice as error:
@@ -204,6 +210,14 @@ class Domain:
                 f"{self._where}: {what}.", next_step="correct domain.yml and run again."
             ) from None
 
+    @property
+    def note(self) -> str | None:
+        """Say that the domain hides a shipped one of its name which differs from it."""
+        shipped = SHIPPED / self.name
+        if not shipped.is_dir() or not filecmp.cmpfiles(self.folder, shipped, FILES, False)[1]:
+            return None
+        return f"domain {self.name} is read from {self.folder}, not the shipped one of that name"
+
     @cached_property
     def settings_json(self) -> str:
         """What the warehouse remembers of this domain, for the dbt macros to read.
@@ -222,20 +236,29 @@ class Domain:
         )
 
 
-def load(name: str, domains: Path = PROJECT / "domains") -> Domain:
+def load(name: str, settings: Settings) -> Domain:
     """Read and check one domain. Errors name the file, the key and what to do."""
-    known = available(domains)
+    known = available(settings)
     if name not in known:
         raise JobError(
-            f"There is no domain {name!r}{_guess(name, known)}.",
-            next_step=f"choose one of {', '.join(known)}, or add domains/{name}/.",
+            f"There is no domain {name!r}{_guess(name, list(known))} "
+            f"in {settings.domains} or among the shipped ones in {SHIPPED}.",
+            next_step=f"choose one of {', '.join(known)}, or add {settings.domains / name}/"
+            f" with {' and '.join(FILES)}.",
         )
-    return Domain(name, domains / name)
+    return Domain(name, known[name])
 
 
-def available(domains: Path = PROJECT / "domains") -> list[str]:
-    """Names of the domains that are there, sorted."""
-    return sorted(path.parent.name for path in domains.glob("*/domain.yml"))
+def available(settings: Settings) -> dict[str, Path]:
+    """The folder of every domain by name, sorted; one's own hides a shipped one of its name."""
+    if "domains" in settings.model_fields_set and not settings.domains.is_dir():
+        raise JobError(
+            f"CHURNHOUSE_DOMAINS={settings.domains} is not a folder.",
+            next_step="correct it, or unset it to use ./domains and the shipped ones.",
+        )
+    files = [*SHIPPED.glob("*/domain.yml"), *settings.domains.glob("*/domain.yml")]
+    folders = {file.parent.name: file.parent for file in files}  # the later one wins
+    return dict(sorted(folders.items()))
 
 
 def _default_vars() -> dict[str, Any]:

@@ -127,7 +127,7 @@ def _run_mapping(connection, domain: Domain) -> None:
     except duckdb.Error as error:
         line = str(error).splitlines()[0]
         raise JobError(
-            f"domains/{domain.name}/ingest.sql does not run: {line}.",
+            f"{domain.folder / 'ingest.sql'} does not run: {line}.",
             next_step="correct ingest.sql and run again.",
         ) from None
 
@@ -215,7 +215,7 @@ def _check_mapping(domain: Domain, table: str, given: dict[str, str]) -> None:
     for name, by in needed.items():
         if name not in given:
             raise JobError(
-                f"domains/{domain.name}/ingest.sql gives {table} no column {name!r}, "
+                f"{domain.folder / 'ingest.sql'} gives {table} no column {name!r}, "
                 f"which {by} needs.",
                 next_step="add the column to ingest.sql, or correct domain.yml.",
             )

@@ -112,7 +112,9 @@ def _packages(settings: Settings, now: datetime) -> str:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise JobError(
             f"{'; '.join(wrong[:3])}{more}.",
-            next_step="run `pip install --require-hashes -r requirements.lock` in its environment.",
+            next_step="run `pip install --require-hashes -r requirements.lock` in its environment."
+            if locked
+            else "install churnhouse anew, with what it needs.",
         )
     return f"{len(required)} are there{', as locked,' if locked else ''} and load"
 
@@ -194,8 +196,10 @@ def _domain(settings: Settings, now: datetime) -> str:
         row = connection.execute("select name, settings from raw.domain").fetchone()
     if row is None:
         return "none yet: `churnhouse ingest` remembers it"
-    changed = domains.load(row[0]).settings_json != row[1]
-    return f"{row[0]}{', changed since: the next build starts afresh' if changed else ''}"
+    domain = domains.load(row[0], settings)
+    changed = domain.settings_json != row[1]
+    note = ", changed since: the next build starts afresh" if changed else ""
+    return f"{domain.name} in {domain.folder}{note}"
 
 
 def _project(settings: Settings, now: datetime) -> str:

@@ -153,6 +153,8 @@ def git_commit() -> str | None:
     """The commit of the code that runs, of the image or the repository; None without either."""
     if stamped := os.environ.get("CHURNHOUSE_COMMIT"):
         return stamped
+    if not (PROJECT / "pyproject.toml").exists():
+        return None  # an installed copy: the repository around it is not Churnhouse's
     command = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()

@@ -3,7 +3,6 @@
 import gzip
 from pathlib import Path
 
-import pytest
 import yaml
 from support.homes import PROJECT, churnhouse
 
@@ -39,23 +38,15 @@ def test_the_wrong_domain_for_this_warehouse(home: Path):
     assert "'elearning'" in line
 
 
-@pytest.fixture
-def own_domain():
-    """A domain of the test's own beside the shipped ones, gone afterwards."""
-    folder = PROJECT / "domains/test_own"
-    folder.mkdir()
-    yield folder
-    for file in folder.iterdir():
-        file.unlink()
-    folder.rmdir()
-
-
-def test_a_misspelt_key_in_domain_yml(tmp_path: Path, own_domain: Path):
+def test_a_misspelt_key_in_domain_yml(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("CHURNHOUSE_DOMAINS", str(tmp_path / "domains"))
+    own_domain = tmp_path / "domains/test_own"
+    own_domain.mkdir(parents=True)
     content = yaml.safe_load((PROJECT / "domains/elearning/domain.yml").read_text())
     content["vars"]["churn_horizn_days"] = 14
     (own_domain / "domain.yml").write_text(yaml.safe_dump(content))
     line = refused(tmp_path / "data", "run", "--domain", "test_own", "--raw", tmp_path)
-    assert "churn_horizn_days" in line and "churn_horizon_days" in line
+    assert str(own_domain) in line and "churn_horizn_days" in line and "churn_horizon_days" in line
 
 
 def test_a_file_without_a_required_column(home: Path):

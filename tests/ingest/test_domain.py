@@ -2,12 +2,16 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
 from python_jobs.errors import JobError
 from python_jobs.ingest import domain
+from python_jobs.settings import Settings
 
+SHIPPED = ["elearning", "git_history", "online_retail"]
 GOOD = """
 files:
   events:
@@ -40,43 +44,87 @@ def write(domains, text, name="shop") -> None:
 
 def refusal(domains, name="shop") -> str:
     with pytest.raises(JobError) as refused:
-        domain.load(name, domains)
+        domain.load(name, Settings(domains=domains))
     said = str(refused.value)
     assert "\n" not in said and " Next: " in said
-    return said
+    return said.removeprefix(f"{domains}/")
 
 
-@pytest.mark.parametrize("name", domain.available())
-def test_every_domain_that_is_shipped_is_sound(name):
-    assert domain.load(name).vars.measures
+def load(domains, name="shop") -> domain.Domain:
+    return domain.load(name, Settings(domains=domains))
+
+
+@pytest.mark.parametrize("name", ["elearning", "git_history", "online_retail"])
+def test_every_domain_that_is_shipped_is_sound(name, tmp_path):
+    assert load(tmp_path, name).vars.measures
+    assert list(domain.available(Settings(domains=tmp_path))) == SHIPPED
+
+
+def test_own_domains_are_found_beside_the_shipped_ones(domains):
+    found = domain.available(Settings(domains=domains))
+    assert list(found) == [*SHIPPED, "shop"]
+    assert found["shop"] == domains / "shop" and found["elearning"] == domain.SHIPPED / "elearning"
+
+
+def test_the_default_folder_is_domains_where_one_works(domains, tmp_path_factory, monkeypatch):
+    monkeypatch.delenv("CHURNHOUSE_DOMAINS", raising=False)
+    work = tmp_path_factory.mktemp("work")
+    monkeypatch.chdir(work)
+    assert list(domain.available(Settings())) == SHIPPED
+    (work / "domains").symlink_to(domains)
+    assert domain.load("shop", Settings()).folder == Path("domains/shop")
+
+
+def test_own_domain_wins_over_a_shipped_one_and_says_so(domains):
+    write(domains, GOOD, name="elearning")
+    loaded = load(domains, "elearning")
+    assert [measure.name for measure in loaded.vars.measures] == ["spend", "looks", "price"]
+    assert str(domains / "elearning") in loaded.note and "not the shipped one" in loaded.note
+
+
+def test_a_copy_of_a_shipped_domain_needs_no_note(domains):
+    shutil.copytree(domain.SHIPPED / "elearning", domains / "elearning")
+    assert load(domains, "elearning").note is None
+    assert load(domains).note is None
+    assert domain.load("elearning", Settings(domains=domain.SHIPPED)).note is None
+    with (domains / "elearning/ingest.sql").open("a") as file:
+        file.write("-- changed\n")
+    assert load(domains, "elearning").note
+
+
+def test_a_folder_of_domains_that_is_not_there_is_named(domains):
+    said = refusal(domains / "nowhere", "elearning")
+    assert said.startswith(f"CHURNHOUSE_DOMAINS={domains}/nowhere is not a folder.")
 
 
 def test_a_domain_takes_what_it_does_not_say_from_the_project(domains):
-    loaded = domain.load("shop", domains)
+    loaded = load(domains)
     assert loaded.vars.churn_horizon_days == 30 and loaded.vars.users_from_events is False
     assert [measure.name for measure in loaded.vars.measures] == ["spend", "looks", "price"]
     assert loaded.files.users is None and loaded.ingest_sql == "select 1"
 
 
 def test_what_the_warehouse_remembers_changes_with_any_setting(domains):
-    plain = domain.load("shop", domains).settings_json
-    assert domain.load("shop", domains).settings_json == plain
+    plain = load(domains).settings_json
+    assert load(domains).settings_json == plain
     assert json.loads(plain)["measures"][1] == {
         "name": "looks",
         "event_type": "look",
         "agg": "count",
     }
     write(domains, GOOD + "  eligibility_days: 31\n")
-    assert domain.load("shop", domains).settings_json != plain
+    assert load(domains).settings_json != plain
     write(domains, GOOD, name="shoe")
-    assert domain.load("shoe", domains).settings_json != plain
+    assert load(domains, "shoe").settings_json != plain
 
 
 def test_an_unknown_domain_is_answered_with_a_guess_and_the_ones_there(domains):
     write(domains, GOOD, name="portal")
     said = refusal(domains, "shopp")
-    assert said.startswith("There is no domain 'shopp' (did you mean 'shop'?).")
-    assert "choose one of portal, shop, or add domains/shopp/" in said
+    assert said.startswith("There is no domain 'shopp' (did you mean 'shop'?) ")
+    assert f"in {domains} or among the shipped ones in {domain.SHIPPED}." in said
+    assert "choose one of elearning, git_history, online_retail, portal, shop, " in said
+    assert f"or add {domains}/shopp/ with domain.yml and ingest.sql" in said
     assert "did you mean" not in refusal(domains, "zzz")
 
 
@@ -176,7 +224,7 @@ def test_a_key_that_stands_twice_is_named_with_both_lines(domains, old, new, key
 def test_a_key_taken_over_from_an_anchor_may_be_set_anew(domains):
     anchored = GOOD.replace("- {name: looks,", "- &looks {name: looks,", 1)
     write(domains, anchored.replace("  ratios:", "    - {<<: *looks, name: views}\n  ratios:", 1))
-    assert [m.name for m in domain.load("shop", domains).vars.measures][-1] == "views"
+    assert [m.name for m in load(domains).vars.measures][-1] == "views"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest
 from python_jobs.errors import JobError
 from python_jobs.ingest import domain, git_log
 from python_jobs.ingest.load import ingest
+from python_jobs.settings import Settings
 
 NOON = 1_700_049_600  # 2023-11-15 12:00:00 UTC
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -399,7 +400,7 @@ def test_a_folder_that_cannot_be_written_is_named(repository, folder):
 
 def loaded(folder: Path) -> duckdb.DuckDBPyConnection:
     db = duckdb.connect()
-    ingest(db, domain.load("git_history"), folder, now=NOW)
+    ingest(db, domain.load("git_history", Settings()), folder, now=NOW)
     return db
 
 
@@ -439,7 +440,7 @@ def test_a_later_run_loads_only_the_new_commits(repository, folder):
     with loaded(git_log.export(repository.path, folder)) as db:
         repository.commit({"a": b"2\n"})
         git_log.export(repository.path, folder)
-        done = ingest(db, domain.load("git_history"), folder, now=NOW)
+        done = ingest(db, domain.load("git_history", Settings()), folder, now=NOW)
         assert (done.rows["events"], done.known) == (1, 1)
-        again = ingest(db, domain.load("git_history"), folder, now=NOW)
+        again = ingest(db, domain.load("git_history", Settings()), folder, now=NOW)
         assert (again.rows["events"], again.known) == (0, 2)

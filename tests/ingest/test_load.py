@@ -13,6 +13,7 @@ from python_jobs.errors import JobError
 from python_jobs.ingest import domain
 from python_jobs.ingest.domain import Domain
 from python_jobs.ingest.load import ingest
+from python_jobs.settings import Settings
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 DOMAIN = """
@@ -426,6 +427,6 @@ def test_a_user_of_online_retail_signs_up_at_the_earliest_time_not_at_the_first_
         f"{header}1,a,Bowl,2,2010-12-10 08:26:00,1.5,17850,France\n"
         "2,b,Cup,2,2010-12-9 08:26:00,1.5,17850,Norway\n",
     )
-    ingest(house.db, domain.load("online_retail"), house.raw, now=NOW)
+    ingest(house.db, domain.load("online_retail", Settings()), house.raw, now=NOW)
     (user,) = house.rows("select user_id, signup_date, country from raw.users")
     assert user == ("17850", date(2010, 12, 9), "Norway")

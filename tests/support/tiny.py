@@ -8,14 +8,14 @@ from pathlib import Path
 
 import duckdb
 
-from python_jobs.ingest import domain as domains
 from python_jobs.ingest import load
+from python_jobs.ingest.domain import Domain
 from python_jobs.settings import Settings
 from python_jobs.warehouse.connection import connect
 from python_jobs.warehouse.dbt import Dbt, build
 
 FIRST_DAY = date(2025, 3, 1)
-TINY = domains.load("tiny", Path(__file__).with_name("domains"))
+TINY = Domain("tiny", Path(__file__).with_name("domains") / "tiny")
 USER_COLUMNS = ("user_id", "signup_date", "plan", "updated_at")
 EVENT_COLUMNS = ("event_id", "user_id", "event_time", "event_type", "minutes")
 DAY_TABLES = ("--select", "+build_marks", "stg_events_rejected", "--exclude-resource-type", "test")

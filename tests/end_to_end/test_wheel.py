@@ -1,0 +1,82 @@
+"""The wheel alone runs the product: installed elsewhere, from a folder that holds nothing.
+
+The wheel goes into a new environment. Its other packages are those of this one: a .pth file names
+their folder. Python puts that folder on the path, after the new environment's own packages, and
+does not read the .pth files in it, so the editable install there does not bring the checkout along.
+A check of where the code was imported from makes sure.
+"""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from pathlib import Path
+from zipfile import ZipFile
+
+import duckdb
+import pytest
+from support.homes import PROJECT
+
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
+PARTS = ("dbt_project.yml", "profiles.yml", "domains", "macros", "models", "seeds")
+PARTS += ("tests/gates", "tests/generic")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout, built by the locked setuptools without the package index."""
+    folder = tmp_path_factory.mktemp("wheel")
+    options = ["--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(folder)]
+    run([*PIP, "wheel", *options, str(PROJECT)], folder)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def binaries(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin folder of an environment with the wheel and nothing of the checkout."""
+    folder = tmp_path_factory.mktemp("environment") / "venv"
+    run([sys.executable, "-m", "venv", "--without-pip", str(folder)], folder.parent)
+    python = folder / "bin/python"
+    run([*PIP, "--python", str(python), "install", "--no-deps", "--no-index", str(wheel)], folder)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    (packages / "locked.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    where = "import python_jobs, api; print(python_jobs.__file__, api.__file__)"
+    imported = run([python, "-c", where], folder)
+    assert imported.count(str(packages)) == 2
+    return python.parent
+
+
+def run(command: list, folder: Path) -> str:
+    """Run in a folder, without any setting of the caller's; give what it printed."""
+    kept = {name: os.environ[name] for name in ("HOME", "PATH", "TMPDIR") if name in os.environ}
+    done = subprocess.run(
+        command, cwd=folder, env=kept | {"COLUMNS": "80"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_wheel_carries_the_project_as_git_has_it(wheel: Path):
+    listed = run(["git", "-C", PROJECT, "ls-files", *PARTS], PROJECT).splitlines()
+    prefix = "python_jobs/project/"
+    with ZipFile(wheel) as archive:
+        carried = [name for name in archive.namelist() if name.startswith(prefix)]
+        assert {name.removeprefix(prefix) for name in carried} >= set(listed)
+        for name in listed:
+            assert archive.read(prefix + name) == (PROJECT / name).read_bytes()
+    version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    assert wheel.name == f"churnhouse-{version}-py3-none-any.whl"
+
+
+def test_main_job_runs_from_an_empty_folder(binaries: Path, tmp_path: Path):
+    churnhouse = binaries / "churnhouse"
+    said = run([churnhouse, "run", "--users", "200", "--seed", "8"], tmp_path)
+    assert "publish" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    assert "200" in run([churnhouse, "status"], tmp_path)
+    published = tmp_path / "data/published/current/churnhouse.duckdb"
+    with duckdb.connect(str(published), read_only=True) as connection:
+        query = "select count(*), count(churn_risk) from churn_predictions_latest"
+        assert connection.execute(query).fetchone() == (200, 200)
