@@ -4,7 +4,7 @@
 #   docker run --rm --read-only --tmpfs /tmp -v churnhouse:/data churnhouse-ml run
 #
 # Written to while it runs: /data (CHURNHOUSE_HOME, kept) and /tmp (scratch, not kept). Everything
-# else may be read-only.
+# else may be read-only. Domains of one's own are mounted at /domains, one folder each.
 ARG PYTHON=python:3.11-slim-bookworm
 
 # The dependencies are a layer of their own, which stays the same from release to release. Their
@@ -19,9 +19,8 @@ FROM dependencies AS project
 COPY docker/requirements-build.lock /locks/
 RUN python3 -m pip --python /app/.venv/bin/python install --require-hashes \
         -r /locks/requirements-build.lock
-COPY pyproject.toml README.md LICENSE /source/
-COPY api /source/api
-COPY python_jobs /source/python_jobs
+# what .dockerignore lets through
+COPY . /source
 RUN python3 -m pip --python /app/.venv/bin/python install --no-deps --no-build-isolation \
         --target /project /source
 
@@ -29,21 +28,16 @@ FROM ${PYTHON}
 RUN groupadd --gid 10001 churnhouse \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp \
         --shell /usr/sbin/nologin churnhouse \
-    && mkdir -p /data/published \
+    && mkdir -p /data/published /domains \
     && chown -R 10001:10001 /data
 COPY --from=dependencies /app/.venv /app/.venv
 COPY --from=project /project /app
-COPY LICENSE dbt_project.yml profiles.yml /app/
-COPY domains /app/domains
-COPY macros /app/macros
-COPY models /app/models
-COPY seeds /app/seeds
-COPY tests/gates /app/tests/gates
-COPY tests/generic /app/tests/generic
+COPY LICENSE /app/
 # Libraries keep their caches below HOME. onnxruntime reports to its maker unless told not to.
 ENV PATH=/app/bin:/app/.venv/bin:$PATH \
     PYTHONPATH=/app \
     CHURNHOUSE_HOME=/data \
+    CHURNHOUSE_DOMAINS=/domains \
     HOME=/tmp \
     LANG=C.UTF-8 \
     ORT_DISABLE_TELEMETRY=1 \

@@ -1,9 +1,13 @@
 """Overlays differ where an environment differs, and in nothing else that matters."""
 
 import re
+import shutil
+import subprocess
 
 import pytest
-from support.rendered import OVERLAYS, containers, environment, needs_kubectl, of_kind
+import yaml
+from support.homes import PROJECT
+from support.rendered import K8S, OVERLAYS, containers, environment, needs_kubectl, of_kind
 
 pytestmark = needs_kubectl
 
@@ -95,3 +99,35 @@ def test_made_up_users_are_for_trying_out():
         ((_, _, seed),) = [c for c in containers(overlay) if c[0] == "churnhouse-seed-model"]
         names_its_files = "--raw /data/raw" in seed["args"][0]
         assert names_its_files == (overlay != "dev"), "without --raw the first run makes users up"
+
+
+def test_the_documented_overlay_brings_own_domain_to_every_job_that_reads_one(tmp_path):
+    text = (PROJECT / "docs/operations.md").read_text()
+    (documented,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    shutil.copytree(K8S, tmp_path / "k8s")
+    folder = tmp_path / "k8s/overlays/mine"
+    shutil.copytree(PROJECT / "domains/elearning", folder)
+    (folder / "kustomization.yaml").write_text(documented)
+    done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    made = {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(done.stdout)}
+    configs = {name: one["data"] for (kind, name), one in made.items() if kind == "ConfigMap"}
+    assert [data["DOMAIN"] for data in configs.values() if "DOMAIN" in data] == ["mine"]
+    mounted = {}
+    for (kind, name), one in made.items():
+        if kind in ("Job", "CronJob"):
+            spec = one["spec"].get("jobTemplate", one)["spec"]["template"]["spec"]
+            mounts = {mount["mountPath"]: mount for mount in spec["containers"][0]["volumeMounts"]}
+            if mount := mounts.get("/domains/mine"):
+                assert mount["readOnly"]
+                (volume,) = [v for v in spec["volumes"] if v["name"] == mount["name"]]
+                assert set(configs[volume["configMap"]["name"]]) == {"domain.yml", "ingest.sql"}
+            mounted[name] = "/domains/mine" in mounts
+    assert mounted == {
+        "churnhouse-daily": True,
+        "churnhouse-drift": False,  # reads what is published, and no domain
+        "churnhouse-retrain": True,
+        "churnhouse-seed-model": True,
+    }
+    image = (PROJECT / "docker/Dockerfile.ml").read_text()
+    assert "CHURNHOUSE_DOMAINS=/domains " in image
