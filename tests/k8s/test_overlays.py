@@ -101,7 +101,7 @@ def test_made_up_users_are_for_trying_out():
         assert names_its_files == (overlay != "dev"), "without --raw the first run makes users up"
 
 
-def test_the_documented_overlay_brings_own_domain_to_every_job_that_reads_one(tmp_path):
+def test_the_documented_overlay_mounts_own_domain_where_it_is_read(tmp_path):
     text = (PROJECT / "docs/operations.md").read_text()
     (documented,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     shutil.copytree(K8S, tmp_path / "k8s")
