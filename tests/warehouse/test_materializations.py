@@ -58,11 +58,11 @@ def dbt_run(tiny: Tiny, project: Path, *models: str) -> subprocess.CompletedProc
 def swap_kinds(tiny: Tiny) -> None:
     """A table stands where a view is to stand, and a view where a table is."""
     with duckdb.connect(str(tiny.settings.warehouse)) as connection:
-        connection.execute("create table kept as from stg_events")
-        connection.execute("drop view stg_events")
-        connection.execute("alter table kept rename to stg_events")
-        connection.execute("drop table stg_users")
-        connection.execute("create view stg_users as select 'nobody' as user_id")
+        connection.execute("create table kept as from accepted_events")
+        connection.execute("drop view accepted_events")
+        connection.execute("alter table kept rename to accepted_events")
+        connection.execute("drop table accepted_users")
+        connection.execute("create view accepted_users as select 'nobody' as user_id")
 
 
 def test_a_table_takes_the_place_of_a_view_and_a_view_that_of_a_table(built: Tiny):
@@ -77,11 +77,11 @@ def test_a_table_takes_the_place_of_a_view_and_a_view_that_of_a_table(built: Tin
 def test_what_stood_there_stays_where_its_successor_fails(built: Tiny, project: Path):
     swap_kinds(built)
     kinds = built.rows(KINDS)
-    (project / "models/staging/stg_users.sql").write_text("select error('broken') as user_id")
-    (project / "models/staging/stg_events.sql").write_text(
+    (project / "models/staging/accepted_users.sql").write_text("select error('broken') as user_id")
+    (project / "models/staging/accepted_events.sql").write_text(
         "{{ config(materialized='view') }} select no_such_column"
     )
-    done = dbt_run(built, project, "stg_users", "stg_events")
+    done = dbt_run(built, project, "accepted_users", "accepted_events")
     assert done.returncode == 1
     assert "broken" in done.stdout
     assert "no_such_column" in done.stdout
@@ -93,11 +93,11 @@ def test_hooks_are_run_and_a_comment_may_end_a_model(built: Tiny, project: Path)
     hook = f"    +post_hook: \"comment on {kind} {{{{ this }}}} is 'seen'\"\n"
     heading = "models:\n  churnhouse:\n"
     change(project / "dbt_project.yml", heading, heading + hook)
-    for model in ("stg_users", "stg_events"):
+    for model in ("accepted_users", "accepted_events"):
         with (project / f"models/staging/{model}.sql").open("a") as file:
             file.write("-- the last line")
-    names = ("performance_intervals", "stg_events", "stg_users")
-    done = dbt_run(built, project, "+performance_intervals", "stg_users", "stg_events")
+    names = ("performance_intervals", "accepted_events", "accepted_users")
+    done = dbt_run(built, project, "+performance_intervals", "accepted_users", "accepted_events")
     assert done.returncode == 0, done.stdout
     comments = dict(built.rows(COMMENTS))
     assert [comments.get(name) for name in names] == ["seen"] * 3
