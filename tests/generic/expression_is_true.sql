@@ -1,5 +1,5 @@
-{#- Rows for which an expression is not true, and which expression. NULL is not true, so it fails too. One test a
-    model, however many expressions: each test costs dbt 40 milliseconds. -#}
+{#- Rows for which an expression is not true, and which expression. NULL is not true, so it fails too. One
+    test a model, however many expressions: each test costs dbt 40 milliseconds. -#}
 {% test expression_is_true(model, expressions) %}
 select
     case
