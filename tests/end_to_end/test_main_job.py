@@ -236,9 +236,7 @@ def test_online_retail_reconciles_and_beats_the_recency_rule(tmp_path: Path):
         """,
     )[0]
     assert counted == (541_909, 541_909, 401_564, 401_564)
-    reasons = dict(
-        rows(home, "select reject_reason, count(*) from rejected_events group by all")
-    )
+    reasons = dict(rows(home, "select reject_reason, count(*) from rejected_events group by all"))
     assert reasons == {
         "missing_user_id": 135_080,
         "duplicate_event_id": 5_225,

@@ -18,7 +18,14 @@ FIRST_DAY = date(2025, 3, 1)
 TINY = domains.load("tiny", Path(__file__).with_name("domains"))
 USER_COLUMNS = ("user_id", "signup_date", "plan", "updated_at")
 EVENT_COLUMNS = ("event_id", "user_id", "event_time", "event_type", "minutes")
-DAY_TABLES = ("--select", "+build_log", "rejected_events", "--exclude-resource-type", "test")
+DAY_TABLES = (
+    "--select",
+    "+build_log",
+    "days",
+    "rejected_events",
+    "--exclude-resource-type",
+    "test",
+)
 # Everything that follows from the accepted rows alone, with no stamp of when they came.
 TABLES = {
     "accepted_users": "from accepted_users",

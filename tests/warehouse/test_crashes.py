@@ -14,7 +14,13 @@ STEPS = ("ingest", "build", "train", "promote", "score", "publish")
 STAMPS = {"row_id", "file_id", "ingested_at", "written_at", "scored_at", "model_version"}
 STAMPS |= {"compared_with"}
 # How the last build came to its tables; everything else in main is what it came to.
-OF_THE_BUILD = ("build_log", "build_window", "changed_users", "user_windows", "int_events_to_validate")
+OF_THE_BUILD = (
+    "build_log",
+    "build_window",
+    "changed_users",
+    "user_windows",
+    "int_events_to_validate",
+)
 ML_TABLES = ["ml.churn_predictions", "ml.scored_features"]
 RANDOM = random.Random()
 

@@ -163,7 +163,9 @@ def test_verdicts_are_not_built_without_the_rows_that_this_build_judges(home: Pa
     select = ("--exclude-resource-type", "test", "--select", "int_events_validated+")
     line = stopped(home, "build", "--full-refresh", *select)
     assert "int_events_validated is built together with int_events_to_validate" in line
-    assert line.count("Next: ") == 1 and line.endswith("Next: select +int_events_validated, or both.")
+    assert line.count("Next: ") == 1 and line.endswith(
+        "Next: select +int_events_validated, or both."
+    )
     assert rows(home, "select count(*) > 1000 from int_events_validated") == [(True,)]
 
 
