@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 PROJECT = Path(__file__).resolve().parent.parent
-MADE = ("stg_user_records", "stg_events_checked", "user_daily", "user_features_daily")
+MADE = ("int_user_history", "int_events_validated", "user_daily", "user_features_daily")
 MADE += ("churn_labels",)
 GOALS = {"models": 1.3, "models and tests": 2.0}
 PEAK_GOAL = 6.0
@@ -46,7 +46,7 @@ def limit(warehouse: Path, out: Path) -> None:
             """
             select min(event_date), least(
                 max(event_date), (select max(ingested_at)::date - 1 from raw.files)
-            ) from stg_events_checked where reject_reason is null
+            ) from int_events_validated where reject_reason is null
             """
         ).fetchone()
         blocks = [first + timedelta(back) for back in range(0, (last - first).days + 1, BLOCK)]

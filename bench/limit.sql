@@ -1,7 +1,7 @@
 -- The elearning tables by hand, as lean as DuckDB allows: what dbt's build is measured against.
 -- No generality, no increments, no tests; the same rows and columns as the models of these names.
 
-create or replace table stg_user_records as
+create or replace table int_user_history as
 with records as (
     select *, cast(coalesce(updated_at, ingested_at) as date) as changed_on
     from raw.users
@@ -26,7 +26,7 @@ window whole as (
 );
 
 
-create or replace table stg_events_checked as
+create or replace table int_events_validated as
 with typed as not materialized (
     select
         e.*, t.is_activity, u.signup_date,
@@ -36,7 +36,7 @@ with typed as not materialized (
         cast(event_time as date) as event_date
     from raw.events as e
     left join event_types as t using (event_type)
-    left join (select user_id, user_signup_date as signup_date from stg_user_records where is_current)
+    left join (select user_id, user_signup_date as signup_date from int_user_history where is_current)
         as u using (user_id)
 ), judged as not materialized (
     select *, case
@@ -96,7 +96,7 @@ create or replace table user_daily (
 create or replace macro user_days(block_start, block_end) as table (
 with users as (
     select user_id, greatest(user_signup_date, block_start) as first_day
-    from stg_user_records where is_current and user_signup_date <= block_end
+    from int_user_history where is_current and user_signup_date <= block_end
 ), steps as (
     select
         u.user_id, u.first_day as day, false as has_events, c.last_active_on,
@@ -121,7 +121,7 @@ with users as (
         count(*) filter (event_type = 'payment_failed'),
         count(*) filter (event_type = 'support_ticket'),
         bool_or(is_activity)::integer
-    from stg_events_checked
+    from int_events_validated
     where reject_reason is null and event_date between block_start and block_end
     group by all
 ), running as (
@@ -213,7 +213,7 @@ with totals as (
         on d.user_id = b14.user_id and b14.day = d.day - 14
     left join (from user_daily where day between first_day - 30 and last_day - 30) as b30
         on d.user_id = b30.user_id and b30.day = d.day - 30
-    inner join stg_user_records as r
+    inner join int_user_history as r
         on d.user_id = r.user_id and d.day >= r.valid_from and d.day < r.valid_to
 )
 select

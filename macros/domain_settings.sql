@@ -3,7 +3,7 @@
     keeps dbt's partial parsing alive and makes a plain `dbt build` right for every domain. -#}
 {% macro domain_settings() %}
     {% if execute and not var('domain', none) %}
-        {{ return(fromjson(read_once('select settings from ' ~ source('raw', 'domain'))[0][0])) }}
+        {{ return(fromjson(run_query('select settings from ' ~ source('raw', 'domain')).rows[0][0])) }}
     {% endif %}
     {% set settings = {} %}
     {% for name in [

@@ -1,54 +1,45 @@
 {{ config(
-    materialized='incremental',
-    unique_key=on_spark('day'),
-    partition_by=on_spark('day'),
-    on_schema_change='sync_all_columns',
-    pre_hook="{{ delete_rows_to_write('day') }}",
-    post_hook=["{{ write_other_blocks(carried_totals) }}", "{{ keep_within_build_window('day') }}"]
+    materialized='day_table', day='day', sort=true, starts_as="{{ user_daily_without_rows() }}"
 ) }}
 {% set columns = additive_columns(domain_settings().measures) %}
-{% set block = first_block() %}
 
 with
-
-block as (
-
-    select max(day) as last_day
-    from {{ ref('days') }}
-    where {{ in_block('day', block) }}
-
-),
 
 users as (
 
     select
-        users.user_id,
-        users.data_from,
-        greatest(users.data_from, users.{{ first_day_to_write() }}, {{ block.first_day }}) as first_day
-    from {{ ref('user_windows') }} as users
-    inner join block
-        on greatest(users.data_from, users.{{ first_day_to_write() }}) <= block.last_day
+        user_id,
+        data_from,
+        greatest(data_from, rewrite_from, {{ block_start() }}) as first_day
+    from {{ ref('user_windows') }}
+    where greatest(data_from, rewrite_from) <= {{ block_end() }}
 
 ),
 
 events as (
 
     select events.*
-    from {{ ref('stg_events') }} as events
+    from {{ ref('accepted_events') }} as events
     inner join users on events.user_id = users.user_id and events.event_date >= users.first_day
-    inner join block on events.event_date <= block.last_day
-    where {{ in_block('events.event_date', block) }}
+    where events.event_date between {{ block_start() }} and {{ block_end() }}
 
 ),
 
 -- each user's row of the day before the first
 carried as (
 
-    {{ carried_totals(block, is_incremental()) }}
+    select written.*
+    from {{ this }} as written
+    inner join users
+        on
+            written.user_id = users.user_id
+            and written.day >= users.data_from
+            and written.day = {{ add_days('users.first_day', -1) }}
+    where written.day between {{ add_days(block_start(), -1) }} and {{ add_days(block_end(), -1) }}
 
 ),
 
--- totals change on days with events alone, after the first day opens with what is carried
+-- totals change on days with events only, after the first day has opened with what is carried
 steps as (
 
     select
@@ -56,10 +47,8 @@ steps as (
         users.first_day as day,
         false as has_events,
         carried.last_active_on,
-        {% for column in columns -%}
-            carried.{{ column.name }}_total as {{ column.name }},
-        {% endfor -%}
-        carried.active_days_total as active_days
+        carried.active_days_total as active_days,
+        {{ select_list(columns, 'carried.{name}_total as {name}') }}
     from users
     left join carried on users.user_id = carried.user_id
     union all
@@ -68,10 +57,8 @@ steps as (
         event_date as day,
         true as has_events,
         max(case when is_activity then event_date end) as last_active_on,
-        {% for column in columns -%}
-            sum({{ added(column) }}) as {{ column.name }},
-        {% endfor -%}
-        max(case when is_activity then 1 else 0 end) as active_days
+        max(case when is_activity then 1 else 0 end) as active_days,
+        {{ select_list(columns, 'sum({adds}) as {name}') }}
     from events
     group by user_id, event_date
 
@@ -81,20 +68,16 @@ running as (
 
     select
         steps.*,
-        {% for column in columns -%}
-            sum({{ column.name }}) over so_far as {{ column.name }}_total,
-        {% endfor -%}
-        sum(active_days) over so_far as active_days_total,
         max(last_active_on) over so_far as last_active_so_far,
-        coalesce(
-            {{ add_days('lead(day) over so_far', -1) }}, (select last_day from block)
-        ) as holds_through
+        sum(active_days) over so_far as active_days_total,
+        {{ select_list(columns, 'sum({name}) over so_far as {name}_total') }},
+        coalesce({{ add_days('lead(day) over so_far', -1) }}, {{ block_end() }}) as holds_through
     from steps
     window so_far as (partition by user_id order by day, has_events)
 
 ),
 
--- silence: a step's totals hold until the next
+-- a row for each day until the next step: what happened on its first day, and the totals, which hold
 held as (
 
     select
@@ -103,22 +86,25 @@ held as (
     from running
     where day <= holds_through
 
+),
+
+days as (
+
+    select
+        *,
+        has_events and held_on = day as is_eventful
+    from held
+
 )
 
-select /*+ rebalance(day) */
+select
     user_id,
     held_on as day,
-    has_events and held_on = day and active_days = 1 as is_active,
-    {% for column in columns -%}
-        cast(
-            case when has_events and held_on = day then coalesce({{ column.name }}, 0) else 0 end
-            as {{ column.type }}
-        ) as {{ column.name }},
-    {% endfor -%}
-    {% for column in columns -%}
-        cast(coalesce({{ column.name }}_total, 0) as {{ column.type }}) as {{ column.name }}_total,
-    {% endfor -%}
+    is_eventful and active_days = 1 as is_active,
+    {{ select_list(
+        columns, 'cast(case when is_eventful then coalesce({name}, 0) else 0 end as {type}) as {name}'
+    ) }},
+    {{ select_list(columns, 'cast(coalesce({name}_total, 0) as {type}) as {name}_total') }},
     cast(coalesce(active_days_total, 0) as integer) as active_days_total,
     last_active_so_far as last_active_on
-from held
-{{ in_day_order('held_on') }}
+from days

@@ -1,14 +1,14 @@
 {{ config(
     materialized='incremental',
     unique_key='as_of_date',
-    partition_by=on_spark('as_of_date')
+    partition_by='as_of_date'
 ) }}
 {% set columns = shared_columns(source('ml', 'scored_features'), ref('user_features_daily')) %}
 {% set names = columns | map(attribute='name') | list %}
 
 with
 
-builds as (select * from {{ ref('build_marks') }}),
+builds as (select * from {{ ref('build_log') }}),
 
 served as {{ in_place() }} (select * from {{ source('ml', 'scored_features') }}),
 

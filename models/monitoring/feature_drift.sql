@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     unique_key='as_of_date',
-    partition_by=on_spark('as_of_date')
+    partition_by='as_of_date'
 ) }}
 {% set columns = shared_columns(ref('user_features_daily'), source('ml', 'training_reference')) %}
 {% set numbers = columns | selectattr('is_number') | map(attribute='name') | list %}

@@ -168,7 +168,7 @@ def _what_to_publish(connection) -> tuple[date, str]:
             data_through,
             (select count(*) from main.user_features_latest),
             ingested_through
-            = (select max_by(ingested_through, build_number) from main.build_marks)
+            = (select max_by(ingested_through, build_number) from main.build_log)
         from main.build_window
         """
     ).fetchone()

@@ -18,8 +18,8 @@ def of(connection: duckdb.DuckDBPyConnection, settings: Settings, model_version:
         settings,
         """
         select
-            (select count(*) from main.stg_users),
-            (select count(*) from main.stg_events),
+            (select count(*) from main.accepted_users),
+            (select count(*) from main.accepted_events),
             (select count(*) from main.user_daily),
             (select avg(churn_label) from main.training_set)
         """,
@@ -31,9 +31,9 @@ def of(connection: duckdb.DuckDBPyConnection, settings: Settings, model_version:
         """
         select reject_reason, count(*)
         from (
-            select reject_reason from main.stg_events_rejected
+            select reject_reason from main.rejected_events
             union all
-            select reject_reason from main.stg_users_rejected
+            select reject_reason from main.rejected_users
         )
         group by reject_reason
         order by count(*) desc, reject_reason

@@ -182,12 +182,12 @@ def build(
 def settings_changed(connection: duckdb.DuckDBPyConnection) -> bool:
     """Whether the tables were last built under other settings than the warehouse now holds."""
     marks = connection.execute(
-        "select 1 from information_schema.tables where table_name = 'build_marks'"
+        "select 1 from information_schema.tables where table_name = 'build_log'"
     ).fetchone()
     if not marks:
         return False
     last, now = connection.execute(
-        "select (select max_by(settings, build_number) from main.build_marks), settings "
+        "select (select max_by(settings, build_number) from main.build_log), settings "
         "from raw.domain"
     ).fetchone()
     return last is not None and last != now

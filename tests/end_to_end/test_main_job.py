@@ -58,7 +58,7 @@ def test_current_is_a_link_to_the_version_it_names(finished_home: Path):
 
 def test_everybody_is_scored_once_in_every_published_form(finished_home: Path):
     current = finished_home / "published/current"
-    users = rows(finished_home, "select count(*) from stg_users")[0][0]
+    users = rows(finished_home, "select count(*) from accepted_users")[0][0]
     with duckdb.connect(str(current / "churnhouse.duckdb"), read_only=True) as copy:
         tables = {row[0] for row in copy.execute("show tables").fetchall()}
         assert set(PUBLISHED_TABLES) <= tables
@@ -111,8 +111,8 @@ def test_every_event_read_is_accepted_or_rejected_and_counted_in_a_day(finished_
         """
         select
             (select sum(row_count) from raw.files where table_name = 'events'),
-            (select count(*) from stg_events),
-            (select count(*) from stg_events_rejected),
+            (select count(*) from accepted_events),
+            (select count(*) from rejected_events),
             (select sum(events) from user_daily)
         """,
     )[0]
@@ -125,7 +125,7 @@ def test_user_daily_has_every_day_from_signup_to_the_last(finished_home: Path):
         finished_home,
         """
         select users.user_id, count(daily.day)
-        from stg_users as users
+        from accepted_users as users
         cross join build_window as span
         left join user_daily as daily on users.user_id = daily.user_id
         group by users.user_id, users.signup_date, span.data_from, span.data_through
@@ -230,15 +230,13 @@ def test_online_retail_reconciles_and_beats_the_recency_rule(tmp_path: Path):
         """
         select
             (select sum(row_count) from raw.files),
-            (select count(*) from stg_events) + (select count(*) from stg_events_rejected),
-            (select count(*) from stg_events),
+            (select count(*) from accepted_events) + (select count(*) from rejected_events),
+            (select count(*) from accepted_events),
             (select sum(events) from user_daily)
         """,
     )[0]
     assert counted == (541_909, 541_909, 401_564, 401_564)
-    reasons = dict(
-        rows(home, "select reject_reason, count(*) from stg_events_rejected group by all")
-    )
+    reasons = dict(rows(home, "select reject_reason, count(*) from rejected_events group by all"))
     assert reasons == {
         "missing_user_id": 135_080,
         "duplicate_event_id": 5_225,

@@ -2,7 +2,7 @@
 {% set settings = domain_settings() %}
 with
 
-events as (select * from {{ new_rows(ref('stg_events')) }})
+events as (select * from {{ new_rows(ref('accepted_events')) }})
 
 select
     event_id,

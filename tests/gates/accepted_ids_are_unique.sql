@@ -2,14 +2,14 @@
     for numbers are counted faster than texts; two ids may share a key, so the text decides. -#}
 with
 
-events as {{ in_place() }} (select * from {{ ref('stg_events_checked') }}),
+events as {{ in_place() }} (select * from {{ ref('int_events_validated') }}),
 
 repeated_keys as (
 
     select event_key
     from events
     {% if only_new_rows() -%}
-    where event_key in (select distinct event_key from {{ new_rows(ref('stg_events_checked')) }})
+    where event_key in (select distinct event_key from {{ new_rows(ref('int_events_validated')) }})
     {%- endif %}
     group by event_key
     having sum(case when reject_reason is null then 1 end) > 1

@@ -2,7 +2,7 @@
 {% set settings = domain_settings() %}
 with
 
-users as (select * from {{ ref('stg_users') }})
+users as (select * from {{ ref('accepted_users') }})
 
 select
     user_id,

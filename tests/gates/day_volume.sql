@@ -10,7 +10,7 @@ counts as (
     select
         event_date,
         count(*) as volume
-    from {{ ref('stg_events') }}
+    from {{ ref('accepted_events') }}
     where event_date > {{ add_days(data_through, -35) }}
     group by event_date
 

@@ -1,7 +1,7 @@
 {#- user_daily has a row for every user and day from signup (or the first day of data) to the last. -#}
 with
 
-users as (select * from {{ ref('stg_users') }}),
+users as (select * from {{ ref('accepted_users') }}),
 
 build_window as (select * from {{ ref('build_window') }}),
 

@@ -14,7 +14,7 @@ recent as (
 days_with_events as (
 
     select distinct event_date
-    from {{ ref('stg_events') }}
+    from {{ ref('accepted_events') }}
     where event_date > {{ week_before }}
 
 )

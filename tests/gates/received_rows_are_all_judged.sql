@@ -8,12 +8,12 @@ judged as (
     select
         'events' as table_name,
         count(*) as judged_rows
-    from {{ ref('stg_events_checked') }}
+    from {{ ref('int_events_validated') }}
     union all
     select
         'users' as table_name,
         count(*) as judged_rows
-    from {{ ref('stg_users_checked') }}
+    from {{ ref('int_users_validated') }}
 
 ),
 

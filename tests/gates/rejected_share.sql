@@ -3,7 +3,7 @@
 {% set limit = domain_settings().max_rejected_share %}
 with
 
-events as {{ in_place() }} (select * from {{ ref('stg_events_checked') }}),
+events as {{ in_place() }} (select * from {{ ref('int_events_validated') }}),
 
 newest as (select max(ingested_at) as ingested_at from events),
 

@@ -15,10 +15,8 @@ span as (
 accepted as (
 
     select
-        {% for column in columns -%}
-            coalesce(sum({{ added(column) }}), 0) as {{ column.name }}{{ ',' if not loop.last }}
-        {% endfor %}
-    from {{ ref('stg_events') }} as events
+        {{ select_list(columns, 'coalesce(sum({adds}), 0) as {name}') }}
+    from {{ ref('accepted_events') }} as events
     inner join span on events.event_date between span.first_day and span.last_day
 
 ),
@@ -55,6 +53,6 @@ sums as (
 select
     column_name,
     concat(daily, ' in user_daily, ', total, ' in its totals') as found,
-    concat(accepted, ' in stg_events') as allowed
+    concat(accepted, ' in accepted_events') as allowed
 from sums
 where daily <> accepted or total <> accepted

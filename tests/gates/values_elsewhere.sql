@@ -14,7 +14,7 @@ written as (
 events as (
 
     select events.*
-    from {{ ref('stg_events') }} as events
+    from {{ ref('accepted_events') }} as events
     inner join written on events.event_date between written.first_day and written.last_day
 
 ),

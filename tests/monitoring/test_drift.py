@@ -274,7 +274,9 @@ def test_late_data_is_seen_though_the_build_that_took_it_in_went_without_marts(
     home = tmp_path / "data"
     shutil.copytree(scored_earlier, home, symlinks=True)
     columns = "event_id,user_id,event_time,event_type,course_id,watch_minutes,quiz_score,amount\n"
-    user = rows(home, "select min(user_id) from stg_users where signup_date < '2025-03-01'")[0][0]
+    user = rows(home, "select min(user_id) from accepted_users where signup_date < '2025-03-01'")[
+        0
+    ][0]
     for name, day in (("one", "2025-03-12"), ("two", "2025-03-31")):
         line = f"{name},{user},{day} 10:00:00,course_enroll,,,,\n"
         (home / f"raw/events/{name}.csv").write_text(columns + line)
@@ -311,7 +313,9 @@ def test_late_data_is_seen_though_the_build_that_took_it_in_went_without_marts(
 def test_no_date_still_counts_a_person_who_was_forgotten(scored_earlier: Path, tmp_path: Path):
     home = tmp_path / "data"
     shutil.copytree(scored_earlier, home, symlinks=True)
-    user = rows(home, "select min(user_id) from stg_users where signup_date < '2025-03-01'")[0][0]
+    user = rows(home, "select min(user_id) from accepted_users where signup_date < '2025-03-01'")[
+        0
+    ][0]
     counts = "select as_of_date, max(users) from feature_consistency group by all order by all"
     before = rows(home, counts)
     churnhouse(home, "forget", user)

@@ -24,7 +24,7 @@ def test_no_file_names_a_forgotten_user(home: Path):
 
 
 def test_what_arrives_later_of_a_forgotten_user_is_rejected_without_the_id(home: Path):
-    user = rows(home, "select min(user_id) from stg_users")[0][0]
+    user = rows(home, "select min(user_id) from accepted_users")[0][0]
     churnhouse(home, "forget", user)
     columns = "event_id,user_id,event_time,event_type,course_id,watch_minutes,quiz_score,amount\n"
     (home / "raw/events/late.csv").write_text(
@@ -32,7 +32,7 @@ def test_what_arrives_later_of_a_forgotten_user_is_rejected_without_the_id(home:
     )
     churnhouse(home, "ingest")
     churnhouse(home, "build", "--exclude", "rejected_share")
-    kept = rows(home, "select user_id, reject_reason from stg_events_rejected order by row_id desc")
+    kept = rows(home, "select user_id, reject_reason from rejected_events order by row_id desc")
     assert kept[0] == (None, "forgotten_user")
 
 
@@ -83,7 +83,7 @@ def test_raw_files_of_any_shape_lose_the_rows_of_the_user_and_no_others(tmp_path
 
 
 def test_a_removal_that_broke_off_is_finished_by_the_next(home: Path):
-    user = rows(home, "select min(user_id) from stg_users")[0][0]
+    user = rows(home, "select min(user_id) from accepted_users")[0][0]
     bad = home / "raw/events/zz_damaged.csv"
     bad.write_text("event_id,what\n")
     done = churnhouse(home, "forget", user, check=False)

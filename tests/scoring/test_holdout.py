@@ -41,11 +41,11 @@ def test_a_greater_share_only_adds_users():
 
 def test_no_model_but_those_of_campaigns_reads_treatments():
     """Who was contacted never becomes a feature or a label."""
-    reads = re.compile(r"(source\(\s*'raw',\s*'|ref\(\s*')(stg_treatments|treatments|campaign_)")
+    reads = re.compile(r"(source\(\s*'raw',\s*'|ref\(\s*')(treatments|treatments|campaign_)")
     readers = {
         path.stem for path in (PROJECT / "models").rglob("*.sql") if reads.search(path.read_text())
     }
-    assert readers == {"stg_treatments", "campaign_outcomes", "campaign_lift"}
+    assert readers == {"treatments", "campaign_outcomes", "campaign_lift"}
 
 
 def test_the_flag_is_in_predictions_and_exports_for_everybody(finished_home):

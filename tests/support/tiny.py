@@ -18,12 +18,19 @@ FIRST_DAY = date(2025, 3, 1)
 TINY = Domain("tiny", Path(__file__).with_name("domains") / "tiny")
 USER_COLUMNS = ("user_id", "signup_date", "plan", "updated_at")
 EVENT_COLUMNS = ("event_id", "user_id", "event_time", "event_type", "minutes")
-DAY_TABLES = ("--select", "+build_marks", "stg_events_rejected", "--exclude-resource-type", "test")
+DAY_TABLES = (
+    "--select",
+    "+build_log",
+    "days",
+    "rejected_events",
+    "--exclude-resource-type",
+    "test",
+)
 # Everything that follows from the accepted rows alone, with no stamp of when they came.
 TABLES = {
-    "stg_users": "from stg_users",
-    "stg_user_records": "select * exclude (row_id, ingested_at) from stg_user_records",
-    "stg_events": "select * exclude (row_id, ingested_at, written_at) from stg_events",
+    "accepted_users": "from accepted_users",
+    "int_user_history": "select * exclude (row_id, ingested_at) from int_user_history",
+    "accepted_events": "select * exclude (row_id, ingested_at, written_at) from accepted_events",
     "days": "from days",
     "user_daily": "from user_daily",
     "user_features_daily": "from user_features_daily",

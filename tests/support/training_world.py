@@ -12,7 +12,7 @@ from python_jobs.training.metrics import Costs
 from python_jobs.training.train import train
 
 NOW = datetime(2026, 11, 21, 10, 15, tzinfo=UTC)
-DDL = (PROJECT / "macros/create_ml_tables.sql").read_text()
+DDL = (PROJECT / "macros/hooks/create_ml_tables.sql").read_text()
 ML_TABLES = "".join(re.findall(r"create [^;{]*;", DDL))
 WORLD = """
 create table world as

@@ -14,7 +14,13 @@ STEPS = ("ingest", "build", "train", "promote", "score", "publish")
 STAMPS = {"row_id", "file_id", "ingested_at", "written_at", "scored_at", "model_version"}
 STAMPS |= {"compared_with"}
 # How the last build came to its tables; everything else in main is what it came to.
-OF_THE_BUILD = ("build_marks", "build_window", "changed_users", "user_windows", "stg_events_judged")
+OF_THE_BUILD = (
+    "build_log",
+    "build_window",
+    "changed_users",
+    "user_windows",
+    "int_events_to_validate",
+)
 ML_TABLES = ["ml.churn_predictions", "ml.scored_features"]
 RANDOM = random.Random()
 
@@ -54,7 +60,7 @@ def differences(one: Path, other: Path) -> dict[str, list[tuple]]:
             [OF_THE_BUILD],
         ).fetchall()
         names = [row[0] for row in names]
-        assert {"main.stg_events", "main.user_daily", "main.churn_labels"} <= {*names}
+        assert {"main.accepted_events", "main.user_daily", "main.churn_labels"} <= {*names}
         for name in names + ML_TABLES:
             for home in ("one", "other"):
                 both.execute(f"use {home}")  # a view names its tables without their catalog

@@ -52,7 +52,7 @@ def test_values_that_stand_elsewhere_are_looked_for_in_the_days_written(home: Pa
     """Among all events that ever came, a day's would hardly show."""
     logins = [f"w{n},u0000001,2025-04-30 10:00:{n:02},login,,,,5" for n in range(60)]
     land(home, [login.removesuffix("5") for login in logins[:20]])
-    change(home, "update stg_events_checked set amount = 5 where event_date < date '2025-03-01'")
+    change(home, "update int_events_validated set amount = 5 where event_date < date '2025-03-01'")
     churnhouse(home, "ingest")
     churnhouse(home, "build")
     land_more = home / "raw/events/elsewhere.csv"
@@ -78,7 +78,7 @@ def change(home: Path, statement: str) -> None:
         ("every_user_has_every_day", "delete from user_daily where user_id = 'u0000007'"),
         (
             "accepted_ids_are_unique",
-            "update stg_events_checked set reject_reason = null "
+            "update int_events_validated set reject_reason = null "
             "where reject_reason = 'duplicate_event_id'",
         ),
         ("unique_grain_user_daily", "insert into user_daily from user_daily limit 1"),
@@ -89,33 +89,33 @@ def change(home: Path, statement: str) -> None:
         ("unique_grain_user_daily", "update user_daily set day = null where user_id = 'u0000007'"),
         (
             "unique_grain_stg_events_checked",
-            "insert into stg_events_checked from stg_events_checked",
+            "insert into int_events_validated from int_events_validated",
         ),
         ("label_windows_are_closed", "update churn_labels set as_of_date = as_of_date + 1"),
         (
             "received_rows_are_all_judged",
-            "delete from stg_events_checked where reject_reason = 'unknown_user'",
+            "delete from int_events_validated where reject_reason = 'unknown_user'",
         ),
         (
             "accepted_events_keep_the_checks",
-            "update stg_events_checked set quiz_score = 101 where quiz_score > 90",
+            "update int_events_validated set quiz_score = 101 where quiz_score > 90",
         ),
         (
             "accepted_users_keep_the_checks",
-            "update stg_users set plan = 'gold' where user_id = 'u0000007'",
+            "update accepted_users set plan = 'gold' where user_id = 'u0000007'",
         ),
         (
             "values_elsewhere",
-            "update stg_events_checked set amount = 5 where event_type = 'login'",
+            "update int_events_validated set amount = 5 where event_type = 'login'",
         ),
         (
             "expected_days",
-            "update stg_events_checked set touches_date = date '2025-04-28' "
+            "update int_events_validated set touches_date = date '2025-04-28' "
             "where touches_date = date '2025-04-27'",
         ),
         (
             "day_volume",
-            "update stg_events_checked set touches_date = date '2025-04-28' "
+            "update int_events_validated set touches_date = date '2025-04-28' "
             "where touches_date = date '2025-04-27' and row_id % 20 > 0",
         ),
     ],
@@ -143,7 +143,7 @@ def test_a_gate_fails_when_what_it_guards_is_broken(home: Path, gate: str, state
             "days_since_last_activity between 0 and tenure_days",
         ),
         (
-            "stg_events_checked",
+            "int_events_validated",
             "touches_date = event_date - 1",
             "reject_reason is not null or touches_date = event_date",
         ),
@@ -160,11 +160,13 @@ def test_a_row_says_which_expression_does_not_hold(
 
 def test_verdicts_are_not_built_without_the_rows_that_this_build_judges(home: Path):
     """In a full refresh they would be those of the build before: the news alone."""
-    select = ("--exclude-resource-type", "test", "--select", "stg_events_checked+")
+    select = ("--exclude-resource-type", "test", "--select", "int_events_validated+")
     line = stopped(home, "build", "--full-refresh", *select)
-    assert "stg_events_checked is built together with stg_events_judged" in line
-    assert line.count("Next: ") == 1 and line.endswith("Next: select +stg_events_checked, or both.")
-    assert rows(home, "select count(*) > 1000 from stg_events_checked") == [(True,)]
+    assert "int_events_validated is built together with int_events_to_validate" in line
+    assert line.count("Next: ") == 1 and line.endswith(
+        "Next: select +int_events_validated, or both."
+    )
+    assert rows(home, "select count(*) > 1000 from int_events_validated") == [(True,)]
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +180,7 @@ def grown(tmp_path_factory) -> Path:
     tiny.build()
     sampled = ("evaluation_set", "training_set")
     tiny.build("--select", *sampled, "--exclude-resource-type", "test")
-    change(tiny.settings.home, "delete from build_marks where build_number = 2")
+    change(tiny.settings.home, "delete from build_log where build_number = 2")
     return tiny.settings.home
 
 
@@ -199,7 +201,7 @@ def grown(tmp_path_factory) -> Path:
         ),
         (
             "unique_grain_stg_events_checked_row_id",
-            "insert into stg_events_checked from stg_events_checked where event_id = '{}'",
+            "insert into int_events_validated from int_events_validated where event_id = '{}'",
             "e12",
             "e11",
         ),
@@ -232,28 +234,28 @@ def grown(tmp_path_factory) -> Path:
         ),
         (
             "accepted_ids_are_unique",  # whether the same id is new or old
-            "update stg_events_checked as e set event_id = other.event_id, "
-            "event_key = other.event_key from (from stg_events_checked where event_id = 'e0') "
+            "update int_events_validated as e set event_id = other.event_id, "
+            "event_key = other.event_key from (from int_events_validated where event_id = 'e0') "
             "as other where e.event_id = '{}'",
             "e12",
             "e11",
         ),
         (
             "accepted_events_keep_the_checks",
-            "update stg_events_checked set minutes = -1 where event_id = '{}'",
+            "update int_events_validated set minutes = -1 where event_id = '{}'",
             "e12",
             "e11",
         ),
         (
             "unique_grain_stg_events_rejected",
-            "insert into stg_events_checked select e.* replace ('bad' as reject_reason) "
-            "from stg_events_checked as e cross join range(2) where e.event_id = '{}'",
+            "insert into int_events_validated select e.* replace ('bad' as reject_reason) "
+            "from int_events_validated as e cross join range(2) where e.event_id = '{}'",
             "e12",
             "e11",
         ),
         (
             "relationships_stg_events_user_id",
-            "update stg_events_checked set user_id = 'gone' where event_id = '{}'",
+            "update int_events_validated set user_id = 'gone' where event_id = '{}'",
             "e12",
             "e11",
         ),
@@ -304,9 +306,9 @@ def test_a_failed_gate_that_is_no_more_has_no_say(grown: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("of_before", "named"),
     [
-        ("alter table stg_events_checked drop column event_key", "event_key"),
+        ("alter table int_events_validated drop column event_key", "event_key"),
         # or ids that came before would not be found, and count twice
-        ("update stg_events_checked set event_key = event_key + 1", "numbers of event ids"),
+        ("update int_events_validated set event_key = event_key + 1", "numbers of event ids"),
     ],
 )
 def test_what_an_earlier_version_wrote_asks_for_a_full_refresh(

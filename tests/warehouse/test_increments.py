@@ -277,7 +277,7 @@ def test_a_build_that_failed_lets_go_of_the_warehouse(tiny: Tiny):
         for build in (tiny.build, tiny.refresh):
             with pytest.raises(JobError, match="user_daily"):
                 build()
-            assert tiny.rows("select count(*) from stg_users") == [(2,)]
+            assert tiny.rows("select count(*) from accepted_users") == [(2,)]
     finally:
         gc.enable()
 
@@ -287,7 +287,7 @@ def test_a_build_that_failed_before_its_first_node_lets_go_too(tiny: Tiny, monke
     monkeypatch.setenv("CHURNHOUSE_MEMORY_LIMIT", "plenty")
     with pytest.raises(JobError, match="Memory must have a number"):
         tiny.build()
-    assert tiny.rows("select count(*) from stg_users") == [(2,)]
+    assert tiny.rows("select count(*) from accepted_users") == [(2,)]
 
 
 def test_without_an_accepted_event_there_are_no_days(tiny: Tiny):
@@ -302,10 +302,10 @@ def test_events_wait_for_their_user(tiny: Tiny):
     base(tiny)
     tiny.load(events=[("early", "cy", f"{day(5)} 10:00:00", "visit", 3)])
     tiny.build()
-    assert tiny.rows("select reject_reason from stg_events_rejected") == [("unknown_user",)]
+    assert tiny.rows("select reject_reason from rejected_events") == [("unknown_user",)]
     tiny.load(users=[("cy", day(5), "a", f"{day(5)} 00:00:00")])
     tiny.build()
-    assert tiny.rows("select reject_reason from stg_events_rejected") == []
+    assert tiny.rows("select reject_reason from rejected_events") == []
     assert tiny.rows("select sum(visits) from user_daily where user_id = 'cy'") == [(1,)]
 
 
@@ -314,7 +314,7 @@ def test_a_signup_that_moves_takes_earlier_events_out_and_lets_them_in_again(tin
     for signup, rejected in ((5, 3), (0, 0)):
         tiny.load(users=[("ann", day(signup), "a", f"{day(9)} 00:00:00")])
         tiny.build()
-        out = "select count(*) from stg_events_rejected where reject_reason = 'before_signup'"
+        out = "select count(*) from rejected_events where reject_reason = 'before_signup'"
         assert tiny.rows(out) == [(rejected,)]
         after = tiny.tables()
         tiny.refresh()
@@ -338,7 +338,7 @@ def test_a_resend_with_the_fault_corrected_is_accepted(tiny: Tiny):
     tiny.build()
     tiny.load(events=[("again", "ann", f"{day(4)} 10:00:00", "visit", 5)])
     tiny.build()
-    assert tiny.rows("select minutes from stg_events where event_id = 'again'") == [(5,)]
+    assert tiny.rows("select minutes from accepted_events where event_id = 'again'") == [(5,)]
 
 
 def test_of_good_rows_with_one_id_the_first_counts(tiny: Tiny):
@@ -347,8 +347,8 @@ def test_of_good_rows_with_one_id_the_first_counts(tiny: Tiny):
     for minutes in ([5, 7], [9]):
         tiny.load(events=[(*visit, each) for each in minutes])
         tiny.build()
-        assert tiny.rows("select minutes from stg_events where event_id = 'twice'") == [(5,)]
-    rejected = "select reject_reason from stg_events_rejected where event_id = 'twice'"
+        assert tiny.rows("select minutes from accepted_events where event_id = 'twice'") == [(5,)]
+    rejected = "select reject_reason from rejected_events where event_id = 'twice'"
     assert tiny.rows(rejected) == [("duplicate_event_id",)] * 2
 
 
@@ -363,7 +363,7 @@ def test_a_later_row_counts_where_the_user_of_the_first_has_moved(tiny: Tiny):
     )
     for build in (tiny.build, tiny.refresh):
         build()
-        assert tiny.rows("select minutes from stg_events where event_id = 'moved'") == [(7,)]
+        assert tiny.rows("select minutes from accepted_events where event_id = 'moved'") == [(7,)]
 
 
 def test_a_build_that_broke_off_is_done_again(tiny: Tiny):

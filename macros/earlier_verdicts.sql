@@ -1,9 +1,0 @@
-{#- The table of verdicts as earlier builds left it; none before the first and in a full refresh. Not a ref():
-    stg_events_checked comes after the model that asks. -#}
-{% macro earlier_verdicts() %}
-    {% set verdicts = none %}
-    {% if execute and not flags.FULL_REFRESH %}
-        {% set verdicts = adapter.get_relation(target.database, target.schema, 'stg_events_checked') %}
-    {% endif %}
-    {{ return(verdicts) }}
-{% endmacro %}

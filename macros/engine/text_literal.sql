@@ -1,0 +1,6 @@
+{#- Any text as a literal of the engine. -#}
+{% macro text_literal(text) %}{{ return(adapter.dispatch('text_literal', 'churnhouse')(text)) }}{% endmacro %}
+
+{% macro duckdb__text_literal(text) %}'{{ text | replace("'", "''") }}'{% endmacro %}
+
+{% macro spark__text_literal(text) %}'{{ text | replace('\\', '\\\\') | replace("'", "\\'") }}'{% endmacro %}

@@ -1,0 +1,63 @@
+{#- The tables that the Python jobs write, created empty, so that a build works before any model
+    exists. Committed here: dbt rolls back what is left open when its start hooks are done. Spark
+    takes one statement at a time, and has no tables of earlier versions. -#}
+{% macro create_ml_tables() %}
+    {% if execute %}
+        {% set ddl %}
+            create schema if not exists ml;
+            create table if not exists ml.model_versions (
+                version varchar, created_at timestamp, estimator varchar, data_through date,
+                features_fingerprint varchar, onnx_sha256 varchar, joblib_sha256 varchar,
+                average_precision double, roc_auc double, precision_at_50 double,
+                brier double, base_rate double, log_loss double,
+                expected_calibration_error double, lift_top_decile double, expected_value double,
+                average_precision_low double, average_precision_high double
+            );
+            create table if not exists ml.fold_metrics (
+                version varchar, model varchar, fold varchar, population varchar,
+                metric varchar, value double, low double, high double, "rows" bigint
+            );
+            create table if not exists ml.promotions (
+                decided_at timestamp, version varchar, champion varchar, is_promoted boolean,
+                reason varchar, numbers varchar
+            );
+            create table if not exists ml.churn_predictions (
+                user_id varchar, as_of_date date, churn_risk double, risk_rank bigint,
+                risk_decile integer, risk_band varchar, is_eligible boolean,
+                model_version varchar, scored_at timestamp,
+                reason_1 varchar, reason_2 varchar, reason_3 varchar
+            );
+            create table if not exists ml.scored_features (user_id varchar, as_of_date date);
+            create table if not exists ml.training_reference (
+                model_version varchar, churn_risk double
+            );
+            create table if not exists ml.dbt_run_results (
+                invocation_id varchar, started_at timestamp, node varchar, resource_type varchar,
+                status varchar, failures bigint, seconds double, message varchar
+            );
+            -- tables that an earlier version made
+            alter table ml.model_versions add column if not exists log_loss double;
+            alter table ml.model_versions add column if not exists expected_calibration_error double;
+            alter table ml.model_versions add column if not exists lift_top_decile double;
+            alter table ml.model_versions add column if not exists expected_value double;
+            alter table ml.model_versions add column if not exists average_precision_low double;
+            alter table ml.model_versions add column if not exists average_precision_high double;
+            alter table ml.promotions add column if not exists numbers varchar;
+            alter table ml.churn_predictions add column if not exists reason_1 varchar;
+            alter table ml.churn_predictions add column if not exists reason_2 varchar;
+            alter table ml.churn_predictions add column if not exists reason_3 varchar;
+        {% endset %}
+        {% do adapter.dispatch('run_ddl', 'churnhouse')(ddl) %}
+    {% endif %}
+{% endmacro %}
+
+{% macro duckdb__run_ddl(ddl) %}
+    {% call statement('run_ddl', auto_begin=True) %}{{ ddl }}{% endcall %}
+    {% do adapter.commit() %}
+{% endmacro %}
+
+{% macro spark__run_ddl(ddl) %}
+    {% for line in ddl.split(';') if line | trim and 'alter table' not in line %}
+        {% do run_query(line | replace(' varchar', ' string') | replace('"', '`')) %}
+    {% endfor %}
+{% endmacro %}

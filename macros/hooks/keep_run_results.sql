@@ -1,0 +1,21 @@
+{#- Keep what this invocation did, one row per node, for analysts and for the door to publication. -#}
+{% macro keep_run_results(results) %}
+    {% if execute and results %}
+        {% call statement('keep_run_results', auto_begin=True) %}
+            insert into ml.dbt_run_results values
+            {% for result in results -%}
+                (
+                    '{{ invocation_id }}',
+                    timestamp '{{ run_started_at.strftime("%Y-%m-%d %H:%M:%S") }}',
+                    '{{ result.node.name }}',
+                    '{{ result.node.resource_type }}',
+                    '{{ result.status }}',
+                    {{ result.failures if result.failures is not none else 'null' }},
+                    {{ result.execution_time }},
+                    {{ text_literal(result.message or '') }}
+                ){{ ',' if not loop.last }}
+            {% endfor %}
+        {% endcall %}
+        {% do commit_now() %}
+    {% endif %}
+{% endmacro %}

@@ -1,0 +1,97 @@
+{#- A day table: one row per user and day, written from the first day that changed. Of changed users the rows from
+    user_windows.rewrite_from on are deleted and written again, of all users the new days are added, and days that
+    the data no longer covers are dropped. All of it is one transaction.
+
+    config: `day`, the column with the day. `looks_ahead`, the setting that says how many days ahead a row looks.
+    `starts_as`, SQL of the table without rows, for a model that reads itself. `sort`, whether rows are laid down
+    in day order. -#}
+{% materialization day_table, adapter='duckdb' %}
+    {% set table = this.incorporate(type='table') %}
+    {% set day = config.require('day') %}
+    {% set existing = load_cached_relation(this) %}
+    {% set is_new = existing is none or not existing.is_table or should_full_refresh() %}
+    {% set days = days_to_write(day) %}
+    {{ run_hooks(pre_hooks, inside_transaction=False) }}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+
+    {% if is_new %}
+        {% if existing and not existing.is_table %}{% do adapter.drop_relation(existing) %}{% endif %}
+        {% call statement('create') %}
+            create or replace table {{ table }} as
+            select * from ({{ render(config.get('starts_as', '')) or sql }}) limit 0
+        {% endcall %}
+    {% endif %}
+    {% do check_day_table(table, is_new, days) %}
+    {% if not is_new and days.first_day %}
+        {% call statement('delete') %}
+            delete from {{ table }} as written
+            using {{ ref('user_windows') }} as users
+            where
+                written.{{ day }} >= date '{{ days.first_day }}'
+                and written.user_id = users.user_id
+                and written.{{ day }} >= {{ add_days('users.rewrite_from', -days_ahead()) }}
+        {% endcall %}
+    {% endif %}
+
+    {% for start, end in day_blocks(days.first_day, days.last_day) %}
+        {% do run_query("set variable block_start = date '" ~ start ~ "'") %}
+        {% do run_query("set variable block_end = date '" ~ end ~ "'") %}
+        {% call statement('insert') %}
+            insert into {{ table }} by name
+            select * from ({{ sql }}) {{ 'order by ' ~ day if config.get('sort') }}
+        {% endcall %}
+    {% endfor %}
+
+    {% call statement('main') %}delete from {{ table }} where {{ days.outside }}{% endcall %}
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {% do adapter.commit() %}
+    {{ run_hooks(post_hooks, inside_transaction=False) }}
+    {{ return({'relations': [table]}) }}
+{% endmaterialization %}
+
+{#- On Spark a day is a folder: one statement writes all changed days again, for all users. -#}
+{% materialization day_table, adapter='spark' %}
+    {% set table = this.incorporate(type='table') %}
+    {% set day = config.require('day') %}
+    {% set existing = load_cached_relation(this) %}
+    {% set is_new = existing is none or should_full_refresh() %}
+    {% set days = days_to_write(day) %}
+    {{ run_hooks(pre_hooks) }}
+
+    {% if is_new %}
+        {% if existing %}{% do adapter.drop_relation(existing) %}{% endif %}
+        {% call statement('create') %}
+            create table {{ table }} using parquet partitioned by ({{ day }}) as
+            select * from ({{ render(config.get('starts_as', '')) or sql }}) where false
+        {% endcall %}
+    {% endif %}
+    {% do check_day_table(table, is_new, days) %}
+    {% set columns = adapter.get_columns_in_relation(table) | map(attribute='quoted') | join(', ') %}
+    {% call statement('main') %}
+        insert overwrite table {{ table }} partition ({{ day }})
+        select /*+ rebalance({{ day }}) */ {{ columns }} from ({{ sql }})
+    {% endcall %}
+
+    {% for row in run_query('select distinct ' ~ day ~ ' from ' ~ table ~ ' where ' ~ days.outside).rows %}
+        {% do run_query('alter table ' ~ table ~ ' drop partition (' ~ day ~ " = date '" ~ row[0] ~ "')") %}
+    {% endfor %}
+    {{ run_hooks(post_hooks) }}
+    {{ return({'relations': [table]}) }}
+{% endmaterialization %}
+
+{#- Refuse to write a part of a day table that lacks the rest, or whose rest has other columns. -#}
+{% macro check_day_table(table, is_new, days) %}
+    {% if config.get('contract').enforced %}{% do get_assert_columns_equivalent(sql) %}{% endif %}
+    {% set what = none %}
+    {% if is_new and not days.is_whole %}
+        {% set what = 'is new, and this build only writes days from ' ~ days.first_day ~ ' on' %}
+    {% elif not is_new %}
+        {% set columns = adapter.get_columns_in_relation(table) | map(attribute='name') | sort %}
+        {% set what = 'has other columns than when it was built' if columns != get_columns_in_query(sql) | sort %}
+    {% endif %}
+    {% if what %}
+        {{ exceptions.raise_compiler_error(
+            'The table ' ~ this.identifier ~ ' ' ~ what ~ '. Next: run `churnhouse build --full-refresh`.'
+        ) }}
+    {% endif %}
+{% endmacro %}

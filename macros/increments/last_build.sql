@@ -1,0 +1,12 @@
+{#- One column of the latest finished build, as a literal, by which engines skip what they need not read; NULL
+    before the first and in a full refresh. Not a ref(): build_log comes last in the very build that asks. -#}
+{% macro last_build(column) %}
+    {% set type = 'date' if column == 'data_through' else 'timestamp' %}
+    {% set marks = adapter.get_relation(target.database, target.schema, 'build_log') %}
+    {% set value = none %}
+    {% if execute and marks and not flags.FULL_REFRESH %}
+        {% set latest = 'select cast(max_by(' ~ column ~ ', build_number) as string) from ' ~ marks %}
+        {% set value = run_query(latest).rows[0][0] %}
+    {% endif %}
+    {{ return(type ~ " '" ~ value ~ "'" if value else 'cast(null as ' ~ type ~ ')') }}
+{% endmacro %}

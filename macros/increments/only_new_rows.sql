@@ -1,0 +1,21 @@
+{#- Whether gates look at new rows only: in a build that goes on from an earlier one, and where nothing
+    failed when it last ran, for what a failed build wrote has not passed yet. -#}
+{% macro only_new_rows() -%}
+    {%- if
+        execute
+        and flags.WHICH == 'build'
+        and not flags.FULL_REFRESH
+        and adapter.get_relation(target.database, target.schema, 'build_log') is not none
+    -%}
+        {%- set names = graph.nodes.values() | map(attribute='name') | join("', '") -%}
+        {%- set failed -%}
+            select node
+            from {{ source('ml', 'dbt_run_results') }}
+            where resource_type <> 'source' and node in ('{{ names }}')
+            group by node
+            having max_by(status, started_at) in ('fail', 'error')
+        {%- endset -%}
+        {{ return(run_query(failed).rows | length == 0) }}
+    {%- endif -%}
+    {{ return(false) }}
+{%- endmacro %}

@@ -1,0 +1,22 @@
+{#- The features of a domain in column order: name, and its SQL over the CTE totals of user_features_daily. -#}
+{% macro feature_columns(settings) %}
+    {% set windows = settings.feature_windows_days %}
+    {% set features = [] %}
+    {% for n in windows %}
+        {% for name in ['active_days', 'events'] %}
+            {% do features.append({'name': name ~ '_' ~ n ~ 'd', 'sql': 'cast(' ~ name ~ '_' ~ n ~ 'd as integer)'}) %}
+        {% endfor %}
+    {% endfor %}
+    {% for measure in settings.measures %}
+        {% for n in windows %}
+            {% do features.append({'name': measure.name ~ '_' ~ n ~ 'd', 'sql': measure_over(measure, n)}) %}
+        {% endfor %}
+        {% set trend = measure_trend(measure, windows | first, windows | last) %}
+        {% do features.append({'name': measure.name ~ '_trend', 'sql': trend}) %}
+    {% endfor %}
+    {% for ratio in settings.ratios %}
+        {% set n = windows | last %}
+        {% do features.append({'name': ratio.name ~ '_' ~ n ~ 'd', 'sql': ratio_over(ratio, n)}) %}
+    {% endfor %}
+    {{ return(features) }}
+{% endmacro %}

@@ -1,0 +1,9 @@
+{#- A measure over one window, from the window's totals. An average is a sum over a count of events,
+    not a mean of daily means, and NULL where nothing was measured. -#}
+{% macro measure_over(measure, n) -%}
+    {%- if measure.agg == 'avg' -%}
+        {{ divide(measure.name ~ '_sum_' ~ n ~ 'd', measure.name ~ '_count_' ~ n ~ 'd') }}
+    {%- else -%}
+        cast({{ measure.name }}_{{ n }}d as {{ 'integer' if measure.agg == 'count' else 'double' }})
+    {%- endif -%}
+{%- endmacro %}

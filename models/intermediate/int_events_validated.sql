@@ -1,0 +1,134 @@
+{{ config(
+    materialized='incremental',
+    unique_key='row_id',
+    partition_by='event_date',
+    on_schema_change='fail'
+) }}
+{{ check_selected_too('int_events_to_validate') }}
+
+with
+
+judged as {{ in_place() if not is_incremental() }} (select * from {{ ref('int_events_to_validate') }}),
+
+files as (select * from {{ source('raw', 'files') }}),
+
+{% if is_incremental() -%}
+written as {{ in_place() }} (select * from {{ this }}),
+
+-- what was said before of rows that are judged again
+earlier as (
+
+    select * from written
+    where
+        row_id in (
+            select judged.row_id from judged
+            where not judged.is_news
+        )
+
+),
+
+-- rows of before whose id may have come again: two ids may share a key
+namesakes as (
+
+    select row_id from written
+    where
+        event_key in (
+            select distinct judged.event_key from judged
+            where judged.is_news and judged.event_id is not null
+        )
+
+),
+
+-- of each id that has come again, the first accepted row of before
+accepted as (
+
+    select
+        event_id,
+        min(case when reject_reason is null then row_id end) as row_id
+    from written
+    where
+        row_id in (select namesakes.row_id from namesakes)
+        and event_id not in (select earlier.event_id from earlier)
+    group by event_id
+
+),
+
+{% endif -%}
+-- of the rows to judge, any other is the only one of its id
+ids_of_several_rows as (
+
+    select event_id
+    from {{ 'judged' if is_incremental() else ref('stg_raw__events') }}
+    group by event_id
+    having count(*) > 1
+
+),
+
+good as (
+
+    select
+        event_id,
+        row_id
+    from judged
+    where reason is null and event_id in (select event_id from ids_of_several_rows)
+    {% if is_incremental() -%}
+    union all
+    select * from accepted
+    {%- endif %}
+
+),
+
+-- of good rows with one id the first counts
+first_good as (
+
+    select
+        event_id,
+        min(row_id) as row_id
+    from good
+    group by event_id
+
+),
+
+verdicts as (
+
+    select
+        judged.*,
+        case
+            when judged.reason is not null then judged.reason
+            when judged.row_id <> first_good.row_id then 'duplicate_event_id'
+        end as reject_reason
+    from judged
+    left join first_good on judged.event_id = first_good.event_id
+
+)
+
+select /*+ rebalance(event_date) */
+    verdicts.row_id,
+    verdicts.file_id,
+    verdicts.event_id,
+    verdicts.event_key,
+    verdicts.user_id,
+    verdicts.event_type,
+    {% for column in event_columns(domain_settings()) -%}
+    verdicts.{{ column }},
+    verdicts.{{ column }}_received,
+    {% endfor -%}
+    verdicts.is_activity,
+    verdicts.event_time,
+    verdicts.event_time_unread,
+    verdicts.event_date,
+    verdicts.ingested_at,
+    verdicts.reject_reason,
+    -- the day whose numbers this row changes or, refused by now, once changed
+    case
+        when verdicts.reject_reason is null then verdicts.event_date
+        {% if is_incremental() -%}
+        when earlier.touches_date is not null then verdicts.event_date
+        {%- endif %}
+    end as touches_date,
+    (select max(files.ingested_at) from files) as written_at
+from verdicts
+{% if is_incremental() -%}
+left join earlier on verdicts.row_id = earlier.row_id
+where earlier.row_id is null or verdicts.reject_reason is distinct from earlier.reject_reason
+{%- endif %}

@@ -1,0 +1,49 @@
+"""The materialization day_table never leaves a table of which a part is missing or differs."""
+
+import duckdb
+import pytest
+from support.tiny import Tiny, day
+
+from python_jobs.errors import JobError
+
+USERS = [("ann", day(0), "a", f"{day(0)} 00:00:00"), ("bob", day(1), "b", f"{day(1)} 00:00:00")]
+EVENTS = [(f"e{n}", "ann", f"{day(n)} 12:00:00", "visit", 5) for n in range(12)]
+
+
+@pytest.fixture
+def built(tiny: Tiny) -> Tiny:
+    tiny.load(USERS, EVENTS)
+    tiny.build()
+    return tiny
+
+
+def change(tiny: Tiny, statement: str) -> None:
+    with duckdb.connect(str(tiny.settings.warehouse)) as connection:
+        connection.execute(statement)
+
+
+@pytest.mark.parametrize("table", ["user_daily", "user_features_daily", "churn_labels"])
+def test_a_table_that_is_missing_asks_for_a_full_refresh(built: Tiny, table: str):
+    before = built.tables()
+    change(built, f"drop table {table}")
+    with pytest.raises(JobError, match=f"{table} is new, .*only writes days from.*--full-refresh"):
+        built.build()
+    built.refresh()
+    assert built.tables() == before
+
+
+def test_a_table_with_other_columns_asks_for_a_full_refresh(built: Tiny):
+    """Half of a table under another definition is worse than none."""
+    before = built.tables()
+    change(built, "alter table user_features_daily add column clicks_7d integer")
+    with pytest.raises(JobError, match=r"user_features_daily has other columns.*--full-refresh"):
+        built.build()
+    built.refresh()
+    assert built.tables() == before
+
+
+def test_a_view_in_its_place_gives_way_to_the_table(built: Tiny):
+    before = built.tables()
+    change(built, "drop table churn_labels; create view churn_labels as select 1 as churn_label")
+    built.refresh()
+    assert built.tables() == before
