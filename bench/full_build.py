@@ -28,7 +28,7 @@ MADE += ("churn_labels",)
 GOALS = {"models": 1.3, "models and tests": 2.0}
 PEAK_GOAL = 6.0
 MEMORY = "4.5GB"  # what DuckDB may hold, on every side; some memory of a process is not DuckDB's
-BLOCK = 10  # days that one statement writes, as in macros/days_in_block.sql
+BLOCK = 10  # days that one statement writes, as in macros/increments/day_blocks.sql
 REBUILD = ("build", "--full-refresh")
 
 

@@ -22,7 +22,7 @@ from python_jobs.settings import Settings
 from python_jobs.warehouse import spark
 from python_jobs.warehouse.connection import connect
 
-MACROS = [(PROJECT / f"macros/{name}.sql").read_text() for name in ("psi_bin", "psi_noise", "psi")]
+MACROS = [(PROJECT / f"macros/drift/{name}.sql").read_text() for name in ("psi_bin", "psi_noise", "psi")]
 TEMPLATE = jinja2.Environment().from_string(
     "".join(MACROS) + "{{ psi('reference', 'actual', 'x', ['model_version'], is_numeric) }}"
 )
@@ -119,7 +119,7 @@ def test_psi_stays_under_its_noise_value_where_nothing_changed():
     ],
 )
 def test_a_status_needs_its_threshold_and_more_than_noise(psi_value, noise, status):
-    macro = (PROJECT / "macros/drift_status.sql").read_text()
+    macro = (PROJECT / "macros/drift/drift_status.sql").read_text()
     template = jinja2.Environment().from_string(macro + "select {{ drift_status(psi, noise) }}")
     with duckdb.connect() as connection:
         found = connection.execute(template.render(psi=psi_value, noise=noise)).fetchone()

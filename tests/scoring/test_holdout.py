@@ -14,7 +14,7 @@ def sql(share: float) -> str:
     """The macro's SQL for a share, rendered as dbt would."""
     from jinja2 import Environment
 
-    text = (PROJECT / "macros/in_holdout.sql").read_text()
+    text = (PROJECT / "macros/measures/in_holdout.sql").read_text()
     template = Environment().from_string(text + "{{ in_holdout('user_id') }}")
     return template.render(domain_settings=lambda: type("S", (), {"holdout_share": share}))
 
