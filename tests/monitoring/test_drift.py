@@ -22,7 +22,9 @@ from python_jobs.settings import Settings
 from python_jobs.warehouse import spark
 from python_jobs.warehouse.connection import connect
 
-MACROS = [(PROJECT / f"macros/drift/{name}.sql").read_text() for name in ("psi_bin", "psi_noise", "psi")]
+MACROS = [
+    (PROJECT / f"macros/drift/{name}.sql").read_text() for name in ("psi_bin", "psi_noise", "psi")
+]
 TEMPLATE = jinja2.Environment().from_string(
     "".join(MACROS) + "{{ psi('reference', 'actual', 'x', ['model_version'], is_numeric) }}"
 )
