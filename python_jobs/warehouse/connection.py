@@ -58,7 +58,7 @@ def give_up(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def apply_limits(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Overrule what DuckDB found out about its machine; macros/hooks/limit_resources.sql does in dbt."""
+    """Override what DuckDB found out about its machine, as the macro limit_resources does in dbt."""
     limits = {
         "memory_limit": settings.memory_limit,
         "threads": settings.threads,
