@@ -1,9 +1,7 @@
 """The `churnhouse` command: one subcommand a job. Heavy libraries load where they are used."""
 
-import atexit
 import gc
 import importlib.util
-import os
 import sys
 from datetime import date
 from pathlib import Path
@@ -65,12 +63,9 @@ def main() -> None:
     except SystemExit as ended:
         if "dbt" not in sys.modules or "pyspark" in sys.modules or not isinstance(ended.code, int):
             raise
-        # the interpreter would take apart the millions of objects that dbt made, for a second;
-        # a Spark session is left to end as it does
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(ended.code)
+        from python_jobs.warehouse.dbt_internals import end_process
+
+        end_process(ended.code)
 
 
 def _run() -> None:
