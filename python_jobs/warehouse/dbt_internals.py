@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-RUN_STARTS = "LogStartLine"
+NODE_STARTS = "LogStartLine"
 """Name of the event before each node starts; data.total is the number of nodes."""
 
 NODE_ENDS = "NodeFinished"
@@ -29,7 +29,7 @@ class Progress:
 
     def __call__(self, event: Any) -> None:
         """Take one event, as dbtRunner passes them to its callbacks."""
-        if event.info.name == RUN_STARTS:
+        if event.info.name == NODE_STARTS:
             self._all = max(self._all, event.data.total)
         elif event.info.name == NODE_ENDS:
             self._done += 1
