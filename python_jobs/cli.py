@@ -308,9 +308,9 @@ def drift() -> None:
     from python_jobs.monitoring import drift as drift_check
 
     settings = Settings()
-    found = drift_check.check(settings)
-    terminal.show_drift(found, str(drift_check.write(settings, found)))
-    if found["status"] == "fail":
+    checked = drift_check.check(settings)
+    terminal.show_drift(checked, str(drift_check.write(settings, checked)))
+    if checked["status"] == "fail":
         sys.exit(DRIFT)
 
 

@@ -74,20 +74,25 @@ def test_nodes_count_the_training_rows_and_children_follow_parents(boosting, dat
                 assert nodes["count"][sides].sum() == node["count"], f"{CHANGED}`count` is wrong."
 
 
-def test_rounding_down_changes_the_copy_and_its_predictions_alone(boosting, data):
-    before = [nodes["num_threshold"].copy() for nodes in read("trees", boosting)]
-    rounded = with_float32_thresholds(boosting)
-    for old, mine, copied in zip(
-        before, read("trees", boosting), read("trees", rounded), strict=True
-    ):
-        assert (mine["num_threshold"] == old).all(), f"{CHANGED}The copy shares its nodes."
-        new = copied["num_threshold"]
-        assert (new == new.astype(np.float32)).all() and (new <= old).all()
-    same = rounded.decision_function(data[0]) == boosting.decision_function(data[0])
-    assert same.all(), f"{CHANGED}Thresholds as float32 send float32 values another way."
-    for nodes in read("trees", rounded):
+def test_rounding_down_changes_thresholds_of_the_copy_and_no_prediction():
+    # splits lie between neighbouring float32 values, where rounding up would matter
+    X = np.repeat(np.float32(1e5) + np.arange(200, dtype=np.float32) / 128, 40)[:, None]
+    with threadpool_limits(1):
+        boosting = HistGradientBoostingClassifier(max_iter=8).fit(X, np.arange(8000) // 40 % 2)
+    before = np.concatenate([nodes["num_threshold"] for nodes in read("trees", boosting)])
+    copied = with_float32_thresholds(boosting)
+    mine, rounded = (
+        np.concatenate([nodes["num_threshold"] for nodes in read("trees", model)])
+        for model in (boosting, copied)
+    )
+    assert (mine == before).all(), f"{CHANGED}The copy shares its nodes."
+    assert (rounded == rounded.astype(np.float32)).all() and (rounded <= mine).all()
+    assert (rounded < mine).any(), "No threshold needed rounding: this proves nothing."
+    same = copied.decision_function(X) == boosting.decision_function(X)
+    assert same.all(), f"{CHANGED}Rounded thresholds send float32 values another way."
+    for nodes in read("trees", copied):
         nodes["num_threshold"] = 1e9
-    moved = rounded.decision_function(data[0]) != boosting.decision_function(data[0])
+    moved = copied.decision_function(X) != boosting.decision_function(X)
     assert moved.any(), f"{CHANGED}Predictions do not read the thresholds of these nodes."
 
 

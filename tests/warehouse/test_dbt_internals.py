@@ -1,6 +1,7 @@
 """dbt_internals: what the jobs use of dbt beyond its documentation still works as they use it."""
 
 import gc
+import os
 import subprocess
 import sys
 from importlib import metadata
@@ -110,5 +111,8 @@ def test_a_process_ends_with_its_code_its_output_and_exit_handlers():
         "print('out', end=' '); print('err', file=sys.stderr, end='')\n"
         "end_process(75)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    # with PYTHONUNBUFFERED there would be nothing left to write at the end
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (75, "out handled\n", "err")
