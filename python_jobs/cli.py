@@ -1,9 +1,7 @@
 """The `churnhouse` command: one subcommand a job. Heavy libraries load where they are used."""
 
-import atexit
 import gc
 import importlib.util
-import os
 import sys
 from datetime import date
 from pathlib import Path
@@ -67,12 +65,9 @@ def main() -> None:
     except SystemExit as ended:
         if "dbt" not in sys.modules or "pyspark" in sys.modules or not isinstance(ended.code, int):
             raise
-        # the interpreter would take apart the millions of objects that dbt made, for a second;
-        # a Spark session is left to end as it does
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(ended.code)
+        from python_jobs.warehouse.dbt_internals import end_process
+
+        end_process(ended.code)
 
 
 def _run() -> None:
@@ -318,9 +313,9 @@ def drift() -> None:
     from python_jobs.monitoring import drift as drift_check
 
     settings = Settings()
-    found = drift_check.check(settings)
-    terminal.show_drift(found, str(drift_check.write(settings, found)))
-    if found["status"] == "fail":
+    checked = drift_check.check(settings)
+    terminal.show_drift(checked, str(drift_check.write(settings, checked)))
+    if checked["status"] == "fail":
         sys.exit(DRIFT)
 
 

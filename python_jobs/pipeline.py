@@ -147,17 +147,12 @@ def track(settings: Settings, domain: str, version: str, alias: str) -> None:
 
 def score(settings: Settings) -> None:
     """Score everybody and keep the features as they were served."""
+    from python_jobs.scoring.score import keep_served
     from python_jobs.scoring.score import score as score_users
-    from python_jobs.scoring.snapshots import keep_served
 
     with terminal.step("score") as step, connect(settings) as connection:
         scored = score_users(connection, settings, now=now(), progress=step.say)
-        if settings.target == "spark":
-            from python_jobs.scoring import spark_score
-
-            spark_score.keep_served(settings, scored.as_of_date)
-        else:
-            keep_served(connection, scored.as_of_date)
+        keep_served(connection, settings, scored.as_of_date)
         bands = ", ".join(f"{count:,} {band}" for band, count in scored.bands.items())
         step.result = f"{scored.users:,} users as of {scored.as_of_date}: {bands}"
 

@@ -25,7 +25,8 @@ from python_jobs.errors import JobError
 from python_jobs.ingest import domain as domains
 from python_jobs.publishing import status
 from python_jobs.settings import PROJECT, Settings
-from python_jobs.warehouse.connection import connect, starved
+from python_jobs.warehouse.connection import connect
+from python_jobs.warehouse.limits import starved
 from python_jobs.warehouse.lock import holder
 
 LOCK = PROJECT / "requirements.lock"
@@ -98,11 +99,11 @@ def _packages(settings: Settings, now: datetime) -> str:
     locked = _locked(LOCK)
     wrong = []
     for name in sorted(required | set(locked)):
-        found = _installed(name)
-        if found is None and name in required:
+        version = _installed(name)
+        if version is None and name in required:
             wrong.append(f"{name} is not installed")
-        elif found and found not in locked.get(name, {found}):
-            wrong.append(f"{name} is {found}, locked is {' or '.join(sorted(locked[name]))}")
+        elif version and version not in locked.get(name, {version}):
+            wrong.append(f"{name} is {version}, locked is {' or '.join(sorted(locked[name]))}")
     for module in LOADED:
         try:
             importlib.import_module(module)

@@ -5,7 +5,7 @@ import duckdb
 from python_jobs.registry import store
 from python_jobs.registry.tables import mirror
 from python_jobs.settings import Settings
-from python_jobs.warehouse.connection import ask
+from python_jobs.warehouse.engines import engine_of
 
 
 def of(connection: duckdb.DuckDBPyConnection, settings: Settings, model_version: str) -> dict:
@@ -13,9 +13,9 @@ def of(connection: duckdb.DuckDBPyConnection, settings: Settings, model_version:
     domain, data_from, data_through = connection.execute(
         "select raw.domain.name, data_from, data_through from main.build_window, raw.domain"
     ).fetchone()
-    (totals,) = ask(
+    engine = engine_of(settings)
+    (totals,) = engine.rows(
         connection,
-        settings,
         """
         select
             (select count(*) from main.accepted_users),
@@ -25,9 +25,8 @@ def of(connection: duckdb.DuckDBPyConnection, settings: Settings, model_version:
         """,
     )
     users, events, user_days, base_rate = totals
-    rejected = ask(
+    rejected = engine.rows(
         connection,
-        settings,
         """
         select reject_reason, count(*)
         from (

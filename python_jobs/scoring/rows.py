@@ -86,11 +86,11 @@ def check_scores(scores: pd.DataFrame, users: int) -> None:
     check_counts(len(scores), bad, users)
 
 
-def check_counts(found: int, bad: int, users: int) -> None:
+def check_counts(scores: int, bad: int, users: int) -> None:
     """Raise JobError unless there are as many scores as users, and none is bad."""
-    if bad or found != users:
+    if bad or scores != users:
         raise JobError(
-            f"{found:,} scores for {users:,} users, {bad:,} of them missing or outside "
+            f"{scores:,} scores for {users:,} users, {bad:,} of them missing or outside "
             "0 to 1: nothing was written.",
             next_step="see that user_features_daily has one row per user and day, and rebuild it.",
         )

@@ -1,16 +1,19 @@
 """Scoring on Spark: where the rows are, with the same model and the same SQL."""
 
 from collections.abc import Callable, Iterator
+from datetime import date
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from python_jobs.scoring.day import Day
 from python_jobs.scoring.rows import TOLD, check_counts, scored
 from python_jobs.settings import Settings
 from python_jobs.warehouse import exchange, spark
 from python_jobs.warehouse.features import Features
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow
     from pyspark.sql import DataFrame
 
@@ -62,42 +65,36 @@ from ranked
 """Rank and decile of everybody without sorting everybody in one place: slices of equal risk."""
 
 
-def score_day(
-    settings: Settings,
-    features: Features,
-    models: list[bytes | None],
-    told: pd.DataFrame,
-    constants: dict,
-    users: int,
-) -> dict[str, int]:
-    """Score the users of constants["as_of_date"]; give how many are in each risk band.
+def score_day(con: "duckdb.DuckDBPyConnection", settings: Settings, day: Day) -> dict[str, int]:
+    """Replace the predictions of a day; return how many users are in each risk band.
 
-    `models`: the bytes of the model and of its reasons, already verified. Raises JobError, and
-    replaces nothing, if a score is missing or not a probability.
+    Raises JobError, and replaces nothing, if a score is missing or not a probability.
     """
     session = spark.session(settings)
-    day = constants["as_of_date"]
-    today = session.table("main.user_features_daily").where(f"as_of_date = date '{day}'")
-    inputs = today.select("user_id", "is_eligible", *[f"`{name}`" for name in features.names])
+    as_of_date = day.constants["as_of_date"]
+    today = session.table("main.user_features_daily").where(f"as_of_date = date '{as_of_date}'")
+    inputs = today.select("user_id", "is_eligible", *[f"`{name}`" for name in day.features.names])
+    files = [day.model / name for name in ("model.onnx", "reasons.onnx")]
+    models = [file.read_bytes() if file.exists() else None for file in files]
     # kept aside until they are checked: the model runs once
     aside = str(settings.spark.resolve() / "scored")
-    scored = inputs.mapInArrow(_scorer(features, models, told, constants), SCHEMA)
+    scored = inputs.mapInArrow(_scorer(day.features, models, day.told, day.constants), SCHEMA)
     scored.write.mode("overwrite").parquet(aside)
     scored = session.read.parquet(aside)
     scored.createOrReplaceTempView("scored")
     is_risk = "coalesce(churn_risk between 0 and 1 and not isnan(churn_risk), false)"
-    found, bad = session.sql(f"select count(*), count_if(not {is_risk}) from scored").first()
-    check_counts(found, bad, users)
+    rows, bad = session.sql(f"select count(*), count_if(not {is_risk}) from scored").first()
+    check_counts(rows, bad, day.users)
     _replace_day(session.sql(RANKED), settings, "ml.churn_predictions")
     counts = scored.groupBy("risk_band").count().collect()
     return {row["risk_band"]: row["count"] for row in counts}
 
 
-def keep_served(settings: Settings, day: object) -> None:
+def keep_served(con: "duckdb.DuckDBPyConnection", settings: Settings, as_of_date: date) -> None:
     """Copy the features of a scored day to ml.scored_features; scoring again replaces them."""
     features = spark.session(settings).table("main.user_features_daily")
     _replace_day(
-        features.where(f"as_of_date = date '{day}'").drop("is_eligible"),
+        features.where(f"as_of_date = date '{as_of_date}'").drop("is_eligible"),
         settings,
         "ml.scored_features",
     )

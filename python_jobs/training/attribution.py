@@ -17,12 +17,8 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from python_jobs.training.estimators import Blend
-from python_jobs.training.onnx_export import (
-    OPSET,
-    assemble,
-    register_signed_log,
-    with_float32_thresholds,
-)
+from python_jobs.training.onnx_export import OPSET, assemble, register_signed_log
+from python_jobs.training.sklearn_internals import baseline, trees, with_float32_thresholds
 
 
 def export(model: Blend, n_features: int) -> bytes:
@@ -50,8 +46,7 @@ def base(model: Blend) -> float:
         if isinstance(member, Pipeline):
             start = member[-1].intercept_[0]
         else:
-            roots = [_node_values(tree.nodes)[0] for (tree,) in member._predictors]
-            start = member._baseline_prediction.item() + sum(roots)
+            start = baseline(member) + sum(_node_values(nodes)[0] for nodes in trees(member))
         total += weight * start
     return float(total)
 
@@ -88,8 +83,8 @@ def _trees(boosting, weight: float, n_features: int, output: str) -> tuple[list,
     columns: dict[str, list] = {name: [] for name in ("treeids", "nodeids", "featureids", "values")}
     columns |= {name: [] for name in ("modes", "truenodeids", "falsenodeids", "missing")}
     target: dict[str, list] = {name: [] for name in ("treeids", "nodeids", "ids", "weights")}
-    for number, (tree,) in enumerate(with_float32_thresholds(boosting)._predictors):
-        for place, node in enumerate(tree.nodes):
+    for number, nodes in enumerate(trees(with_float32_thresholds(boosting))):
+        for place, node in enumerate(nodes):
             leaf = bool(node["is_leaf"])
             columns["treeids"].append(number)
             columns["nodeids"].append(place)
@@ -99,7 +94,7 @@ def _trees(boosting, weight: float, n_features: int, output: str) -> tuple[list,
             columns["truenodeids"].append(0 if leaf else int(node["left"]))
             columns["falsenodeids"].append(0 if leaf else int(node["right"]))
             columns["missing"].append(0 if leaf else int(node["missing_go_to_left"]))
-        for place, moved in leaf_contributions(tree.nodes).items():
+        for place, moved in leaf_contributions(nodes).items():
             for feature, amount in sorted(moved.items()):
                 target["treeids"].append(number)
                 target["nodeids"].append(place)
@@ -133,7 +128,7 @@ def _node_values(nodes: np.ndarray) -> np.ndarray:
 def leaf_contributions(nodes: np.ndarray) -> dict[int, dict[int, float]]:
     """{leaf: {feature: contribution}} of one tree: the steps to each leaf, by feature."""
     values = _node_values(nodes)
-    found, paths = {}, [[0]]
+    contributions, paths = {}, [[0]]
     while paths:
         path = paths.pop()
         node = nodes[path[-1]]
@@ -144,5 +139,5 @@ def leaf_contributions(nodes: np.ndarray) -> dict[int, dict[int, float]]:
         for parent, child in pairwise(path):
             feature = int(nodes[parent]["feature_idx"])
             moved[feature] = moved.get(feature, 0.0) + values[child] - values[parent]
-        found[path[-1]] = moved
-    return found
+        contributions[path[-1]] = moved
+    return contributions

@@ -1,12 +1,12 @@
 """Export a fitted model to ONNX, and compare the file with its original."""
 
-import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from python_jobs.errors import JobError
 from python_jobs.publication.onnx_model import MAX_DIFFERENCE, open_session, score
+from python_jobs.training.sklearn_internals import with_float32_thresholds
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
@@ -89,22 +89,6 @@ def _log_odds(member: "ClassifierMixin", n_features: int, prefix: str):
         renamed = ["features" if name == f"{prefix}features" else name for name in node.input]
         node.input[:] = renamed
     return graph
-
-
-def with_float32_thresholds(estimator: "ClassifierMixin") -> "ClassifierMixin":
-    """A copy whose tree thresholds are rounded down to float32, for models that have any.
-
-    Trees split at midpoints in float64. Rounded to the nearest float32, a midpoint between two
-    neighbouring float32 values may become the upper one and send it the wrong way; rounded down,
-    x <= threshold means the same for every float32 x.
-    """
-    estimator = copy.deepcopy(estimator)
-    for (tree,) in getattr(estimator, "_predictors", []):
-        threshold = tree.nodes["num_threshold"]
-        nearest = threshold.astype(np.float32)
-        below = np.nextafter(nearest, np.float32(-np.inf))
-        tree.nodes["num_threshold"] = np.where(nearest > threshold, below, nearest)
-    return estimator
 
 
 def register_signed_log() -> None:

@@ -36,8 +36,8 @@ def hand_over(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     A run that breaks off is made good by the next: a file is there as a whole or not at all, and
     a load that is written twice has the same name.
     """
-    found = con.execute("select schema_name || '.' || table_name from duckdb_tables()").fetchall()
-    there = {row[0] for row in found}
+    query = "select schema_name || '.' || table_name from duckdb_tables()"
+    there = {row[0] for row in con.execute(query).fetchall()}
     for table in [name for name in JOB_TABLES if name in there]:
         _copy(con, table, folder(settings, table) / "all.parquet")
     for table in [name for name in INBOX if name in there]:
@@ -87,11 +87,11 @@ def _copy(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
     columns = con.execute(f"describe {table}").fetchall()
     signature = f"{count} {content} {columns}"
     signed = path.with_name(f".{path.name}.signature")
-    if path.exists() and signed.exists() and signed.read_text() == signature:
+    if path.exists() and signed.exists() and signed.read_text(encoding="utf-8") == signature:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)  # over an older one DuckDB writes by way of a name Spark reads
     con.execute(f"copy {table} to {sql_text(partial)} (format parquet, compression zstd)")
     partial.replace(path)
-    signed.write_text(signature)
+    signed.write_text(signature, encoding="utf-8")

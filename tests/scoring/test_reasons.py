@@ -12,6 +12,7 @@ from python_jobs.publication import onnx_model
 from python_jobs.scoring import reasons
 from python_jobs.training import attribution, onnx_export
 from python_jobs.training.estimators import CANDIDATES, MEMBERS, Blend
+from python_jobs.training.sklearn_internals import trees
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -87,7 +88,7 @@ def test_tree_contributions_agree_with_walking_the_trees_by_hand(data):
     boosting = MEMBERS["hist_gradient_boosting"].make(7, max_iter=12).fit(X, y)
     found = contributions(Blend([boosting], [0.7], 0.0), X[:40])
     for row in range(40):
-        by_hand = 0.7 * sum(walk(tree.nodes, X[row]) for (tree,) in boosting._predictors)
+        by_hand = 0.7 * sum(walk(nodes, X[row]) for nodes in trees(boosting))
         assert found[row] == pytest.approx(by_hand, abs=1e-5)
 
 

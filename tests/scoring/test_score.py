@@ -12,7 +12,8 @@ from python_jobs.publication import onnx_model
 from python_jobs.registry import store
 from python_jobs.registry.promotion import promote
 from python_jobs.scoring import reasons
-from python_jobs.scoring.score import Scored, check_scores, score
+from python_jobs.scoring.rows import check_scores
+from python_jobs.scoring.score import Scored, score
 from python_jobs.settings import Settings
 from python_jobs.training.estimators import churn_risk
 
