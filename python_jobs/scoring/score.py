@@ -10,9 +10,10 @@ import pandas as pd
 
 from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model
+from python_jobs.publication.prediction import BANDS
 from python_jobs.registry import store
-from python_jobs.scoring.reasons import label, value_text
-from python_jobs.scoring.rows import TOLD, check_scores, scored
+from python_jobs.scoring.reasons import groups, value_text
+from python_jobs.scoring.rows import PREDICTIONS, check_scores, scored
 from python_jobs.settings import Settings
 from python_jobs.warehouse.connection import ask, give_up
 from python_jobs.warehouse.features import Features
@@ -29,7 +30,7 @@ select
     *,
     row_number() over riskiest_first as risk_rank,
     ntile(10) over riskiest_first as risk_decile
-from ({TOLD})
+from ({PREDICTIONS})
 window riskiest_first as (order by churn_risk desc, user_id)
 """
 
@@ -58,8 +59,8 @@ def score(
 
     Replaces that day's rows in one transaction. Raises JobError, and writes nothing, if there is
     no production model or no user, a file of the model is not the registered one, its golden rows
-    get other scores, the features differ in name or type from those it was trained on, or a score
-    is missing or not a probability.
+    get other scores, a feature that it was trained on is missing or of another type, or a score is
+    missing or not a probability.
     """
     say = progress or (lambda line: None)
     production = store.production(settings.models)
@@ -87,7 +88,7 @@ def score(
             next_step="run `churnhouse build`, or name a day that it covers.",
         )
     say(f"scoring {users:,} users on {day} with {version}")
-    told = _told_features(settings, version, features)
+    told = told_features(settings, version)
     constants = {
         "as_of_date": day,
         "high_from": high_from,
@@ -101,10 +102,10 @@ def score(
         files = [settings.models / version / name for name in ("model.onnx", "reasons.onnx")]
         models = [file.read_bytes() if file.exists() else None for file in files]
         bands = spark_score.score_day(settings, features, models, told, constants, users)
-        return Scored(day, version, users, {"high": 0, "medium": 0, "low": 0} | bands)
+        return Scored(day, version, users, dict.fromkeys(BANDS, 0) | bands)
     reasons = _reasons_session(settings, version)
     rest = "from user_features_daily as f where f.as_of_date = ? order by f.user_id"
-    scores = scored(con, features, session, reasons, rest, day)
+    scores = scored(con, features, told, session, reasons, rest, day)
     check_scores(scores, users)
     con.register("new_scores", scores)
     con.register("features", told)
@@ -123,11 +124,14 @@ def score(
     finally:
         con.unregister("new_scores")
         con.unregister("features")
-    return Scored(day, version, users, {"high": 0, "medium": 0, "low": 0} | dict(bands))
+    return Scored(day, version, users, dict.fromkeys(BANDS, 0) | dict(bands))
 
 
 def _check_features(features: Features, con: duckdb.DuckDBPyConnection, version: str) -> None:
-    """Raise JobError unless user_features_daily has the model's features, by name and type."""
+    """Raise JobError unless user_features_daily has the model's features, by name and type.
+
+    Features that the model does not know are no fault: it never reads them.
+    """
     if differences := features.differences(Features.of_table(con, "user_features_daily")):
         raise JobError(
             f"user_features_daily does not fit the model {version}: {'; '.join(differences[:5])}.",
@@ -141,18 +145,19 @@ def _reasons_session(settings: Settings, version: str):
     return expected and onnx_model.load(settings.models / version / "reasons.onnx", expected)
 
 
-def _told_features(settings: Settings, version: str, features: Features) -> pd.DataFrame:
-    """How a reason speaks of each feature: its place, label, and typical value."""
+def told_features(settings: Settings, version: str) -> pd.DataFrame:
+    """How a reason speaks of each feature: its place, thing measured, label and typical value."""
+    facts = store.read_feature_facts(settings.models, version)
     files = store.read_manifest(settings.models, version)["files"]
     known = "typical.json" in files
     typical = store.read_json(settings.models, version, "typical.json") if known else {}
     return pd.DataFrame(
         {
-            "place": np.arange(len(features.names), dtype=np.int16),
-            "label": [label(name) for name in features.names],
+            "place": np.arange(len(facts), dtype=np.int16),
+            "thing": groups(facts.values()),
+            "label": [fact.label for fact in facts.values()],
             "typical": [
-                f", typically {value_text(typical.get(name, {}).get('median'))}; "
-                for name in features.names
+                f", typically {value_text(typical.get(name, {}).get('median'))}; " for name in facts
             ],
         }
     )
