@@ -7,6 +7,7 @@ predictions as (select * from {{ source('ml', 'churn_predictions') }})
 
 select
     {% for column in prediction_columns() -%}
-    {{ made_here[column.name] ~ ' as ' if not column.is_stored }}{{ column.name }}{{ ',' if not loop.last }}
+    {% if not column.is_stored %}{{ made_here[column.name] }} as {% endif -%}
+    {{ column.name }}{{ ',' if not loop.last }}
     {% endfor %}
 from predictions

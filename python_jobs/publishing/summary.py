@@ -9,7 +9,7 @@ from python_jobs.warehouse.connection import ask
 
 
 def of(connection: duckdb.DuckDBPyConnection, settings: Settings, model_version: str) -> dict:
-    """Counts from the warehouse, headline metrics of the model, and the five riskiest users."""
+    """Counts from the warehouse, headline metrics of the model, and the first five to contact."""
     domain, data_from, data_through = connection.execute(
         "select raw.domain.name, data_from, data_through from main.build_window, raw.domain"
     ).fetchone()
