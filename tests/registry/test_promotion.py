@@ -96,6 +96,20 @@ def test_the_first_good_version_becomes_production_and_is_recorded(world):
     assert decisions(con) == [(version, None, True, NOW.replace(tzinfo=None))]
 
 
+def test_a_version_whose_baselines_are_called_rivals_is_judged_the_same(world, monkeypatch):
+    """An earlier release wrote its metrics.json so."""
+    con, settings, _ = world
+    honest = store.read_json
+
+    def earlier(models, version, name):
+        text = json.dumps(honest(models, version, name))
+        return json.loads(text.replace('"kind": "baseline"', '"kind": "rival"'))
+
+    monkeypatch.setattr(store, "read_json", earlier)
+    decision = promote(con, settings, now=NOW)
+    assert set(decision.numbers["baselines"]) == {"prior_rate", "recency", "rfm_logistic"}
+
+
 def test_promoting_what_is_in_production_is_a_no_op_that_says_so(world):
     con, settings, version = world
     promote(con, settings, now=NOW)

@@ -122,6 +122,21 @@ def test_a_model_without_reasons_scores_without_them(home, con, monkeypatch):
     assert predictions(con, "count(*), count(reason_1)") == [(USERS, 0)]
 
 
+def test_a_version_without_feature_facts_scores_and_explains_the_same(home, con, monkeypatch):
+    """An earlier release wrote no facts into features.json."""
+    score(con, home, now=NOW)
+    before = predictions(con)
+    honest, asked = store.read_json, []
+
+    def without_facts(models, version, name):
+        asked.append(name)
+        return {k: v for k, v in honest(models, version, name).items() if k != "facts"}
+
+    monkeypatch.setattr(store, "read_json", without_facts)
+    score(con, home, now=NOW)
+    assert "features.json" in asked and predictions(con) == before
+
+
 def test_a_band_begins_at_its_threshold(home, con):
     con.execute("delete from user_features_daily where user_id > 'u000000'")
     score(con, home, now=NOW)
@@ -206,6 +221,19 @@ def test_refusals_name_the_cause_and_keep_the_old_scores(home, con, change, mess
     con.execute(change)
     with pytest.raises(JobError, match=f"{message}.*Next: "):
         score(con, home, now=NOW + timedelta(days=1))
+    assert predictions(con) == before
+
+
+def test_features_that_the_model_does_not_know_change_nothing(home, con):
+    """Whether they come first, in between or last, and whatever they hold."""
+    score(con, home, now=NOW)
+    before = predictions(con)
+    con.execute(
+        "create or replace table user_features_daily as"
+        " select 1e9 as first_7d, * exclude (events_30d), null::integer as visits_7d, events_30d"
+        " from user_features_daily"
+    )
+    score(con, home, now=NOW)
     assert predictions(con) == before
 
 
