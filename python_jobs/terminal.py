@@ -71,7 +71,7 @@ def show(manifest: dict, age: str, where: str) -> None:
         f"ROC AUC {model['roc_auc']:.3f}, average precision {model['average_precision']:.3f}, "
         f"precision@50 {model['precision_at_50']:.1%}",
     )
-    facts.add_row("riskiest", f"of {manifest['as_of_date']}, among eligible users")
+    facts.add_row("riskiest", f"of {manifest['as_of_date']}, eligible and not in the holdout")
     for user in manifest["riskiest"]:
         facts.add_row("", f"{user['churn_risk']:>8.1%}  {user['user_id']}")
     facts.add_row("published", f"{manifest['version']}, {age} ago")

@@ -49,8 +49,7 @@ async def overview(request: Request) -> Response:
     publication = request.app.state.holder.current
     if publication is None or not publication.users:
         return page(request, "empty.html", 503 if publication is None else 200)
-    eligible = listing.Filter({"is_eligible": 1})
-    ranks = await listing.ranks(publication, eligible, 0, 8)
+    ranks = await listing.ranks(publication, listing.to_contact(publication), 0, 8)
     return page(
         request,
         "overview.html",
@@ -159,6 +158,7 @@ async def model(request: Request) -> Response:
         model=monitoring.facts(publication),
         comparison=views.comparison(publication),
         names=views.COMPARED,
+        features=[views.feature_words(publication, name) for name in publication.features],
     )
 
 

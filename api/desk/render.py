@@ -2,7 +2,6 @@
 
 import hashlib
 import mimetypes
-import re
 from datetime import date
 from pathlib import Path
 
@@ -13,15 +12,12 @@ from starlette.responses import Response
 UNKNOWN, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 HERE = Path(__file__).resolve().parent
 FOREVER = "public, max-age=31536000, immutable"
-WINDOW = re.compile(r"(.+)_(\d+)d")
 
 
 def words(name: str) -> str:
-    """A column's name as people read it: watch_minutes_30d is "Watch minutes, last 30 days"."""
-    match = WINDOW.fullmatch(name)
-    text = (match[1] if match else name).replace("_", " ")
-    ending = f", last {match[2]} days" if match else ""
-    return text[:1].upper() + text[1:] + ending
+    """A column's name as people read it: marketing_source is "Marketing source"."""
+    text = name.replace("_", " ")
+    return text[:1].upper() + text[1:]
 
 
 def number(value: float | None) -> str:

@@ -2,10 +2,11 @@
 
 from itertools import groupby
 
-from api.desk.render import WINDOW, words
+from api.desk.render import words
 from api.metrics import newest
-from api.store.listing import BANDS
 from api.store.publication import Publication, is_whole
+from python_jobs.publication.feature_facts import FeatureFact
+from python_jobs.publication.prediction import BANDS
 
 STRIP_DATES = 14
 """Dates in the drift strip."""
@@ -19,13 +20,16 @@ COMPARED = {
     "brier": "Brier",
     "expected_calibration_error": "Calibration error",
 }
-RIVALS = {
+MODELS = {
     "logistic_regression": "Logistic regression",
     "hist_gradient_boosting": "Gradient boosting",
     "prior_rate": "Rule: everybody alike",
     "recency": "Rule: longest silent first",
     "rfm_logistic": "Rule: recency, frequency, value",
 }
+
+GENERAL = ("days_since_last_activity", "tenure_days", "active_days", "events")
+"""What is measured in every domain."""
 
 
 def bands(publication: Publication) -> list[dict]:
@@ -103,7 +107,10 @@ def drift(publication: Publication) -> dict | None:
         return -(cells[feature].get(last, {}).get("psi") or 0)
 
     features = sorted(cells, key=drifted)
-    strip = [{"feature": f, "cells": [cells[f].get(date) for date in dates]} for f in features]
+    strip = [
+        {"feature": feature_words(publication, f), "cells": [cells[f].get(date) for date in dates]}
+        for f in features
+    ]
     verdicts = [row["status"] for row in newest(rows)]
     counts = {status: verdicts.count(status) for status in ("fail", "warn", "ok")}
     return {"dates": dates, "strip": strip, "counts": counts, "last": last}
@@ -116,7 +123,7 @@ def comparison(publication: Publication) -> list[dict]:
     for name, model in metrics.get("models", {}).items():
         pooled = model.get("folds", {}).get("pooled", {}).get("eligible")
         if pooled:
-            title = RIVALS.get(name, words(name))
+            title = MODELS.get(name, words(name))
             chosen = name == metrics.get("selected")
             rows.append({"name": title, "is_chosen": chosen, "metrics": pooled})
     return sorted(rows, key=lambda row: not row["is_chosen"])
@@ -130,11 +137,11 @@ def features(publication: Publication, values: tuple) -> list[dict]:
         rows.append(
             {
                 "name": name,
-                "words": words(name),
+                "words": feature_words(publication, name),
                 "value": value,
                 "typical": typical,
                 "is_whole": is_whole(kind),
-                "group": _group(name),
+                "group": _group(publication.feature_facts[name]),
                 **_slider(value, typical, whole=is_whole(kind)),
             }
         )
@@ -145,10 +152,18 @@ def features(publication: Publication, values: tuple) -> list[dict]:
     return [{"name": name, "features": list(members)} for name, members in groups]
 
 
-def _group(name: str) -> str:
-    base = match[1] if (match := WINDOW.fullmatch(name)) else name.removesuffix("_trend")
-    general = base in ("days_since_last_activity", "tenure_days", "active_days", "events")
-    return "General" if general else words(base)
+def feature_words(publication: Publication, name: str) -> str:
+    """A feature as the desk names it: watch_minutes_30d is "Watch minutes, last 30 days"."""
+    fact = publication.feature_facts.get(name)
+    if fact is None or fact.window is None:
+        return words(name)
+    ending = " trend" if fact.window == "trend" else f", last {fact.window} days"
+    return words(fact.measure) + ending
+
+
+def _group(fact: FeatureFact) -> str:
+    """The heading under which the desk lists a feature."""
+    return "General" if fact.measure in GENERAL else words(fact.measure)
 
 
 def _slider(value: float | None, typical: dict | None, *, whole: bool) -> dict:

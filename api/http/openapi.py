@@ -1,6 +1,7 @@
 """The OpenAPI document: what is always so, and the features and filters of the version in use."""
 
 import copy
+from collections.abc import Collection
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
@@ -11,6 +12,7 @@ from api.http.errors import CONTENT_TYPE
 from api.middleware.guard import OPEN
 from api.store.features import ID_LENGTH, LARGEST
 from api.store.publication import Publication, is_whole
+from python_jobs.publication import prediction
 
 router = APIRouter(include_in_schema=False)
 TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
@@ -29,24 +31,14 @@ def _list(items: dict) -> dict:
     return {"type": "array", "items": items}
 
 
-_USER = _object(
-    {
-        "user_id": ID,
-        "as_of_date": {"type": "string", "format": "date", "examples": ["2025-04-30"]},
-        "churn_risk": RISK,
-        "risk_rank": WHOLE | {"minimum": 1, "examples": [7]},
-        "risk_decile": WHOLE | {"minimum": 1, "maximum": 10, "examples": [1]},
-        "risk_band": {"enum": ["high", "medium", "low"], "examples": ["high"]},
-        "is_eligible": {"type": "boolean", "examples": [True]},
-        "in_holdout": {"type": "boolean", "description": "Left alone on purpose, to compare."},
-        "reasons": _list(TEXT) | {"examples": [["no activity for 12 days"]]},
-        "attributes": {"type": "object", "examples": [{"plan": "basic", "country": "DE"}]},
-        "model_version": TEXT,
-        "scored_at": TEXT,
-        "published_version": TEXT,
-    },
-)
-_USER["required"].remove("in_holdout")
+def _prediction(columns: Collection[str]) -> dict:
+    """A prediction of a version that has these columns."""
+    properties = prediction.json_properties(columns)
+    properties["user_id"] |= ID
+    attributes = {"type": "object", "examples": [{"plan": "basic", "country": "DE"}]}
+    return _object(properties | {"attributes": attributes, "published_version": TEXT})
+
+
 _DRIFT_ROWS = _list({"type": "object"})
 SCHEMAS = {
     "Problem": _object(
@@ -60,7 +52,7 @@ SCHEMAS = {
         },
         ["type", "title", "status", "detail"],
     ),
-    "Prediction": _USER,
+    "Prediction": _prediction(prediction.NAMES),
     "Features": {
         "type": "object",
         "description": "The model's features, by name. Filled in once a version is loaded.",
@@ -234,6 +226,7 @@ def _build(app: FastAPI, routes: list[APIRoute], current: Publication | None) ->
                 operation["security"] = [{scheme: []} for scheme in SECURITY]
     if current:
         schemas["Features"] |= _features(current)
+        schemas["Prediction"] = _prediction(current.prediction_columns)
     built["paths"]["/v1/predictions"]["get"]["parameters"] += _filters(current)
     return built
 
@@ -258,7 +251,7 @@ def _filters(current: Publication | None) -> list[dict]:
         "limit": limit,
         "cursor": TEXT | {"description": "next_cursor of the page before"},
         "min_risk": {"type": "number", "minimum": 0, "maximum": 1},
-        "band": {"enum": ["high", "medium", "low"]},
+        "band": {"enum": list(prediction.BANDS)},
         "eligible": {"type": "boolean"},
     }
     if current:

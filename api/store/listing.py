@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from api.http.errors import Problem, error, invalid
 from api.store.publication import Publication
+from python_jobs.publication.prediction import BANDS
 
 WINDOW = 10_000
 SORTS = {
@@ -21,7 +22,6 @@ SORTS = {
     "newest": ("tenure_days", False),
     "user_id": ("user_id", False),
 }
-BANDS = ("high", "medium", "low")
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,15 @@ def parse(publication: Publication, query: Mapping[str, str], ignore: set[str]) 
     if errors:
         raise invalid("The list cannot be filtered like this.", errors)
     return Filter(equal, min_risk)
+
+
+def to_contact(publication: Publication) -> Filter:
+    """Whom somebody may contact: eligible users outside the holdout, as in churn_top_risk.
+
+    Versions of early releases do not say who is in the holdout.
+    """
+    wanted = {"is_eligible": 1, "in_holdout": 0}
+    return Filter({n: v for n, v in wanted.items() if n in publication.prediction_columns})
 
 
 def _risk(text: str) -> tuple[float, str | None]:

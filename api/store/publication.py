@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from python_jobs.files import sha256_of
-from python_jobs.publication import lookup_store, onnx_model
+from python_jobs.publication import feature_facts, lookup_store, onnx_model, prediction
+from python_jobs.publication.feature_facts import FeatureFact
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -51,6 +52,7 @@ class Publication:
     shards: int
     session: "onnxruntime.InferenceSession"
     features: dict[str, str]
+    feature_facts: dict[str, FeatureFact]
     nullable: frozenset[str]
     metrics: dict
     typical: dict[str, dict[str, float]]
@@ -119,12 +121,7 @@ class Publication:
     def shown(self, row: tuple) -> dict:
         """A row of the prediction columns and attributes, as the API shows it."""
         width = len(self.prediction_columns)
-        shown = dict(zip(self.prediction_columns, row, strict=False))
-        shown["is_eligible"] = shown["is_eligible"] == 1
-        if "in_holdout" in shown:
-            shown["in_holdout"] = shown["in_holdout"] == 1
-        reasons = [shown.pop(name, None) for name in ("reason_1", "reason_2", "reason_3")]
-        shown["reasons"] = [reason for reason in reasons if reason]
+        shown = prediction.shown(dict(zip(self.prediction_columns, row, strict=False)))
         shown["attributes"] = dict(zip(self.attributes, row[width:], strict=True))
         shown["published_version"] = self.version
         return shown
@@ -191,11 +188,12 @@ def _load(folder: Path, version: str, mmap_bytes: int) -> Publication:
         shards=len(shards),
         session=session,
         features=names,
+        feature_facts=feature_facts.from_json(features),
         nullable=_nullable(names, golden),
         metrics=json.loads(content["metrics.json"]),
         typical=json.loads(content.get("typical.json", b"{}")),
         report=content.get(page),
-        **_facts(store),
+        **_facts(store, manifest.get("attributes")),
     )
     stores = [files[name] for name in ("lookup.sqlite", *shards)]
     _spot_check(publication, [file.get("rows", {}).get("users") for file in stores])
@@ -236,14 +234,18 @@ def _open(path: Path, shards: list[Path], mmap_bytes: int) -> sqlite3.Connection
     return store
 
 
-def _facts(store: sqlite3.Connection) -> dict:
-    """What is asked of every version and never changes in it."""
+def _facts(store: sqlite3.Connection, attributes: list[str] | None) -> dict:
+    """What is asked of every version and never changes in it.
+
+    `attributes`: those that the manifest names, None where an earlier release published it.
+    """
     tables = {row[0] for row in store.execute("select name from sqlite_master")}
-    columns = [row[0] for row in store.execute("select name from pragma_table_info('users')")]
-    attributes = lookup_store.attributes(store)
+    columns = lookup_store.columns(store)
+    if attributes is None:
+        attributes = lookup_store.guessed_attributes(store)
     users, max_rank = store.execute("select count(*), max(risk_rank) from users").fetchone()
     choices = {}
-    for name in [n for n in attributes if n in lookup_store.list_columns(store)]:
+    for name in attributes:
         sql = f'select "{name}", count(*) from users where "{name}" is not null group by 1'
         found = store.execute(f"{sql} order by 2 desc, 1 limit {MANY_VALUES + 1}").fetchall()
         if len(found) <= MANY_VALUES:
@@ -262,7 +264,7 @@ def _facts(store: sqlite3.Connection) -> dict:
     ).fetchall()
     return {
         "attributes": attributes,
-        "prediction_columns": [name for name in lookup_store.PREDICTION if name in columns],
+        "prediction_columns": [name for name in prediction.NAMES if name in columns],
         "users": users,
         "max_rank": max_rank or 0,
         "choices": choices,

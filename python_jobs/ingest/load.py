@@ -253,6 +253,23 @@ def remember_domain(connection, domain: Domain) -> None:
         connection.execute(
             "insert into raw.domain values (?, ?)", [domain.name, domain.settings_json]
         )
+        if row:
+            _add_declared_columns(connection, domain)
+
+
+def _add_declared_columns(connection, domain: Domain) -> None:
+    """Add the columns that a changed domain.yml names by now; earlier rows have no value there.
+
+    Otherwise every build would fail until a file brings them.
+    """
+    vars_, given = domain.vars, domain.files.events.columns
+    measured = {m.column for m in vars_.measures if m.column}
+    measured |= vars_.checks.keys() - set(vars_.attributes)
+    declared = [("users", name, "varchar") for name in vars_.attributes]
+    for name in sorted(measured):
+        declared.append(("events", name, "varchar" if given.get(name) == "text" else "double"))
+    for table, name, kind in declared:
+        connection.execute(f'alter table raw.{table} add column if not exists "{name}" {kind}')
 
 
 def _in_one_line(error: duckdb.Error) -> str:

@@ -1,6 +1,7 @@
 """Publish: write one complete, checked, immutable version and swap `current` to it."""
 
 import itertools
+import json
 import os
 import shutil
 import sqlite3
@@ -15,7 +16,7 @@ from python_jobs.errors import JobError
 from python_jobs.files import fsync, sha256_of, sql_text, write_json
 from python_jobs.publishing import lookup, summary
 from python_jobs.registry import store
-from python_jobs.registry.published_report import decided_report
+from python_jobs.registry.published_report import published_report
 from python_jobs.settings import Settings
 
 RECENT_DAYS = 90
@@ -78,14 +79,15 @@ def publish(
         for name in MODEL_FILES:
             file = store.verified(settings.models, model_version, name)
             shutil.copyfile(file, work / name)
-        page = decided_report(connection, settings, model_version)
+        page = published_report(connection, settings, model_version)
         (work / "reports").mkdir()
         (work / "reports" / f"{model_version}.html").write_text(page, encoding="utf-8")
         progress("tables")
         rows = _write_tables(connection, work / "churnhouse.duckdb")
         progress("lookup store")
         shard_users = settings.lookup_shard_users
-        rows |= lookup.write(connection, work / "lookup.sqlite", shard_users)
+        attributes = _attributes(connection)
+        rows |= lookup.write(connection, work / "lookup.sqlite", shard_users, attributes)
         progress("exports")
         rows |= _write_exports(connection, work, as_of_date)
         progress("reading back")
@@ -96,6 +98,7 @@ def publish(
             "as_of_date": as_of_date.isoformat(),
             "model_version": model_version,
             "code_commit": store.git_commit(),
+            "attributes": attributes,
             **summary.of(connection, settings, model_version),
             "files": _files(work, rows),
         }
@@ -184,6 +187,12 @@ def _what_to_publish(connection) -> tuple[date, str]:
             next_step="run `churnhouse score`, build again and publish.",
         )
     return as_of_date, model_version
+
+
+def _attributes(connection) -> list[str]:
+    """The attributes that the domain declares, by which readers tell them from other columns."""
+    (settings,) = connection.execute("select settings from raw.domain").fetchone()
+    return json.loads(settings)["attributes"]
 
 
 def _check_gates(connection) -> None:

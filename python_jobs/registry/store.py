@@ -1,6 +1,6 @@
 """The registry: immutable version folders, and the pointer that says which one is in production.
 
-The folders are the truth. ml.model_versions and ml.fold_metrics mirror them for SQL.
+The folders are the truth. ml.model_versions and ml.fold_metrics repeat them for SQL.
 """
 
 import contextlib
@@ -18,6 +18,8 @@ from typing import Any
 
 from python_jobs.errors import JobError
 from python_jobs.files import fsync, replace_json, sha256_of, write_json
+from python_jobs.publication import feature_facts
+from python_jobs.publication.feature_facts import FeatureFact
 from python_jobs.settings import PROJECT
 from python_jobs.warehouse.features import Features
 
@@ -103,6 +105,11 @@ def read_features(models: Path, version: str) -> Features:
     """The features of a version."""
     saved = read_json(models, version, "features.json")
     return Features(saved["names"], saved["types"])
+
+
+def read_feature_facts(models: Path, version: str) -> dict[str, FeatureFact]:
+    """What each feature of a version measures, in the model's order."""
+    return feature_facts.from_json(read_json(models, version, "features.json"))
 
 
 def load_joblib(models: Path, version: str) -> Any:

@@ -24,6 +24,6 @@ class Day:
     """The version's model.onnx, opened."""
     features: Features
     told: pd.DataFrame
-    """How a reason speaks of each feature: place, label, typical."""
+    """How a reason speaks of each feature; see score.told_features."""
     constants: dict[str, Any]
-    """The parameters of the query rows.TOLD, as_of_date and version among them."""
+    """The parameters of the query rows.PREDICTIONS, as_of_date and version among them."""

@@ -8,7 +8,7 @@ from python_jobs.publication import onnx_model
 from python_jobs.registry import store
 from python_jobs.scoring import snapshots
 from python_jobs.scoring.day import Day
-from python_jobs.scoring.rows import TOLD, check_scores, scored
+from python_jobs.scoring.rows import PREDICTIONS, check_scores, scored
 from python_jobs.settings import Settings
 from python_jobs.warehouse.connection import give_up
 
@@ -18,7 +18,7 @@ select
     *,
     row_number() over riskiest_first as risk_rank,
     ntile(10) over riskiest_first as risk_decile
-from ({TOLD})
+from ({PREDICTIONS})
 window riskiest_first as (order by churn_risk desc, user_id)
 """
 
@@ -30,7 +30,8 @@ def score_day(con: duckdb.DuckDBPyConnection, settings: Settings, day: Day) -> d
     """
     as_of_date = day.constants["as_of_date"]
     rest = "from user_features_daily as f where f.as_of_date = ? order by f.user_id"
-    scores = scored(con, day.features, day.session, _reasons(settings, day), rest, as_of_date)
+    reasons = _reasons(settings, day)
+    scores = scored(con, day.features, day.told, day.session, reasons, rest, as_of_date)
     check_scores(scores, day.users)
     con.register("new_scores", scores)
     con.register("features", day.told)
@@ -52,9 +53,11 @@ def score_day(con: duckdb.DuckDBPyConnection, settings: Settings, day: Day) -> d
     return dict(bands)
 
 
-def keep_served(con: duckdb.DuckDBPyConnection, settings: Settings, as_of_date: date) -> None:
+def save_served_features(
+    con: duckdb.DuckDBPyConnection, settings: Settings, as_of_date: date
+) -> None:
     """Copy the features of a scored day to ml.scored_features; scoring again replaces them."""
-    snapshots.keep_served(con, as_of_date)
+    snapshots.save_served_features(con, as_of_date)
 
 
 def _reasons(settings: Settings, day: Day) -> "onnx_model.onnxruntime.InferenceSession | None":

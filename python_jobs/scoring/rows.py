@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 
 from python_jobs.errors import JobError
-from python_jobs.publication import onnx_model
-from python_jobs.scoring.reasons import REASONS, TEXT, groups, strongest
+from python_jobs.publication import onnx_model, prediction
+from python_jobs.scoring.reasons import REASONS, TEXT, strongest
 from python_jobs.warehouse.features import Features
 
 REASON = f"""
@@ -16,11 +16,13 @@ case when told_{{n}} is not null then
 end as reason_{{n}},
 """
 PLACES = range(1, REASONS + 1)
-IDS = ["f.user_id", "f.is_eligible"]
-TOLD = f"""
+SCORED = prediction.made_by("scoring")
+"""The columns that are known of a user without looking at the others: all but rank and decile."""
+
+VALUES = f"""
 select
     user_id,
-    cast($as_of_date as date) as as_of_date,
+    $as_of_date as as_of_date,
     churn_risk,
     case
         when churn_risk >= $high_from then 'high'
@@ -30,16 +32,18 @@ select
     is_eligible,
     $version as model_version,
     {"".join(REASON.format(n=n) for n in PLACES)}
-    cast($scored_at as timestamp) as scored_at
+    $scored_at as scored_at
 from new_scores
 {"".join(f"left join features as feature_{n} on told_{n} = feature_{n}.place " for n in PLACES)}
 """
-"""What is known of a user without looking at the others: everything but rank and decile."""
+PREDICTIONS = prediction.typed(VALUES, SCORED)
+"""SQL: the SCORED columns of the users in new_scores, in the order and types of the schema."""
 
 
 def scored(
     con: duckdb.DuckDBPyConnection,
     features: Features,
+    told: pd.DataFrame,
     session: "onnx_model.onnxruntime.InferenceSession",
     reasons: "onnx_model.onnxruntime.InferenceSession | None",
     rest: str,
@@ -47,10 +51,11 @@ def scored(
 ) -> pd.DataFrame:
     """One row per user: user_id, is_eligible, churn_risk, and what the reasons are made of.
 
-    `rest`: the query from FROM on, as in Features.chunks. A score meets its user by position
-    inside the chunk in which both were read, and nowhere else.
+    `told`: how reasons speak of each feature; see score.told_features. `rest`: the query from FROM
+    on, as in Features.chunks. A score meets its user by position inside the chunk in which both
+    were read, and nowhere else.
     """
-    _, group = groups(features.names)
+    group = told["thing"].to_numpy()
     return pd.concat(
         [
             frame.assign(

@@ -10,10 +10,11 @@ import pandas as pd
 
 from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model
+from python_jobs.publication.prediction import BANDS
 from python_jobs.registry import store
 from python_jobs.scoring import duckdb_score, spark_score
 from python_jobs.scoring.day import Day
-from python_jobs.scoring.reasons import label, value_text
+from python_jobs.scoring.reasons import groups, value_text
 from python_jobs.settings import Settings
 from python_jobs.warehouse.engines import DuckDB, Spark, engine_of
 from python_jobs.warehouse.features import Features
@@ -25,7 +26,7 @@ MEDIUM_FROM = 0.2
 """A churn_risk from here on, and below HIGH_FROM, is in the band 'medium'."""
 
 BY_ENGINE = {DuckDB.name: duckdb_score, Spark.name: spark_score}
-"""Each module has the functions score_day and keep_served."""
+"""Each module has the functions score_day and save_served_features."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ def score(
 
     Replaces that day's rows in one transaction. Raises JobError, and writes nothing, if there is
     no production model or no user, a file of the model is not the registered one, its golden rows
-    get other scores, the features differ in name or type from those it was trained on, or a score
-    is missing or not a probability.
+    get other scores, a feature that it was trained on is missing or of another type, or a score is
+    missing or not a probability.
     """
     say = progress or (lambda line: None)
     production = store.production(settings.models)
@@ -83,7 +84,7 @@ def score(
             next_step="run `churnhouse build`, or name a day that it covers.",
         )
     say(f"scoring {users:,} users on {day} with {version}")
-    told = _told_features(settings, version, features)
+    told = told_features(settings, version)
     constants = {
         "as_of_date": day,
         "high_from": high_from,
@@ -100,16 +101,21 @@ def score(
         constants=constants,
     )
     bands = BY_ENGINE[engine.name].score_day(con, settings, to_score)
-    return Scored(day, version, users, {"high": 0, "medium": 0, "low": 0} | bands)
+    return Scored(day, version, users, dict.fromkeys(BANDS, 0) | bands)
 
 
-def keep_served(con: duckdb.DuckDBPyConnection, settings: Settings, as_of_date: date) -> None:
+def save_served_features(
+    con: duckdb.DuckDBPyConnection, settings: Settings, as_of_date: date
+) -> None:
     """Copy the features of a scored day to ml.scored_features; scoring again replaces them."""
-    BY_ENGINE[engine_of(settings).name].keep_served(con, settings, as_of_date)
+    BY_ENGINE[engine_of(settings).name].save_served_features(con, settings, as_of_date)
 
 
 def _check_features(features: Features, con: duckdb.DuckDBPyConnection, version: str) -> None:
-    """Raise JobError unless user_features_daily has the model's features, by name and type."""
+    """Raise JobError unless user_features_daily has the model's features, by name and type.
+
+    Features that the model does not know are no fault: it never reads them.
+    """
     if differences := features.differences(Features.of_table(con, "user_features_daily")):
         raise JobError(
             f"user_features_daily does not fit the model {version}: {'; '.join(differences[:5])}.",
@@ -117,18 +123,19 @@ def _check_features(features: Features, con: duckdb.DuckDBPyConnection, version:
         )
 
 
-def _told_features(settings: Settings, version: str, features: Features) -> pd.DataFrame:
-    """How a reason speaks of each feature: its place, label, and typical value."""
+def told_features(settings: Settings, version: str) -> pd.DataFrame:
+    """How a reason speaks of each feature: its place, thing measured, label and typical value."""
+    facts = store.read_feature_facts(settings.models, version)
     files = store.read_manifest(settings.models, version)["files"]
     known = "typical.json" in files
     typical = store.read_json(settings.models, version, "typical.json") if known else {}
     return pd.DataFrame(
         {
-            "place": np.arange(len(features.names), dtype=np.int16),
-            "label": [label(name) for name in features.names],
+            "place": np.arange(len(facts), dtype=np.int16),
+            "thing": groups(facts.values()),
+            "label": [fact.label for fact in facts.values()],
             "typical": [
-                f", typically {value_text(typical.get(name, {}).get('median'))}; "
-                for name in features.names
+                f", typically {value_text(typical.get(name, {}).get('median'))}; " for name in facts
             ],
         }
     )

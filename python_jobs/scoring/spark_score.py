@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from python_jobs.publication import prediction
 from python_jobs.scoring.day import Day
-from python_jobs.scoring.rows import TOLD, check_counts, scored
+from python_jobs.scoring.rows import PREDICTIONS, SCORED, check_counts, scored
 from python_jobs.settings import Settings
 from python_jobs.warehouse import exchange, spark
 from python_jobs.warehouse.features import Features
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
     import pyarrow
     from pyspark.sql import DataFrame
 
-SCHEMA = """
-    user_id string, as_of_date date, churn_risk double, risk_band string, is_eligible boolean,
-    model_version string, reason_1 string, reason_2 string, reason_3 string, scored_at timestamp_ntz
-"""
+SPARK_TYPES = {"timestamp": "timestamp_ntz"}
+"""Types that an Arrow batch from DuckDB has under another name than the schema's."""
 
-RANKED = """
+SCHEMA = ", ".join(f"{c.name} {SPARK_TYPES.get(c.type, c.type)}" for c in SCORED)
+WRITTEN = prediction.made_by("scoring", "ranking")
+BY_DAY = [*(c.name for c in WRITTEN if c.name != "as_of_date"), "as_of_date"]
+"""The columns as the files of a day hold them: what they are laid out by comes last."""
+
+RANKED = f"""
 with
 
 slices as (select *, cast(floor(churn_risk * 10000) as int) as slice from scored),
@@ -41,8 +45,10 @@ above as (
 ranked as (
     select
         slices.*,
-        above.users_above + row_number() over (
-            partition by slices.slice order by slices.churn_risk desc, slices.user_id
+        cast(
+            above.users_above + row_number() over (
+                partition by slices.slice order by slices.churn_risk desc, slices.user_id
+            ) as bigint
         ) as risk_rank,
         above.users div 10 as tenth,
         above.users % 10 as rest
@@ -50,17 +56,19 @@ ranked as (
     inner join above on slices.slice = above.slice
 )
 
--- the first `rest` deciles have one user more, as ntile gives them
-select
-    user_id, churn_risk, cast(risk_rank as bigint) as risk_rank,
-    cast(
-        case
-            when risk_rank <= rest * (tenth + 1) then (risk_rank - 1) div (tenth + 1)
-            else rest + (risk_rank - 1 - rest * (tenth + 1)) div tenth
-        end + 1 as int
-    ) as risk_decile,
-    risk_band, is_eligible, model_version, scored_at, reason_1, reason_2, reason_3, as_of_date
-from ranked
+select {", ".join(BY_DAY)}
+from (
+    select
+        *,
+        -- the first `rest` deciles have one user more, as ntile gives them
+        cast(
+            case
+                when risk_rank <= rest * (tenth + 1) then (risk_rank - 1) div (tenth + 1)
+                else rest + (risk_rank - 1 - rest * (tenth + 1)) div tenth
+            end + 1 as int
+        ) as risk_decile
+    from ranked
+)
 """
 """Rank and decile of everybody without sorting everybody in one place: slices of equal risk."""
 
@@ -90,7 +98,9 @@ def score_day(con: "duckdb.DuckDBPyConnection", settings: Settings, day: Day) ->
     return {row["risk_band"]: row["count"] for row in counts}
 
 
-def keep_served(con: "duckdb.DuckDBPyConnection", settings: Settings, as_of_date: date) -> None:
+def save_served_features(
+    con: "duckdb.DuckDBPyConnection", settings: Settings, as_of_date: date
+) -> None:
     """Copy the features of a scored day to ml.scored_features; scoring again replaces them."""
     features = spark.session(settings).table("main.user_features_daily")
     _replace_day(
@@ -123,8 +133,8 @@ def _scorer(
             con.register("features", told)
             for batch in batches:
                 con.register("batch", pyarrow.Table.from_batches([batch]))
-                scores = scored(con, features, model, reasons, "from batch as f")
+                scores = scored(con, features, told, model, reasons, "from batch as f")
                 con.register("new_scores", scores)
-                yield from con.sql(TOLD, params=constants).to_arrow_table().to_batches()
+                yield from con.sql(PREDICTIONS, params=constants).to_arrow_table().to_batches()
 
     return run

@@ -1,7 +1,6 @@
-"""The candidates that may become the model, and the rivals that they must beat."""
+"""The candidates that may become the model, and the baselines that they must beat."""
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from python_jobs.errors import JobError
+from python_jobs.publication.feature_facts import FeatureFact
+from python_jobs.training.feature_facts import ACTIVITY
 
 Factory = Callable[[int], ClassifierMixin]
 
@@ -180,22 +181,25 @@ Stacking (weights fitted on the slice) was no better on the folds than voting: d
 """
 
 
-def rivals(features: Sequence[str]) -> dict[str, Factory]:
+def baselines(facts: Mapping[str, FeatureFact]) -> dict[str, Factory]:
     """The simple rules that a candidate must beat, as estimators on the same matrix.
 
     prior_rate gives everybody the churn rate of the training rows. recency ranks by
     days_since_last_activity; a one-feature logistic regression turns days into a probability and
     keeps their order. rfm_logistic adds frequency (active days) and volume (events) of the
-    longest window. Never seen active counts as the longest silence known.
+    longest window. Never seen active counts as the longest silence known. `facts`: what each column
+    of the matrix measures, in its order.
     Raises JobError if there is no days_since_last_activity.
     """
-    if "days_since_last_activity" not in features:
+    features = list(facts)
+    if "days_since_last_activity" not in facts:
         raise JobError(
-            "evaluation_set has no column days_since_last_activity, which the recency rival needs.",
+            "evaluation_set has no column days_since_last_activity, which the recency baseline "
+            "needs.",
             next_step="run `churnhouse build`, then train again.",
         )
     recency = ["days_since_last_activity"]
-    windows = [_longest(features, prefix) for prefix in ("active_days", "events")]
+    windows = [_longest(facts, measure) for measure in ACTIVITY]
     rfm = recency + [name for name in windows if name]
 
     def rule(names: list[str]) -> Factory:
@@ -210,10 +214,14 @@ def rivals(features: Sequence[str]) -> dict[str, Factory]:
     }
 
 
-def _longest(features: Sequence[str], prefix: str) -> str | None:
-    days = [re.fullmatch(rf"{prefix}_(\d+)d", name) for name in features]
-    found = {int(match[1]): match[0] for match in days if match}
-    return found[max(found)] if found else None
+def _longest(facts: Mapping[str, FeatureFact], measure: str) -> str | None:
+    """The feature of the measure's longest window; None where it has no window."""
+    windows = {
+        fact.window: name
+        for name, fact in facts.items()
+        if fact.measure == measure and isinstance(fact.window, int)
+    }
+    return windows[max(windows)] if windows else None
 
 
 def churn_risk(estimator: ClassifierMixin, X: np.ndarray) -> np.ndarray:

@@ -38,14 +38,14 @@ class Fitted:
 
 def fit_and_hold_out(
     rows: Rows,
-    rivals: Mapping[str, Factory],
+    baselines: Mapping[str, Factory],
     *,
     horizon_days: int,
     seed: int,
     budget: float,
     say: Callable[[str], None],
 ) -> tuple[HeldOut, Fitted]:
-    """Judge candidates and rivals fold by fold, and fit the candidates on all eligible rows.
+    """Judge candidates and baselines fold by fold, and fit the candidates on all eligible rows.
 
     A fold's models learn, search and calibrate on the eligible rows of its training side alone
     and score all its test rows. `budget`: seconds for the searches of all sides together.
@@ -69,7 +69,7 @@ def fit_and_hold_out(
             for side, (i, _) in zip(sides, inner, strict=True)
         ]
         rules = [
-            {n: pool.submit(_rule, rows, r, seed, *split) for n, r in rivals.items()}
+            {n: pool.submit(_rule, rows, r, seed, *split) for n, r in baselines.items()}
             for split in splits
         ]
         parts: dict[str, list[np.ndarray]] = {}

@@ -178,7 +178,7 @@ def judge(
             drawn[cell].append(part.all(block))
     tables: dict[str, dict] = {}
     for (name, fold, population), m in cells.items():
-        kind = "candidate" if name in candidates else "rival"
+        kind = "candidate" if name in candidates else "baseline"
         table = tables.setdefault(name, {"kind": kind, "folds": {}, "over": {}})
         exact = values(y[m], held.risks[name][m], dates[m], costs)
         blocks = drawn.get((name, fold, population), [])
@@ -257,6 +257,11 @@ def best_candidate(tables: dict[str, dict]) -> str:
     """The candidate with the highest pooled average precision on eligible users; first at a tie."""
     names = [name for name, table in tables.items() if table["kind"] == "candidate"]
     return max(names, key=lambda name: pooled(tables, name)["average_precision"] or 0.0)
+
+
+def is_baseline(table: dict) -> bool:
+    """Whether a model's table is that of a baseline; release 0.1.0 called it a rival."""
+    return table["kind"] in ("baseline", "rival")
 
 
 def metric_rows(tables: dict[str, dict]) -> Iterator[tuple]:

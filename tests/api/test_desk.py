@@ -80,7 +80,8 @@ def full(finished_home, tmp_path_factory) -> Iterator:
 
 
 def top_user(server) -> dict:
-    return server.get("/v1/predictions?limit=1&eligible=true").json["predictions"][0]
+    query = "limit=1&eligible=true&in_holdout=false"
+    return server.get(f"/v1/predictions?{query}").json["predictions"][0]
 
 
 def test_from_the_overview_to_the_riskiest_user(full, visit):

@@ -9,6 +9,7 @@ from scipy.stats import spearmanr
 from threadpoolctl import threadpool_limits
 
 from python_jobs.publication import onnx_model
+from python_jobs.publication.feature_facts import from_json
 from python_jobs.scoring import reasons
 from python_jobs.training import attribution, onnx_export
 from python_jobs.training.estimators import CANDIDATES, MEMBERS, Blend
@@ -139,8 +140,8 @@ def test_the_same_model_gives_the_same_bytes(model):
 
 def test_windows_of_one_measure_are_one_reason_told_by_the_strongest_of_them():
     names = ["days_since_last_activity", "logins_7d", "logins_30d", "logins_trend", "tenure_days"]
-    things, group = reasons.groups(names)
-    assert things == ["days_since_last_activity", "logins", "tenure_days"]
+    group = reasons.groups(from_json({"names": names}).values())
+    assert group.tolist() == [0, 1, 1, 1, 2]
     moved = np.array([[1.0, 0.7, 0.8, -0.9, 1.3], [-0.1, 0.8, -0.9, -0.2, 0.0]], np.float32)
     told, strength = reasons.strongest(moved, group)
     assert [[names[i] for i in row] for row in told] == [
@@ -153,19 +154,6 @@ def test_windows_of_one_measure_are_one_reason_told_by_the_strongest_of_them():
 def test_fewer_things_than_reasons_give_fewer_columns():
     told, strength = reasons.strongest(np.ones((4, 2), np.float32), np.array([0, 0]))
     assert told.shape == strength.shape == (4, 1)
-
-
-@pytest.mark.parametrize(
-    "feature, words",
-    [
-        ("days_since_last_activity", "days since last activity"),
-        ("watch_minutes_7d", "watch minutes in 7 days"),
-        ("logins_trend", "trend of logins"),
-        ("payment_fail_rate_30d", "payment fail rate in 30 days"),
-    ],
-)
-def test_features_in_plain_words(feature, words):
-    assert reasons.label(feature) == words
 
 
 def test_values_are_written_alike_in_python_and_sql():

@@ -47,7 +47,7 @@ def test_both_engines_answer_the_same_questions():
 
 def test_every_engine_scores_a_day_and_keeps_its_features():
     assert BY_ENGINE.keys() == ENGINES.keys()
-    for name in ("score_day", "keep_served"):
+    for name in ("score_day", "save_served_features"):
         calls = [inspect.signature(getattr(m, name)).parameters for m in BY_ENGINE.values()]
         assert len({tuple(parameters) for parameters in calls}) == 1
 
