@@ -32,11 +32,11 @@ def write(source: Path, published: Path, users: int) -> Path:
     with lookup.new_store(folder / "lookup.sqlite") as store:
         batches = _copies(rows, list(kinds), users)
         lookup.write_table(store, "users", "user_id", kinds, batches)
-    manifest = json.loads((source / "manifest.json").read_text())
+    manifest = json.loads((source / "manifest.json").read_text(encoding="utf-8"))
     manifest["version"] = version
     manifest["files"] = {path.name: {"sha256": _sha256(path)} for path in folder.iterdir()}
     manifest["files"]["lookup.sqlite"]["rows"] = {"users": users}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     point(published, version)
     return folder
 

@@ -16,7 +16,7 @@ def decided_report(con: duckdb.DuckDBPyConnection, settings: Settings, version: 
 
     Raises JobError if the page is missing or is not the one that was registered.
     """
-    page = store.verified(settings.models, version, "report.html").read_text()
+    page = store.verified(settings.models, version, "report.html").read_text(encoding="utf-8")
     found = con.execute(
         "select is_promoted, reason, decided_at from ml.promotions where version = ?"
         " order by decided_at desc limit 1",

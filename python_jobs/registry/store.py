@@ -155,5 +155,6 @@ def git_commit() -> str | None:
         return stamped
     command = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
-        return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+        done = subprocess.run(command, capture_output=True, check=True, encoding="utf-8")
+        return done.stdout.strip()
     return None

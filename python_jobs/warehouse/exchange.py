@@ -87,11 +87,11 @@ def _copy(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
     columns = con.execute(f"describe {table}").fetchall()
     signature = f"{count} {content} {columns}"
     signed = path.with_name(f".{path.name}.signature")
-    if path.exists() and signed.exists() and signed.read_text() == signature:
+    if path.exists() and signed.exists() and signed.read_text(encoding="utf-8") == signature:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)  # over an older one DuckDB writes by way of a name Spark reads
     con.execute(f"copy {table} to {sql_text(partial)} (format parquet, compression zstd)")
     partial.replace(path)
-    signed.write_text(signature)
+    signed.write_text(signature, encoding="utf-8")

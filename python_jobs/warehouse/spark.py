@@ -159,5 +159,6 @@ def measure_intervals(con: duckdb.DuckDBPyConnection, settings: Settings) -> Non
 
 def _profile() -> dict:
     """The target `spark` of profiles.yml, the one place where Spark is set up."""
-    text = jinja2.Template((PROJECT / "profiles.yml").read_text()).render(env_var=os.environ.get)
-    return yaml.safe_load(text)["churnhouse"]["outputs"]["spark"]
+    text = (PROJECT / "profiles.yml").read_text(encoding="utf-8")
+    profiles = jinja2.Template(text).render(env_var=os.environ.get)
+    return yaml.safe_load(profiles)["churnhouse"]["outputs"]["spark"]

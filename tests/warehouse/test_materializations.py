@@ -39,9 +39,9 @@ def project(tmp_path: Path) -> Path:
 
 
 def change(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert old in text
-    path.write_text(text.replace(old, new, 1))
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
 def dbt_run(tiny: Tiny, project: Path, *models: str) -> subprocess.CompletedProcess:
