@@ -106,7 +106,8 @@ def connect(settings: Settings, *, read_only: bool = False) -> Iterator[duckdb.D
         if hands_over:
             exchange.hand_over(connection, settings)
     except duckdb.CatalogException as error:
-        missing = str(error).splitlines()[0].removeprefix("Catalog Error: ").rstrip("!")
+        line = str(error).splitlines()[0].removeprefix("Catalog Error: ")
+        missing = line.partition(" because ")[0].rstrip("!.")
         raise JobError(
             f"{missing} in {settings.warehouse}.",
             next_step="run the jobs that make it: `churnhouse ingest`, `build`, `train`.",

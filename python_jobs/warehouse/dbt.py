@@ -3,6 +3,7 @@
 import gc
 import json
 import logging
+import multiprocessing
 import os
 import traceback
 from collections.abc import Callable, Sequence
@@ -22,6 +23,19 @@ BEFORE_MODELS = ("--exclude", "source:ml+")
 AFTER_MODELS = ("--select", "source:ml+")
 COMPARED_ANEW = ("--full-refresh", "--select", "feature_consistency")
 BAD = {"error", "fail", "runtime error"}
+SET_HERE = {
+    "--vars": "settings stand in domains/<name>/domain.yml: change them there, then run "
+    "`churnhouse ingest` and `churnhouse build`.",
+    "--target": "set CHURNHOUSE_TARGET instead.",
+    **dict.fromkeys(
+        ("--profile", "--profiles-dir", "--project-dir", "--target-path", "--log-path"),
+        "leave it out, or run plain `dbt build`.",
+    ),
+}
+"""Options of dbt that this program gives itself, and what to do instead."""
+
+MISSES = ("NoNodesForSelectionCriteria", "NothingToDo")
+"""dbt's events of a selection that matches nothing."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,8 @@ class Dbt:
         """
         # unit tests are for the code, not for tonight's data: `make test` runs them
         quick = ["--exclude-resource-type", "unit_test"]
+        if not any(option.startswith("--warn-error") for option in selection):
+            quick += ["--warn-error-options", json.dumps({"error": MISSES})]
         result = self._invoke(["build", *quick, *selection], progress)
         nodes = getattr(result.result, "results", None) or []
         bad = [node for node in nodes if str(node.status) in BAD]
@@ -73,8 +89,7 @@ class Dbt:
         if reason := starved(self._settings, result.exception):
             raise reason
         if not result.success:
-            what = _first_line(result.exception) if result.exception else "dbt did not finish"
-            raise JobError(f"dbt: {what}", next_step="run `churnhouse doctor`.")
+            raise _refusal(result.exception)
         kinds = [node.node.resource_type for node in nodes]
         return Built(
             models=sum(kind in ("model", "seed") for kind in kinds),
@@ -115,8 +130,12 @@ class Dbt:
         return self._dbt(arguments, manifest, [_Progress(progress)] if progress else [])
 
     def _dbt(self, arguments: list[str], manifest: Any = None, callbacks: Sequence = ()) -> Any:
+        import dbt.mp_context
         from mashumaro.config import BaseConfig
 
+        # locks of this context leave no names behind, which Python would report as leaked when the
+        # process is stopped; threads alone use them
+        dbt.mp_context._MP_CONTEXT = multiprocessing.get_context("fork")
         # a data class gets its serializer at first use, as dbt asks of its own: the others' cost
         # half a second of start-up
         BaseConfig.lazy_compilation = True
@@ -134,15 +153,30 @@ class Dbt:
         where += ["--log-path", str(self._work / "logs")]
         try:
             runner = dbtRunner(manifest=manifest, callbacks=list(callbacks))
-            result = runner.invoke([*quiet, *arguments, *where, *variables])
+            # what was typed comes last: an option without its value then takes none of ours
+            command, *rest = arguments
+            result = runner.invoke([*quiet, command, *where, *variables, *rest])
         finally:
             if self._settings.target == "duckdb":
                 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
                 DuckDBConnectionManager.close_all_connections()
+        if isinstance(result.exception, KeyboardInterrupt):
+            raise result.exception
         if not result.success:
             _let_go(result.exception)
         return result
+
+
+def check_selection(selection: Sequence[str]) -> None:
+    """Refuse options of dbt that would be ignored; the rest of a selection is dbt's to judge."""
+    for given in selection:
+        option = "--target" if given == "-t" else given.partition("=")[0]
+        if option in SET_HERE:
+            raise JobError(
+                f"`churnhouse build` takes no {given.partition('=')[0]}.",
+                next_step=SET_HERE[option],
+            )
 
 
 def build(
@@ -206,6 +240,18 @@ class _Progress:
         elif event.info.name == "NodeFinished":
             self._done += 1
             self._progress(self._done, max(self._all, self._done))
+
+
+def _refusal(error: BaseException | None) -> JobError:
+    """What to say where dbt did not run any node."""
+    what, _, told = _first_line(error or "dbt did not finish").partition(" Next: ")
+    what = what.removeprefix("Compilation Error ")
+    hints = {
+        "DbtUsageException": "see `churnhouse build --help`, or `dbt build --help` for selections.",
+        "EventCompilationError": "correct the selection; `dbt ls` lists what there is.",
+    }
+    hint = hints.get(type(error).__name__, "run `churnhouse doctor`.")
+    return JobError(f"dbt: {what}", next_step=told or hint)
 
 
 def _what(node: Any, row: dict[str, Any]) -> str:
