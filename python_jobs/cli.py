@@ -139,7 +139,7 @@ def _ignore_the_locale() -> None:
 def execute(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code; an expected failure is one line on stderr."""
     try:
-        code = app(list(arguments), standalone_mode=False) or 0
+        code = app(list(arguments), prog_name="churnhouse", standalone_mode=False) or 0
         if code == INTERRUPTED:
             _failed("Interrupted; nothing has to be cleaned up. Next: run it again.")
         return code
