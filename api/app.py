@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi import FastAPI
 from starlette.middleware.exceptions import ExceptionMiddleware
 
-from api import desk
+from api import desk, logs
 from api.http import errors, openapi, routing
 from api.keys import Keys
 from api.metrics import Metrics
@@ -63,6 +63,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
 
 def from_environment() -> FastAPI:
     """The app of a worker process, which learns its settings from CHURNHOUSE_*."""
+    logs.write_utf8()
     app = create_app(ApiSettings())
     gc.collect()
     gc.freeze()  # what was imported stays: looking through it again would only make requests wait

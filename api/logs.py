@@ -1,11 +1,18 @@
 """Structured log: one JSON object a line on standard output, never a key, never a body."""
 
+import io
 import logging
 import sys
 import time
 from functools import lru_cache
 
 import orjson
+
+
+def write_utf8() -> None:
+    """Make standard output UTF-8, as JSON is, whatever the locale."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def line(event: str, **members: object) -> None:

@@ -41,7 +41,7 @@ def limit(warehouse: Path, out: Path) -> None:
         for name in ("events", "users", "files"):
             db.execute(f"create view raw.{name} as from warehouse.raw.{name}")
         db.execute(f"create table event_types as from '{PROJECT}/seeds/event_types.csv'")
-        db.execute((PROJECT / "bench/limit.sql").read_text())
+        db.execute((PROJECT / "bench/limit.sql").read_text(encoding="utf-8"))
         first, last = db.execute(
             """
             select min(event_date), least(

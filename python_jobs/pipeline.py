@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def now() -> datetime:
-    """The only clock: every job is told the time."""
+    """Return the time in UTC. Jobs are told it: nothing else reads a clock to decide by."""
     return datetime.now(UTC)
 
 
@@ -76,6 +76,24 @@ def build(settings: Settings, domain, dbt: "Dbt", selection, name: str) -> "Buil
         built = build_tables(settings, domain, dbt, selection, progress=step.count)
         step.result = f"{built.models} models, {built.tests} tests passed"
     return built
+
+
+def check_from_day(settings: Settings, from_day: date) -> None:
+    """Refuse to recompute from a day after the last build's data_through: it would change nothing.
+
+    Before the first build every day is built, whatever is asked.
+    """
+    with connect(settings, read_only=True) as connection:
+        built = connection.execute(
+            "select 1 from information_schema.tables where table_name = 'build_window'"
+        ).fetchone()
+        row = built and connection.execute("select data_through from main.build_window").fetchone()
+    if row and row[0] and from_day > row[0]:
+        raise JobError(
+            f"--from {from_day} is after {row[0]}, the last day that was built; days after that "
+            "are built anyway.",
+            next_step=f"give a day up to {row[0]}, or leave --from out.",
+        )
 
 
 def train(settings: Settings, seed: int, time_budget: float) -> None:

@@ -33,7 +33,7 @@ def step(name: str) -> Iterator[Step]:
     """Show a step while it runs; leave one line behind when it is done."""
     started = time.monotonic()
     columns = (
-        SpinnerColumn(),
+        SpinnerColumn("dots" if console.encoding.startswith("utf") else "line"),
         TextColumn("{task.description:<9}"),
         BarColumn(bar_width=20),
         TextColumn("{task.fields[doing]}"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from python_jobs.errors import JobError
-from python_jobs.files import sha256_of
+from python_jobs.files import check_name, sha256_of
 from python_jobs.ingest.domain import Files
 
 ENDINGS = (".parquet", ".csv", ".csv.gz")
@@ -57,7 +57,7 @@ def find(folder: Path, files: Files) -> list[RawFile]:
                 next_step="put the files there, or name another folder with --raw.",
             )
         for path in paths:
-            name = path.relative_to(folder).as_posix()
+            name = check_name(path).relative_to(folder).as_posix()
             with _reading(name):
                 stat = path.stat()
             found.append(RawFile(table, path, name, stat.st_size, stat.st_mtime_ns))

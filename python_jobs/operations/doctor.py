@@ -124,7 +124,8 @@ def _locked(lock: Path) -> dict[str, set[str]]:
     """The versions that a lock file allows of each package; none where there is no such file."""
     versions: dict[str, set[str]] = {}
     if lock.exists():
-        for name, version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", lock.read_text(), re.MULTILINE):
+        text = lock.read_text(encoding="utf-8")
+        for name, version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", text, re.MULTILINE):
             versions.setdefault(name, set()).add(version)
     return versions
 

@@ -164,5 +164,6 @@ def git_commit() -> str | None:
         return None  # an installed copy: the repository around it is not Churnhouse's
     command = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
-        return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+        done = subprocess.run(command, capture_output=True, check=True, encoding="utf-8")
+        return done.stdout.strip()
     return None

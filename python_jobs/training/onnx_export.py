@@ -72,6 +72,7 @@ def _log_odds(member: "ClassifierMixin", n_features: int, prefix: str):
     from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
 
     register_signed_log()
+    register_boosting()
     classifier = member[-1] if hasattr(member, "steps") else member
     full = to_onnx(
         with_float32_thresholds(member),
@@ -129,6 +130,41 @@ def register_signed_log() -> None:
         node("Concat", filled, flags, axis=1, output=operator.outputs[0].full_name)
 
     update_registered_converter(SignedLog, "ChurnhouseSignedLog", shape, convert)
+
+
+def register_boosting() -> None:
+    """Teach skl2onnx to write the flags of boosted trees as integers.
+
+    It mixes False into a list of integers, which protobuf refuses from 7.34 on.
+    """
+    from skl2onnx import update_registered_converter
+    from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
+    from skl2onnx.operator_converters.random_forest import convert_sklearn_random_forest_classifier
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    def convert(scope, operator, container) -> None:
+        add_node = container.add_node
+
+        def add(*arguments, nodes_missing_value_tracks_true=(), **attributes) -> None:
+            flags = [int(flag) for flag in nodes_missing_value_tracks_true]
+            if flags:
+                attributes["nodes_missing_value_tracks_true"] = flags
+            add_node(*arguments, **attributes)
+
+        container.add_node = add
+        try:
+            convert_sklearn_random_forest_classifier(scope, operator, container)
+        finally:
+            container.add_node = add_node
+
+    flags = ("zipmap", "raw_scores", "nocl", "output_class_labels")
+    update_registered_converter(
+        HistGradientBoostingClassifier,
+        "SklearnHistGradientBoostingClassifier",
+        calculate_linear_classifier_output_shapes,
+        convert,
+        options={flag: [True, False] for flag in flags},
+    )
 
 
 def check_parity(estimator: "ClassifierMixin", model: bytes, matrix: np.ndarray) -> float:

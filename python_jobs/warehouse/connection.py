@@ -47,7 +47,8 @@ def connect(settings: Settings, *, read_only: bool = False) -> Iterator[duckdb.D
         if not read_only:
             engine.share_job_tables(connection)
     except duckdb.CatalogException as error:
-        missing = str(error).splitlines()[0].removeprefix("Catalog Error: ").rstrip("!")
+        line = str(error).splitlines()[0].removeprefix("Catalog Error: ")
+        missing = line.partition(" because ")[0].rstrip("!.")
         raise JobError(
             f"{missing} in {settings.warehouse}.",
             next_step="run the jobs that make it: `churnhouse ingest`, `build`, `train`.",

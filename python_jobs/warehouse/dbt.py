@@ -15,7 +15,7 @@ from python_jobs.ingest import load
 from python_jobs.ingest.domain import Domain
 from python_jobs.settings import PROJECT, Settings
 from python_jobs.warehouse.connection import connect
-from python_jobs.warehouse.dbt_internals import Progress, free_cursors
+from python_jobs.warehouse.dbt_internals import Progress, free_cursors, use_fork_locks
 from python_jobs.warehouse.engines import engine_of
 from python_jobs.warehouse.limits import starved
 
@@ -23,6 +23,19 @@ BEFORE_MODELS = ("--exclude", "source:ml+")
 AFTER_MODELS = ("--select", "source:ml+")
 COMPARED_ANEW = ("--full-refresh", "--select", "feature_consistency")
 BAD = {"error", "fail", "runtime error"}
+SET_HERE = {
+    "--vars": "settings stand in domains/<name>/domain.yml: change them there, then run "
+    "`churnhouse ingest` and `churnhouse build`.",
+    "--target": "set CHURNHOUSE_TARGET instead.",
+    **dict.fromkeys(
+        ("--profile", "--profiles-dir", "--project-dir", "--target-path", "--log-path"),
+        "leave it out, or run plain `dbt build`.",
+    ),
+}
+"""Options of dbt that this program gives itself, and what to do instead."""
+
+MISSES = ("NoNodesForSelectionCriteria", "NothingToDo")
+"""dbt's events of a selection that matches nothing."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,8 @@ class Dbt:
         """
         # unit tests are for the code, not for tonight's data: `make test` runs them
         quick = ["--exclude-resource-type", "unit_test"]
+        if not any(option.startswith("--warn-error") for option in selection):
+            quick += ["--warn-error-options", json.dumps({"error": MISSES})]
         result = self._invoke(["build", *quick, *selection], progress)
         nodes = getattr(result.result, "results", None) or []
         bad = [node for node in nodes if str(node.status) in BAD]
@@ -75,8 +90,7 @@ class Dbt:
         if reason := starved(self._settings, result.exception):
             raise reason
         if not result.success:
-            what = _first_line(result.exception) if result.exception else "dbt did not finish"
-            raise JobError(f"dbt: {what}", next_step="run `churnhouse doctor`.")
+            raise _refusal(result.exception)
         kinds = [node.node.resource_type for node in nodes]
         return Built(
             models=sum(kind in ("model", "seed") for kind in kinds),
@@ -119,6 +133,7 @@ class Dbt:
         return self._dbt(arguments, manifest, [Progress(progress)] if progress else [])
 
     def _dbt(self, arguments: list[str], manifest: Any = None, callbacks: Sequence = ()) -> Any:
+        use_fork_locks()
         from dbt.cli.main import dbtRunner
 
         os.environ["CHURNHOUSE_HOME"] = str(self._settings.home.resolve())
@@ -133,12 +148,27 @@ class Dbt:
         where += ["--log-path", str(self._work / "logs")]
         try:
             runner = dbtRunner(manifest=manifest, callbacks=list(callbacks))
-            result = runner.invoke([*quiet, *arguments, *where, *variables])
+            # what was typed comes last: an option without its value then takes none of ours
+            command, *rest = arguments
+            result = runner.invoke([*quiet, command, *where, *variables, *rest])
         finally:
             self._engine.close_dbt()
+        if isinstance(result.exception, KeyboardInterrupt):
+            raise result.exception
         if not result.success:
             free_cursors(result.exception)
         return result
+
+
+def check_selection(selection: Sequence[str]) -> None:
+    """Refuse options of dbt that would be ignored; the rest of a selection is dbt's to judge."""
+    for given in selection:
+        option = "--target" if given == "-t" else given.partition("=")[0]
+        if option in SET_HERE:
+            raise JobError(
+                f"`churnhouse build` takes no {given.partition('=')[0]}.",
+                next_step=SET_HERE[option],
+            )
 
 
 def build(
@@ -183,6 +213,18 @@ def settings_changed(connection: duckdb.DuckDBPyConnection) -> bool:
         "from raw.domain"
     ).fetchone()
     return last is not None and last != now
+
+
+def _refusal(error: BaseException | None) -> JobError:
+    """What to say where dbt did not run any node."""
+    what, _, told = _first_line(error or "dbt did not finish").partition(" Next: ")
+    what = what.removeprefix("Compilation Error ")
+    hints = {
+        "DbtUsageException": "see `churnhouse build --help`, or `dbt build --help` for selections.",
+        "EventCompilationError": "correct the selection; `dbt ls` lists what there is.",
+    }
+    hint = hints.get(type(error).__name__, "run `churnhouse doctor`.")
+    return JobError(f"dbt: {what}", next_step=told or hint)
 
 
 def _what(node: Any, row: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ arguments, its results) is used in python_jobs.warehouse.dbt.
 
 import atexit
 import gc
+import multiprocessing
 import os
 import sys
 import traceback
@@ -34,6 +35,16 @@ class Progress:
         elif event.info.name == NODE_ENDS:
             self._done += 1
             self._progress(self._done, max(self._all, self._done))
+
+
+def use_fork_locks() -> None:
+    """Let dbt make locks that leave no names behind; only threads of this process use them.
+
+    Python would report the names as leaked semaphores when the process is stopped.
+    """
+    import dbt.mp_context
+
+    dbt.mp_context._MP_CONTEXT = multiprocessing.get_context("fork")
 
 
 def close_duckdb() -> None:

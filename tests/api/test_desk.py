@@ -121,7 +121,8 @@ def test_the_list_filters_sorts_and_downloads_what_it_shows(full, visit):
     assert silent == sorted(silent, reverse=True) and len(silent) == len(ids)
     with page.expect_download() as download:
         page.get_by_role("link", name="Download CSV").click()
-    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text())))
+    text = Path(download.value.path()).read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["user_id"] for row in rows] == ids
     assert {row["plan"] for row in rows} == {"free"} and all(row["reasons"] for row in rows)
     assert seen.troubles == []

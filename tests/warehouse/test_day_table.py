@@ -42,11 +42,11 @@ def test_a_table_with_other_columns_asks_for_a_full_refresh(built: Tiny):
     assert built.tables() == before
 
 
-def test_a_full_refresh_drops_what_models_of_0_1_left(built: Tiny):
+def test_a_build_drops_what_models_of_0_1_left(built: Tiny):
     """Nobody would update it, and `forget` would not find the person in it."""
     change(built, "create table stg_events_checked as from accepted_events")
     change(built, "create view stg_events as from stg_events_checked")
-    built.refresh()
+    built.build()
     names = "select table_name from information_schema.tables where table_name like 'stg_events%'"
     assert built.rows(names) == []
 
