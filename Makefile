@@ -22,10 +22,11 @@ run: .venv/installed ## The main job: make run [DOMAIN=online_retail RAW=/path/t
 
 test: lint unit ## Everything that must be green before a change lands.
 
-lint: .venv/installed ## ruff, import-linter, sqlfluff and yamllint.
+lint: .venv/installed ## ruff, import-linter, mypy, sqlfluff and yamllint.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --processes 2 --disable-progress-bar models tests/generic tests/gates domains
 	$(BIN)/yamllint --strict .
 

@@ -22,6 +22,8 @@ def _at_first_use(name: str) -> ModuleType:
     """A module that loads at its first use, so that `serve` needs no library of the jobs."""
     if name not in sys.modules:
         spec = importlib.util.find_spec(name)
+        if spec is None or spec.loader is None:
+            raise ModuleNotFoundError(name)
         spec.loader = importlib.util.LazyLoader(spec.loader)
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])

@@ -76,7 +76,10 @@ def score(
     session = onnx_model.load(settings.models / version / "model.onnx", expected)
     onnx_model.check_golden(session, store.read_json(settings.models, version, "golden.json"))
 
-    day = as_of_date or con.execute("select max(as_of_date) from user_features_daily").fetchone()[0]
+    day = (
+        as_of_date
+        or con.execute("select max(as_of_date) from user_features_daily").fetchall()[0][0]
+    )
     counted = (
         f"count(distinct user_id) from main.user_features_daily where as_of_date = date '{day}'"
     )
@@ -112,7 +115,7 @@ def score(
     try:
         con.execute("delete from ml.churn_predictions where as_of_date = ?", [day])
         con.execute(INSERT, constants)
-        bands = con.execute(
+        counts = con.execute(
             "select risk_band, count(*) from ml.churn_predictions where as_of_date = ? group by 1",
             [day],
         ).fetchall()
@@ -123,7 +126,7 @@ def score(
     finally:
         con.unregister("new_scores")
         con.unregister("features")
-    return Scored(day, version, users, {"high": 0, "medium": 0, "low": 0} | dict(bands))
+    return Scored(day, version, users, {"high": 0, "medium": 0, "low": 0} | dict(counts))
 
 
 def _check_features(features: Features, con: duckdb.DuckDBPyConnection, version: str) -> None:

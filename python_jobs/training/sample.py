@@ -33,7 +33,7 @@ def draw(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """
     limit = settings.max_training_rows
     count = "select count(*) from main.evaluation_set"
-    if settings.target == "duckdb" and con.execute(count).fetchone()[0] <= limit:
+    if settings.target == "duckdb" and con.execute(count).fetchall()[0][0] <= limit:
         return
     names = [row[0] for row in con.execute("describe main.evaluation_set").fetchall()]
     columns = ", ".join(names)
