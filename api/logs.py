@@ -5,6 +5,7 @@ import logging
 import sys
 import time
 from functools import lru_cache
+from typing import Any
 
 import orjson
 
@@ -32,7 +33,7 @@ def _second(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
-def _encode(content: dict) -> str:
+def _encode(content: dict[str, Any]) -> str:
     return orjson.dumps(content, default=str).decode()
 
 
@@ -49,7 +50,7 @@ class JsonFormatter(logging.Formatter):
         return _encode(content)
 
 
-def config(level: str) -> dict:
+def config(level: str) -> dict[str, Any]:
     """For logging.config.dictConfig; what `churnhouse serve` gives to uvicorn."""
     return {
         "version": 1,

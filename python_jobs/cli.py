@@ -11,7 +11,7 @@ from datetime import date
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,6 +24,8 @@ def _at_first_use(name: str) -> ModuleType:
     """A module that loads at its first use, so that `serve` needs no library of the jobs."""
     if name not in sys.modules:
         spec = importlib.util.find_spec(name)
+        if spec is None or spec.loader is None:
+            raise ModuleNotFoundError(name)
         spec.loader = importlib.util.LazyLoader(spec.loader)
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
@@ -36,7 +38,7 @@ warehouse = _at_first_use("python_jobs.warehouse.connection")
 lock = _at_first_use("python_jobs.warehouse.lock")
 
 # Typer gives its usage errors no public name but this one of their kind.
-UsageError = typer.BadParameter.__base__
+UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -16,10 +16,14 @@ from python_jobs.files import check_name, sha256_of
 from python_jobs.ingest.domain import Files
 
 ENDINGS = (".parquet", ".csv", ".csv.gz")
-NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT")
-NUMBERS += ("UINTEGER", "UBIGINT", "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
-TIMES = ("VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")
-TIMES += ("TIMESTAMP WITH TIME ZONE",)
+NUMBERS = (
+    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT"),
+    *("UINTEGER", "UBIGINT", "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL"),
+)
+TIMES = (
+    *("VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"),
+    "TIMESTAMP WITH TIME ZONE",
+)
 WHOLE = tuple(kind for kind in NUMBERS if kind not in ("FLOAT", "DOUBLE", "DECIMAL"))
 # Which Parquet types may stand in a column of a declared type. Ids may be whole numbers. A column
 # without any value has the type "NULL", and may be declared anything.
@@ -205,7 +209,9 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _check_numbers(connection, file: RawFile, scan: str, quoted: str) -> None:
+def _check_numbers(
+    connection: duckdb.DuckDBPyConnection, file: RawFile, scan: str, quoted: str
+) -> None:
     bad = connection.execute(
         f"""
         select row_number, value

@@ -31,8 +31,10 @@ from python_jobs.warehouse.lock import holder
 
 LOCK = PROJECT / "requirements.lock"
 # What has compiled parts, or parts that come as packages of their own.
-LOADED = ("duckdb", "dbt.cli.main", "dbt.adapters.duckdb", "numpy", "pandas", "scipy", "sklearn")
-LOADED += ("onnx", "skl2onnx", "onnxruntime", "pydantic", "orjson", "fastapi", "uvicorn")
+LOADED = (
+    *("duckdb", "dbt.cli.main", "dbt.adapters.duckdb", "numpy", "pandas", "scipy", "sklearn"),
+    *("onnx", "skl2onnx", "onnxruntime", "pydantic", "orjson", "fastapi", "uvicorn"),
+)
 LEAST_ROOM = 200 * 2**20
 TOLERANCE = timedelta(minutes=5)
 AT_WORK = "a run is at work on it: look again when it has finished"
@@ -92,7 +94,7 @@ def _python(settings: Settings, now: datetime) -> str:
 def _packages(settings: Settings, now: datetime) -> str:
     """Every package that the product names is there, as locked, and what is compiled loads."""
     required = {
-        re.match(r"[\w.-]+", line)[0]
+        re.split(r"[^\w.-]", line, maxsplit=1)[0]
         for line in metadata.requires("churnhouse") or []
         if "extra ==" not in line
     }
@@ -184,7 +186,7 @@ def _warehouse(settings: Settings, now: datetime) -> str:
             "select schema_name || '.' || table_name from duckdb_tables() order by all"
         ).fetchall()
         counts = (f"select count(*) from {name}" for (name,) in tables)
-        rows = sum(connection.execute(count).fetchone()[0] for count in counts)
+        rows = sum(connection.execute(count).fetchall()[0][0] for count in counts)
     return f"{len(tables)} tables, {rows:,} rows"
 
 
@@ -267,7 +269,7 @@ def _stamps(settings: Settings) -> Iterator[tuple[str, datetime]]:
             contextlib.suppress(JobError),
             connect(settings, read_only=True) as connection,
         ):
-            last = connection.execute("select max(ingested_at) from raw.files").fetchone()[0]
+            last = connection.execute("select max(ingested_at) from raw.files").fetchall()[0][0]
             if last:
                 yield "The newest load", last.replace(tzinfo=UTC)
     for version in store.versions(settings.models)[-1:]:

@@ -41,12 +41,12 @@ def forget(settings: Settings, domain: Domain, user_id: str, *, now: datetime) -
         for table in tables:
             rows = connection.execute(
                 f"select count(*) from {table} where user_id = ?", [user_id]
-            ).fetchone()[0]
+            ).fetchall()[0][0]
             if rows:
                 removed[table] = rows
         known = connection.execute(
             "select count(*) from raw.forgotten where user_hash = ?", [user_hash(user_id)]
-        ).fetchone()[0]
+        ).fetchall()[0][0]
         if not removed and not built and not known:
             raise JobError(
                 f"No table knows a user {user_id!r}.", next_step="check the id and run again."
@@ -153,9 +153,9 @@ def _rewrite_raw(settings: Settings, domain: Domain, file: RawFile, user_id: str
     """
     before = sha256_of(file.path)
     with duckdb.connect(config={"threads": 1}) as reader:  # row by row, in the file's order
-        for table, spec in domain.files.by_table().items():
-            raw_files.make_empty_view(reader, table, spec.columns if spec else {"none": "text"})
-        raw_files.make_view(reader, file, domain.files.by_table()[file.table].columns)
+        for table, columns in domain.files.columns().items():
+            raw_files.make_empty_view(reader, table, columns or {"none": "text"})
+        raw_files.make_view(reader, file, domain.files.columns()[file.table])
         reader.execute(domain.ingest_sql)
         rows = (
             f"{raw_files.rows_of(file)} as file positional join "

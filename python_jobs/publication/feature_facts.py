@@ -6,7 +6,7 @@ Nobody else reads facts off a feature's name. Imports the standard library alone
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 SUFFIX = re.compile(r"(.+)_(?:(\d+)d|trend)")
 
@@ -29,7 +29,7 @@ class FeatureFact:
         return cls(measure, window, label)
 
 
-def from_json(features: Mapping) -> dict[str, FeatureFact]:
+def from_json(features: Mapping[str, Any]) -> dict[str, FeatureFact]:
     """Return the facts of each feature, in the model's order, from the content of features.json.
 
     A version that an earlier release registered has none: there the names tell.

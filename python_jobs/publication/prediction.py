@@ -7,7 +7,7 @@ python_jobs/scoring/rows.py, or in churn_predictions.sql for a column that the v
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Column:
     type: Literal["string", "date", "timestamp", "double", "bigint", "integer", "boolean"]
     description: str
     made_by: Literal["scoring", "ranking", "view"] = "scoring"
-    json: dict = field(default_factory=dict)
+    json: dict[str, Any] = field(default_factory=dict)
     gathered_in: str | None = None
 
 
@@ -112,7 +112,7 @@ LISTS = {
 }
 """The lists that the API shows, each with the columns that it gathers."""
 
-JSON_TYPES: dict[str, dict] = {
+JSON_TYPES: dict[str, dict[str, Any]] = {
     "string": {"type": "string"},
     "date": {"type": "string", "format": "date"},
     "timestamp": {"type": "string"},
@@ -134,7 +134,7 @@ def typed(expression: str, columns: tuple[Column, ...]) -> str:
     return f"select {', '.join(casts)} from ({expression})"
 
 
-def shown(row: dict) -> dict:
+def shown(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row of the lookup store as the API shows it: flags as booleans, lists gathered."""
     for name in FLAGS:
         if name in row:
@@ -145,9 +145,9 @@ def shown(row: dict) -> dict:
     return row
 
 
-def json_properties(names: Collection[str] = NAMES) -> dict[str, dict]:
+def json_properties(names: Collection[str] = NAMES) -> dict[str, dict[str, Any]]:
     """Return what OpenAPI says of a prediction that has these columns, property by property."""
-    properties: dict[str, dict] = {}
+    properties: dict[str, dict[str, Any]] = {}
     for column in COLUMNS:
         said = {"description": column.description} | column.json
         if column.gathered_in:

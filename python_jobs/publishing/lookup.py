@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from python_jobs.publication.lookup_store import MAX_SHARDS, SHARD, list_columns, shard_path
 
@@ -115,7 +115,9 @@ def write(
     `attributes`: the columns of user_features_latest that lists can be filtered by.
     Where there are more than `shard_users` users, they are in shards beside it: lookup-0.sqlite ...
     """
-    users = connection.execute("select count(*) from main.churn_predictions_latest").fetchone()[0]
+    users = connection.execute("select count(*) from main.churn_predictions_latest").fetchall()[0][
+        0
+    ]
     shards = min(-(-users // shard_users), MAX_SHARDS)
     files = {path: list(TABLES)}
     if shards > 1:
@@ -159,7 +161,7 @@ def write_table(
     name: str,
     key: str,
     columns: dict[str, str],
-    batches: Iterable[list[tuple]],
+    batches: Iterable[list[tuple[Any, ...]]],
 ) -> int:
     """Create a table of these columns (name -> SQLite type), fill it, give its number of rows."""
     typed = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
@@ -183,7 +185,9 @@ def count(path: Path, tables: list[str]) -> dict[str, int]:
         store.close()
 
 
-def _batches(cursor, size: int = 50_000) -> Iterator[list[tuple]]:
+def _batches(
+    cursor: "duckdb.DuckDBPyConnection", size: int = 50_000
+) -> Iterator[list[tuple[Any, ...]]]:
     while batch := cursor.fetchmany(size):
         yield [tuple(_plain(value) for value in row) for row in batch]
 

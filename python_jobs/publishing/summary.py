@@ -1,5 +1,7 @@
 """The numbers of one run: what the main job prints, and what the published manifest keeps."""
 
+from typing import Any
+
 import duckdb
 
 from python_jobs.registry import store
@@ -8,11 +10,13 @@ from python_jobs.settings import Settings
 from python_jobs.warehouse.engines import engine_of
 
 
-def of(connection: duckdb.DuckDBPyConnection, settings: Settings, model_version: str) -> dict:
+def of(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, model_version: str
+) -> dict[str, Any]:
     """Counts from the warehouse, headline metrics of the model, and the first five to contact."""
     domain, data_from, data_through = connection.execute(
         "select raw.domain.name, data_from, data_through from main.build_window, raw.domain"
-    ).fetchone()
+    ).fetchall()[0]
     engine = engine_of(settings)
     (totals,) = engine.rows(
         connection,
@@ -45,7 +49,7 @@ def of(connection: duckdb.DuckDBPyConnection, settings: Settings, model_version:
     write_registry_tables(connection, settings.models)
     model = connection.execute("select * from ml.model_versions where version = ?", [model_version])
     names = [column[0] for column in model.description]
-    metrics = dict(zip(names, model.fetchone(), strict=True))
+    metrics = dict(zip(names, model.fetchall()[0], strict=True))
     production = store.production(settings.models)
     return {
         "domain": domain,

@@ -72,10 +72,11 @@ def decide(
     if unknown:
         return Decision(False, [f"{', '.join(unknown)} could not be measured"])
     ours = challenger["average_precision"]
-    against, speaking_for = [], []
+    against: list[str] = []
+    speaking_for: list[str] = []
     for name, metrics in baselines.items():
         theirs = metrics["average_precision"]
-        beats = not _unknown(theirs) and ours > theirs
+        beats = ours is not None and theirs is not None and ours > theirs
         (speaking_for if beats else against).append(
             f"average precision {ours:.4f} {'beats' if beats else 'does not beat'} {name} "
             + ("of unknown precision" if _unknown(theirs) else f"at {theirs:.4f}")
@@ -127,7 +128,7 @@ def promote(
     if champion and champion.version == version:
         decision = Decision(False, ["it is in production already"], version, version)
     else:
-        decision = _judged(con, settings, version, champion and champion.version)
+        decision = _judged(con, settings, version, champion.version if champion else None)
         if decision.is_promoted and (held_back := _held_back(settings, version, bool(named))):
             decision = replace(decision, is_promoted=False, reasons=[held_back])
         record(con, decision, now, lambda: store.swap_production(models, champion, version, now))
@@ -187,10 +188,11 @@ def _judged(
         for name, over in tables[chosen]["over"].items()
         if name in baselines
     }
-    comparison = champion and (
-        _compared_on_unseen_rows(con, settings, version, champion)
-        or _compared_by_recipe(settings, tables, chosen, champion)
-    )
+    comparison = None
+    if champion:
+        comparison = _compared_on_unseen_rows(
+            con, settings, version, champion
+        ) or _compared_by_recipe(settings, tables, chosen, champion)
     ours = pooled(tables, chosen)
     judged = {name: value for name, value in ours.items() if name != "expected_value"}
     numbers = {
@@ -255,12 +257,14 @@ def _compared_by_recipe(
 
     This is what is left when the champion has trained on the challenger's test dates, as it has
     when models are retrained more often than once a horizon: its own scores there would flatter
-    it. None if the recipe is no longer among the candidates.
+    it. None if the recipe is no longer among the candidates, or cannot be measured.
     """
     recipe = store.read_manifest(settings.models, champion)["estimator"]
     if recipe not in tables:
         return None
     ours, theirs = (pooled(tables, name)["average_precision"] for name in (chosen, recipe))
+    if ours is None or theirs is None:
+        return None
     over = tables[chosen]["over"].get(recipe)
     lead = Interval(**over["average_precision"]) if over else Interval(0.0, 0.0, 0.0)
     return ChampionComparison(

@@ -3,6 +3,7 @@
 import html
 import io
 import re
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -18,7 +19,7 @@ from python_jobs.training.train import Trained
 POINTS = 200
 """Points of a drawn curve."""
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 9,
     "svg.fonttype": "none",
@@ -31,7 +32,7 @@ STYLE = {
     "legend.frameon": False,
     "legend.fontsize": 8,
 }
-LINES = {
+LINES: dict[str, dict[str, Any]] = {
     "recency": {"color": "#d9822b", "lw": 2.2},
     "rfm_logistic": {"color": "#1b7837", "ls": "--"},
     "prior_rate": {"color": "#999999", "ls": ":"},

@@ -141,7 +141,7 @@ def swap_production(
     models: Path, expected: Production | None, version: str, now: datetime
 ) -> Production:
     """Point production to a version, if it still points to where `expected` says; else JobError."""
-    new = Production(version, f"{utc(now).isoformat()}Z", expected and expected.version)
+    new = Production(version, f"{utc(now).isoformat()}Z", expected.version if expected else None)
     lock = os.open(models / "production.lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,6 +1,7 @@
 """Scoring on DuckDB: in this process, written in one transaction."""
 
 from datetime import date
+from typing import TYPE_CHECKING
 
 import duckdb
 
@@ -11,6 +12,9 @@ from python_jobs.scoring.day import Day
 from python_jobs.scoring.rows import PREDICTIONS, check_scores, scored
 from python_jobs.settings import Settings
 from python_jobs.warehouse.connection import give_up
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 INSERT = f"""
 insert into ml.churn_predictions by name
@@ -60,7 +64,7 @@ def save_served_features(
     snapshots.save_served_features(con, as_of_date)
 
 
-def _reasons(settings: Settings, day: Day) -> "onnx_model.onnxruntime.InferenceSession | None":
+def _reasons(settings: Settings, day: Day) -> "InferenceSession | None":
     """Return the version's reasons file, opened; None for a version that was made without one."""
     files = store.read_manifest(settings.models, day.constants["version"])["files"]
     expected = files.get("reasons.onnx")

@@ -1,5 +1,7 @@
 """Score rows: a risk, and what its reasons are made of, for users read in chunks."""
 
+from typing import TYPE_CHECKING
+
 import duckdb
 import numpy as np
 import pandas as pd
@@ -8,6 +10,9 @@ from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model, prediction
 from python_jobs.scoring.reasons import REASONS, TEXT, strongest
 from python_jobs.warehouse.features import Features
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 REASON = f"""
 case when told_{{n}} is not null then
@@ -44,8 +49,8 @@ def scored(
     con: duckdb.DuckDBPyConnection,
     features: Features,
     told: pd.DataFrame,
-    session: "onnx_model.onnxruntime.InferenceSession",
-    reasons: "onnx_model.onnxruntime.InferenceSession | None",
+    session: "onnxruntime.InferenceSession",
+    reasons: "onnxruntime.InferenceSession | None",
     rest: str,
     *parameters: object,
 ) -> pd.DataFrame:
@@ -69,9 +74,10 @@ def scored(
     )
 
 
-def _told(reasons, group: np.ndarray, matrix: np.ndarray) -> dict[str, np.ndarray]:
+def _told(reasons, group: np.ndarray, matrix: np.ndarray) -> dict[str, np.ndarray | None]:
     """For the n-th reason: told_n (place of its feature), value_n and strength_n; None if none."""
-    columns = {f"{what}_{n}": None for n in PLACES for what in ("told", "value", "strength")}
+    names = [f"{what}_{n}" for n in PLACES for what in ("told", "value", "strength")]
+    columns: dict[str, np.ndarray | None] = dict.fromkeys(names)
     if reasons is None or not len(matrix):
         return columns
     (contributions,) = reasons.run(["contributions"], {"features": matrix})

@@ -72,7 +72,10 @@ def score(
     session = onnx_model.load(folder / "model.onnx", expected)
     onnx_model.check_golden(session, store.read_json(settings.models, version, "golden.json"))
 
-    day = as_of_date or con.execute("select max(as_of_date) from user_features_daily").fetchone()[0]
+    day = (
+        as_of_date
+        or con.execute("select max(as_of_date) from user_features_daily").fetchall()[0][0]
+    )
     counted = (
         f"count(distinct user_id) from main.user_features_daily where as_of_date = date '{day}'"
     )

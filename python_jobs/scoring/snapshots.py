@@ -28,7 +28,7 @@ def save_served_features(con: duckdb.DuckDBPyConnection, as_of_date: date) -> in
             "insert into ml.scored_features by name select * exclude (is_eligible) "
             "from main.user_features_daily where as_of_date = ?",
             [as_of_date],
-        ).fetchone()[0]
+        ).fetchall()[0][0]
         con.commit()
     except BaseException:
         give_up(con)
@@ -43,7 +43,7 @@ def save_training_sample(con: duckdb.DuckDBPyConnection, settings: Settings, ver
     Returns the number of rows. A version that has a sample already keeps that one.
     """
     known = "select count(*) from ml.training_reference where model_version = ?"
-    if rows := con.execute(known, [version]).fetchone()[0]:
+    if rows := con.execute(known, [version]).fetchall()[0][0]:
         return rows
     con.execute(
         f"""
@@ -81,7 +81,7 @@ def save_training_sample(con: duckdb.DuckDBPyConnection, settings: Settings, ver
     except BaseException:
         give_up(con)
         raise
-    return con.execute(known, [version]).fetchone()[0]
+    return con.execute(known, [version]).fetchall()[0][0]
 
 
 def _scores(con, settings: Settings, version: str) -> pd.DataFrame:

@@ -12,8 +12,10 @@ row (the base) plus the contributions of all features.
 """
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from sklearn.base import ClassifierMixin
 from sklearn.pipeline import Pipeline
 
 from python_jobs.training.estimators import Blend
@@ -51,7 +53,9 @@ def base(model: Blend) -> float:
     return float(total)
 
 
-def _linear(pipeline: Pipeline, weight: float, n_features: int, output: str) -> tuple[list, list]:
+def _linear(
+    pipeline: Pipeline, weight: float, n_features: int, output: str
+) -> tuple[list[Any], list[Any]]:
     """Standardised inputs times a matrix that sends each column to the feature it came from."""
     from onnx import compose, helper, numpy_helper
     from skl2onnx import to_onnx
@@ -76,13 +80,17 @@ def _linear(pipeline: Pipeline, weight: float, n_features: int, output: str) -> 
     return [*graph.node, multiply], [*graph.initializer, constant]
 
 
-def _trees(boosting, weight: float, n_features: int, output: str) -> tuple[list, list]:
+def _trees(
+    boosting: ClassifierMixin, weight: float, n_features: int, output: str
+) -> tuple[list[Any], list[Any]]:
     """One tree ensemble with as many targets as features; see the module's text."""
     from onnx import helper
 
-    columns: dict[str, list] = {name: [] for name in ("treeids", "nodeids", "featureids", "values")}
+    columns: dict[str, list[Any]] = {
+        name: [] for name in ("treeids", "nodeids", "featureids", "values")
+    }
     columns |= {name: [] for name in ("modes", "truenodeids", "falsenodeids", "missing")}
-    target: dict[str, list] = {name: [] for name in ("treeids", "nodeids", "ids", "weights")}
+    target: dict[str, list[Any]] = {name: [] for name in ("treeids", "nodeids", "ids", "weights")}
     for number, nodes in enumerate(trees(with_float32_thresholds(boosting))):
         for place, node in enumerate(nodes):
             leaf = bool(node["is_leaf"])
@@ -100,16 +108,16 @@ def _trees(boosting, weight: float, n_features: int, output: str) -> tuple[list,
                 target["nodeids"].append(place)
                 target["ids"].append(feature)
                 target["weights"].append(weight * amount)
-    missing = columns.pop("missing")
+    attributes: dict[str, Any] = {"nodes_missing_value_tracks_true": columns.pop("missing")}
+    attributes |= {f"nodes_{name}": values for name, values in columns.items()}
+    attributes |= {f"target_{name}": values for name, values in target.items()}
     node = helper.make_node(
         "TreeEnsembleRegressor",
         ["features"],
         [output],
         domain="ai.onnx.ml",
         n_targets=n_features,
-        nodes_missing_value_tracks_true=missing,
-        **{f"nodes_{name}": values for name, values in columns.items()},
-        **{f"target_{name}": values for name, values in target.items()},
+        **attributes,
     )
     return [node], []
 

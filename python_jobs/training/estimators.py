@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -56,7 +57,8 @@ class SignedLog(TransformerMixin, BaseEstimator):
 
 def _signed_log(X: np.ndarray) -> np.ndarray:
     X = np.asarray(X, dtype=np.float64)
-    return np.sign(X) * np.log1p(np.abs(X))
+    logs: np.ndarray = np.sign(X) * np.log1p(np.abs(X))
+    return logs
 
 
 class Blend(ClassifierMixin, BaseEstimator):
@@ -85,7 +87,8 @@ class Blend(ClassifierMixin, BaseEstimator):
     def decision_function(self, X: np.ndarray) -> np.ndarray:
         """Calibrated log-odds of each row."""
         logits = [member.decision_function(X) for member in self.members]
-        return self.intercept + np.column_stack(logits) @ np.asarray(self.weights)
+        blended: np.ndarray = np.column_stack(logits) @ np.asarray(self.weights)
+        return self.intercept + blended
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Probabilities of labels 0 and 1, (rows, 2)."""
@@ -130,7 +133,7 @@ class Member:
     """
 
     make: Callable[..., ClassifierMixin]
-    space: dict[str, list]
+    space: dict[str, list[Any]]
     cost: float
     overhead: float
     share: float
@@ -226,4 +229,5 @@ def _longest(facts: Mapping[str, FeatureFact], measure: str) -> str | None:
 
 def churn_risk(estimator: ClassifierMixin, X: np.ndarray) -> np.ndarray:
     """Probability of churn_label = 1 per row, float64; the class is looked up, not assumed."""
-    return estimator.predict_proba(X)[:, list(estimator.classes_).index(1)]
+    risk: np.ndarray = estimator.predict_proba(X)[:, list(estimator.classes_).index(1)]
+    return risk

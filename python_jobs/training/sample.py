@@ -36,7 +36,7 @@ def draw(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     engine = engine_of(settings)
     limit = settings.max_training_rows
     count = "select count(*) from main.evaluation_set"
-    if engine.tables_in_warehouse and con.execute(count).fetchone()[0] <= limit:
+    if engine.tables_in_warehouse and con.execute(count).fetchall()[0][0] <= limit:
         return
     names = [row[0] for row in con.execute("describe main.evaluation_set").fetchall()]
     columns = ", ".join(names)

@@ -37,7 +37,7 @@ def trees(boosting: HistGradientBoostingClassifier) -> list[np.ndarray]:
 
 def baseline(boosting: HistGradientBoostingClassifier) -> float:
     """Return the log-odds to which the trees add."""
-    return boosting._baseline_prediction.item()
+    return float(boosting._baseline_prediction.item())
 
 
 def with_float32_thresholds(estimator: Estimator) -> Estimator:

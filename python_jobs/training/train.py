@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from importlib.metadata import version as library_version
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -41,10 +42,10 @@ class Trained:
     feature_facts: dict[str, FeatureFact]
     rows: Rows
     held: HeldOut
-    metrics: dict
-    facts: dict
-    golden: dict
-    typical: dict
+    metrics: dict[str, Any]
+    facts: dict[str, Any]
+    golden: dict[str, Any]
+    typical: dict[str, Any]
 
 
 def train(
@@ -67,7 +68,7 @@ def train(
     model.
     """
     say = progress or (lambda line: None)
-    data_from, data_through = con.execute("from build_window").fetchone()[:2]
+    data_from, data_through = con.execute("from build_window").fetchall()[0][:2]
     features = Features.of_table(con, "evaluation_set")
     rows = _read(con, features, data_through, horizon_days)
     say(f"read {len(rows.y):,} rows with {len(features.names)} features")
@@ -145,7 +146,7 @@ def _typical(rows: Rows, features: Features) -> dict[str, dict[str, float | None
     return found
 
 
-def _importances(model, rows: Rows, features: Features) -> dict[str, float]:
+def _importances(model: Blend, rows: Rows, features: Features) -> dict[str, float]:
     """Mean absolute contribution to the log-odds of each feature, over eligible rows."""
     session = onnx_model.open_session(attribution.export(model, len(features.names)))
     sample = rows.X[rows.eligible]
@@ -167,7 +168,7 @@ def _read(
         "select count(*) filter (churn_label is null), count(*) filter (as_of_date > ?)"
         " from evaluation_set",
         [data_through - timedelta(days=horizon_days)],
-    ).fetchone()
+    ).fetchall()[0]
     if unlabelled or still_open:
         raise JobError(
             f"evaluation_set has {unlabelled:,} rows without a label, and {still_open:,} whose "

@@ -211,7 +211,7 @@ def settings_changed(connection: duckdb.DuckDBPyConnection) -> bool:
     last, now = connection.execute(
         "select (select max_by(settings, build_number) from main.build_log), settings "
         "from raw.domain"
-    ).fetchone()
+    ).fetchall()[0]
     return last is not None and last != now
 
 

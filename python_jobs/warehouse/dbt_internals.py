@@ -42,9 +42,9 @@ def use_fork_locks() -> None:
 
     Python would report the names as leaked semaphores when the process is stopped.
     """
-    import dbt.mp_context
+    from dbt import mp_context
 
-    dbt.mp_context._MP_CONTEXT = multiprocessing.get_context("fork")
+    mp_context._MP_CONTEXT = multiprocessing.get_context("fork")  # type: ignore[assignment] # dbt names spawn
 
 
 def close_duckdb() -> None:

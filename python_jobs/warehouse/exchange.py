@@ -42,8 +42,8 @@ def hand_over(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
         _copy(con, table, folder(settings, table) / "all.parquet")
     for table in [name for name in INBOX if name in there]:
         to = folder(settings, table)
-        if con.execute(f"select count(*) from {table}").fetchone()[0] or not to.exists():
-            load = con.execute("select coalesce(max(file_id), 0) from raw.files").fetchone()[0]
+        if con.execute(f"select count(*) from {table}").fetchall()[0][0] or not to.exists():
+            (load,) = con.execute("select coalesce(max(file_id), 0) from raw.files").fetchall()[0]
             _copy(con, table, to / f"load-{load:09}.parquet")
             con.execute(f"delete from {table}")
 
@@ -83,7 +83,8 @@ def show(
 
 def _copy(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
     """Write a table as one Parquet file, unless that file holds the same rows already."""
-    count, content = con.execute(f"select count(*), bit_xor(hash(t)) from {table} as t").fetchone()
+    query = f"select count(*), bit_xor(hash(t)) from {table} as t"
+    count, content = con.execute(query).fetchall()[0]
     columns = con.execute(f"describe {table}").fetchall()
     signature = f"{count} {content} {columns}"
     signed = path.with_name(f".{path.name}.signature")

@@ -71,7 +71,7 @@ def driver_memory(settings: Settings) -> int:
 
 def _mebibytes(connection: duckdb.DuckDBPyConnection) -> int:
     """The memory limit in force."""
-    (limit,) = connection.execute("select current_setting('memory_limit')").fetchone()
+    (limit,) = connection.execute("select current_setting('memory_limit')").fetchall()[0]
     number, unit = limit.split()
     return int(float(number) * 1024.0 ** (("KiB", "MiB", "GiB", "TiB", "PiB").index(unit) - 1))
 
