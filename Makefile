@@ -12,7 +12,7 @@ CHURNHOUSE_HOME ?= data-$(DOMAIN)
 endif
 export CHURNHOUSE_HOME
 
-.PHONY: help run test test-spark lint format unit nightly manifests prometheus-rule test-mlflow bench clean
+.PHONY: help run test test-spark lint format unit coverage nightly manifests prometheus-rule test-mlflow bench clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -22,9 +22,11 @@ run: .venv/installed ## The main job: make run [DOMAIN=online_retail RAW=/path/t
 
 test: lint unit ## Everything that must be green before a change lands.
 
-lint: .venv/installed ## ruff, sqlfluff and yamllint.
+lint: .venv/installed ## ruff, import-linter, mypy, sqlfluff and yamllint.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --processes 2 --disable-progress-bar models tests/generic tests/gates domains
 	$(BIN)/yamllint --strict .
 
@@ -34,10 +36,19 @@ format: .venv/installed ## Format Python and SQL in place.
 	$(BIN)/sqlfluff fix --processes 2 --disable-progress-bar models tests/generic tests/gates domains
 
 unit: .venv/installed ## dbt parse, dbt unit tests and pytest (which runs both), on every core.
-	$(BIN)/pytest --numprocesses auto --dist loadfile -m "not nightly and not images and not spark"
+	$(call counted,unit) $(BIN)/pytest --numprocesses auto --dist loadfile -m "not nightly and not images and not spark"
 
 test-spark: .venv-spark/installed ## The second engine: the main job on a Spark cluster of this machine.
-	.venv-spark/bin/pytest -m spark
+	$(call counted,spark) .venv-spark/bin/pytest -m spark
+
+# Counts what a target's tests run, in all their processes.
+define counted
+rm -rf build/coverage/$(1) && mkdir -p build/coverage/$(1) && \
+  PYTHONPATH=$(CURDIR)/tests/support/coverage COVERAGE_FOLDER=$(CURDIR)/build/coverage/$(1)
+endef
+
+coverage: .venv/installed ## What the tests just run did not reach; fails below 90 % of lines and branches.
+	$(BIN)/python tests/support/coverage/report_coverage.py build/coverage 90
 
 nightly: .venv/installed ## The exhaustive variants.
 	$(BIN)/pytest -m nightly
@@ -69,7 +80,7 @@ prometheus-rule: RULE := k8s/base/prometheus-rule.yaml
 	@touch $@
 
 test-mlflow: .venv-mlflow/installed ## Tracking against a real MLflow server.
-	.venv-mlflow/bin/pytest tests/registry/test_tracking.py
+	$(call counted,mlflow) .venv-mlflow/bin/pytest tests/registry/test_tracking.py
 
 
 .PHONY: packages sbom audit secrets digest push deploy

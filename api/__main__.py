@@ -2,20 +2,27 @@
 
 import argparse
 import sys
+from typing import NoReturn
 
 from api.serve import serve
 from python_jobs.errors import JobError
 from python_jobs.settings import Settings
 
 
-def main() -> int:
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Refuse bad arguments in one line; argparse's own exit code means drift elsewhere."""
+        raise JobError(f"{message}.", next_step=f"see `{self.prog} --help`.")
+
+
+def main(arguments: list[str]) -> int:
     """Serve; an expected failure is one line on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m api", description=__doc__)
+    parser = _Parser(prog="python -m api", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--workers", type=int, default=1)
-    chosen = parser.parse_args()
     try:
+        chosen = parser.parse_args(arguments)
         serve(Settings(), host=chosen.host, port=chosen.port, workers=chosen.workers)
     except JobError as error:
         print(f"churnhouse: {error}", file=sys.stderr)
@@ -24,4 +31,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

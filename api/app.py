@@ -9,16 +9,16 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi import FastAPI
 from starlette.middleware.exceptions import ExceptionMiddleware
 
-from api import desk
-from api.http import errors, openapi, routing
+from api import desk, logs
+from api.http import errors, routing
 from api.keys import Keys
 from api.metrics import Metrics
 from api.middleware.guard import Guard
 from api.middleware.observe import Observe
 from api.middleware.sessions import Sessions
-from api.routes import monitoring, predict, predictions, probes
+from api.routes import monitoring, openapi, predict, predictions, probes
 from api.settings import ApiSettings
-from api.store.loader import Holder
+from api.store.loader import Loader
 
 
 def create_app(settings: ApiSettings) -> FastAPI:
@@ -27,7 +27,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
     Raises JobError where the file of keys is unusable.
     """
     metrics = Metrics()
-    holder = Holder(settings, metrics)
+    loader = Loader(settings, metrics)
     keys = Keys(settings.api_keys) if settings.api_keys else None
     sessions = (
         Sessions(keys, settings.api_session_secret, settings.api_session_hours) if keys else None
@@ -35,8 +35,8 @@ def create_app(settings: ApiSettings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await holder.refresh()
-        watching = asyncio.create_task(holder.watch(keys))
+        await loader.refresh()
+        watching = asyncio.create_task(loader.watch(keys))
         yield
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -47,10 +47,10 @@ def create_app(settings: ApiSettings) -> FastAPI:
         version=_version(),
         description="Published churn predictions, and scores made now with the model behind them.",
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-        openapi_url=None,  # api.http.openapi serves it, as it follows the version in use
+        openapi_url=None,  # api.routes.openapi serves it, as it follows the version in use
     )
     app.state.settings, app.state.metrics = settings, metrics
-    app.state.holder, app.state.keys, app.state.sessions = holder, keys, sessions
+    app.state.loader, app.state.keys, app.state.sessions = loader, keys, sessions
     errors.install(app)
     parts = (predict, predictions, monitoring, probes, openapi, desk)  # the busiest first
     openapi.install(app, routing.install(app, [part.router for part in parts], lifespan))
@@ -63,6 +63,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
 
 def from_environment() -> FastAPI:
     """The app of a worker process, which learns its settings from CHURNHOUSE_*."""
+    logs.write_utf8()
     app = create_app(ApiSettings())
     gc.collect()
     gc.freeze()  # what was imported stays: looking through it again would only make requests wait

@@ -17,6 +17,9 @@ from python_jobs.errors import JobError
 ROLES = ("reader", "operator")
 """An operator may do what a reader may, and read /metrics."""
 
+Stamp = tuple[int, int, int]
+"""When a file was written, its size and its inode: what tells that it changed."""
+
 LINE = re.compile(r"([a-z0-9][a-z0-9_-]{0,39}):(reader|operator):([0-9a-f]{64})")
 
 
@@ -52,17 +55,17 @@ class Keys:
     def find(self, presented: str) -> Key | None:
         """The key with this text; every stored hash is compared, each in constant time."""
         digest = hash_of(presented)
-        found = None
+        match = None
         for key in self._keys:
             if hmac.compare_digest(key.sha256, digest):
-                found = key
-        return found
+                match = key
+        return match
 
     def named(self, name: str) -> Key | None:
         """The key that a signed session names, if it still exists."""
         return next((key for key in self._keys if key.name == name), None)
 
-    def _read(self) -> tuple[tuple, list[Key]]:
+    def _read(self) -> tuple[Stamp, list[Key]]:
         try:
             stamp, text = _stamp(self._path), self._path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
@@ -109,7 +112,7 @@ def hash_of(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _stamp(path: Path) -> tuple:
+def _stamp(path: Path) -> Stamp:
     status = path.stat()
     return status.st_mtime_ns, status.st_size, status.st_ino
 

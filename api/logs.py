@@ -1,11 +1,19 @@
 """Structured log: one JSON object a line on standard output, never a key, never a body."""
 
+import io
 import logging
 import sys
 import time
 from functools import lru_cache
+from typing import Any
 
 import orjson
+
+
+def write_utf8() -> None:
+    """Make standard output UTF-8, as JSON is, whatever the locale."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def line(event: str, **members: object) -> None:
@@ -25,7 +33,7 @@ def _second(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
-def _encode(content: dict) -> str:
+def _encode(content: dict[str, Any]) -> str:
     return orjson.dumps(content, default=str).decode()
 
 
@@ -42,7 +50,7 @@ class JsonFormatter(logging.Formatter):
         return _encode(content)
 
 
-def config(level: str) -> dict:
+def config(level: str) -> dict[str, Any]:
     """For logging.config.dictConfig; what `churnhouse serve` gives to uvicorn."""
     return {
         "version": 1,

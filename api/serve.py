@@ -1,6 +1,9 @@
 """Serve the API and the desk from published/."""
 
+import ipaddress
 import os
+import socket
+import sys
 import tempfile
 from contextlib import ExitStack
 
@@ -19,8 +22,14 @@ def serve(
     settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, workers: int = 1
 ) -> None:
     """Serve until told to stop. Raises JobError where that would be unsafe or cannot work."""
+    if workers < 1:
+        raise JobError(f"--workers {workers} is too few.", next_step="give 1 or more.")
     chosen = ApiSettings(home=settings.home, target=settings.target, api_workers=workers)
     check(chosen, host)
+    check_port(host, port)
+    if sys.stdout.isatty():
+        print(f"Churnhouse serves the desk at {desk(host, port)}. Stop with Ctrl-C.", flush=True)
+    logs.write_utf8()
     with ExitStack() as stack:
         environment = {
             "CHURNHOUSE_HOME": str(settings.home),
@@ -54,3 +63,35 @@ def check(settings: ApiSettings, host: str) -> None:
             next_step="make a key with `python -m api.keys NAME ROLE >> FILE`, set"
             " CHURNHOUSE_API_KEYS=FILE and serve again, or serve on 127.0.0.1.",
         )
+
+
+def check_port(host: str, port: int) -> None:
+    """Refuse an address and port that cannot be listened on, before a server starts."""
+    if not 1 <= port <= 65535:
+        raise JobError(f"There is no port {port}.", next_step="give --port from 1 to 65535.")
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        ):
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(address)
+    except OSError as error:
+        raise JobError(
+            f"Port {port} of {host} cannot be listened on ({error.strerror}).",
+            next_step="stop what holds it, or serve elsewhere with --port or --host.",
+        ) from None
+
+
+def desk(host: str, port: int) -> str:
+    """Return the desk's address for a browser on this machine."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return f"http://{host}:{port}/desk"
+    if address.is_unspecified:
+        address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
+    name = f"[{address}]" if address.version == 6 else address
+    return f"http://{name}:{port}/desk"

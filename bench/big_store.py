@@ -29,14 +29,14 @@ def write(source: Path, published: Path, users: int) -> Path:
     with closing(sqlite3.connect(source / "lookup.sqlite")) as real:
         kinds = dict(real.execute("select name, type from pragma_table_info('users')").fetchall())
         rows = real.execute("select * from users order by risk_rank").fetchall()
-    with lookup.new_store(folder / "lookup.sqlite") as store:
+    manifest = json.loads((source / "manifest.json").read_text(encoding="utf-8"))
+    with lookup.new_store(folder / "lookup.sqlite", manifest["attributes"]) as store:
         batches = _copies(rows, list(kinds), users)
         lookup.write_table(store, "users", "user_id", kinds, batches)
-    manifest = json.loads((source / "manifest.json").read_text())
     manifest["version"] = version
     manifest["files"] = {path.name: {"sha256": _sha256(path)} for path in folder.iterdir()}
     manifest["files"]["lookup.sqlite"]["rows"] = {"users": users}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     point(published, version)
     return folder
 

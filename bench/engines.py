@@ -30,7 +30,7 @@ def job(home: Path, target: str, *arguments: object) -> dict[str, float]:
     variables = {"CHURNHOUSE_HOME": str(home), "CHURNHOUSE_TARGET": target}
     variables |= {"CHURNHOUSE_SPARK_MASTER": "local[2]", "SPARK_LOCAL_IP": "127.0.0.1"}
     started = time.monotonic()
-    with tempfile.TemporaryFile("w+") as output:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         running = subprocess.Popen(
             [CHURNHOUSE, *map(str, arguments)],
             env=os.environ | variables,
@@ -59,7 +59,7 @@ def _ticks(session: int) -> dict[int, int]:
     found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            fields = stat.read_text().rsplit(")", 1)[1].split()
+            fields = stat.read_text(encoding="utf-8").rsplit(")", 1)[1].split()
         except OSError:
             continue  # it has ended
         if int(fields[3]) == session:

@@ -28,7 +28,7 @@ MADE += ("churn_labels",)
 GOALS = {"models": 1.3, "models and tests": 2.0}
 PEAK_GOAL = 6.0
 MEMORY = "4.5GB"  # what DuckDB may hold, on every side; some memory of a process is not DuckDB's
-BLOCK = 10  # days that one statement writes, as in macros/days_in_block.sql
+BLOCK = 10  # days that one statement writes, as in macros/increments/day_blocks.sql
 REBUILD = ("build", "--full-refresh")
 
 
@@ -41,7 +41,7 @@ def limit(warehouse: Path, out: Path) -> None:
         for name in ("events", "users", "files"):
             db.execute(f"create view raw.{name} as from warehouse.raw.{name}")
         db.execute(f"create table event_types as from '{PROJECT}/seeds/event_types.csv'")
-        db.execute((PROJECT / "bench/limit.sql").read_text())
+        db.execute((PROJECT / "bench/limit.sql").read_text(encoding="utf-8"))
         first, last = db.execute(
             """
             select min(event_date), least(

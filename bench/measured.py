@@ -29,7 +29,7 @@ def run(command: Sequence[object], home: Path | None = None) -> Used:
     """Run a command to its end, over `home` where one is given; the bench ends where it fails."""
     ended = os.WEXITED | os.WNOWAIT | os.WNOHANG  # and still to be asked
     started, spill = time.monotonic(), 0
-    with tempfile.TemporaryFile("w+") as printed:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as printed:
         process = subprocess.Popen(
             [str(part) for part in command],
             env=os.environ | ({"CHURNHOUSE_HOME": str(home)} if home else {}),
@@ -42,9 +42,8 @@ def run(command: Sequence[object], home: Path | None = None) -> Used:
         wall = time.monotonic() - started
         printed.seek(0)
         output = printed.read()
-    counts = dict(
-        line.split(": ") for line in Path(f"/proc/{process.pid}/io").read_text().splitlines()
-    )
+    told = Path(f"/proc/{process.pid}/io").read_text(encoding="utf-8")
+    counts = dict(line.split(": ") for line in told.splitlines())
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"{' '.join(map(str, command))} failed:\n{output}")

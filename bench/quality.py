@@ -1,5 +1,5 @@
-"""How good the newest model is, on its held-out rows: beside the rivals and, for a synthetic world,
-beside the oracle that knows the generator's hidden truth.
+"""How good the newest model is, on its held-out rows: beside the baselines and, for a synthetic
+world, beside the oracle that knows the generator's hidden truth.
 
     .venv/bin/python bench/quality.py --home data
 
@@ -27,7 +27,7 @@ inner join read_parquet($truth) as truth
 
 
 def main() -> None:
-    """Print the metrics of both populations, the leads over the rivals, and the oracle's part."""
+    """Print the metrics of both populations, leads over the baselines, and the oracle's part."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--home", type=Path, default=Path("data"))
     home = parser.parse_args().home

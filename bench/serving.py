@@ -75,7 +75,7 @@ def _rounds(folder: Path, api: dict, bare: dict, chosen) -> dict[tuple[str, str]
     for number in range(chosen.rounds + 1):
         for kind in ("lookup", "predict"):
             script = folder / f"{kind}.lua"
-            script.write_text(LUA.format(last=chosen.users - 1, kind=kind))
+            script.write_text(LUA.format(last=chosen.users - 1, kind=kind), encoding="utf-8")
             for name, app in (("bare", bare), ("api", api)):
                 seconds = chosen.seconds if number else 2
                 before = _cpu(app["process"].pid)
@@ -92,7 +92,7 @@ def _wrk(script: Path, port: int, connections: int, seconds: int) -> tuple[float
     """Requests a second, p50 and p99 in ms. A single answer that is no success ends the bench."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script)]
     done = subprocess.run(
-        [*command, f"http://127.0.0.1:{port}"], capture_output=True, text=True, check=True
+        [*command, f"http://127.0.0.1:{port}"], capture_output=True, encoding="utf-8", check=True
     )
     rate, p50, p99, bad = re.search(r"RESULT (\S+) (\S+) (\S+) (\d+)", done.stdout).groups()
     if int(bad):
@@ -130,7 +130,7 @@ def _bare(folder: Path, api_port: int, workers: int):
 
 @contextmanager
 def _process(command: list[str], environment: dict, log: Path, url: str):
-    with log.open("w") as out:
+    with log.open("w", encoding="utf-8") as out:
         process = subprocess.Popen(
             [sys.executable, *command],
             cwd=PROJECT,
@@ -142,7 +142,7 @@ def _process(command: list[str], environment: dict, log: Path, url: str):
         deadline = time.monotonic() + 120
         while not _answers(url):
             if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit(log.read_text()[-2000:])
+                sys.exit(log.read_text(encoding="utf-8")[-2000:])
             time.sleep(0.1)
         yield process
     finally:
@@ -165,7 +165,7 @@ def _free_port() -> int:
 
 def _workers(pid: int) -> list[str]:
     """The processes that answer: the workers, or the one process that is its own worker."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
     spawned = [p for p in children if b"spawn_main" in Path(f"/proc/{p}/cmdline").read_bytes()]
     return spawned or [str(pid)]
 
@@ -174,7 +174,7 @@ def _cpu(pid: int) -> float:
     """CPU seconds that the workers have used: what a busy machine does not distort."""
     ticks = 0
     for worker in _workers(pid):
-        fields = Path(f"/proc/{worker}/stat").read_text().rsplit(")", 1)[1].split()
+        fields = Path(f"/proc/{worker}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 
@@ -183,7 +183,7 @@ def _memory(pid: int) -> list[tuple[float, float]]:
     """MB resident, and MB of it that belong to no file, of each worker."""
     found = []
     for worker in _workers(pid):
-        status = Path(f"/proc/{worker}/status").read_text()
+        status = Path(f"/proc/{worker}/status").read_text(encoding="utf-8")
         sizes = [re.search(rf"{name}:\s+(\d+)", status)[1] for name in ("VmRSS", "RssAnon")]
         found.append(tuple(int(size) / 1024 for size in sizes))
     return found

@@ -23,7 +23,9 @@ from python_jobs.training.metrics import Costs
 
 def child(home: Path) -> None:
     """Train in this process, saying what is done when."""
+    from python_jobs.ingest import domain
     from python_jobs.registry.register import register
+    from python_jobs.training.feature_facts import explained_features
     from python_jobs.training.train import train
 
     started = time.monotonic()
@@ -31,6 +33,7 @@ def child(home: Path) -> None:
         trained = train(
             con,
             horizon_days=30,
+            explained=explained_features(domain.load("elearning").vars),
             costs=Costs(5, 0.1, 100),
             progress=lambda line: print(f"{time.monotonic() - started:7.1f} s  {line}", flush=True),
         )

@@ -1,20 +1,22 @@
 """The `churnhouse` command: one subcommand a job. Heavy libraries load where they are used."""
 
-import atexit
 import gc
 import importlib.util
-import os
+import io
+import locale
+import math
 import sys
+from collections.abc import Callable, Sequence
 from datetime import date
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
 from python_jobs import terminal
-from python_jobs.errors import DRIFT, JobError
+from python_jobs.errors import DRIFT, FAILED, INTERRUPTED, JobError
 from python_jobs.settings import Settings
 
 
@@ -22,6 +24,8 @@ def _at_first_use(name: str) -> ModuleType:
     """A module that loads at its first use, so that `serve` needs no library of the jobs."""
     if name not in sys.modules:
         spec = importlib.util.find_spec(name)
+        if spec is None or spec.loader is None:
+            raise ModuleNotFoundError(name)
         spec.loader = importlib.util.LazyLoader(spec.loader)
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
@@ -33,8 +37,10 @@ pipeline = _at_first_use("python_jobs.pipeline")
 warehouse = _at_first_use("python_jobs.warehouse.connection")
 lock = _at_first_use("python_jobs.warehouse.lock")
 
+# Typer gives its usage errors no public name but this one of their kind.
+UsageError: Any = typer.BadParameter.__base__
+
 app = typer.Typer(
-    help="Churn prediction from raw events to a published list, SQL first.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -49,61 +55,130 @@ def _day(text: str | date) -> date:
         raise typer.BadParameter(f"{text!r} is no date like 2025-03-01") from None
 
 
+def _whole(least: int, most: int | None = None) -> Callable[[str | int], int]:
+    """Return a parser of whole numbers that names the value it refuses."""
+    bounds = f"of {least} or more" if most is None else f"from {least} to {most}"
+
+    def parse(text: str | int) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least or (most is not None and number > most):
+            raise typer.BadParameter(f"{str(text)!r} is no whole number {bounds}")
+        return number
+
+    return parse
+
+
+def _seconds(text: str | float) -> float:
+    """Return a finite number of seconds, 0 or more."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise typer.BadParameter(f"{str(text)!r} is no number of seconds, 0 or more")
+    return seconds
+
+
 DomainName = Annotated[
     str, typer.Option("--domain", help="Whose data this is: a folder in ./domains, or shipped.")
 ]
 RawFolder = Annotated[
     Path | None, typer.Option("--raw", help="Folder of the raw files. [default: HOME/raw]")
 ]
-Users = Annotated[int, typer.Option(help="Users who have signed up by day 120.")]
-Days = Annotated[int, typer.Option(help="Days to generate.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same files, byte for byte.")]
+Users = Annotated[
+    int,
+    typer.Option(parser=_whole(1), metavar="N", help="Users who have signed up by day 120."),
+]
+Days = Annotated[int, typer.Option(parser=_whole(1), metavar="N", help="Days to generate.")]
+# The greatest seed that scikit-learn takes.
+Seed = Annotated[
+    int,
+    typer.Option(
+        parser=_whole(0, 2**32 - 1), metavar="N", help="The same seed gives the same result."
+    ),
+]
+TimeBudget = Annotated[
+    float,
+    typer.Option(
+        "--time-budget", parser=_seconds, metavar="N", help="Seconds to search for parameters."
+    ),
+]
 
 
 def main() -> None:
     """Run the command and end the process."""
-    try:
-        _run()
-    except SystemExit as ended:
-        if "dbt" not in sys.modules or "pyspark" in sys.modules or not isinstance(ended.code, int):
-            raise
-        # the interpreter would take apart the millions of objects that dbt made, for a second;
-        # a Spark session is left to end as it does
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(ended.code)
-
-
-def _run() -> None:
-    """Run the command; an expected failure is one line on stderr and its exit code."""
     # dbt and pandas make millions of objects that stay; looking through them again and again
     # takes 6 % of a run
     gc.set_threshold(200_000, 50, 100)
+    _ignore_the_locale()
+    code = execute(sys.argv[1:])
+    if "dbt" in sys.modules and "pyspark" not in sys.modules:
+        from python_jobs.warehouse.dbt_internals import end_process
+
+        end_process(code)
+    sys.exit(code)
+
+
+def _ignore_the_locale() -> None:
+    """Make text and case the same under every locale; a terminal keeps its encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        # a name that the terminal cannot show must not end a job
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
-    except ValidationError as error:
-        if not error.title.endswith("Settings"):
-            raise
-        problem = error.errors()[0]
-        name = f"CHURNHOUSE_{problem['loc'][0]}".upper()
-        line = f"{name}={problem['input']}: {problem['msg']}. Next: correct it, or unset it."
-        terminal.errors.print(f"churnhouse: {line}", markup=False, soft_wrap=True)
-        sys.exit(1)
+        # for libraries: in Turkish the capital of i is not I, with which protobuf names fields
+        locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
+    except locale.Error:
+        locale.setlocale(locale.LC_CTYPE, "C")
+
+
+def execute(arguments: Sequence[str]) -> int:
+    """Run a command and return its exit code; an expected failure is one line on stderr."""
+    try:
+        code = app(list(arguments), prog_name="churnhouse", standalone_mode=False) or 0
+        if code == INTERRUPTED:
+            _failed("Interrupted; nothing has to be cleaned up. Next: run it again.")
+        return code
+    except UsageError as error:
+        command = error.ctx.command_path if error.ctx else "churnhouse"
+        if not arguments:  # the message is the help
+            typer.echo(error.format_message())
+            return FAILED
+        what = " ".join(error.format_message().split())
+        stop = "" if what.endswith((".", "?")) else "."
+        return _failed(f"{what}{stop} Next: see `{command} --help`.")
     except JobError as error:
-        terminal.errors.print(f"churnhouse: {error}", markup=False, soft_wrap=True)
-        sys.exit(error.exit_code)
+        return _failed(str(error), error.exit_code)
     except ImportError as error:
         if importlib.util.find_spec("duckdb"):
             raise
-        line = f"{error}: this installation only serves. Next: use the image churnhouse-ml."
-        terminal.errors.print(f"churnhouse: {line}", markup=False, soft_wrap=True)
-        sys.exit(1)
+        return _failed(f"{error}: this only serves. Next: use the image churnhouse-ml.")
 
 
-TimeBudget = Annotated[
-    float, typer.Option("--time-budget", min=0, help="Seconds to search for parameters.")
-]
+def _failed(line: str, code: int = FAILED) -> int:
+    terminal.errors.print(f"churnhouse: {line}", markup=False, soft_wrap=True)
+    return code
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"churnhouse {installed_version('churnhouse')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def churnhouse(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Churn prediction from raw events to a published list, SQL first."""
 
 
 @app.command()
@@ -138,15 +213,23 @@ def build(
     context: typer.Context,
     from_day: Annotated[
         date | None,
-        typer.Option("--from", parser=_day, metavar="YYYY-MM-DD", help="Recompute from this day."),
+        typer.Option(
+            "--from",
+            parser=_day,
+            metavar="YYYY-MM-DD",
+            help="Recompute from this day; one before the first day recomputes all.",
+        ),
     ] = None,
 ) -> None:
     """Run `dbt build`; any dbt selection passes through."""
-    from python_jobs.warehouse.dbt import Dbt
+    from python_jobs.warehouse.dbt import Dbt, check_selection
 
     settings = Settings()
+    check_selection(context.args)
     variables = {"rewrite_from": from_day.isoformat()} if from_day else {}
     with lock.writing(settings, "build"):
+        if from_day:
+            pipeline.check_from_day(settings, from_day)
         pipeline.build(settings, None, Dbt(settings, variables), context.args, "build")
 
 
@@ -297,8 +380,12 @@ def rollback() -> None:
 @app.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
-    workers: Annotated[int, typer.Option(help="Processes that answer.")] = 1,
+    port: Annotated[
+        int, typer.Option(parser=_whole(1, 65535), metavar="N", help="Port to listen on.")
+    ] = 8000,
+    workers: Annotated[
+        int, typer.Option(parser=_whole(1), metavar="N", help="Processes that answer.")
+    ] = 1,
 ) -> None:
     """Serve the API and the desk from what is published."""
     from api.serve import serve as serve_published
@@ -318,10 +405,10 @@ def drift() -> None:
     from python_jobs.monitoring import drift as drift_check
 
     settings = Settings()
-    found = drift_check.check(settings)
-    terminal.show_drift(found, str(drift_check.write(settings, found)))
-    if found["status"] == "fail":
-        sys.exit(DRIFT)
+    checked = drift_check.check(settings)
+    terminal.show_drift(checked, str(drift_check.write(settings, checked)))
+    if checked["status"] == "fail":
+        raise typer.Exit(DRIFT)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 FAILED = 1
 DRIFT = 2
 BUSY = 75
+INTERRUPTED = 130  # as a shell tells of Ctrl-C
 
 
 class JobError(Exception):

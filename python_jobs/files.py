@@ -6,6 +6,20 @@ import os
 from pathlib import Path
 from typing import Any
 
+from python_jobs.errors import JobError
+
+
+def check_name(path: Path) -> Path:
+    """Return a path as it is. Raises JobError if its name is no text that DuckDB could be given."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        raise JobError(
+            f"The name {str(path)!a} cannot be read as UTF-8.",
+            next_step="rename it, or set PYTHONUTF8=1 if only this locale cannot read it.",
+        ) from None
+    return path
+
 
 def sha256_of(path: Path) -> str:
     """Return the sha256 of a file's content, in hexadecimal."""

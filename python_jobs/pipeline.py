@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def now() -> datetime:
-    """The only clock: every job is told the time."""
+    """Return the time in UTC. Jobs are told it: nothing else reads a clock to decide by."""
     return datetime.now(UTC)
 
 
@@ -78,11 +78,30 @@ def build(settings: Settings, domain, dbt: "Dbt", selection, name: str) -> "Buil
     return built
 
 
+def check_from_day(settings: Settings, from_day: date) -> None:
+    """Refuse to recompute from a day after the last build's data_through: it would change nothing.
+
+    Before the first build every day is built, whatever is asked.
+    """
+    with connect(settings, read_only=True) as connection:
+        built = connection.execute(
+            "select 1 from information_schema.tables where table_name = 'build_window'"
+        ).fetchone()
+        row = built and connection.execute("select data_through from main.build_window").fetchone()
+    if row and row[0] and from_day > row[0]:
+        raise JobError(
+            f"--from {from_day} is after {row[0]}, the last day that was built; days after that "
+            "are built anyway.",
+            next_step=f"give a day up to {row[0]}, or leave --from out.",
+        )
+
+
 def train(settings: Settings, seed: int, time_budget: float) -> None:
     """Train a version and keep a sample of what it was trained on."""
     from python_jobs.registry import tracking
     from python_jobs.registry.register import register
-    from python_jobs.scoring.snapshots import freeze_reference
+    from python_jobs.scoring.snapshots import save_training_sample
+    from python_jobs.training.feature_facts import explained_features
     from python_jobs.training.metrics import Costs
     from python_jobs.training.sample import draw
     from python_jobs.training.train import train as train_models
@@ -95,13 +114,14 @@ def train(settings: Settings, seed: int, time_budget: float) -> None:
         trained = train_models(
             connection,
             horizon_days=chosen.churn_horizon_days,
+            explained=explained_features(chosen),
             seed=seed,
             time_budget=time_budget,
             costs=Costs(chosen.offer_cost, chosen.save_rate, chosen.user_value),
             progress=step.say,
         )
         registered = register(connection, settings.models, trained, now=now())
-        freeze_reference(connection, settings, registered.version)
+        save_training_sample(connection, settings, registered.version)
         step.result = f"{registered.manifest['estimator']}, {registered.version}"
     track(settings, domain.name, registered.version, "challenger")
 
@@ -109,14 +129,14 @@ def train(settings: Settings, seed: int, time_budget: float) -> None:
 def promote(settings: Settings, version: str | None) -> bool:
     """Decide on a version and print the reasons; give whether it was promoted."""
     from python_jobs.registry.promotion import promote as decide
-    from python_jobs.scoring.snapshots import freeze_reference
+    from python_jobs.scoring.snapshots import save_training_sample
     from python_jobs.training.sample import draw
 
     with terminal.step("promote") as step, connect(settings) as connection:
         draw(connection, settings)
         decision = decide(connection, settings, now=now(), version=version, progress=step.say)
         if decision.is_promoted:
-            freeze_reference(connection, settings, decision.version)
+            save_training_sample(connection, settings, decision.version)
         domain = warehouse_domain(connection, settings)
         step.result = "promoted" if decision.is_promoted else "not promoted"
     for reason in decision.reasons:
@@ -147,17 +167,12 @@ def track(settings: Settings, domain: str, version: str, alias: str) -> None:
 
 def score(settings: Settings) -> None:
     """Score everybody and keep the features as they were served."""
+    from python_jobs.scoring.score import save_served_features
     from python_jobs.scoring.score import score as score_users
-    from python_jobs.scoring.snapshots import keep_served
 
     with terminal.step("score") as step, connect(settings) as connection:
         scored = score_users(connection, settings, now=now(), progress=step.say)
-        if settings.target == "spark":
-            from python_jobs.scoring import spark_score
-
-            spark_score.keep_served(settings, scored.as_of_date)
-        else:
-            keep_served(connection, scored.as_of_date)
+        save_served_features(connection, settings, scored.as_of_date)
         bands = ", ".join(f"{count:,} {band}" for band, count in scored.bands.items())
         step.result = f"{scored.users:,} users as of {scored.as_of_date}: {bands}"
 

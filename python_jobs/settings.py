@@ -1,9 +1,13 @@
 """Where things are and which engine runs: read once, from CHURNHOUSE_* variables."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from python_jobs.errors import JobError
+from python_jobs.files import check_name
 
 _CODE = Path(__file__).resolve().parent
 # Where the dbt project and the shipped domains are: a wheel has them below the code.
@@ -25,14 +29,35 @@ class Settings(BaseSettings):
 
     Spark's driver with a local master may hold half of it.
     """
-    threads: int | None = None
+    threads: int | None = Field(None, ge=1, le=1024)
     """How many cores DuckDB uses; else those of the machine or container."""
     spill_limit: str | None = None
     """What DuckDB may write beside the warehouse when memory is full; else 90 % of what is free."""
-    max_training_rows: int = 4_000_000
+    max_training_rows: int = Field(4_000_000, ge=1)
     """Above it a model is trained on a stratified sample of so many rows."""
-    lookup_shard_users: int = 10_000_000
+    lookup_shard_users: int = Field(10_000_000, ge=1)
     """Above it the lookup store is written in shards of at most so many users."""
+
+    def __init__(self, **given: Any) -> None:
+        """Read the variables; `given` overrules them. Raises JobError that names a bad one."""
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            name = f"CHURNHOUSE_{problem['loc'][0]}".upper()
+            why = problem["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+            raise JobError(
+                f"{name}={problem['input']}: {why}.", next_step="correct it, or unset it."
+            ) from None
+        check_name(self.home)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_given(cls, value: object) -> object:
+        # an empty home would be the current folder, an empty secret would sign sessions
+        if value == "":
+            raise ValueError("it is empty")
+        return value
 
     @property
     def raw(self) -> Path:

@@ -2,7 +2,8 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -15,7 +16,7 @@ errors = Console(stderr=True, highlight=False)
 class Step:
     """One running step: tell it how far it is, what it is doing, and what came of it."""
 
-    def __init__(self, advance) -> None:
+    def __init__(self, advance: Callable[..., None]) -> None:
         self._advance = advance
         self.result = ""
 
@@ -33,7 +34,7 @@ def step(name: str) -> Iterator[Step]:
     """Show a step while it runs; leave one line behind when it is done."""
     started = time.monotonic()
     columns = (
-        SpinnerColumn(),
+        SpinnerColumn("dots" if console.encoding.startswith("utf") else "line"),
         TextColumn("{task.description:<9}"),
         BarColumn(bar_width=20),
         TextColumn("{task.fields[doing]}"),
@@ -49,7 +50,7 @@ def step(name: str) -> Iterator[Step]:
     console.print(f"{name:<10}{running.result:<58}{seconds:>8.1f} s", soft_wrap=True)
 
 
-def show(manifest: dict, age: str, where: str) -> None:
+def show(manifest: dict[str, Any], age: str, where: str) -> None:
     """The short table that ends a run and that `status` prints."""
     model = manifest["model"]
     facts = Table.grid(padding=(0, 2))
@@ -71,7 +72,7 @@ def show(manifest: dict, age: str, where: str) -> None:
         f"ROC AUC {model['roc_auc']:.3f}, average precision {model['average_precision']:.3f}, "
         f"precision@50 {model['precision_at_50']:.1%}",
     )
-    facts.add_row("riskiest", f"of {manifest['as_of_date']}, among eligible users")
+    facts.add_row("riskiest", f"of {manifest['as_of_date']}, eligible and not in the holdout")
     for user in manifest["riskiest"]:
         facts.add_row("", f"{user['churn_risk']:>8.1%}  {user['user_id']}")
     facts.add_row("published", f"{manifest['version']}, {age} ago")
@@ -80,7 +81,7 @@ def show(manifest: dict, age: str, where: str) -> None:
     console.print(facts)
 
 
-def show_outcomes(dates: list[dict]) -> None:
+def show_outcomes(dates: list[dict[str, Any]]) -> None:
     """Realised against expected, newest scoring date first."""
     table = _table("scored", "users", "churned", "expected@50", "realised@50", "AP", "ROC AUC")
     for row in dates:
@@ -96,7 +97,7 @@ def show_outcomes(dates: list[dict]) -> None:
         console.print("Nobody has been scored yet.")
 
 
-def show_models(versions: list[dict]) -> None:
+def show_models(versions: list[dict[str, Any]]) -> None:
     """Model versions, newest first."""
     table = _table("version", "status", "AP", "ROC AUC", "prec@50", "approved by")
     for row in versions:
@@ -111,7 +112,7 @@ def show_models(versions: list[dict]) -> None:
     console.print(table)
 
 
-def show_drift(found: dict, where: str) -> None:
+def show_drift(found: dict[str, Any], where: str) -> None:
     """The features that drift most, and the predictions."""
     table = _table("feature", "PSI", "status", "noise", "reference", "current")
     shown = [row for row in found["features"] if row["status"] != "ok"] or found["features"][:5]

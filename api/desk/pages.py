@@ -5,6 +5,7 @@ import csv
 import io
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
 
 from fastapi import APIRouter, Request
@@ -17,6 +18,7 @@ from api.http.errors import Problem
 from api.routes import monitoring
 from api.store import listing
 from api.store.features import is_id
+from api.store.loader import loader_of
 from api.store.publication import Publication
 
 router = APIRouter(include_in_schema=False)
@@ -46,11 +48,10 @@ async def static(request: Request) -> Response:
 @router.get("/desk")
 async def overview(request: Request) -> Response:
     """Who is at risk today."""
-    publication = request.app.state.holder.current
+    publication = loader_of(request).current
     if publication is None or not publication.users:
         return page(request, "empty.html", 503 if publication is None else 200)
-    eligible = listing.Filter({"is_eligible": 1})
-    ranks = await listing.ranks(publication, eligible, 0, 8)
+    ranks = await listing.ranks(publication, listing.to_contact(publication), 0, 8)
     return page(
         request,
         "overview.html",
@@ -70,7 +71,7 @@ async def overview(request: Request) -> Response:
 @router.get("/desk/users")
 async def users(request: Request) -> Response:
     """The list: filter, sort, search, download."""
-    publication = request.app.state.holder.current
+    publication = loader_of(request).current
     if publication is None:
         return page(request, "empty.html", 503)
     query = _query(request)
@@ -110,7 +111,7 @@ async def users(request: Request) -> Response:
 @router.get("/desk/users.csv")
 async def users_csv(request: Request) -> Response:
     """The list as it is filtered and sorted, up to 10,000 rows, as a file."""
-    publication = request.app.state.holder.require()
+    publication = loader_of(request).require()
     query = _query(request)
     sort = query.get("sort", "risk") if query.get("sort") in listing.SORTS else "risk"
     if search := query.get("q", "").strip():
@@ -125,12 +126,13 @@ async def users_csv(request: Request) -> Response:
 @router.get("/desk/users/{user_id:path}")
 async def user(request: Request) -> Response:
     """One user: risk over time, activity, features, reasons, what if."""
-    publication = request.app.state.holder.current
+    publication = loader_of(request).current
     if publication is None:
         return page(request, "empty.html", 503)
     user_id = request.path_params["user_id"]
     row = publication.prediction(user_id) if is_id(user_id) else None
-    if row is None:
+    values = publication.user_features(user_id) if row else None
+    if row is None or values is None:
         what = "The published version has no user with this id."
         return page(request, "lost.html", 404, what=what)
     activity, history = publication.series(user_id)
@@ -141,7 +143,7 @@ async def user(request: Request) -> Response:
         user=row,
         activity=activity,
         history=history,
-        groups=views.features(publication, publication.user_features(user_id)),
+        groups=views.features(publication, values),
         horizon=publication.metrics.get("horizon_days"),
     )
 
@@ -149,7 +151,7 @@ async def user(request: Request) -> Response:
 @router.get("/desk/model")
 async def model(request: Request) -> Response:
     """The production model: how it did, against what, on what."""
-    publication = request.app.state.holder.current
+    publication = loader_of(request).current
     if publication is None:
         return page(request, "empty.html", 503)
     return page(
@@ -159,13 +161,14 @@ async def model(request: Request) -> Response:
         model=monitoring.facts(publication),
         comparison=views.comparison(publication),
         names=views.COMPARED,
+        features=[views.feature_words(publication, name) for name in publication.features],
     )
 
 
 @router.get("/desk/model/report")
 async def report(request: Request) -> Response:
     """The report that training wrote, shut off from everything else."""
-    publication = request.app.state.holder.require()
+    publication = loader_of(request).require()
     if publication.report is None:
         return _lost(request)
     headers = {"Content-Security-Policy": REPORT_POLICY, "X-Frame-Options": "SAMEORIGIN"}
@@ -235,7 +238,8 @@ def _is_number(query: dict[str, str]) -> bool:
 
 def _inside(path: str | None) -> str:
     """A path of the desk to go on to, never another site's."""
-    safe = path and (path == "/desk" or path.startswith("/desk/")) and "\\" not in path
+    path = path or ""
+    safe = (path == "/desk" or path.startswith("/desk/")) and "\\" not in path
     return path if safe and path.isascii() and path.isprintable() else "/desk"
 
 
@@ -253,14 +257,14 @@ async def _csv(publication: Publication, ranks: list[int]) -> AsyncIterator[str]
         await asyncio.sleep(0)
 
 
-def _cells(row: dict) -> list:
+def _cells(row: dict[str, Any]) -> list[Any]:
     fixed = [row[name] for name in ("risk_rank", "user_id", "churn_risk", "risk_band")]
     reasons = "; ".join(row["reasons"])
     extra = (row[name] for name in EXTRA)
     return [*fixed, row["is_eligible"], reasons, *extra, *row["attributes"].values()]
 
 
-def _line(values: list) -> str:
+def _line(values: list[Any]) -> str:
     safe = [f"'{v}" if isinstance(v, str) and v[:1] in "=+-@\t\r" and v else v for v in values]
     out = io.StringIO()
     csv.writer(out).writerow(safe)

@@ -2,26 +2,25 @@
 
 import hashlib
 import mimetypes
-import re
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
+from api.store.loader import loader_of
+
 UNKNOWN, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 HERE = Path(__file__).resolve().parent
 FOREVER = "public, max-age=31536000, immutable"
-WINDOW = re.compile(r"(.+)_(\d+)d")
 
 
 def words(name: str) -> str:
-    """A column's name as people read it: watch_minutes_30d is "Watch minutes, last 30 days"."""
-    match = WINDOW.fullmatch(name)
-    text = (match[1] if match else name).replace("_", " ")
-    ending = f", last {match[2]} days" if match else ""
-    return text[:1].upper() + text[1:] + ending
+    """A column's name as people read it: marketing_source is "Marketing source"."""
+    text = name.replace("_", " ")
+    return text[:1].upper() + text[1:]
 
 
 def number(value: float | None) -> str:
@@ -59,23 +58,23 @@ def signed(value: float) -> str:
     return "no change" if not value else f"{'+' if value > 0 else MINUS}{number(abs(value))}"
 
 
-def measure(found: dict | None) -> str:
+def measure(metric: dict[str, Any] | None) -> str:
     """A metric with its interval, where it has one."""
-    if not found or found["value"] is None:
+    if not metric or metric["value"] is None:
         return UNKNOWN
-    interval = "" if found["low"] is None else f" ({found['low']:.3f} to {found['high']:.3f})"
-    return f"{found['value']:.3f}{interval}"
+    interval = "" if metric["low"] is None else f" ({metric['low']:.3f} to {metric['high']:.3f})"
+    return f"{metric['value']:.3f}{interval}"
 
 
 def _files() -> dict[str, tuple[bytes, str, str]]:
-    found = {}
+    files = {}
     for path in sorted((HERE / "static").rglob("*")):
         if path.is_file() and path.suffix in (".css", ".js", ".svg"):
             content = path.read_bytes()
             kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
             tag = hashlib.sha256(content).hexdigest()[:12]
-            found[path.relative_to(HERE / "static").as_posix()] = (content, kind, tag)
-    return found
+            files[path.relative_to(HERE / "static").as_posix()] = (content, kind, tag)
+    return files
 
 
 FILES = _files()
@@ -110,10 +109,10 @@ TEMPLATES.globals["pairs"] = lambda values: [(value, value) for value in sorted(
 
 def page(request: Request, template: str, status: int = 200, **context: object) -> Response:
     """A page with what all pages show: the version in use, and whether a newer one is refused."""
-    state = request.app.state
+    loader = loader_of(request)
     context |= {
-        "publication": context.get("publication") or state.holder.current,
-        "bad_version": state.holder.bad,
+        "publication": context.get("publication") or loader.current,
+        "bad_version": loader.bad,
         "path": request.url.path,
         "who": request.scope.get("key"),
     }

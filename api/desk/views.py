@@ -1,11 +1,13 @@
 """What the pages show, worked out from a published version. No HTML here, and no requests."""
 
 from itertools import groupby
+from typing import Any
 
-from api.desk.render import WINDOW, words
-from api.metrics import newest
-from api.store.listing import BANDS
+from api.desk.render import words
+from api.store.gauges import newest
 from api.store.publication import Publication, is_whole
+from python_jobs.publication.feature_facts import FeatureFact
+from python_jobs.publication.prediction import BANDS
 
 STRIP_DATES = 14
 """Dates in the drift strip."""
@@ -19,7 +21,7 @@ COMPARED = {
     "brier": "Brier",
     "expected_calibration_error": "Calibration error",
 }
-RIVALS = {
+MODELS = {
     "logistic_regression": "Logistic regression",
     "hist_gradient_boosting": "Gradient boosting",
     "prior_rate": "Rule: everybody alike",
@@ -27,8 +29,11 @@ RIVALS = {
     "rfm_logistic": "Rule: recency, frequency, value",
 }
 
+GENERAL = ("days_since_last_activity", "tenure_days", "active_days", "events")
+"""What is measured in every domain."""
 
-def bands(publication: Publication) -> list[dict]:
+
+def bands(publication: Publication) -> list[dict[str, Any]]:
     """Eligible users by band today, and the change since the date published before."""
     before = _earlier(publication)
     total = sum(band["eligible_users"] for band in publication.bands.values()) or 1
@@ -43,7 +48,7 @@ def bands(publication: Publication) -> list[dict]:
     ]
 
 
-def expected(publication: Publication) -> dict:
+def expected(publication: Publication) -> dict[str, Any]:
     """How many eligible users are expected to churn, and how that has changed."""
     now = sum(band["expected_churners"] for band in publication.bands.values())
     eligible = sum(band["eligible_users"] for band in publication.bands.values())
@@ -58,14 +63,14 @@ def expected(publication: Publication) -> dict:
     }
 
 
-def _earlier(publication: Publication) -> dict[str, dict]:
+def _earlier(publication: Publication) -> dict[str, dict[str, Any]]:
     """The bands of the date before this one, if it is published."""
     rows = publication.monitoring.get("risk_bands", [])
     rows = newest([row for row in rows if row["as_of_date"] < publication.as_of_date])
     return {row["risk_band"]: row for row in rows}
 
 
-def bands_over_time(publication: Publication) -> dict | None:
+def bands_over_time(publication: Publication) -> dict[str, Any] | None:
     """Eligible users by band at each published date, for a chart; None before the second date."""
     rows = publication.monitoring.get("risk_bands", [])
     dates = sorted({row["as_of_date"] for row in rows})
@@ -76,7 +81,7 @@ def bands_over_time(publication: Publication) -> dict | None:
     return {"dates": dates, "series": series}
 
 
-def precision(publication: Publication) -> dict | None:
+def precision(publication: Publication) -> dict[str, Any] | None:
     """Precision@50 expected and realised, by date; None until it is published."""
     rows = publication.monitoring.get("model_performance")
     if not rows:
@@ -88,13 +93,13 @@ def precision(publication: Publication) -> dict | None:
     }
 
 
-def drift(publication: Publication) -> dict | None:
+def drift(publication: Publication) -> dict[str, Any] | None:
     """The heat strip: a row a feature, the most drifted first, a cell a date."""
     rows = publication.monitoring.get("feature_drift")
     if not rows:
         return None
     dates = sorted({row["as_of_date"] for row in rows})[-STRIP_DATES:]
-    cells: dict[str, dict[str, dict]] = {}
+    cells: dict[str, dict[str, dict[str, Any]]] = {}
     for row in rows:
         cells.setdefault(row["feature"], {})[row["as_of_date"]] = row
     last = dates[-1]
@@ -103,26 +108,29 @@ def drift(publication: Publication) -> dict | None:
         return -(cells[feature].get(last, {}).get("psi") or 0)
 
     features = sorted(cells, key=drifted)
-    strip = [{"feature": f, "cells": [cells[f].get(date) for date in dates]} for f in features]
+    strip = [
+        {"feature": feature_words(publication, f), "cells": [cells[f].get(date) for date in dates]}
+        for f in features
+    ]
     verdicts = [row["status"] for row in newest(rows)]
     counts = {status: verdicts.count(status) for status in ("fail", "warn", "ok")}
     return {"dates": dates, "strip": strip, "counts": counts, "last": last}
 
 
-def comparison(publication: Publication) -> list[dict]:
+def comparison(publication: Publication) -> list[dict[str, Any]]:
     """The model beside the rules it had to beat, on eligible users of dates it had not seen."""
     metrics = publication.metrics
     rows = []
     for name, model in metrics.get("models", {}).items():
         pooled = model.get("folds", {}).get("pooled", {}).get("eligible")
         if pooled:
-            title = RIVALS.get(name, words(name))
+            title = MODELS.get(name, words(name))
             chosen = name == metrics.get("selected")
             rows.append({"name": title, "is_chosen": chosen, "metrics": pooled})
     return sorted(rows, key=lambda row: not row["is_chosen"])
 
 
-def features(publication: Publication, values: tuple) -> list[dict]:
+def features(publication: Publication, values: tuple[Any, ...]) -> list[dict[str, Any]]:
     """A user's features, grouped by what they measure, each with its slider and typical range."""
     rows = []
     for (name, kind), value in zip(publication.features.items(), values, strict=True):
@@ -130,11 +138,11 @@ def features(publication: Publication, values: tuple) -> list[dict]:
         rows.append(
             {
                 "name": name,
-                "words": words(name),
+                "words": feature_words(publication, name),
                 "value": value,
                 "typical": typical,
                 "is_whole": is_whole(kind),
-                "group": _group(name),
+                "group": _group(publication.feature_facts[name]),
                 **_slider(value, typical, whole=is_whole(kind)),
             }
         )
@@ -145,13 +153,21 @@ def features(publication: Publication, values: tuple) -> list[dict]:
     return [{"name": name, "features": list(members)} for name, members in groups]
 
 
-def _group(name: str) -> str:
-    base = match[1] if (match := WINDOW.fullmatch(name)) else name.removesuffix("_trend")
-    general = base in ("days_since_last_activity", "tenure_days", "active_days", "events")
-    return "General" if general else words(base)
+def feature_words(publication: Publication, name: str) -> str:
+    """A feature as the desk names it: watch_minutes_30d is "Watch minutes, last 30 days"."""
+    fact = publication.feature_facts.get(name)
+    if fact is None or fact.window is None:
+        return words(name)
+    ending = " trend" if fact.window == "trend" else f", last {fact.window} days"
+    return words(fact.measure) + ending
 
 
-def _slider(value: float | None, typical: dict | None, *, whole: bool) -> dict:
+def _group(fact: FeatureFact) -> str:
+    """The heading under which the desk lists a feature."""
+    return "General" if fact.measure in GENERAL else words(fact.measure)
+
+
+def _slider(value: float | None, typical: dict[str, Any] | None, *, whole: bool) -> dict[str, Any]:
     """A range that holds the value and what is typical, with room to move, and a place on it."""
     known = [value or 0, *(typical.values() if typical else ())]
     known = [one for one in known if one is not None]

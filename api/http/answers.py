@@ -4,8 +4,6 @@ import orjson
 from fastapi import Request
 from starlette.responses import Response
 
-from api.store.publication import Publication
-
 JSON = "application/json"
 
 
@@ -14,11 +12,11 @@ def answer(content: object, status: int = 200, headers: dict[str, str] | None = 
     return Response(orjson.dumps(content), status, headers, JSON)
 
 
-def tagged(request: Request, publication: Publication, content: object) -> Response:
-    """A JSON answer that stays the same for as long as the version does; 304 to who has it."""
-    headers = {"ETag": publication.etag, "Cache-Control": "private, no-cache"}
+def tagged(request: Request, etag: str, content: object) -> Response:
+    """Return a JSON answer with its entity tag; 304 to a client that already has it."""
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     wanted = request.headers.get("if-none-match")
-    if wanted and _matches(wanted, publication.etag):
+    if wanted and _matches(wanted, etag):
         return Response(None, 304, headers)
     return answer(content, headers=headers)
 

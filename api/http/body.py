@@ -1,5 +1,7 @@
 """Reading JSON bodies: capped while they arrive, refused where they are no plain JSON object."""
 
+from typing import Any
+
 import orjson
 from fastapi import Request
 from starlette.requests import ClientDisconnect
@@ -9,7 +11,7 @@ from api.http.errors import Problem, invalid
 KIB, MIB = 1024, 1024 * 1024
 
 
-async def read_object(request: Request, cap: int) -> dict:
+async def read_object(request: Request, cap: int) -> dict[str, Any]:
     """The body as an object; 413 above `cap` bytes, 415, 400 or 422 where it is not one."""
     kind = dict(request.scope["headers"]).get(b"content-type", b"")
     if kind.partition(b";")[0].strip().lower() != b"application/json":

@@ -1,6 +1,7 @@
 """Every error is RFC 9457 problem+json, and none carries the text of an exception."""
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -21,7 +22,7 @@ class Problem(Exception):
         name: str,
         detail: str,
         *,
-        headers: dict[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
         **members: object,
     ) -> None:
         super().__init__(detail)
@@ -42,7 +43,7 @@ class Problem(Exception):
         return Response(body, self.status, self.headers, CONTENT_TYPE)
 
 
-def invalid(detail: str, errors: list[dict] | None = None) -> Problem:
+def invalid(detail: str, errors: list[dict[str, str]] | None = None) -> Problem:
     """A 422 that names each field and what is wrong with it."""
     return Problem(422, "invalid-request", detail, errors=errors or [])
 
@@ -74,9 +75,9 @@ def failed() -> Problem:
 
 def install(app: FastAPI) -> None:
     """Answer every error of the app and of its framework as a problem."""
-    app.add_exception_handler(Problem, _problem)
-    app.add_exception_handler(HTTPException, _of_framework)
-    app.add_exception_handler(RequestValidationError, _of_validation)
+    app.exception_handler(Problem)(_problem)
+    app.exception_handler(HTTPException)(_of_framework)
+    app.exception_handler(RequestValidationError)(_of_validation)
 
 
 async def _problem(request: Request, problem: Problem) -> Response:
@@ -92,7 +93,7 @@ async def _of_framework(request: Request, raised: HTTPException) -> Response:
 
 
 async def _of_validation(request: Request, raised: RequestValidationError) -> Response:
-    found = [
+    errors = [
         error(str(e["loc"][0]), ".".join(map(str, e["loc"][1:])), e["msg"]) for e in raised.errors()
     ]
-    return await _problem(request, invalid("The request is not valid.", found))
+    return await _problem(request, invalid("The request is not valid.", errors))

@@ -8,6 +8,7 @@ import os
 import time
 from itertools import count
 
+from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import logs
@@ -39,7 +40,7 @@ class Observe:
         self._app, self._metrics = app, metrics
         self._numbers = count(1)
         self._prefix = f"{os.getpid():x}-{int(time.time()):x}-"
-        self._counters: dict[tuple, tuple] = {}
+        self._counters: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request through the app, whatever happens in it."""

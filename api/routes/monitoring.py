@@ -1,10 +1,13 @@
 """What the published version says about its model: facts, drift, realised performance."""
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.http.answers import tagged
-from api.http.openapi import DRIFT, MODEL, PERFORMANCE, described
+from api.routes.openapi import DRIFT, MODEL, PERFORMANCE, described
+from api.store.loader import loader_of
 from api.store.publication import Publication
 
 router = APIRouter(tags=["model"], prefix="/v1")
@@ -13,22 +16,22 @@ router = APIRouter(tags=["model"], prefix="/v1")
 @router.get("/model", operation_id="model", summary="The model", **described(MODEL, 304))
 async def model(request: Request) -> Response:
     """Version, features, and how it did on dates it had not seen."""
-    publication = request.app.state.holder.require()
-    return tagged(request, publication, facts(publication))
+    publication = loader_of(request).require()
+    return tagged(request, publication.etag, facts(publication))
 
 
 @router.get("/drift", operation_id="drift", summary="Drift", **described(DRIFT, 304))
 async def drift(request: Request) -> Response:
     """PSI by feature and of the predictions, by date; empty until it is published."""
-    publication = request.app.state.holder.require()
-    found = publication.monitoring
+    publication = loader_of(request).require()
+    tables = publication.monitoring
     content = {
         "published_version": publication.version,
-        "available": "feature_drift" in found,
-        "features": found.get("feature_drift", []),
-        "predictions": found.get("prediction_drift", []),
+        "available": "feature_drift" in tables,
+        "features": tables.get("feature_drift", []),
+        "predictions": tables.get("prediction_drift", []),
     }
-    return tagged(request, publication, content)
+    return tagged(request, publication.etag, content)
 
 
 @router.get(
@@ -39,17 +42,17 @@ async def drift(request: Request) -> Response:
 )
 async def performance(request: Request) -> Response:
     """One entry a date; what has not matured has expectations only."""
-    publication = request.app.state.holder.require()
-    found = publication.monitoring
+    publication = loader_of(request).require()
+    tables = publication.monitoring
     content = {
         "published_version": publication.version,
-        "available": "model_performance" in found,
-        "dates": found.get("model_performance", []),
+        "available": "model_performance" in tables,
+        "dates": tables.get("model_performance", []),
     }
-    return tagged(request, publication, content)
+    return tagged(request, publication.etag, content)
 
 
-def facts(publication: Publication) -> dict:
+def facts(publication: Publication) -> dict[str, Any]:
     """The model as /v1/model and the desk's model page show it."""
     manifest, metrics = publication.manifest, publication.metrics
     chosen = metrics.get("models", {}).get(metrics.get("selected"), {})

@@ -1,6 +1,7 @@
 """Scores made now, with the model of the published version."""
 
 import asyncio
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -9,8 +10,9 @@ from api import logs
 from api.http.answers import answer
 from api.http.body import KIB, MIB, read_object
 from api.http.errors import error, invalid
-from api.http.openapi import BATCH, BATCH_BODY, PREDICT_BODY, SCORE, described
+from api.routes.openapi import BATCH, BATCH_BODY, PREDICT_BODY, SCORE, described
 from api.store.features import ID_LENGTH, is_id, vector
+from api.store.loader import loader_of
 from api.store.publication import Publication
 
 router = APIRouter(tags=["predict"])
@@ -35,7 +37,7 @@ async def predict(request: Request) -> Response:
     number. For an unknown user, or without a user_id, every feature is required.
     """
     content = await read_object(request, 64 * KIB)
-    publication = request.app.state.holder.require()
+    publication = loader_of(request).require()
     values, errors = _values(publication, content)
     if errors:
         raise invalid("The features are not those of the model.", errors)
@@ -63,7 +65,7 @@ async def predict(request: Request) -> Response:
 async def predict_batch(request: Request) -> Response:
     """Like /predict, row by row, in the order given. One bad row refuses the batch."""
     content = await read_object(request, 32 * MIB)
-    publication = request.app.state.holder.require()
+    publication = loader_of(request).require()
     rows = content.get("rows")
     if not isinstance(rows, list) or len(content) > 1 or not 0 < len(rows) <= MAX_ROWS:
         problem = error("body", "rows", f"a list of 1 to {MAX_ROWS:,} rows, and nothing else")
@@ -72,9 +74,9 @@ async def predict_batch(request: Request) -> Response:
     for start in range(0, len(rows), ROWS_AT_ONCE):
         vectors = []
         for number, row in enumerate(rows[start : start + ROWS_AT_ONCE], start):
-            values, found = _values(publication, row)
+            values, row_errors = _values(publication, row)
             vectors.append(values)
-            errors += [e | {"field": f"rows.{number}.{e['field']}"} for e in found]
+            errors += [e | {"field": f"rows.{number}.{e['field']}"} for e in row_errors]
         if len(errors) >= MAX_ERRORS:
             break
         if not errors:
@@ -95,7 +97,9 @@ async def predict_batch(request: Request) -> Response:
     )
 
 
-def _values(publication: Publication, row: object) -> tuple[list | tuple, list[dict[str, str]]]:
+def _values(
+    publication: Publication, row: object
+) -> tuple[list[Any] | tuple[Any, ...], list[dict[str, str]]]:
     """The model's input for one row, and what is wrong with it."""
     if not isinstance(row, dict):
         return [], [error("body", "row", "must be an object")]
@@ -107,11 +111,11 @@ def _values(publication: Publication, row: object) -> tuple[list | tuple, list[d
     if not isinstance(features, dict):
         return [], [*errors, error("body", "features", "must be an object")]
     published = publication.user_features(user_id) if user_id is not None else None
-    values, found = vector(publication, features, published)
-    return values, errors + found
+    values, feature_errors = vector(publication, features, published)
+    return values, errors + feature_errors
 
 
-def _audit(request: Request, publication: Publication, scored: list[list]) -> None:
+def _audit(request: Request, publication: Publication, scored: list[list[Any]]) -> None:
     """Who was told what: written before the answer leaves."""
     logs.line(
         "prediction",

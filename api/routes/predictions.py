@@ -6,7 +6,7 @@ from starlette.responses import Response
 from api.http.answers import answer, tagged
 from api.http.body import KIB, read_object
 from api.http.errors import error, invalid, unknown_user
-from api.http.openapi import (
+from api.routes.openapi import (
     LOOKUP_BODY,
     PREDICTION,
     PREDICTION_LIST,
@@ -16,6 +16,7 @@ from api.http.openapi import (
 )
 from api.store import listing
 from api.store.features import ID_LENGTH, is_id
+from api.store.loader import loader_of
 
 router = APIRouter(tags=["predictions"])
 MAX_IDS = 1_000
@@ -35,13 +36,14 @@ async def predictions(request: Request) -> Response:
     one is published: a list that was begun is finished without gaps or repeats.
     """
     query = request.query_params
-    holder = request.app.state.holder
-    publication, after = holder.require(), 0
+    loader = loader_of(request)
+    publication, after = loader.require(), 0
     if cursor := query.get("cursor"):
         version, after = listing.read_cursor(cursor)
-        publication = await holder.pinned(version)
-        if publication is None:
+        pinned = await loader.pinned(version)
+        if pinned is None:
             raise listing.expired()
+        publication = pinned
     limit = _limit(query.get("limit", str(DEFAULT_LIMIT)))
     chosen = listing.parse(publication, query, ignore={"cursor", "limit"})
     ranks = await listing.ranks(publication, chosen, after, limit + 1)
@@ -54,7 +56,7 @@ async def predictions(request: Request) -> Response:
         "predictions": listing.rows(publication, ranks[:limit]),
         "next_cursor": following,
     }
-    return tagged(request, publication, content)
+    return tagged(request, publication.etag, content)
 
 
 @router.post(
@@ -66,7 +68,7 @@ async def predictions(request: Request) -> Response:
 async def lookup(request: Request) -> Response:
     """The published rows of these users, in the order asked for, and the ids that are unknown."""
     content = await read_object(request, 1024 * KIB)
-    publication = request.app.state.holder.require()
+    publication = loader_of(request).require()
     ids = content.get("user_ids")
     if not isinstance(ids, list) or not all(is_id(one) for one in ids) or len(content) > 1:
         message = f"a list of ids, each a text of 1 to {ID_LENGTH} characters, and nothing else"
@@ -95,7 +97,7 @@ async def lookup(request: Request) -> Response:
 )
 async def prediction(request: Request) -> Response:
     """The published row of a user, with the reasons in words."""
-    publication = request.app.state.holder.require()
+    publication = loader_of(request).require()
     user_id = request.path_params["user_id"]
     row = publication.prediction(user_id) if is_id(user_id) else None
     metrics = request.app.state.metrics
@@ -103,7 +105,7 @@ async def prediction(request: Request) -> Response:
         metrics.missing.inc()
         raise unknown_user()
     metrics.found.inc()
-    return tagged(request, publication, row)
+    return tagged(request, publication.etag, row)
 
 
 def _limit(text: str) -> int:

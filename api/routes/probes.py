@@ -7,7 +7,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 from api.http.answers import answer
-from api.http.openapi import HEALTH, LIVE, READY, described
+from api.routes.openapi import HEALTH, LIVE, READY, described
+from api.store.gauges import PublishedGauges
+from api.store.loader import loader_of
 
 router = APIRouter(tags=["probes"])
 NO_STORE = {"Cache-Control": "no-store"}
@@ -22,23 +24,23 @@ async def live(_: Request) -> Response:
 @router.get("/ready", operation_id="ready", summary="A version is loaded", **described(READY))
 async def ready(request: Request) -> Response:
     """503 until a version is loaded, then which one it is."""
-    publication = request.app.state.holder.require()
+    publication = loader_of(request).require()
     return answer({"status": "ready", "version": publication.version}, headers=NO_STORE)
 
 
 @router.get("/health", operation_id="health", summary="How it is", **described(HEALTH))
 async def health(request: Request) -> Response:
     """What is served, how old it is, and whether a newer version is kept out, and why."""
-    holder = request.app.state.holder
-    current = holder.current
-    status = "not_ready" if current is None else "degraded" if holder.bad else "ok"
+    loader = loader_of(request)
+    current = loader.current
+    status = "not_ready" if current is None else "degraded" if loader.bad else "ok"
     content = {
         "status": status,
         "version": current and current.version,
         "model_version": current and current.model_version,
         "as_of_date": current and current.as_of_date,
         "published_age_seconds": current and round(time.time() - current.published_at, 1),
-        "bad_version": holder.bad,
+        "bad_version": loader.bad,
     }
     return answer(content, headers=NO_STORE)
 
@@ -46,5 +48,7 @@ async def health(request: Request) -> Response:
 @router.get("/metrics", include_in_schema=False)
 async def metrics(request: Request) -> Response:
     """Prometheus exposition."""
-    state = request.app.state
-    return Response(state.metrics.text(state.holder), 200, NO_STORE, CONTENT_TYPE_LATEST)
+    loader = loader_of(request)
+    gauges = PublishedGauges(loader.current, loader.bad)
+    text = request.app.state.metrics.text(gauges)
+    return Response(text, 200, NO_STORE, CONTENT_TYPE_LATEST)

@@ -1,5 +1,7 @@
 """From what a client sends to the model's input: every field is known, present and of its type."""
 
+from typing import Any
+
 from api.http.errors import error
 from api.store.publication import Publication, is_whole
 
@@ -14,8 +16,8 @@ def is_id(value: object) -> bool:
 
 
 def vector(
-    publication: Publication, given: dict, published: tuple | None
-) -> tuple[list | tuple, list[dict[str, str]]]:
+    publication: Publication, given: dict[str, Any], published: tuple[Any, ...] | None
+) -> tuple[list[Any] | tuple[Any, ...], list[dict[str, str]]]:
     """The values in the model's order, and what is wrong with those that were given.
 
     What is not given comes from the user's published row; without one, everything is required.

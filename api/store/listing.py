@@ -9,9 +9,11 @@ import base64
 import heapq
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from api.http.errors import Problem, error, invalid
 from api.store.publication import Publication
+from python_jobs.publication.prediction import BANDS
 
 WINDOW = 10_000
 SORTS = {
@@ -21,7 +23,6 @@ SORTS = {
     "newest": ("tenure_days", False),
     "user_id": ("user_id", False),
 }
-BANDS = ("high", "medium", "low")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Filter:
     equal: dict[str, object] = field(default_factory=dict)
     min_risk: float = 0.0
 
-    def where(self) -> tuple[str, list]:
+    def where(self) -> tuple[str, list[Any]]:
         """The SQL condition and its parameters."""
         names = "".join(f' and "{name}" = ?' for name in self.equal)
         values = list(self.equal.values())
@@ -70,6 +71,15 @@ def parse(publication: Publication, query: Mapping[str, str], ignore: set[str]) 
     return Filter(equal, min_risk)
 
 
+def to_contact(publication: Publication) -> Filter:
+    """Whom somebody may contact: eligible users outside the holdout, as in churn_top_risk.
+
+    Versions of early releases do not say who is in the holdout.
+    """
+    wanted = {"is_eligible": 1, "in_holdout": 0}
+    return Filter({n: v for n, v in wanted.items() if n in publication.prediction_columns})
+
+
 def _risk(text: str) -> tuple[float, str | None]:
     try:
         value = float(text)
@@ -85,13 +95,13 @@ async def ranks(publication: Publication, chosen: Filter, after: int, limit: int
         "select risk_rank from users where risk_rank > ? and risk_rank <= ?"
         f"{where} order by risk_rank limit ?"
     )
-    found: list[int] = []
+    passed: list[int] = []
     async for low, high in _windows(publication, chosen, after):
-        left = limit - len(found)
-        found += [row[0] for row in publication.store.execute(sql, (low, high, *values, left))]
-        if len(found) >= limit:
+        left = limit - len(passed)
+        passed += [row[0] for row in publication.store.execute(sql, (low, high, *values, left))]
+        if len(passed) >= limit:
             break
-    return found
+    return passed
 
 
 async def top(
@@ -102,7 +112,7 @@ async def top(
     where, values = chosen.where()
     order = f'"{column}" {"desc" if descending else "asc"}, risk_rank'
     scope = f"from users where risk_rank > ? and risk_rank <= ?{where}"
-    best: list[tuple] = []
+    best: list[tuple[Any, ...]] = []
     total = 0
     async for low, high in _windows(publication, chosen, 0):
         bounds = (low, high, *values)
@@ -110,13 +120,13 @@ async def top(
         if sort == "risk" and len(best) >= limit:
             continue  # ranks only grow from here
         sql = f'select "{column}", risk_rank {scope} order by {order} limit ?'
-        found = publication.store.execute(sql, (*bounds, limit)).fetchall()
+        of_window = publication.store.execute(sql, (*bounds, limit)).fetchall()
         key = _reversed if descending else None
-        best = list(heapq.merge(best, found, key=key))[:limit]
+        best = list(heapq.merge(best, of_window, key=key))[:limit]
     return [row[1] for row in best], total
 
 
-def _reversed(row: tuple) -> tuple:
+def _reversed(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return (-row[0], row[1])
 
 
@@ -133,13 +143,15 @@ async def _windows(
         await asyncio.sleep(0)
 
 
-def rows(publication: Publication, found: list[int], extra: tuple[str, ...] = ()) -> list[dict]:
+def rows(
+    publication: Publication, wanted: list[int], extra: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
     """The users at these ranks, in this order, as the API shows them; `extra` columns as well."""
     columns = [*publication.prediction_columns, *publication.attributes]
     named = ", ".join(f'"{name}"' for name in [*columns, *extra])
     sql = f"select {named} from users where risk_rank = ?"
     shown = []
-    for rank in found:
+    for rank in wanted:
         row = publication.store.execute(sql, (rank,)).fetchone()
         more = dict(zip(extra, row[len(columns) :], strict=True))
         shown.append(publication.shown(row[: len(columns)]) | more)

@@ -1,4 +1,4 @@
-"""Holds the version that is served, and watches for the next one.
+"""Loads the version that is served, and watches for the next one.
 
 A request takes `current` once and answers from it alone, so no answer mixes two versions. A new
 version is verified beside the event loop, then swapped in by one assignment. The last few stay
@@ -10,6 +10,9 @@ import contextlib
 import time
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
+
+from fastapi import Request
 
 from api import logs
 from api.http.errors import not_ready
@@ -22,7 +25,7 @@ KEPT_OPEN = 3
 KEPT_SECONDS = 900
 
 
-class Holder:
+class Loader:
     """The published version in use, the ones just before it, and the last bad one."""
 
     def __init__(self, settings: ApiSettings, metrics: Metrics) -> None:
@@ -31,7 +34,7 @@ class Holder:
         self._lock = asyncio.Lock()
         self._open: OrderedDict[str, tuple[Publication, float]] = OrderedDict()
         self.current: Publication | None = None
-        self.bad: dict | None = None
+        self.bad: dict[str, Any] | None = None
         self._bad_until = 0.0
 
     def require(self) -> Publication:
@@ -44,8 +47,8 @@ class Holder:
         """A version that a reader began with, while it is still open here."""
         if version not in self._open:
             await self.refresh()  # another worker may have been quicker
-        found = self._open.get(version)
-        return found[0] if found else None
+        publication, _ = self._open.get(version, (None, 0.0))
+        return publication
 
     async def watch(self, keys: Keys | None) -> None:
         """Look for a new version, and for changed keys, until cancelled."""
@@ -110,3 +113,9 @@ class Holder:
             too_many = len(self._open) > KEPT_OPEN
             if version != newest and (too_many or now - since > KEPT_SECONDS):
                 del self._open[version]
+
+
+def loader_of(request: Request) -> Loader:
+    """Return the loader of the app that answers this request."""
+    loader: Loader = request.app.state.loader
+    return loader

@@ -8,16 +8,18 @@ import hashlib
 import json
 import re
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from python_jobs.files import sha256_of
-from python_jobs.publication import lookup_store, onnx_model
+from python_jobs.publication import feature_facts, lookup_store, onnx_model, prediction
+from python_jobs.publication.feature_facts import FeatureFact
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -46,13 +48,14 @@ class Publication:
     """A version: its manifest, its store, its model."""
 
     version: str
-    manifest: dict
+    manifest: dict[str, Any]
     store: sqlite3.Connection
     shards: int
     session: "onnxruntime.InferenceSession"
     features: dict[str, str]
+    feature_facts: dict[str, FeatureFact]
     nullable: frozenset[str]
-    metrics: dict
+    metrics: dict[str, Any]
     typical: dict[str, dict[str, float]]
     report: bytes | None
     attributes: list[str]
@@ -62,7 +65,7 @@ class Publication:
     choices: dict[str, dict[str, int]]
     bands: dict[str, dict[str, float]]
     risk_tenths: list[tuple[int, int, float]]
-    monitoring: dict[str, list[dict]] = field(default_factory=dict)
+    monitoring: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     @property
     def etag(self) -> str:
@@ -72,12 +75,12 @@ class Publication:
     @property
     def model_version(self) -> str:
         """The model that made these predictions and makes new ones."""
-        return self.manifest["model_version"]
+        return str(self.manifest["model_version"])
 
     @property
     def as_of_date(self) -> str:
         """The day at whose end the features were known."""
-        return self.manifest["as_of_date"]
+        return str(self.manifest["as_of_date"])
 
     @cached_property
     def published_at(self) -> float:
@@ -106,36 +109,32 @@ class Publication:
         tables = [f"shard_{number}.users" for number in range(self.shards)] or ["users"]
         return [f"select {columns} from {table} where user_id = ?" for table in tables]
 
-    def _row(self, sql: list[str], user_id: str) -> tuple | None:
+    def _row(self, sql: list[str], user_id: str) -> tuple[Any, ...] | None:
         """The row of a user from the one shard where it can be."""
         number = lookup_store.shard_of(user_id, self.shards) if self.shards else 0
-        return self.store.execute(sql[number], (user_id,)).fetchone()
+        row: tuple[Any, ...] | None = self.store.execute(sql[number], (user_id,)).fetchone()
+        return row
 
-    def prediction(self, user_id: str) -> dict | None:
+    def prediction(self, user_id: str) -> dict[str, Any] | None:
         """The published prediction of a user as the API shows it, or None."""
         row = self._row(self._prediction_sql, user_id)
         return None if row is None else self.shown(row)
 
-    def shown(self, row: tuple) -> dict:
+    def shown(self, row: tuple[Any, ...]) -> dict[str, Any]:
         """A row of the prediction columns and attributes, as the API shows it."""
         width = len(self.prediction_columns)
-        shown = dict(zip(self.prediction_columns, row, strict=False))
-        shown["is_eligible"] = shown["is_eligible"] == 1
-        if "in_holdout" in shown:
-            shown["in_holdout"] = shown["in_holdout"] == 1
-        reasons = [shown.pop(name, None) for name in ("reason_1", "reason_2", "reason_3")]
-        shown["reasons"] = [reason for reason in reasons if reason]
+        shown = prediction.shown(dict(zip(self.prediction_columns, row, strict=False)))
         shown["attributes"] = dict(zip(self.attributes, row[width:], strict=True))
         shown["published_version"] = self.version
         return shown
 
-    def user_features(self, user_id: str) -> tuple | None:
+    def user_features(self, user_id: str) -> tuple[Any, ...] | None:
         """The model's inputs for a user, in the model's order, or None."""
         return self._row(self._features_sql, user_id)
 
-    def series(self, user_id: str) -> tuple[list, list]:
+    def series(self, user_id: str) -> tuple[list[Any], list[Any]]:
         """Events per day up to as_of_date, and the history of {as_of_date, churn_risk}."""
-        activity, history = self._row(self._series_sql, user_id)
+        activity, history = self._row(self._series_sql, user_id) or (None, None)
         return json.loads(activity or "[]"), json.loads(history or "[]")
 
     def retire(self) -> None:
@@ -143,10 +142,11 @@ class Publication:
         self.store.execute("pragma mmap_size = 0")
         self.store.execute("pragma shrink_memory")
 
-    def score(self, rows: list) -> list[float]:
+    def score(self, rows: list[Any]) -> list[float]:
         """Churn risk of each row of values in the model's order; None counts as missing."""
         matrix = np.array(rows, dtype=np.float32)
-        return onnx_model.score(self.session, matrix).tolist()
+        scores: list[float] = onnx_model.score(self.session, matrix).tolist()
+        return scores
 
 
 def load(published: Path, version: str, mmap_bytes: int) -> Publication:
@@ -191,28 +191,29 @@ def _load(folder: Path, version: str, mmap_bytes: int) -> Publication:
         shards=len(shards),
         session=session,
         features=names,
+        feature_facts=feature_facts.from_json(features),
         nullable=_nullable(names, golden),
         metrics=json.loads(content["metrics.json"]),
         typical=json.loads(content.get("typical.json", b"{}")),
         report=content.get(page),
-        **_facts(store),
+        **_facts(store, manifest.get("attributes")),
     )
     stores = [files[name] for name in ("lookup.sqlite", *shards)]
     _spot_check(publication, [file.get("rows", {}).get("users") for file in stores])
     return publication
 
 
-def _verified(path: Path, expected: dict | None, *, keep: bool) -> bytes:
+def _verified(path: Path, expected: dict[str, Any] | None, *, keep: bool) -> bytes:
     """The content of a file whose hash is that of the manifest; b"" where it is not kept."""
     if expected is None or not path.is_file():
         raise BadVersion(f"{path.name} is missing")
     if keep:
         content = path.read_bytes()
-        found = hashlib.sha256(content).hexdigest()
+        digest = hashlib.sha256(content).hexdigest()
     else:
         content = b""
-        found = sha256_of(path)
-    if found != expected["sha256"]:
+        digest = sha256_of(path)
+    if digest != expected["sha256"]:
         raise BadVersion(f"{path.name} is not the file that was published")
     return content
 
@@ -236,18 +237,22 @@ def _open(path: Path, shards: list[Path], mmap_bytes: int) -> sqlite3.Connection
     return store
 
 
-def _facts(store: sqlite3.Connection) -> dict:
-    """What is asked of every version and never changes in it."""
+def _facts(store: sqlite3.Connection, attributes: list[str] | None) -> dict[str, Any]:
+    """What is asked of every version and never changes in it.
+
+    `attributes`: those that the manifest names, None where an earlier release published it.
+    """
     tables = {row[0] for row in store.execute("select name from sqlite_master")}
-    columns = [row[0] for row in store.execute("select name from pragma_table_info('users')")]
-    attributes = lookup_store.attributes(store)
+    columns = lookup_store.columns(store)
+    if attributes is None:
+        attributes = lookup_store.guessed_attributes(store)
     users, max_rank = store.execute("select count(*), max(risk_rank) from users").fetchone()
     choices = {}
-    for name in [n for n in attributes if n in lookup_store.list_columns(store)]:
+    for name in attributes:
         sql = f'select "{name}", count(*) from users where "{name}" is not null group by 1'
-        found = store.execute(f"{sql} order by 2 desc, 1 limit {MANY_VALUES + 1}").fetchall()
-        if len(found) <= MANY_VALUES:
-            choices[name] = dict(found)
+        counts = store.execute(f"{sql} order by 2 desc, 1 limit {MANY_VALUES + 1}").fetchall()
+        if len(counts) <= MANY_VALUES:
+            choices[name] = dict(counts)
     bands = {
         band: {"users": n, "eligible_users": eligible, "expected_churners": expected}
         for band, n, eligible, expected in store.execute(
@@ -262,7 +267,7 @@ def _facts(store: sqlite3.Connection) -> dict:
     ).fetchall()
     return {
         "attributes": attributes,
-        "prediction_columns": [name for name in lookup_store.PREDICTION if name in columns],
+        "prediction_columns": [name for name in prediction.NAMES if name in columns],
         "users": users,
         "max_rank": max_rank or 0,
         "choices": choices,
@@ -272,7 +277,7 @@ def _facts(store: sqlite3.Connection) -> dict:
     }
 
 
-def _table(store: sqlite3.Connection, name: str) -> list[dict]:
+def _table(store: sqlite3.Connection, name: str) -> list[dict[str, Any]]:
     """The rows of the newest dates, oldest date first."""
     dates = f"select distinct as_of_date from {name} order by 1 desc limit {SHOWN_DATES}"
     cursor = store.execute(f"select * from {name} where as_of_date in ({dates}) order by 1, 2")
@@ -281,7 +286,7 @@ def _table(store: sqlite3.Connection, name: str) -> list[dict]:
     return sorted(rows, key=lambda row: row["as_of_date"])
 
 
-def _nullable(features: dict[str, str], golden: dict) -> frozenset[str]:
+def _nullable(features: dict[str, str], golden: dict[str, Any]) -> frozenset[str]:
     """Features that may be null: those that are no whole numbers, and those that were null."""
     missing = [any(row[i] is None for row in golden["rows"]) for i in range(len(features))]
     whole = [is_whole(kind) for kind in features.values()]
@@ -312,16 +317,16 @@ def _spot_check(publication: Publication, expected: list[int | None]) -> None:
         f" json_each('{json.dumps(list(range(SPOT_CHECKED)))}'))"
     )
     step = max(1, publication.max_rank // SPOT_CHECKED)
-    found = publication.store.execute(sql, (step,)).fetchall()
+    sampled = publication.store.execute(sql, (step,)).fetchall()
     if any(
-        (row[0], row[1]) != (publication.model_version, publication.as_of_date) for row in found
+        (row[0], row[1]) != (publication.model_version, publication.as_of_date) for row in sampled
     ):
         raise BadVersion("its store was scored by another model or for another day")
-    if found:
-        scores = np.array(publication.score([row[3:] for row in found]))
-        if not np.abs(scores - [row[2] for row in found]).max() <= TOLERANCE:
+    if sampled:
+        scores = np.array(publication.score([row[3:] for row in sampled]))
+        if not np.abs(scores - [row[2] for row in sampled]).max() <= TOLERANCE:
             raise BadVersion("its model does not give its users their published scores")
 
 
-def _quoted(columns) -> str:
+def _quoted(columns: Iterable[str]) -> str:
     return ", ".join(f'"{name}"' for name in columns)

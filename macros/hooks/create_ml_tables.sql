@@ -3,6 +3,7 @@
     takes one statement at a time, and has no tables of earlier versions. -#}
 {% macro create_ml_tables() %}
     {% if execute %}
+        {% set predicted = prediction_columns() | selectattr('is_stored') | list %}
         {% set ddl %}
             create schema if not exists ml;
             create table if not exists ml.model_versions (
@@ -22,10 +23,7 @@
                 reason varchar, numbers varchar
             );
             create table if not exists ml.churn_predictions (
-                user_id varchar, as_of_date date, churn_risk double, risk_rank bigint,
-                risk_decile integer, risk_band varchar, is_eligible boolean,
-                model_version varchar, scored_at timestamp,
-                reason_1 varchar, reason_2 varchar, reason_3 varchar
+                {% for column in predicted %}{{ column.name }} {{ column.type }}{{ ', ' if not loop.last }}{% endfor %}
             );
             create table if not exists ml.scored_features (user_id varchar, as_of_date date);
             create table if not exists ml.training_reference (
@@ -43,9 +41,9 @@
             alter table ml.model_versions add column if not exists average_precision_low double;
             alter table ml.model_versions add column if not exists average_precision_high double;
             alter table ml.promotions add column if not exists numbers varchar;
-            alter table ml.churn_predictions add column if not exists reason_1 varchar;
-            alter table ml.churn_predictions add column if not exists reason_2 varchar;
-            alter table ml.churn_predictions add column if not exists reason_3 varchar;
+            {% for column in predicted -%}
+            alter table ml.churn_predictions add column if not exists {{ column.name }} {{ column.type }};
+            {% endfor %}
         {% endset %}
         {% do adapter.dispatch('run_ddl', 'churnhouse')(ddl) %}
     {% endif %}

@@ -53,6 +53,24 @@ texts_now as (
     {{ as_rows('current_rows', texts, 'string', ['model_version', 'as_of_date']) }}
 ),
 
+known as (
+
+    select distinct
+        feature,
+        model_version
+    from numbers_then
+    where value is not null
+
+    union all
+
+    select distinct
+        feature,
+        model_version
+    from texts_then
+    where value is not null
+
+),
+
 drift as (
 
     select numbers.*
@@ -64,13 +82,16 @@ drift as (
 )
 
 select
-    feature,
-    as_of_date,
-    model_version,
-    psi,
-    {{ drift_status('psi', 'noise_psi') }} as status,
-    noise_psi,
-    bins,
-    reference_rows,
-    current_rows
+    drift.feature,
+    drift.as_of_date,
+    drift.model_version,
+    drift.psi,
+    {{ drift_status('drift.psi', 'drift.noise_psi') }} as status,
+    drift.noise_psi,
+    drift.bins,
+    drift.reference_rows,
+    drift.current_rows
 from drift
+left join known on drift.feature = known.feature and drift.model_version = known.model_version
+-- the domain may have got the feature after the model was trained: then it cannot have drifted
+where known.feature is not null or drift.psi = 0

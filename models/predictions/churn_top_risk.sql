@@ -4,6 +4,6 @@ predictions as (select * from {{ ref('churn_predictions_latest') }})
 
 select *
 from predictions
-where is_eligible
+where is_eligible and not in_holdout
 order by risk_rank
 limit 50

@@ -36,7 +36,7 @@ class _KeyTwice(yaml.YAMLError):
 class _EachKeyOnce(yaml.SafeLoader):
     """Reads YAML and refuses a mapping that has a key twice."""
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         lines: dict[str, int] = {}
         for key, _ in node.value:
@@ -72,6 +72,10 @@ class Files(_Strict):
     def by_table(self) -> dict[str, RawFiles | None]:
         """The canonical tables in the order of loading, and what fills each."""
         return {"users": self.users, "events": self.events, "treatments": self.treatments}
+
+    def columns(self) -> dict[str, dict[str, str]]:
+        """The declared columns of each canonical table, in the same order; {} without files."""
+        return {t: dict(spec.columns) if spec else {} for t, spec in self.by_table().items()}
 
 
 class Measure(_Strict):
@@ -149,7 +153,7 @@ class Vars(_Strict):
             raise ValueError(f"the name {min(twice)!r} is taken already")
         types = list(self.event_types) or _seeded_event_types()
         for measure in self.measures:
-            if measure.event_type not in (None, *types):
+            if measure.event_type is not None and measure.event_type not in types:
                 raise ValueError(
                     f"measure {measure.name!r} looks at {measure.event_type!r}, "
                     f"which is no event type{_guess(measure.event_type, types)}"
@@ -195,7 +199,7 @@ class Domain:
         self.vars: Vars = self._check(Vars, {**_default_vars(), **parsed.vars}, under="vars")
         self.ingest_sql = _read(folder / "ingest.sql")
 
-    def _check(self, model: type[BaseModel], content: dict, under: str = "") -> Any:
+    def _check(self, model: type[BaseModel], content: dict[str, Any], under: str = "") -> Any:
         try:
             return model.model_validate(content)
         except ValidationError as error:
@@ -262,7 +266,8 @@ def available(settings: Settings) -> dict[str, Path]:
 
 
 def _default_vars() -> dict[str, Any]:
-    return yaml.safe_load(_read(PROJECT / "dbt_project.yml"))["vars"]
+    vars_: dict[str, Any] = yaml.safe_load(_read(PROJECT / "dbt_project.yml"))["vars"]
+    return vars_
 
 
 def _seeded_event_types() -> list[str]:
@@ -281,7 +286,7 @@ def _read(path: Path) -> str:
         raise JobError(f"{path} is not UTF-8 text.", next_step="save it as UTF-8.") from None
 
 
-def _closest(loc: tuple, model: type[BaseModel]) -> str:
+def _closest(loc: tuple[Any, ...], model: type[BaseModel]) -> str:
     """A guess at the key that was meant, among the keys its place allows."""
     for part in loc[:-1]:
         annotation = model.model_fields[part].annotation if part in model.model_fields else None

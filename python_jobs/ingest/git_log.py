@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from python_jobs.errors import JobError
 
@@ -27,20 +28,24 @@ KINDS = {
     rb"|(^|/)(makefile|dockerfile|requirements)[^/]*$|(^|/)cmakelists\.txt$",
     "code": rb"",
 }
+Progress = Callable[[int, int], None]
+
 PATTERNS = {kind: re.compile(pattern, re.IGNORECASE) for kind, pattern in KINDS.items()}
-COLUMNS = ("commit_id", "author", "is_bot", "committed_at", "parents")
-COLUMNS += ("lines_added", "lines_deleted", *(f"{kind}_files" for kind in KINDS))
+COLUMNS = (
+    *("commit_id", "author", "is_bot", "committed_at", "parents", "lines_added", "lines_deleted"),
+    *(f"{kind}_files" for kind in KINDS),
+)
 HEAD = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})\.csv\.gz")
 
 # NUL ends each field that could hold anything. The options that follow undo what a person's own
 # git configuration could change in the numbers.
-LOG = ("-c", "log.showRoot=true", "log", "-z", "--numstat", "--format=commit %H %ct %P%x09%aE")
-LOG += ("--find-renames", "--diff-algorithm=default", "--encoding=UTF-8", "--no-show-signature")
+LOG = (
+    *("-c", "log.showRoot=true", "log", "-z", "--numstat", "--format=commit %H %ct %P%x09%aE"),
+    *("--find-renames", "--diff-algorithm=default", "--encoding=UTF-8", "--no-show-signature"),
+)
 
 
-def export(
-    clone: Path, folder: Path, *, progress: Callable[[int, int], None] | None = None
-) -> Path:
+def export(clone: Path, folder: Path, *, progress: Progress | None = None) -> Path:
     """Write the commits of HEAD that `folder` does not hold yet to `<head>.csv.gz`, if any.
 
     Returns `folder`, from which to ingest. The file appears whole or not at all. Commits are told
@@ -90,9 +95,9 @@ def _head(clone: Path) -> str:
     return head.stdout.decode().strip()
 
 
-def _commits(fields: Iterator[bytes]) -> Iterator[dict]:
+def _commits(fields: Iterator[bytes]) -> Iterator[dict[str, Any]]:
     """One row per commit, from the fields of `git log -z --numstat`."""
-    commit = None
+    commit: dict[str, Any] = {}
     for field in fields:
         if field.startswith(b"commit "):
             if commit:
@@ -110,10 +115,10 @@ def _commits(fields: Iterator[bytes]) -> Iterator[dict]:
         yield commit
 
 
-def _commit(field: bytes) -> dict:
-    facts, address = field.split(b"\t", 1)
+def _commit(field: bytes) -> dict[str, Any]:
+    facts, raw_address = field.split(b"\t", 1)
     _, commit_id, seconds, parents = facts.decode().split(" ", 3)
-    address = address.decode("utf-8", errors="replace").strip().lower()
+    address = raw_address.decode("utf-8", errors="replace").strip().lower()
     return dict.fromkeys(COLUMNS, 0) | {
         "commit_id": commit_id,
         "author": hashlib.sha256(address.encode()).hexdigest() if address else "",
@@ -131,7 +136,9 @@ def _utc(seconds: str) -> str:
         return seconds
 
 
-def _write(path: Path, commits: Iterator[dict], total: int, progress) -> None:
+def _write(
+    path: Path, commits: Iterator[dict[str, Any]], total: int, progress: Progress | None
+) -> None:
     partial = path.with_name("commits.partial")
     with partial.open("wb") as file:
         # no name and no time in the gzip header: the same commits give the same bytes
@@ -158,14 +165,14 @@ def _fields(clone: Path, *arguments: str) -> Iterator[bytes]:
             command, stdout=subprocess.PIPE, stderr=said, env=_environment(clone)
         ) as git:
             rest = b""
-            while chunk := git.stdout.read(1 << 16):
+            while git.stdout and (chunk := git.stdout.read(1 << 16)):
                 *whole, rest = (rest + chunk).split(b"\0")
                 yield from whole
         said.seek(0)
         _check(clone, subprocess.CompletedProcess(command, git.returncode, b"", said.read()))
 
 
-def _git(clone: Path, *arguments: str) -> subprocess.CompletedProcess:
+def _git(clone: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     try:
         return subprocess.run(
             ["git", "-C", str(clone), *arguments], capture_output=True, env=_environment(clone)
@@ -176,7 +183,7 @@ def _git(clone: Path, *arguments: str) -> subprocess.CompletedProcess:
         ) from None
 
 
-def _check(clone: Path, done: subprocess.CompletedProcess) -> bytes:
+def _check(clone: Path, done: subprocess.CompletedProcess[bytes]) -> bytes:
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["it did not say why"]
         raise JobError(

@@ -67,20 +67,25 @@ def ingest(
     return done
 
 
-def _ingest(connection, domain, folder, now, progress) -> Ingested:
+def _ingest(
+    connection: duckdb.DuckDBPyConnection,
+    domain: Domain,
+    folder: Path,
+    now: datetime,
+    progress: Callable[[int, int], None] | None,
+) -> Ingested:
     _create_tables(connection)
     remember_domain(connection, domain)
     found = raw_files.find(folder, domain.files)
     new, known = raw_files.new_files(connection, found)
     ingested_at = _stamp(connection, now.astimezone(UTC).replace(tzinfo=None))
-    specs = domain.files.by_table()
-    done = Ingested(known=known, rows=dict.fromkeys(specs, 0))
-    for table, spec in specs.items():
-        raw_files.make_empty_view(connection, table, spec.columns if spec else {"none": "text"})
+    columns = domain.files.columns()
+    done = Ingested(known=known, rows=dict.fromkeys(columns, 0))
+    for table, declared in columns.items():
+        raw_files.make_empty_view(connection, table, declared or {"none": "text"})
     for number, file in enumerate(new, start=1):
         try:
-            columns = specs[file.table].columns
-            done.notes.extend(raw_files.make_view(connection, file, columns))
+            done.notes.extend(raw_files.make_view(connection, file, columns[file.table]))
             _load(connection, domain, file, ingested_at, done)
         except duckdb.OutOfMemoryException:
             raise  # not the file's fault
@@ -94,10 +99,16 @@ def _ingest(connection, domain, folder, now, progress) -> Ingested:
     return done
 
 
-def _load(connection, domain: Domain, file: RawFile, ingested_at: datetime, done: Ingested) -> None:
+def _load(
+    connection: duckdb.DuckDBPyConnection,
+    domain: Domain,
+    file: RawFile,
+    ingested_at: datetime,
+    done: Ingested,
+) -> None:
     """Run the domain's mapping over one file and append what it gives to the raw tables."""
     _run_mapping(connection, domain)
-    file_rows = connection.execute(f"select count(*) from {file.table}_file").fetchone()[0]
+    file_rows = connection.execute(f"select count(*) from {file.table}_file").fetchall()[0][0]
     file_id = connection.execute(
         """
         insert into raw.files
@@ -106,7 +117,7 @@ def _load(connection, domain: Domain, file: RawFile, ingested_at: datetime, done
         returning file_id
         """,
         [file.table, file.name, file.sha256, file.size, file.modified_ns, file_rows, ingested_at],
-    ).fetchone()[0]
+    ).fetchall()[0][0]
     derives = domain.vars.users_from_events and file.table == "events"
     tables = ["events", "users"] if derives else [file.table]
     for table in tables:
@@ -121,7 +132,7 @@ def _load(connection, domain: Domain, file: RawFile, ingested_at: datetime, done
     done.loaded.append(file.name)
 
 
-def _run_mapping(connection, domain: Domain) -> None:
+def _run_mapping(connection: duckdb.DuckDBPyConnection, domain: Domain) -> None:
     try:
         connection.execute(domain.ingest_sql)
     except duckdb.Error as error:
@@ -132,7 +143,13 @@ def _run_mapping(connection, domain: Domain) -> None:
         ) from None
 
 
-def _append(connection, domain, table: str, file_id: int, ingested_at: datetime) -> int:
+def _append(
+    connection: duckdb.DuckDBPyConnection,
+    domain: Domain,
+    table: str,
+    file_id: int,
+    ingested_at: datetime,
+) -> int:
     """Append the mapping's view `table` to raw.`table`; a column seen first is added to it."""
     given = {row[0]: row[1] for row in connection.execute(f"describe {table}").fetchall()}
     _check_mapping(domain, table, given)
@@ -142,7 +159,7 @@ def _append(connection, domain, table: str, file_id: int, ingested_at: datetime)
     }
     times = [name for name in columns if name in TIMES]
     selected = [_select(name, kind, given.get(name)) for name, kind in columns.items()]
-    if connection.execute("select count(*) from raw.forgotten").fetchone()[0]:
+    if connection.execute("select count(*) from raw.forgotten").fetchall()[0][0]:
         selected = [
             _without_the_forgotten(text, name) for text, name in zip(selected, columns, strict=True)
         ]
@@ -152,7 +169,7 @@ def _append(connection, domain, table: str, file_id: int, ingested_at: datetime)
     for name in [name for name in columns if name not in there]:
         connection.execute(f'alter table raw.{table} add column "{name}" {columns[name]}')
     names = ", ".join(f'"{name}"' for name in columns)
-    return connection.execute(
+    rows: int = connection.execute(
         f"""
         insert into raw.{table} (row_id, file_id, ingested_at, {names})
         select
@@ -163,7 +180,8 @@ def _append(connection, domain, table: str, file_id: int, ingested_at: datetime)
         from {table}
         """,
         [ingested_at],
-    ).fetchone()[0]
+    ).fetchall()[0][0]
+    return rows
 
 
 def _without_the_forgotten(selected: str, name: str) -> str:
@@ -221,7 +239,7 @@ def _check_mapping(domain: Domain, table: str, given: dict[str, str]) -> None:
             )
 
 
-def _create_tables(connection) -> None:
+def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("create schema if not exists raw")
     connection.execute("create table if not exists raw.domain (name varchar, settings varchar)")
     connection.execute(
@@ -240,7 +258,7 @@ def _create_tables(connection) -> None:
         connection.execute(f"create table if not exists raw.{table} ({columns})")
 
 
-def remember_domain(connection, domain: Domain) -> None:
+def remember_domain(connection: duckdb.DuckDBPyConnection, domain: Domain) -> None:
     """Write down which domain fills this warehouse; refuse any other from then on."""
     row = connection.execute("select name, settings from raw.domain").fetchone()
     if row and row[0] != domain.name:
@@ -253,6 +271,23 @@ def remember_domain(connection, domain: Domain) -> None:
         connection.execute(
             "insert into raw.domain values (?, ?)", [domain.name, domain.settings_json]
         )
+        if row:
+            _add_declared_columns(connection, domain)
+
+
+def _add_declared_columns(connection: duckdb.DuckDBPyConnection, domain: Domain) -> None:
+    """Add the columns that a changed domain.yml names by now; earlier rows have no value there.
+
+    Otherwise every build would fail until a file brings them.
+    """
+    vars_, given = domain.vars, domain.files.events.columns
+    measured = {m.column for m in vars_.measures if m.column}
+    measured |= vars_.checks.keys() - set(vars_.attributes)
+    declared = [("users", name, "varchar") for name in vars_.attributes]
+    for name in sorted(measured):
+        declared.append(("events", name, "varchar" if given.get(name) == "text" else "double"))
+    for table, name, kind in declared:
+        connection.execute(f'alter table raw.{table} add column if not exists "{name}" {kind}')
 
 
 def _in_one_line(error: duckdb.Error) -> str:
@@ -261,6 +296,6 @@ def _in_one_line(error: duckdb.Error) -> str:
     return textwrap.shorten(said, 240, placeholder=" ...").rstrip(".")
 
 
-def _stamp(connection, now: datetime) -> datetime:
-    last = connection.execute("select max(ingested_at) from raw.files").fetchone()[0]
+def _stamp(connection: duckdb.DuckDBPyConnection, now: datetime) -> datetime:
+    last = connection.execute("select max(ingested_at) from raw.files").fetchall()[0][0]
     return now if last is None else max(now, last + timedelta(microseconds=1))

@@ -12,14 +12,18 @@ from pathlib import Path
 import duckdb
 
 from python_jobs.errors import JobError
-from python_jobs.files import sha256_of
+from python_jobs.files import check_name, sha256_of
 from python_jobs.ingest.domain import Files
 
 ENDINGS = (".parquet", ".csv", ".csv.gz")
-NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT")
-NUMBERS += ("UINTEGER", "UBIGINT", "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
-TIMES = ("VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")
-TIMES += ("TIMESTAMP WITH TIME ZONE",)
+NUMBERS = (
+    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT"),
+    *("UINTEGER", "UBIGINT", "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL"),
+)
+TIMES = (
+    *("VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"),
+    "TIMESTAMP WITH TIME ZONE",
+)
 WHOLE = tuple(kind for kind in NUMBERS if kind not in ("FLOAT", "DOUBLE", "DECIMAL"))
 # Which Parquet types may stand in a column of a declared type. Ids may be whole numbers. A column
 # without any value has the type "NULL", and may be declared anything.
@@ -57,7 +61,7 @@ def find(folder: Path, files: Files) -> list[RawFile]:
                 next_step="put the files there, or name another folder with --raw.",
             )
         for path in paths:
-            name = path.relative_to(folder).as_posix()
+            name = check_name(path).relative_to(folder).as_posix()
             with _reading(name):
                 stat = path.stat()
             found.append(RawFile(table, path, name, stat.st_size, stat.st_mtime_ns))
@@ -205,7 +209,9 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _check_numbers(connection, file: RawFile, scan: str, quoted: str) -> None:
+def _check_numbers(
+    connection: duckdb.DuckDBPyConnection, file: RawFile, scan: str, quoted: str
+) -> None:
     bad = connection.execute(
         f"""
         select row_number, value

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -23,7 +24,7 @@ PREDICTIONS = """
 """
 
 
-def check(settings: Settings) -> dict:
+def check(settings: Settings) -> dict[str, Any]:
     """The drift of the current version: version, as_of_date, status, features, predictions.
 
     `status` is the worst of the features' own: ok, warn or fail. Raises JobError where nothing is
@@ -56,7 +57,7 @@ def check(settings: Settings) -> dict:
     }
 
 
-def write(settings: Settings, found: dict) -> Path:
+def write(settings: Settings, found: dict[str, Any]) -> Path:
     """Keep the check beside the versions as data_drift_latest.json; versions do not change.
 
     The folder may be read-only for whoever checks: then JobError says so.
@@ -72,7 +73,7 @@ def write(settings: Settings, found: dict) -> Path:
     return path
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict]:
+def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
     cursor = connection.execute(query)
     names = [column[0] for column in cursor.description]
     rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

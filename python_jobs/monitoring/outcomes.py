@@ -1,5 +1,7 @@
 """Realised against expected: what became of the users that a model pointed at."""
 
+from typing import Any
+
 import duckdb
 
 PERFORMANCE = """
@@ -17,7 +19,7 @@ PERFORMANCE = """
 """
 
 
-def latest(connection: duckdb.DuckDBPyConnection, *, dates: int = 10) -> list[dict]:
+def latest(connection: duckdb.DuckDBPyConnection, *, dates: int = 10) -> list[dict[str, Any]]:
     """The newest scoring dates of model_performance, newest first, one dict a date.
 
     Numbers of dates whose labels are not mature yet are None: unknown.

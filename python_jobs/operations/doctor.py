@@ -25,13 +25,16 @@ from python_jobs.errors import JobError
 from python_jobs.ingest import domain as domains
 from python_jobs.publishing import status
 from python_jobs.settings import PROJECT, Settings
-from python_jobs.warehouse.connection import connect, starved
+from python_jobs.warehouse.connection import connect
+from python_jobs.warehouse.limits import starved
 from python_jobs.warehouse.lock import holder
 
 LOCK = PROJECT / "requirements.lock"
 # What has compiled parts, or parts that come as packages of their own.
-LOADED = ("duckdb", "dbt.cli.main", "dbt.adapters.duckdb", "numpy", "pandas", "scipy", "sklearn")
-LOADED += ("onnx", "skl2onnx", "onnxruntime", "pydantic", "orjson", "fastapi", "uvicorn")
+LOADED = (
+    *("duckdb", "dbt.cli.main", "dbt.adapters.duckdb", "numpy", "pandas", "scipy", "sklearn"),
+    *("onnx", "skl2onnx", "onnxruntime", "pydantic", "orjson", "fastapi", "uvicorn"),
+)
 LEAST_ROOM = 200 * 2**20
 TOLERANCE = timedelta(minutes=5)
 AT_WORK = "a run is at work on it: look again when it has finished"
@@ -91,18 +94,18 @@ def _python(settings: Settings, now: datetime) -> str:
 def _packages(settings: Settings, now: datetime) -> str:
     """Every package that the product names is there, as locked, and what is compiled loads."""
     required = {
-        re.match(r"[\w.-]+", line)[0]
+        re.split(r"[^\w.-]", line, maxsplit=1)[0]
         for line in metadata.requires("churnhouse") or []
         if "extra ==" not in line
     }
     locked = _locked(LOCK)
     wrong = []
     for name in sorted(required | set(locked)):
-        found = _installed(name)
-        if found is None and name in required:
+        version = _installed(name)
+        if version is None and name in required:
             wrong.append(f"{name} is not installed")
-        elif found and found not in locked.get(name, {found}):
-            wrong.append(f"{name} is {found}, locked is {' or '.join(sorted(locked[name]))}")
+        elif version and version not in locked.get(name, {version}):
+            wrong.append(f"{name} is {version}, locked is {' or '.join(sorted(locked[name]))}")
     for module in LOADED:
         try:
             importlib.import_module(module)
@@ -123,7 +126,8 @@ def _locked(lock: Path) -> dict[str, set[str]]:
     """The versions that a lock file allows of each package; none where there is no such file."""
     versions: dict[str, set[str]] = {}
     if lock.exists():
-        for name, version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", lock.read_text(), re.MULTILINE):
+        text = lock.read_text(encoding="utf-8")
+        for name, version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", text, re.MULTILINE):
             versions.setdefault(name, set()).add(version)
     return versions
 
@@ -182,7 +186,7 @@ def _warehouse(settings: Settings, now: datetime) -> str:
             "select schema_name || '.' || table_name from duckdb_tables() order by all"
         ).fetchall()
         counts = (f"select count(*) from {name}" for (name,) in tables)
-        rows = sum(connection.execute(count).fetchone()[0] for count in counts)
+        rows = sum(connection.execute(count).fetchall()[0][0] for count in counts)
     return f"{len(tables)} tables, {rows:,} rows"
 
 
@@ -265,7 +269,7 @@ def _stamps(settings: Settings) -> Iterator[tuple[str, datetime]]:
             contextlib.suppress(JobError),
             connect(settings, read_only=True) as connection,
         ):
-            last = connection.execute("select max(ingested_at) from raw.files").fetchone()[0]
+            last = connection.execute("select max(ingested_at) from raw.files").fetchall()[0][0]
             if last:
                 yield "The newest load", last.replace(tzinfo=UTC)
     for version in store.versions(settings.models)[-1:]:

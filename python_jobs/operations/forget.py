@@ -2,20 +2,20 @@
 
 import contextlib
 import hashlib
-import shutil
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
 
 from python_jobs.errors import JobError
-from python_jobs.files import sha256_of
+from python_jobs.files import sha256_of, sql_text
 from python_jobs.ingest import raw_files
 from python_jobs.ingest.domain import Domain
 from python_jobs.ingest.raw_files import RawFile
 from python_jobs.registry import store
 from python_jobs.settings import Settings
 from python_jobs.warehouse import exchange
+from python_jobs.warehouse.engines import Engine, engine_of
 
 
 def user_hash(user_id: str) -> str:
@@ -33,18 +33,20 @@ def forget(settings: Settings, domain: Domain, user_id: str, *, now: datetime) -
     JobError for a user nobody knows, and for a raw file that cannot be read.
     """
     removed = {}
-    built = _spark_files(settings, user_id)
+    engine = engine_of(settings)
+    engine.remove_broken_writes()
+    built = _rows_in_files(engine.table_folders(), user_id)
     with duckdb.connect(str(settings.warehouse)) as connection:
         tables = _tables_with_users(connection)
         for table in tables:
-            found = connection.execute(
+            rows = connection.execute(
                 f"select count(*) from {table} where user_id = ?", [user_id]
-            ).fetchone()[0]
-            if found:
-                removed[table] = found
+            ).fetchall()[0][0]
+            if rows:
+                removed[table] = rows
         known = connection.execute(
             "select count(*) from raw.forgotten where user_hash = ?", [user_hash(user_id)]
-        ).fetchone()[0]
+        ).fetchall()[0][0]
         if not removed and not built and not known:
             raise JobError(
                 f"No table knows a user {user_id!r}.", next_step="check the id and run again."
@@ -56,14 +58,14 @@ def forget(settings: Settings, domain: Domain, user_id: str, *, now: datetime) -
             connection.execute(
                 "insert into raw.forgotten values (?, ?)", [user_hash(user_id), store.utc(now)]
             )
-        _recount(connection, settings)
+        _recount(connection, engine)
         connection.execute("commit")
     for path, rows in built.items():
-        _rewrite_spark(path, user_id)
+        _rewrite_built(path, user_id)
         removed[str(path.relative_to(settings.spark.resolve()))] = rows
-    if settings.target == "spark":
+    if built:
         with duckdb.connect(str(settings.warehouse)) as connection:
-            _recount(connection, settings)
+            _recount(connection, engine)
     files = _raw_files(settings, domain)
     for file in files:
         removed[file.name] = _rewrite_raw(settings, domain, file, user_id)
@@ -86,18 +88,14 @@ def _tables_with_users(connection) -> list[str]:
     return [row[0] for row in rows]
 
 
-def _recount(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+def _recount(connection: duckdb.DuckDBPyConnection, engine: Engine) -> None:
     """Files hold fewer rows now, some none: every row of a file must still be accounted for."""
     for table in exchange.INBOX:
-        files = (
-            exchange.folder(settings, table).glob("*.parquet") if settings.target == "spark" else ()
-        )
-        paths = [str(file) for file in files]
         connection.execute(
             f"""
             update raw.files
             set row_count = (
-                select count(*) from {f"read_parquet({paths})" if paths else table} as held
+                select count(*) from {engine.received_rows(table)} as held
                 where held.file_id = files.file_id
             )
             where table_name = '{table.removeprefix("raw.")}'
@@ -105,36 +103,26 @@ def _recount(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
         )
 
 
-def _spark_files(settings: Settings, user_id: str) -> dict[Path, int]:
-    """Where Spark builds: the Parquet files that hold rows of a user, and how many."""
-    found = {}
-    if settings.target != "spark":
-        return found
-    spark = settings.spark.resolve()
-    # a write that was killed leaves part of its rows there; nothing reads them
-    for pattern in (".spark-staging-*", "_temporary"):
-        for left in list(spark.rglob(pattern)):
-            shutil.rmtree(left)
+def _rows_in_files(folders: list[Path], user_id: str) -> dict[Path, int]:
+    """Return the Parquet files of the folders that hold rows of a user, and how many."""
+    rows_of_user: dict[Path, int] = {}
     with duckdb.connect() as reader:
-        for folder in sorted([*spark.glob("jobs/*/*"), *spark.glob("*.db/*"), spark / "scored"]):
-            if next(folder.rglob("*.parquet"), None) is None:
-                continue
-            pattern = str(folder / "**/*.parquet").replace("'", "''")
-            rows = f"read_parquet('{pattern}', union_by_name = true, hive_partitioning = false)"
+        for folder in folders:
+            pattern = sql_text(folder / "**/*.parquet")
+            rows = f"read_parquet({pattern}, union_by_name = true, hive_partitioning = false)"
             columns = reader.execute(f"describe from {rows}").fetchall()
             if "user_id" not in {column[0] for column in columns}:
                 continue
             query = f"select filename, count(*) from {rows} where user_id = ? group by all"
             counts = reader.execute(query, [user_id]).fetchall()
-            found |= {Path(name): count for name, count in counts}
-    return found
+            rows_of_user |= {Path(name): count for name, count in counts}
+    return rows_of_user
 
 
-def _rewrite_spark(path: Path, user_id: str) -> None:
-    """Write one of Spark's Parquet files without a user's rows."""
-    quoted = str(path).replace("'", "''")
+def _rewrite_built(path: Path, user_id: str) -> None:
+    """Write a Parquet file of a built table without a user's rows."""
     with duckdb.connect() as reader:
-        rows = f"read_parquet('{quoted}', hive_partitioning = false) as file"
+        rows = f"read_parquet({sql_text(path)}, hive_partitioning = false) as file"
         _, partial = _write_without(reader, path, rows, "user_id", user_id)
     # the checksum that Spark keeps beside a file is of what it wrote
     path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
@@ -144,11 +132,11 @@ def _rewrite_spark(path: Path, user_id: str) -> None:
 
 def _raw_files(settings: Settings, domain: Domain) -> list[RawFile]:
     """The domain's files below the home: where files land, and where a reader exports to."""
-    found = []
+    files = []
     for folder in (settings.raw, settings.raw / domain.name):
         with contextlib.suppress(JobError):  # nothing there: the files are read elsewhere
-            found += raw_files.find(folder, domain.files)
-    return found
+            files += raw_files.find(folder, domain.files)
+    return files
 
 
 def _other_files(settings: Settings, known: list[RawFile]) -> list[Path]:
@@ -165,9 +153,9 @@ def _rewrite_raw(settings: Settings, domain: Domain, file: RawFile, user_id: str
     """
     before = sha256_of(file.path)
     with duckdb.connect(config={"threads": 1}) as reader:  # row by row, in the file's order
-        for table, spec in domain.files.by_table().items():
-            raw_files.make_empty_view(reader, table, spec.columns if spec else {"none": "text"})
-        raw_files.make_view(reader, file, domain.files.by_table()[file.table].columns)
+        for table, columns in domain.files.columns().items():
+            raw_files.make_empty_view(reader, table, columns or {"none": "text"})
+        raw_files.make_view(reader, file, domain.files.columns()[file.table])
         reader.execute(domain.ingest_sql)
         rows = (
             f"{raw_files.rows_of(file)} as file positional join "
@@ -218,9 +206,8 @@ def _write_without(
         options += ", compression gzip"
     partial = path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)
-    target = str(partial).replace("'", "''")
     reader.execute(
-        f"copy (select file.* from {rows} where not {is_owned}) to '{target}' ({options})",
+        f"copy (select file.* from {rows} where not {is_owned}) to {sql_text(partial)} ({options})",
         [user_id],
     )
     return removed, partial
@@ -230,10 +217,9 @@ def _rewrite_warehouse(settings: Settings) -> None:
     """Copy the warehouse into a fresh file, which has no free space that remembers."""
     fresh = settings.warehouse.with_suffix(".fresh")
     fresh.unlink(missing_ok=True)
-    old, new = (str(path).replace("'", "''") for path in (settings.warehouse, fresh))
     with duckdb.connect() as copier:
         # views name their tables by the warehouse's own name
-        copier.execute(f"attach '{old}' as warehouse (read_only)")
-        copier.execute(f"attach '{new}' as fresh")
+        copier.execute(f"attach {sql_text(settings.warehouse)} as warehouse (read_only)")
+        copier.execute(f"attach {sql_text(fresh)} as fresh")
         copier.execute("copy from database warehouse to fresh")
     fresh.replace(settings.warehouse)

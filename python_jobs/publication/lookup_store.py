@@ -2,7 +2,10 @@
 
 import hashlib
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
+
+from python_jobs.publication import prediction
 
 MAX_SHARDS = 10
 """SQLite attaches no more."""
@@ -10,12 +13,6 @@ MAX_SHARDS = 10
 SHARD = "cast('0x' || substr(md5(user_id), 1, 8) as bigint)"
 """SQL: a number that spreads users over shards; see `shard_of` for the same in Python."""
 
-# Columns of `users` that come from the prediction; every other text column is an attribute.
-PREDICTION = (
-    *("user_id", "as_of_date", "churn_risk", "risk_rank", "risk_decile", "risk_band"),
-    *("is_eligible", "in_holdout", "reason_1", "reason_2", "reason_3"),
-    *("model_version", "scored_at"),
-)
 SERIES = ("activity", "history")
 # What lists are filtered and sorted by, beside the attributes; users_list covers all of it.
 LISTED = (
@@ -34,14 +31,21 @@ def shard_of(user_id: str, shards: int) -> int:
     return int(hashlib.md5(user_id.encode(), usedforsecurity=False).hexdigest()[:8], 16) % shards
 
 
-def attributes(store: sqlite3.Connection) -> list[str]:
-    """The users' attributes (plan, country, ...), in table order."""
-    known = {*PREDICTION, *SERIES}
-    columns = store.execute("select name, type from pragma_table_info('users')").fetchall()
-    return [name for name, kind in columns if kind.lower() == "text" and name not in known]
+def columns(store: sqlite3.Connection) -> dict[str, str]:
+    """The columns of `users` and their SQLite types, in table order."""
+    return dict(store.execute("select name, type from pragma_table_info('users')").fetchall())
 
 
-def list_columns(store: sqlite3.Connection) -> list[str]:
+def guessed_attributes(store: sqlite3.Connection) -> list[str]:
+    """The users' attributes in a store of an earlier release, whose manifest does not name them.
+
+    They are the text columns that are neither the prediction's nor a series.
+    """
+    known = {*prediction.NAMES, *SERIES}
+    return [n for n, kind in columns(store).items() if kind.lower() == "text" and n not in known]
+
+
+def list_columns(store: sqlite3.Connection, attributes: Iterable[str]) -> list[str]:
     """What this store's lists can be filtered and sorted by, risk_rank first."""
-    present = {row[0] for row in store.execute("select name from pragma_table_info('users')")}
-    return [name for name in LISTED if name in present] + attributes(store)
+    present = columns(store)
+    return [name for name in (*LISTED, *attributes) if name in present]

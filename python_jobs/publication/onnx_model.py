@@ -5,6 +5,7 @@ Imports only numpy and onnxruntime, so that the API's image needs no scikit-lear
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -38,10 +39,11 @@ def score(session: onnxruntime.InferenceSession, matrix: np.ndarray) -> np.ndarr
     if not len(matrix):
         return np.empty(0)
     (risk,) = session.run(["churn_risk"], {"features": np.ascontiguousarray(matrix)})
-    return risk[:, 0].astype(np.float64)
+    churn_risk: np.ndarray = risk[:, 0].astype(np.float64)
+    return churn_risk
 
 
-def check_golden(session: onnxruntime.InferenceSession, expected: dict) -> None:
+def check_golden(session: onnxruntime.InferenceSession, expected: dict[str, Any]) -> None:
     """Raise JobError if the golden rows do not get their scores here and now."""
     rows = np.array(expected["rows"], dtype=np.float32)
     difference = np.abs(score(session, rows) - np.array(expected["churn_risk"])).max()

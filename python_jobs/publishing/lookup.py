@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from python_jobs.publication.lookup_store import MAX_SHARDS, SHARD, list_columns, shard_path
 
@@ -108,13 +108,16 @@ TABLES = {
 
 
 def write(
-    connection: "duckdb.DuckDBPyConnection", path: Path, shard_users: int
+    connection: "duckdb.DuckDBPyConnection", path: Path, shard_users: int, attributes: list[str]
 ) -> dict[str, dict[str, int]]:
     """Write the store anew at `path`; give the rows of each table, file by file.
 
+    `attributes`: the columns of user_features_latest that lists can be filtered by.
     Where there are more than `shard_users` users, they are in shards beside it: lookup-0.sqlite ...
     """
-    users = connection.execute("select count(*) from main.churn_predictions_latest").fetchone()[0]
+    users = connection.execute("select count(*) from main.churn_predictions_latest").fetchall()[0][
+        0
+    ]
     shards = min(-(-users // shard_users), MAX_SHARDS)
     files = {path: list(TABLES)}
     if shards > 1:
@@ -124,7 +127,7 @@ def write(
     for number, (file, tables) in enumerate(files.items(), start=-1):
         chosen = f"{SHARD} % {shards} = {number}" if shards > 1 else "true"
         connection.execute(f"create or replace temp macro in_shard(user_id) as {chosen}")
-        with new_store(file) as store:
+        with new_store(file, attributes) as store:
             counts = {name: _write(connection, store, name) for name in tables}
         rows[file.name] = counts
     return rows
@@ -138,14 +141,14 @@ def _write(connection: "duckdb.DuckDBPyConnection", store: sqlite3.Connection, n
 
 
 @contextlib.contextmanager
-def new_store(path: Path) -> Iterator[sqlite3.Connection]:
+def new_store(path: Path, attributes: Iterable[str]) -> Iterator[sqlite3.Connection]:
     """A new store to fill with write_table; leaving the block adds the indexes and closes it."""
     store = sqlite3.connect(path)
     try:
         store.execute("pragma journal_mode = off")
         store.execute("pragma synchronous = off")
         yield store
-        if listed := ", ".join(f'"{name}"' for name in list_columns(store)):
+        if listed := ", ".join(f'"{name}"' for name in list_columns(store, attributes)):
             store.execute("create unique index users_by_rank on users (risk_rank)")
             store.execute(f"create index users_list on users ({listed})")
         store.commit()
@@ -158,7 +161,7 @@ def write_table(
     name: str,
     key: str,
     columns: dict[str, str],
-    batches: Iterable[list[tuple]],
+    batches: Iterable[list[tuple[Any, ...]]],
 ) -> int:
     """Create a table of these columns (name -> SQLite type), fill it, give its number of rows."""
     typed = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
@@ -182,7 +185,9 @@ def count(path: Path, tables: list[str]) -> dict[str, int]:
         store.close()
 
 
-def _batches(cursor, size: int = 50_000) -> Iterator[list[tuple]]:
+def _batches(
+    cursor: "duckdb.DuckDBPyConnection", size: int = 50_000
+) -> Iterator[list[tuple[Any, ...]]]:
     while batch := cursor.fetchmany(size):
         yield [tuple(_plain(value) for value in row) for row in batch]
 

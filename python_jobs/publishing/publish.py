@@ -1,6 +1,7 @@
 """Publish: write one complete, checked, immutable version and swap `current` to it."""
 
 import itertools
+import json
 import os
 import shutil
 import sqlite3
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -15,7 +17,7 @@ from python_jobs.errors import JobError
 from python_jobs.files import fsync, sha256_of, sql_text, write_json
 from python_jobs.publishing import lookup, summary
 from python_jobs.registry import store
-from python_jobs.registry.published_report import decided_report
+from python_jobs.registry.published_report import published_report
 from python_jobs.settings import Settings
 
 RECENT_DAYS = 90
@@ -52,7 +54,7 @@ class Published:
 
     version: str
     folder: Path
-    manifest: dict
+    manifest: dict[str, Any]
 
 
 def publish(
@@ -78,14 +80,15 @@ def publish(
         for name in MODEL_FILES:
             file = store.verified(settings.models, model_version, name)
             shutil.copyfile(file, work / name)
-        page = decided_report(connection, settings, model_version)
+        page = published_report(connection, settings, model_version)
         (work / "reports").mkdir()
         (work / "reports" / f"{model_version}.html").write_text(page, encoding="utf-8")
         progress("tables")
         rows = _write_tables(connection, work / "churnhouse.duckdb")
         progress("lookup store")
         shard_users = settings.lookup_shard_users
-        rows |= lookup.write(connection, work / "lookup.sqlite", shard_users)
+        attributes = _attributes(connection)
+        rows |= lookup.write(connection, work / "lookup.sqlite", shard_users, attributes)
         progress("exports")
         rows |= _write_exports(connection, work, as_of_date)
         progress("reading back")
@@ -96,6 +99,7 @@ def publish(
             "as_of_date": as_of_date.isoformat(),
             "model_version": model_version,
             "code_commit": store.git_commit(),
+            "attributes": attributes,
             **summary.of(connection, settings, model_version),
             "files": _files(work, rows),
         }
@@ -148,14 +152,14 @@ def _published_at(folder: Path) -> str:
     return folder.name.rsplit("-", 1)[-1]
 
 
-def _what_to_publish(connection) -> tuple[date, str]:
+def _what_to_publish(connection: duckdb.DuckDBPyConnection) -> tuple[date, str]:
     """The as_of_date and model of the newest predictions, after checking that they are whole."""
     as_of_date, model_version, models, scored = connection.execute(
         """
         select max(as_of_date), max(model_version), count(distinct model_version), count(*)
         from main.churn_predictions_latest
         """
-    ).fetchone()
+    ).fetchall()[0]
     if not scored:
         raise JobError(
             "There are no predictions to publish.",
@@ -171,7 +175,7 @@ def _what_to_publish(connection) -> tuple[date, str]:
             = (select max_by(ingested_through, build_number) from main.build_log)
         from main.build_window
         """
-    ).fetchone()
+    ).fetchall()[0]
     if not is_finished:
         raise JobError(
             "The last build broke off before its tables were done.",
@@ -186,7 +190,14 @@ def _what_to_publish(connection) -> tuple[date, str]:
     return as_of_date, model_version
 
 
-def _check_gates(connection) -> None:
+def _attributes(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """The attributes that the domain declares, by which readers tell them from other columns."""
+    ((settings,),) = connection.execute("select settings from raw.domain").fetchall()
+    attributes: list[str] = json.loads(settings)["attributes"]
+    return attributes
+
+
+def _check_gates(connection: duckdb.DuckDBPyConnection) -> None:
     """Refuse to publish tables whose last build left a failed gate or a broken model behind.
 
     A node's last result counts if it is as new as the last build of the day tables.
@@ -221,7 +232,7 @@ def _check_gates(connection) -> None:
         )
 
 
-def _write_tables(connection, path: Path) -> dict[str, dict[str, int]]:
+def _write_tables(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, dict[str, int]]:
     """Copy the tables into a fresh DuckDB file; a copy, since the warehouse is nobody else's."""
     connection.execute(f"attach {sql_text(path)} as publication")
     try:
@@ -233,7 +244,9 @@ def _write_tables(connection, path: Path) -> dict[str, dict[str, int]]:
     return {path.name: rows}
 
 
-def _write_exports(connection, work: Path, as_of_date: date) -> dict[str, dict[str, int]]:
+def _write_exports(
+    connection: duckdb.DuckDBPyConnection, work: Path, as_of_date: date
+) -> dict[str, dict[str, int]]:
     exports = {"churn_predictions": "churn_predictions_latest", "churn_top_50": "churn_top_risk"}
     rows = {}
     for name, table in exports.items():
@@ -267,11 +280,12 @@ def _count_rows(path: Path, tables: list[str]) -> dict[str, int]:
         return {name: _count(reader, f"{sql_text(path)}") for name in tables}
 
 
-def _count(connection, relation: str) -> int:
-    return connection.execute(f"select count(*) from {relation}").fetchone()[0]
+def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
+    (count,) = connection.execute(f"select count(*) from {relation}").fetchall()[0]
+    return int(count)
 
 
-def _files(work: Path, rows: dict[str, dict[str, int]]) -> dict[str, dict]:
+def _files(work: Path, rows: dict[str, dict[str, int]]) -> dict[str, dict[str, Any]]:
     files = {}
     for path in sorted(path for path in work.rglob("*") if path.is_file()):
         name = path.relative_to(work).as_posix()

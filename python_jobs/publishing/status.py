@@ -3,13 +3,14 @@
 import json
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from python_jobs.errors import JobError
 from python_jobs.files import sha256_of
 from python_jobs.settings import Settings
 
 
-def read(settings: Settings) -> dict:
+def read(settings: Settings) -> dict[str, Any]:
     """The manifest of the current version, once every file it names is found as it was published.
 
     Raises JobError where nothing is published yet, or where a file is damaged.
@@ -17,7 +18,7 @@ def read(settings: Settings) -> dict:
     folder = (settings.published / "current").resolve()  # once: `current` may move on meanwhile
     path = folder / "manifest.json"
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise JobError(
             f"Nothing is published at {settings.published}.", next_step="run `churnhouse run`."
@@ -30,7 +31,7 @@ def read(settings: Settings) -> dict:
     return manifest
 
 
-def verify(folder: Path, manifest: dict) -> None:
+def verify(folder: Path, manifest: dict[str, Any]) -> None:
     """Raise JobError, naming the file, unless all files are those of the manifest."""
     for name, facts in manifest["files"].items():
         path = folder / name
@@ -45,7 +46,7 @@ def verify(folder: Path, manifest: dict) -> None:
             )
 
 
-def age(manifest: dict, now: datetime) -> str:
+def age(manifest: dict[str, Any], now: datetime) -> str:
     """How long ago the version was published, in the largest whole unit."""
     published_at = datetime.fromisoformat(manifest["published_at"])
     seconds = max(0, int((now - published_at).total_seconds()))

@@ -1,21 +1,25 @@
 """The numbers of one run: what the main job prints, and what the published manifest keeps."""
 
+from typing import Any
+
 import duckdb
 
 from python_jobs.registry import store
-from python_jobs.registry.tables import mirror
+from python_jobs.registry.tables import write_registry_tables
 from python_jobs.settings import Settings
-from python_jobs.warehouse.connection import ask
+from python_jobs.warehouse.engines import engine_of
 
 
-def of(connection: duckdb.DuckDBPyConnection, settings: Settings, model_version: str) -> dict:
-    """Counts from the warehouse, headline metrics of the model, and the five riskiest users."""
+def of(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, model_version: str
+) -> dict[str, Any]:
+    """Counts from the warehouse, headline metrics of the model, and the first five to contact."""
     domain, data_from, data_through = connection.execute(
         "select raw.domain.name, data_from, data_through from main.build_window, raw.domain"
-    ).fetchone()
-    (totals,) = ask(
+    ).fetchall()[0]
+    engine = engine_of(settings)
+    (totals,) = engine.rows(
         connection,
-        settings,
         """
         select
             (select count(*) from main.accepted_users),
@@ -25,9 +29,8 @@ def of(connection: duckdb.DuckDBPyConnection, settings: Settings, model_version:
         """,
     )
     users, events, user_days, base_rate = totals
-    rejected = ask(
+    rejected = engine.rows(
         connection,
-        settings,
         """
         select reject_reason, count(*)
         from (
@@ -43,10 +46,10 @@ def of(connection: duckdb.DuckDBPyConnection, settings: Settings, model_version:
         "select user_id, churn_risk from main.churn_top_risk order by risk_rank limit 5"
     ).fetchall()
     # a training that broke off may have left its version out of the tables
-    mirror(connection, settings.models)
+    write_registry_tables(connection, settings.models)
     model = connection.execute("select * from ml.model_versions where version = ?", [model_version])
     names = [column[0] for column in model.description]
-    metrics = dict(zip(names, model.fetchone(), strict=True))
+    metrics = dict(zip(names, model.fetchall()[0], strict=True))
     production = store.production(settings.models)
     return {
         "domain": domain,

@@ -3,7 +3,7 @@
 import duckdb
 
 from python_jobs.registry import approvals, store
-from python_jobs.registry.tables import mirror
+from python_jobs.registry.tables import write_registry_tables
 from python_jobs.settings import Settings
 
 
@@ -15,7 +15,7 @@ def listing(con: duckdb.DuckDBPyConnection, settings: Settings) -> list[dict]:
     those of ml.model_versions, with the interval of average_precision.
     """
     models = settings.models
-    mirror(con, models)
+    write_registry_tables(con, models)
     pointer, gone = store.production(models), approvals.withdrawn(models)
     judged = dict(
         con.execute(

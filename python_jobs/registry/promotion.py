@@ -15,7 +15,7 @@ from python_jobs.publication import onnx_model
 from python_jobs.registry import approvals, store
 from python_jobs.settings import Settings
 from python_jobs.training.bootstrap import Interval
-from python_jobs.training.metrics import average_precision, paired_difference, pooled
+from python_jobs.training.metrics import average_precision, is_baseline, paired_difference, pooled
 from python_jobs.warehouse.connection import give_up
 from python_jobs.warehouse.features import Features
 
@@ -23,7 +23,7 @@ Metrics = Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
-class Duel:
+class ChampionComparison:
     """Average precision of champion and challenger on the same eligible rows; both held out.
 
     `lead` is the challenger's lead with its interval, from the same users drawn for both.
@@ -54,36 +54,41 @@ class Decision:
 
 def decide(
     challenger: Metrics,
-    rivals: Mapping[str, Metrics],
-    duel: Duel | None,
+    baselines: Mapping[str, Metrics],
+    comparison: ChampionComparison | None,
     leads: Mapping[str, Interval] | None = None,
 ) -> Decision:
-    """Promote only what is measured in full, beats every rival, and is not worse than the champion.
+    """Promote only what is measured in full, beats every baseline, and is not worse than
+    the champion.
 
-    `challenger` and `rivals` hold pooled metrics on eligible held-out rows; None or NaN is a
-    metric that could not be measured. A tie with a rival refuses: a model must earn its keep. It is
-    worse than the champion if the whole interval of its lead lies below zero: a loss within the
-    interval is chance, and the newer model has seen newer data. Without a duel, the rivals alone
-    decide. `leads` are the leads over the rivals, for the words only.
+    `challenger` and `baselines` hold pooled metrics on eligible held-out rows; None or NaN is a
+    metric that could not be measured. A tie with a baseline refuses: a model must earn its keep. It
+    is worse than the champion if the whole interval of its lead lies below zero: a loss within the
+    interval is chance, and the newer model has seen newer data. Without a comparison with the
+    champion, the baselines alone decide. `leads` are the leads over the baselines, for the words
+    only.
     """
     unknown = [name for name, value in challenger.items() if _unknown(value)]
     if unknown:
         return Decision(False, [f"{', '.join(unknown)} could not be measured"])
     ours = challenger["average_precision"]
-    against, speaking_for = [], []
-    for name, metrics in rivals.items():
+    against: list[str] = []
+    speaking_for: list[str] = []
+    for name, metrics in baselines.items():
         theirs = metrics["average_precision"]
-        beats = not _unknown(theirs) and ours > theirs
+        beats = ours is not None and theirs is not None and ours > theirs
         (speaking_for if beats else against).append(
             f"average precision {ours:.4f} {'beats' if beats else 'does not beat'} {name} "
             + ("of unknown precision" if _unknown(theirs) else f"at {theirs:.4f}")
             + _bounds((leads or {}).get(name))
         )
-    if duel:
-        holds = duel.lead.high is not None and duel.lead.high >= 0
+    if comparison:
+        lead = comparison.lead
+        holds = lead.high is not None and lead.high >= 0
         (speaking_for if holds else against).append(
-            f"{'not worse' if holds else 'worse'} than the champion: {duel.challenger:.4f} against "
-            f"{duel.champion:.4f}{_bounds(duel.lead)} on {duel.rows:,} rows ({duel.where})"
+            f"{'not worse' if holds else 'worse'} than the champion: "
+            f"{comparison.challenger:.4f} against {comparison.champion:.4f}{_bounds(lead)} "
+            f"on {comparison.rows:,} rows ({comparison.where})"
         )
     else:
         speaking_for.append("there is no champion that it can be compared with")
@@ -123,7 +128,7 @@ def promote(
     if champion and champion.version == version:
         decision = Decision(False, ["it is in production already"], version, version)
     else:
-        decision = _judged(con, settings, version, champion and champion.version)
+        decision = _judged(con, settings, version, champion.version if champion else None)
         if decision.is_promoted and (held_back := _held_back(settings, version, bool(named))):
             decision = replace(decision, is_promoted=False, reasons=[held_back])
         record(con, decision, now, lambda: store.swap_production(models, champion, version, now))
@@ -177,31 +182,32 @@ def _judged(
         store.verified(settings.models, version, name)
     metrics = store.read_json(settings.models, version, "metrics.json")
     tables, chosen = metrics["models"], metrics["selected"]
-    rivals = {n: pooled(tables, n) for n, table in tables.items() if table["kind"] == "rival"}
+    baselines = {n: pooled(tables, n) for n, table in tables.items() if is_baseline(table)}
     leads = {
         name: Interval(**over["average_precision"])
         for name, over in tables[chosen]["over"].items()
-        if name in rivals
+        if name in baselines
     }
-    duel = champion and (
-        _duel_on_unseen_rows(con, settings, version, champion)
-        or _duel_of_recipes(settings, tables, chosen, champion)
-    )
+    comparison = None
+    if champion:
+        comparison = _compared_on_unseen_rows(
+            con, settings, version, champion
+        ) or _compared_by_recipe(settings, tables, chosen, champion)
     ours = pooled(tables, chosen)
     judged = {name: value for name, value in ours.items() if name != "expected_value"}
     numbers = {
         "challenger": ours,
-        "rivals": {name: found["average_precision"] for name, found in rivals.items()},
+        "baselines": {name: found["average_precision"] for name, found in baselines.items()},
         "leads": {name: asdict(lead) for name, lead in leads.items()},
-        "duel": asdict(duel) if duel else None,
+        "champion_comparison": asdict(comparison) if comparison else None,
     }
-    decision = decide(judged, rivals, duel, leads)
+    decision = decide(judged, baselines, comparison, leads)
     return replace(decision, version=version, champion=champion, numbers=numbers)
 
 
-def _duel_on_unseen_rows(
+def _compared_on_unseen_rows(
     con: duckdb.DuckDBPyConnection, settings: Settings, version: str, champion: str
-) -> Duel | None:
+) -> ChampionComparison | None:
     """The champion's own file against the challenger's fold models, where neither cheats.
 
     A fold model never saw its test rows. The champion never saw a row whose as_of_date is a
@@ -235,7 +241,7 @@ def _duel_on_unseen_rows(
     ours = np.concatenate([frame["challenger"] for frame, _ in parts])
     theirs = np.concatenate([risk for _, risk in parts])
     users = pd.factorize(np.concatenate([frame["user_hash"] for frame, _ in parts]))[0]
-    return Duel(
+    return ChampionComparison(
         average_precision(y, ours),
         average_precision(y, theirs),
         paired_difference(y, ours, theirs, users, manifest["seed"]),
@@ -244,22 +250,24 @@ def _duel_on_unseen_rows(
     )
 
 
-def _duel_of_recipes(
+def _compared_by_recipe(
     settings: Settings, tables: dict[str, dict], chosen: str, champion: str
-) -> Duel | None:
+) -> ChampionComparison | None:
     """The champion's recipe, searched and fitted again on the challenger's folds, against it.
 
     This is what is left when the champion has trained on the challenger's test dates, as it has
     when models are retrained more often than once a horizon: its own scores there would flatter
-    it. None if the recipe is no longer among the candidates.
+    it. None if the recipe is no longer among the candidates, or cannot be measured.
     """
     recipe = store.read_manifest(settings.models, champion)["estimator"]
     if recipe not in tables:
         return None
     ours, theirs = (pooled(tables, name)["average_precision"] for name in (chosen, recipe))
+    if ours is None or theirs is None:
+        return None
     over = tables[chosen]["over"].get(recipe)
     lead = Interval(**over["average_precision"]) if over else Interval(0.0, 0.0, 0.0)
-    return Duel(
+    return ChampionComparison(
         ours,
         theirs,
         lead,

@@ -11,12 +11,12 @@ DECISION = "<!-- decision -->"
 """Where report.py leaves room: a version's folder is sealed before anybody decides."""
 
 
-def decided_report(con: duckdb.DuckDBPyConnection, settings: Settings, version: str) -> str:
+def published_report(con: duckdb.DuckDBPyConnection, settings: Settings, version: str) -> str:
     """The page of a version with the newest decision about it, or as it is if there is none.
 
     Raises JobError if the page is missing or is not the one that was registered.
     """
-    page = store.verified(settings.models, version, "report.html").read_text()
+    page = store.verified(settings.models, version, "report.html").read_text(encoding="utf-8")
     found = con.execute(
         "select is_promoted, reason, decided_at from ml.promotions where version = ?"
         " order by decided_at desc limit 1",

@@ -1,6 +1,6 @@
 """Register: write a trained model as an immutable version."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from python_jobs.files import sql_text, write_json
 from python_jobs.registry import store
 from python_jobs.registry.model_card import model_card
 from python_jobs.registry.report import report
-from python_jobs.registry.tables import headline, mirror
+from python_jobs.registry.tables import headline, write_registry_tables
 from python_jobs.training.splits import HeldOut, Rows
 from python_jobs.training.train import Trained
 
@@ -47,7 +47,12 @@ def register(
         "git_commit": store.git_commit(),
     }
     features = trained.features
-    saved = {"names": features.names, "types": features.types, "fingerprint": features.fingerprint}
+    saved = {
+        "names": features.names,
+        "types": features.types,
+        "fingerprint": features.fingerprint,
+        "facts": {name: asdict(fact) for name, fact in trained.feature_facts.items()},
+    }
     with store.new_version(models, version, manifest) as folder:
         (folder / "model.onnx").write_bytes(trained.onnx)
         (folder / "reasons.onnx").write_bytes(trained.reasons_onnx)
@@ -58,10 +63,10 @@ def register(
         write_json(folder / "typical.json", trained.typical)
         card = model_card(manifest, trained.metrics)
         (folder / "model_card.md").write_text(card, encoding="utf-8")
-        page = report(manifest, trained.metrics, trained.rows, trained.held)
+        page = report(manifest, trained)
         (folder / "report.html").write_text(page, encoding="utf-8")
         _write_held_out(con, folder / "held_out.parquet", trained.rows, trained.held)
-    mirror(con, models)
+    write_registry_tables(con, models)
     return Registered(version, trained.metrics, store.read_manifest(models, version))
 
 

@@ -3,20 +3,23 @@
 import html
 import io
 import re
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from python_jobs.publication.feature_facts import FeatureFact
 from python_jobs.registry.model_card import SHOWN, interval
 from python_jobs.registry.published_report import DECISION
-from python_jobs.training.metrics import calibration_bins
+from python_jobs.training.metrics import calibration_bins, is_baseline
 from python_jobs.training.splits import HeldOut, Rows
+from python_jobs.training.train import Trained
 
 POINTS = 200
 """Points of a drawn curve."""
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 9,
     "svg.fonttype": "none",
@@ -29,7 +32,7 @@ STYLE = {
     "legend.frameon": False,
     "legend.fontsize": 8,
 }
-LINES = {
+LINES: dict[str, dict[str, Any]] = {
     "recency": {"color": "#d9822b", "lw": 2.2},
     "rfm_logistic": {"color": "#1b7837", "ls": "--"},
     "prior_rate": {"color": "#999999", "ls": ":"},
@@ -72,8 +75,9 @@ td.wide { width: 55%; text-align: left }
 """
 
 
-def report(manifest: dict, metrics: dict, rows: Rows, held: HeldOut) -> str:
-    """The page without a decision, which decided_report adds once there is one."""
+def report(manifest: dict, trained: Trained) -> str:
+    """The page without a decision, which published_report adds once there is one."""
+    metrics, rows, held = trained.metrics, trained.rows, trained.held
     chosen = manifest["estimator"]
     sections = [
         ("Ranking and calibration, eligible users", _figures(metrics, rows, held, chosen)),
@@ -81,7 +85,7 @@ def report(manifest: dict, metrics: dict, rows: Rows, held: HeldOut) -> str:
         ("All models, all users, folds pooled", _models(metrics, "all")),
         ("Lead over the other models", _leads(metrics, chosen)),
         ("Fold by fold, eligible users", _folds(metrics, chosen)),
-        ("What moves the scores", _importances(metrics)),
+        ("What moves the scores", _importances(metrics, trained.feature_facts)),
         *((f"Slices by {name}", _slices(found)) for name, found in metrics["slices"].items()),
     ]
     body = "".join(f"<section><h2>{_text(title)}</h2>{part}</section>" for title, part in sections)
@@ -102,7 +106,7 @@ def report(manifest: dict, metrics: dict, rows: Rows, held: HeldOut) -> str:
 def _figures(metrics: dict, rows: Rows, held: HeldOut, chosen: str) -> str:
     who = rows.eligible[held.rows]
     y = rows.y[held.rows][who]
-    names = [chosen, *(n for n, t in metrics["models"].items() if t["kind"] == "rival")]
+    names = [chosen, *(n for n, t in metrics["models"].items() if is_baseline(t))]
     with rc_context(STYLE):
         figures = [Figure(figsize=(5, 3.9), layout="constrained") for _ in range(4)]
         precision, roc, calibration, gain = (figure.subplots() for figure in figures)
@@ -148,7 +152,7 @@ def _svg(figure: Figure) -> str:
     svg = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", svg)
     for attribute in ("width", "height"):
         svg = re.sub(rf'(<svg[^>]*?) {attribute}="[^"]*"', r"\1", svg, count=1)
-    label = f"{title}, of the model and its rivals" if title != "Calibration" else title
+    label = f"{title}, of the model and its baselines" if title != "Calibration" else title
     return svg.replace("<svg", f'<svg role="img" aria-label="{_text(label)}"', 1)
 
 
@@ -232,11 +236,11 @@ def _folds(metrics: dict, chosen: str) -> str:
     return _table(head, lines)
 
 
-def _importances(metrics: dict) -> str:
+def _importances(metrics: dict, facts: dict[str, FeatureFact]) -> str:
     strongest = sorted(metrics["importances"].items(), key=lambda item: -item[1])[:15]
     top = strongest[0][1] or 1.0
     lines = "".join(
-        f'<tr><td>{_words(name)}</td><td>{value:.2f}</td><td class="wide">'
+        f'<tr><td>{_text(facts[name].label)}</td><td>{value:.2f}</td><td class="wide">'
         f'<span class="bar" style="width:{100 * value / top:.1f}%"></span></td></tr>'
         for name, value in strongest
     )

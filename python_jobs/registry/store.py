@@ -1,6 +1,6 @@
 """The registry: immutable version folders, and the pointer that says which one is in production.
 
-The folders are the truth. ml.model_versions and ml.fold_metrics mirror them for SQL.
+The folders are the truth. ml.model_versions and ml.fold_metrics repeat them for SQL.
 """
 
 import contextlib
@@ -18,6 +18,8 @@ from typing import Any
 
 from python_jobs.errors import JobError
 from python_jobs.files import fsync, replace_json, sha256_of, write_json
+from python_jobs.publication import feature_facts
+from python_jobs.publication.feature_facts import FeatureFact
 from python_jobs.settings import PROJECT
 from python_jobs.warehouse.features import Features
 
@@ -105,6 +107,11 @@ def read_features(models: Path, version: str) -> Features:
     return Features(saved["names"], saved["types"])
 
 
+def read_feature_facts(models: Path, version: str) -> dict[str, FeatureFact]:
+    """What each feature of a version measures, in the model's order."""
+    return feature_facts.from_json(read_json(models, version, "features.json"))
+
+
 def load_joblib(models: Path, version: str) -> Any:
     """The scikit-learn model of a version, unpickled only if its hash is the registered one."""
     import joblib
@@ -134,7 +141,7 @@ def swap_production(
     models: Path, expected: Production | None, version: str, now: datetime
 ) -> Production:
     """Point production to a version, if it still points to where `expected` says; else JobError."""
-    new = Production(version, f"{utc(now).isoformat()}Z", expected and expected.version)
+    new = Production(version, f"{utc(now).isoformat()}Z", expected.version if expected else None)
     lock = os.open(models / "production.lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -157,5 +164,6 @@ def git_commit() -> str | None:
         return None  # an installed copy: the repository around it is not Churnhouse's
     command = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
-        return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+        done = subprocess.run(command, capture_output=True, check=True, encoding="utf-8")
+        return done.stdout.strip()
     return None

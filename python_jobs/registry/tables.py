@@ -1,4 +1,4 @@
-"""What SQL sees of the registry: ml.model_versions and ml.fold_metrics mirror the folders."""
+"""What SQL sees of the registry: ml.model_versions and ml.fold_metrics, made from the folders."""
 
 from pathlib import Path
 
@@ -24,8 +24,8 @@ METRIC_COLUMNS = ["model", "fold", "population", "metric", "value", "low", "high
 NUMBERS = ["value", "low", "high"]
 
 
-def mirror(con: duckdb.DuckDBPyConnection, models: Path) -> None:
-    """Write each version folder that ml.model_versions lacks to it and to ml.fold_metrics."""
+def write_registry_tables(con: duckdb.DuckDBPyConnection, models: Path) -> None:
+    """Add each version folder that ml.model_versions lacks to it and to ml.fold_metrics."""
     known = {row[0] for row in con.execute("select version from ml.model_versions").fetchall()}
     for version in [v for v in store.versions(models) if v not in known]:
         manifest = store.read_manifest(models, version)

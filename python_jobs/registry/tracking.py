@@ -145,7 +145,7 @@ def _log_files(client: "MlflowClient", run_id: str, models: Path, version: str) 
     for name in store.read_manifest(models, version)["files"].keys() - STAYS_HERE:
         client.log_artifact(run_id, str(store.verified(models, version, name)), "version")
     client.log_artifact(run_id, str(models / version / "manifest.json"), "version")
-    page = store.verified(models, version, "report.html").read_text()
+    page = store.verified(models, version, "report.html").read_text(encoding="utf-8")
     for number, plot in enumerate(re.findall(r"<svg.*?</svg>", page, re.DOTALL), 1):
         client.log_text(run_id, plot, f"plots/{number}.svg")
     width = len(store.read_features(models, version).names)

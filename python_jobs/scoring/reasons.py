@@ -2,15 +2,15 @@
 
 Features that measure one thing over several windows count together: `watch_minutes_7d`, `_14d`,
 `_30d` and `_trend` are one reason, told by the one of them that moved the risk most.
-Imports only numpy, like python_jobs.training.onnx_export.
 """
 
-import re
+from collections.abc import Iterable
 
 import numpy as np
 
+from python_jobs.publication.feature_facts import FeatureFact
+
 REASONS = 3
-SUFFIX = re.compile(r"_(?:(\d+)d|trend)$")
 
 TEXT = """
 case
@@ -22,15 +22,6 @@ end
 """SQL that writes a value as people would; see `value_text` for the same in Python."""
 
 
-def label(feature: str) -> str:
-    """A feature's name in plain words: `watch_minutes_7d` is 'watch minutes in 7 days'."""
-    match = SUFFIX.search(feature)
-    words = SUFFIX.sub("", feature).replace("_", " ")
-    if not match:
-        return words
-    return f"{words} in {match[1]} days" if match[1] else f"trend of {words}"
-
-
 def value_text(value: float | None) -> str:
     """A value as people would write it; 'unknown' for a missing one."""
     if value is None or np.isnan(value):
@@ -38,11 +29,11 @@ def value_text(value: float | None) -> str:
     return f"{value:.0f}" if value == round(value) or abs(value) >= 100 else f"{value:.2f}"
 
 
-def groups(features: list[str]) -> tuple[list[str], np.ndarray]:
-    """The things measured, and for each feature which of them it measures."""
-    things = [SUFFIX.sub("", name) for name in features]
-    names = list(dict.fromkeys(things))
-    return names, np.array([names.index(thing) for thing in things])
+def groups(facts: Iterable[FeatureFact]) -> np.ndarray:
+    """Return the number of the thing that each feature measures, things counted from 0."""
+    measures = [fact.measure for fact in facts]
+    names = list(dict.fromkeys(measures))
+    return np.array([names.index(measure) for measure in measures])
 
 
 def strongest(

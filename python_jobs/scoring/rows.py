@@ -1,13 +1,18 @@
 """Score rows: a risk, and what its reasons are made of, for users read in chunks."""
 
+from typing import TYPE_CHECKING
+
 import duckdb
 import numpy as np
 import pandas as pd
 
 from python_jobs.errors import JobError
-from python_jobs.publication import onnx_model
-from python_jobs.scoring.reasons import REASONS, TEXT, groups, strongest
+from python_jobs.publication import onnx_model, prediction
+from python_jobs.scoring.reasons import REASONS, TEXT, strongest
 from python_jobs.warehouse.features import Features
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 REASON = f"""
 case when told_{{n}} is not null then
@@ -16,11 +21,13 @@ case when told_{{n}} is not null then
 end as reason_{{n}},
 """
 PLACES = range(1, REASONS + 1)
-IDS = ["f.user_id", "f.is_eligible"]
-TOLD = f"""
+SCORED = prediction.made_by("scoring")
+"""The columns that are known of a user without looking at the others: all but rank and decile."""
+
+VALUES = f"""
 select
     user_id,
-    cast($as_of_date as date) as as_of_date,
+    $as_of_date as as_of_date,
     churn_risk,
     case
         when churn_risk >= $high_from then 'high'
@@ -30,27 +37,30 @@ select
     is_eligible,
     $version as model_version,
     {"".join(REASON.format(n=n) for n in PLACES)}
-    cast($scored_at as timestamp) as scored_at
+    $scored_at as scored_at
 from new_scores
 {"".join(f"left join features as feature_{n} on told_{n} = feature_{n}.place " for n in PLACES)}
 """
-"""What is known of a user without looking at the others: everything but rank and decile."""
+PREDICTIONS = prediction.typed(VALUES, SCORED)
+"""SQL: the SCORED columns of the users in new_scores, in the order and types of the schema."""
 
 
 def scored(
     con: duckdb.DuckDBPyConnection,
     features: Features,
-    session: "onnx_model.onnxruntime.InferenceSession",
-    reasons: "onnx_model.onnxruntime.InferenceSession | None",
+    told: pd.DataFrame,
+    session: "onnxruntime.InferenceSession",
+    reasons: "onnxruntime.InferenceSession | None",
     rest: str,
     *parameters: object,
 ) -> pd.DataFrame:
     """One row per user: user_id, is_eligible, churn_risk, and what the reasons are made of.
 
-    `rest`: the query from FROM on, as in Features.chunks. A score meets its user by position
-    inside the chunk in which both were read, and nowhere else.
+    `told`: how reasons speak of each feature; see score.told_features. `rest`: the query from FROM
+    on, as in Features.chunks. A score meets its user by position inside the chunk in which both
+    were read, and nowhere else.
     """
-    _, group = groups(features.names)
+    group = told["thing"].to_numpy()
     return pd.concat(
         [
             frame.assign(
@@ -64,9 +74,10 @@ def scored(
     )
 
 
-def _told(reasons, group: np.ndarray, matrix: np.ndarray) -> dict[str, np.ndarray]:
+def _told(reasons, group: np.ndarray, matrix: np.ndarray) -> dict[str, np.ndarray | None]:
     """For the n-th reason: told_n (place of its feature), value_n and strength_n; None if none."""
-    columns = {f"{what}_{n}": None for n in PLACES for what in ("told", "value", "strength")}
+    names = [f"{what}_{n}" for n in PLACES for what in ("told", "value", "strength")]
+    columns: dict[str, np.ndarray | None] = dict.fromkeys(names)
     if reasons is None or not len(matrix):
         return columns
     (contributions,) = reasons.run(["contributions"], {"features": matrix})
@@ -86,11 +97,11 @@ def check_scores(scores: pd.DataFrame, users: int) -> None:
     check_counts(len(scores), bad, users)
 
 
-def check_counts(found: int, bad: int, users: int) -> None:
+def check_counts(scores: int, bad: int, users: int) -> None:
     """Raise JobError unless there are as many scores as users, and none is bad."""
-    if bad or found != users:
+    if bad or scores != users:
         raise JobError(
-            f"{found:,} scores for {users:,} users, {bad:,} of them missing or outside "
+            f"{scores:,} scores for {users:,} users, {bad:,} of them missing or outside "
             "0 to 1: nothing was written.",
             next_step="see that user_features_daily has one row per user and day, and rebuild it.",
         )

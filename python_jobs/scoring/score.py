@@ -10,11 +10,13 @@ import pandas as pd
 
 from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model
+from python_jobs.publication.prediction import BANDS
 from python_jobs.registry import store
-from python_jobs.scoring.reasons import label, value_text
-from python_jobs.scoring.rows import TOLD, check_scores, scored
+from python_jobs.scoring import duckdb_score, spark_score
+from python_jobs.scoring.day import Day
+from python_jobs.scoring.reasons import groups, value_text
 from python_jobs.settings import Settings
-from python_jobs.warehouse.connection import ask, give_up
+from python_jobs.warehouse.engines import DuckDB, Spark, engine_of
 from python_jobs.warehouse.features import Features
 
 HIGH_FROM = 0.5
@@ -23,15 +25,8 @@ HIGH_FROM = 0.5
 MEDIUM_FROM = 0.2
 """A churn_risk from here on, and below HIGH_FROM, is in the band 'medium'."""
 
-INSERT = f"""
-insert into ml.churn_predictions by name
-select
-    *,
-    row_number() over riskiest_first as risk_rank,
-    ntile(10) over riskiest_first as risk_decile
-from ({TOLD})
-window riskiest_first as (order by churn_risk desc, user_id)
-"""
+BY_ENGINE = {DuckDB.name: duckdb_score, Spark.name: spark_score}
+"""Each module has the functions score_day and save_served_features."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +53,8 @@ def score(
 
     Replaces that day's rows in one transaction. Raises JobError, and writes nothing, if there is
     no production model or no user, a file of the model is not the registered one, its golden rows
-    get other scores, the features differ in name or type from those it was trained on, or a score
-    is missing or not a probability.
+    get other scores, a feature that it was trained on is missing or of another type, or a score is
+    missing or not a probability.
     """
     say = progress or (lambda line: None)
     production = store.production(settings.models)
@@ -73,21 +68,26 @@ def score(
     features = store.read_features(settings.models, version)
     _check_features(features, con, version)
     expected = store.read_manifest(settings.models, version)["files"]["model.onnx"]
-    session = onnx_model.load(settings.models / version / "model.onnx", expected)
+    folder = settings.models / version
+    session = onnx_model.load(folder / "model.onnx", expected)
     onnx_model.check_golden(session, store.read_json(settings.models, version, "golden.json"))
 
-    day = as_of_date or con.execute("select max(as_of_date) from user_features_daily").fetchone()[0]
+    day = (
+        as_of_date
+        or con.execute("select max(as_of_date) from user_features_daily").fetchall()[0][0]
+    )
     counted = (
         f"count(distinct user_id) from main.user_features_daily where as_of_date = date '{day}'"
     )
-    users = ask(con, settings, f"select {counted}")[0][0] if day else 0
+    engine = engine_of(settings)
+    users = engine.rows(con, f"select {counted}")[0][0] if day else 0
     if not users:
         raise JobError(
             f"user_features_daily has no user on {day}.",
             next_step="run `churnhouse build`, or name a day that it covers.",
         )
     say(f"scoring {users:,} users on {day} with {version}")
-    told = _told_features(settings, version, features)
+    told = told_features(settings, version)
     constants = {
         "as_of_date": day,
         "high_from": high_from,
@@ -95,39 +95,30 @@ def score(
         "version": version,
         "scored_at": store.utc(now),
     }
-    if settings.target == "spark":
-        from python_jobs.scoring import spark_score
+    to_score = Day(
+        users=users,
+        model=folder,
+        session=session,
+        features=features,
+        told=told,
+        constants=constants,
+    )
+    bands = BY_ENGINE[engine.name].score_day(con, settings, to_score)
+    return Scored(day, version, users, dict.fromkeys(BANDS, 0) | bands)
 
-        files = [settings.models / version / name for name in ("model.onnx", "reasons.onnx")]
-        models = [file.read_bytes() if file.exists() else None for file in files]
-        bands = spark_score.score_day(settings, features, models, told, constants, users)
-        return Scored(day, version, users, {"high": 0, "medium": 0, "low": 0} | bands)
-    reasons = _reasons_session(settings, version)
-    rest = "from user_features_daily as f where f.as_of_date = ? order by f.user_id"
-    scores = scored(con, features, session, reasons, rest, day)
-    check_scores(scores, users)
-    con.register("new_scores", scores)
-    con.register("features", told)
-    con.begin()
-    try:
-        con.execute("delete from ml.churn_predictions where as_of_date = ?", [day])
-        con.execute(INSERT, constants)
-        bands = con.execute(
-            "select risk_band, count(*) from ml.churn_predictions where as_of_date = ? group by 1",
-            [day],
-        ).fetchall()
-        con.commit()
-    except BaseException:
-        give_up(con)
-        raise
-    finally:
-        con.unregister("new_scores")
-        con.unregister("features")
-    return Scored(day, version, users, {"high": 0, "medium": 0, "low": 0} | dict(bands))
+
+def save_served_features(
+    con: duckdb.DuckDBPyConnection, settings: Settings, as_of_date: date
+) -> None:
+    """Copy the features of a scored day to ml.scored_features; scoring again replaces them."""
+    BY_ENGINE[engine_of(settings).name].save_served_features(con, settings, as_of_date)
 
 
 def _check_features(features: Features, con: duckdb.DuckDBPyConnection, version: str) -> None:
-    """Raise JobError unless user_features_daily has the model's features, by name and type."""
+    """Raise JobError unless user_features_daily has the model's features, by name and type.
+
+    Features that the model does not know are no fault: it never reads them.
+    """
     if differences := features.differences(Features.of_table(con, "user_features_daily")):
         raise JobError(
             f"user_features_daily does not fit the model {version}: {'; '.join(differences[:5])}.",
@@ -135,24 +126,19 @@ def _check_features(features: Features, con: duckdb.DuckDBPyConnection, version:
         )
 
 
-def _reasons_session(settings: Settings, version: str):
-    """The version's reasons file, opened; None for a version that was made without one."""
-    expected = store.read_manifest(settings.models, version)["files"].get("reasons.onnx")
-    return expected and onnx_model.load(settings.models / version / "reasons.onnx", expected)
-
-
-def _told_features(settings: Settings, version: str, features: Features) -> pd.DataFrame:
-    """How a reason speaks of each feature: its place, label, and typical value."""
+def told_features(settings: Settings, version: str) -> pd.DataFrame:
+    """How a reason speaks of each feature: its place, thing measured, label and typical value."""
+    facts = store.read_feature_facts(settings.models, version)
     files = store.read_manifest(settings.models, version)["files"]
     known = "typical.json" in files
     typical = store.read_json(settings.models, version, "typical.json") if known else {}
     return pd.DataFrame(
         {
-            "place": np.arange(len(features.names), dtype=np.int16),
-            "label": [label(name) for name in features.names],
+            "place": np.arange(len(facts), dtype=np.int16),
+            "thing": groups(facts.values()),
+            "label": [fact.label for fact in facts.values()],
             "typical": [
-                f", typically {value_text(typical.get(name, {}).get('median'))}; "
-                for name in features.names
+                f", typically {value_text(typical.get(name, {}).get('median'))}; " for name in facts
             ],
         }
     )

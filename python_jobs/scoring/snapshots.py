@@ -1,4 +1,4 @@
-"""What is kept of a moment: the features as they were served, and those a model was trained on."""
+"""Snapshots: the features as they were served, and a sample of the rows a model was trained on."""
 
 from datetime import date
 
@@ -15,35 +15,35 @@ REFERENCE_ROWS = 20_000
 REFERENCE_VERSIONS = 20
 
 
-def keep_served(con: duckdb.DuckDBPyConnection, as_of_date: date) -> int:
+def save_served_features(con: duckdb.DuckDBPyConnection, as_of_date: date) -> int:
     """Copy the features of a scored day to ml.scored_features; scoring again replaces them.
 
-    Returns the rows kept. What late data does to these features later, feature_consistency tells.
+    Returns the number of rows. The model feature_consistency tells what late data changed in them.
     """
     con.begin()
     try:
         _add_columns(con, "ml.scored_features", "main.user_features_daily")
         con.execute("delete from ml.scored_features where as_of_date = ?", [as_of_date])
-        kept = con.execute(
+        count = con.execute(
             "insert into ml.scored_features by name select * exclude (is_eligible) "
             "from main.user_features_daily where as_of_date = ?",
             [as_of_date],
-        ).fetchone()[0]
+        ).fetchall()[0][0]
         con.commit()
     except BaseException:
         give_up(con)
         raise
-    return kept
+    return count
 
 
-def freeze_reference(con: duckdb.DuckDBPyConnection, settings: Settings, version: str) -> int:
-    """Keep a sample of a version's training rows, with its scores, as what drift is measured from.
+def save_training_sample(con: duckdb.DuckDBPyConnection, settings: Settings, version: str) -> int:
+    """Write a sample of a version's training rows, with its scores, from which drift is measured.
 
-    At most 20,000 rows, chosen by hash, so that the same rows are chosen again. Nobody's id is
-    kept. Returns the rows kept; a version that has its sample keeps it.
+    At most 20,000 rows, chosen by hash, so that the same rows are chosen again, and without ids.
+    Returns the number of rows. A version that has a sample already keeps that one.
     """
     known = "select count(*) from ml.training_reference where model_version = ?"
-    if rows := con.execute(known, [version]).fetchone()[0]:
+    if rows := con.execute(known, [version]).fetchall()[0][0]:
         return rows
     con.execute(
         f"""
@@ -81,7 +81,7 @@ def freeze_reference(con: duckdb.DuckDBPyConnection, settings: Settings, version
     except BaseException:
         give_up(con)
         raise
-    return con.execute(known, [version]).fetchone()[0]
+    return con.execute(known, [version]).fetchall()[0][0]
 
 
 def _scores(con, settings: Settings, version: str) -> pd.DataFrame:
@@ -97,7 +97,7 @@ def _scores(con, settings: Settings, version: str) -> pd.DataFrame:
 
 
 def _add_columns(con, table: str, like: str) -> None:
-    """Give a kept table the columns that another has by now; keys of persons are left out."""
+    """Give a snapshot's table the columns that another has by now, without keys of persons."""
     left_out = {"is_eligible", "churn_label"}
     if table == "ml.training_reference":
         left_out |= {"user_id", "as_of_date"}

@@ -1,25 +1,32 @@
 """Scoring on Spark: where the rows are, with the same model and the same SQL."""
 
 from collections.abc import Callable, Iterator
+from datetime import date
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from python_jobs.scoring.rows import TOLD, check_counts, scored
+from python_jobs.publication import prediction
+from python_jobs.scoring.day import Day
+from python_jobs.scoring.rows import PREDICTIONS, SCORED, check_counts, scored
 from python_jobs.settings import Settings
 from python_jobs.warehouse import exchange, spark
 from python_jobs.warehouse.features import Features
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow
     from pyspark.sql import DataFrame
 
-SCHEMA = """
-    user_id string, as_of_date date, churn_risk double, risk_band string, is_eligible boolean,
-    model_version string, reason_1 string, reason_2 string, reason_3 string, scored_at timestamp_ntz
-"""
+SPARK_TYPES = {"timestamp": "timestamp_ntz"}
+"""Types that an Arrow batch from DuckDB has under another name than the schema's."""
 
-RANKED = """
+SCHEMA = ", ".join(f"{c.name} {SPARK_TYPES.get(c.type, c.type)}" for c in SCORED)
+WRITTEN = prediction.made_by("scoring", "ranking")
+BY_DAY = [*(c.name for c in WRITTEN if c.name != "as_of_date"), "as_of_date"]
+"""The columns as the files of a day hold them: what they are laid out by comes last."""
+
+RANKED = f"""
 with
 
 slices as (select *, cast(floor(churn_risk * 10000) as int) as slice from scored),
@@ -38,8 +45,10 @@ above as (
 ranked as (
     select
         slices.*,
-        above.users_above + row_number() over (
-            partition by slices.slice order by slices.churn_risk desc, slices.user_id
+        cast(
+            above.users_above + row_number() over (
+                partition by slices.slice order by slices.churn_risk desc, slices.user_id
+            ) as bigint
         ) as risk_rank,
         above.users div 10 as tenth,
         above.users % 10 as rest
@@ -47,57 +56,55 @@ ranked as (
     inner join above on slices.slice = above.slice
 )
 
--- the first `rest` deciles have one user more, as ntile gives them
-select
-    user_id, churn_risk, cast(risk_rank as bigint) as risk_rank,
-    cast(
-        case
-            when risk_rank <= rest * (tenth + 1) then (risk_rank - 1) div (tenth + 1)
-            else rest + (risk_rank - 1 - rest * (tenth + 1)) div tenth
-        end + 1 as int
-    ) as risk_decile,
-    risk_band, is_eligible, model_version, scored_at, reason_1, reason_2, reason_3, as_of_date
-from ranked
+select {", ".join(BY_DAY)}
+from (
+    select
+        *,
+        -- the first `rest` deciles have one user more, as ntile gives them
+        cast(
+            case
+                when risk_rank <= rest * (tenth + 1) then (risk_rank - 1) div (tenth + 1)
+                else rest + (risk_rank - 1 - rest * (tenth + 1)) div tenth
+            end + 1 as int
+        ) as risk_decile
+    from ranked
+)
 """
 """Rank and decile of everybody without sorting everybody in one place: slices of equal risk."""
 
 
-def score_day(
-    settings: Settings,
-    features: Features,
-    models: list[bytes | None],
-    told: pd.DataFrame,
-    constants: dict,
-    users: int,
-) -> dict[str, int]:
-    """Score the users of constants["as_of_date"]; give how many are in each risk band.
+def score_day(con: "duckdb.DuckDBPyConnection", settings: Settings, day: Day) -> dict[str, int]:
+    """Replace the predictions of a day; return how many users are in each risk band.
 
-    `models`: the bytes of the model and of its reasons, already verified. Raises JobError, and
-    replaces nothing, if a score is missing or not a probability.
+    Raises JobError, and replaces nothing, if a score is missing or not a probability.
     """
     session = spark.session(settings)
-    day = constants["as_of_date"]
-    today = session.table("main.user_features_daily").where(f"as_of_date = date '{day}'")
-    inputs = today.select("user_id", "is_eligible", *[f"`{name}`" for name in features.names])
+    as_of_date = day.constants["as_of_date"]
+    today = session.table("main.user_features_daily").where(f"as_of_date = date '{as_of_date}'")
+    inputs = today.select("user_id", "is_eligible", *[f"`{name}`" for name in day.features.names])
+    files = [day.model / name for name in ("model.onnx", "reasons.onnx")]
+    models = [file.read_bytes() if file.exists() else None for file in files]
     # kept aside until they are checked: the model runs once
     aside = str(settings.spark.resolve() / "scored")
-    scored = inputs.mapInArrow(_scorer(features, models, told, constants), SCHEMA)
+    scored = inputs.mapInArrow(_scorer(day.features, models, day.told, day.constants), SCHEMA)
     scored.write.mode("overwrite").parquet(aside)
     scored = session.read.parquet(aside)
     scored.createOrReplaceTempView("scored")
     is_risk = "coalesce(churn_risk between 0 and 1 and not isnan(churn_risk), false)"
-    found, bad = session.sql(f"select count(*), count_if(not {is_risk}) from scored").first()
-    check_counts(found, bad, users)
+    rows, bad = session.sql(f"select count(*), count_if(not {is_risk}) from scored").first()
+    check_counts(rows, bad, day.users)
     _replace_day(session.sql(RANKED), settings, "ml.churn_predictions")
     counts = scored.groupBy("risk_band").count().collect()
     return {row["risk_band"]: row["count"] for row in counts}
 
 
-def keep_served(settings: Settings, day: object) -> None:
+def save_served_features(
+    con: "duckdb.DuckDBPyConnection", settings: Settings, as_of_date: date
+) -> None:
     """Copy the features of a scored day to ml.scored_features; scoring again replaces them."""
     features = spark.session(settings).table("main.user_features_daily")
     _replace_day(
-        features.where(f"as_of_date = date '{day}'").drop("is_eligible"),
+        features.where(f"as_of_date = date '{as_of_date}'").drop("is_eligible"),
         settings,
         "ml.scored_features",
     )
@@ -126,8 +133,8 @@ def _scorer(
             con.register("features", told)
             for batch in batches:
                 con.register("batch", pyarrow.Table.from_batches([batch]))
-                scores = scored(con, features, model, reasons, "from batch as f")
+                scores = scored(con, features, told, model, reasons, "from batch as f")
                 con.register("new_scores", scores)
-                yield from con.sql(TOLD, params=constants).to_arrow_table().to_batches()
+                yield from con.sql(PREDICTIONS, params=constants).to_arrow_table().to_batches()
 
     return run

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -81,7 +82,7 @@ class Generated:
 class _World:
     """All that the next day depends on."""
 
-    asked: dict  # the parameters of the first call
+    asked: dict[str, Any]  # the parameters of the first call
     days: int  # how many are done
     events: int  # rows in all files
     next_event: int
@@ -134,7 +135,7 @@ def generate(
                 f"{raw} already holds {_described(found)}.",
                 next_step="append to it, or empty the raw and truth folders first.",
             )
-        if taken and _all_there(raw, found):
+        if taken and found and _all_there(raw, found):
             return _report(found, ())
         for stale in truth.glob("churn_probability/*.parquet"):
             stale.unlink()
@@ -148,7 +149,7 @@ def generate(
             if progress:
                 progress(days - (last - here.days), days)
         people = here.people
-        known = {
+        known: Rows = {
             "number": np.arange(len(people)),
             "engagement": people.rate,
             "mood": people.mood,
@@ -156,7 +157,7 @@ def generate(
         }
         _write(db, TRUE_USERS_SQL, known, truth / "users.parquet")
     _save(state, here)
-    return _report(_header(state), tuple(files))
+    return _report(_summary(here), tuple(files))
 
 
 def is_finished(raw: Path, truth: Path) -> bool:
@@ -165,7 +166,7 @@ def is_finished(raw: Path, truth: Path) -> bool:
     return found is not None and _all_there(raw, found)
 
 
-def _begin(asked: dict) -> _World:
+def _begin(asked: dict[str, Any]) -> _World:
     start = (date.fromisoformat(asked["start"]) - EPOCH).days
     rng = np.random.default_rng([asked["seed"], 0])
     people = world.first_people(_signed_up(asked["users"], 0), start, rng)
@@ -202,7 +203,7 @@ def _one_day(db: duckdb.DuckDBPyConnection, here: _World, raw: Path, truth: Path
     _write(db, EVENTS_SQL, arrived, files[1])
     if (day + 4) % 7 == 0:
         probability = world.churn_probability(here.people, day)
-        rows = {
+        rows: Rows = {
             "number": np.arange(len(probability)),
             "day": np.full(len(probability), day, np.int32),
             "churn_probability": probability,
@@ -264,33 +265,38 @@ def _write(db: duckdb.DuckDBPyConnection, sql: str, rows: Rows, path: Path) -> N
 
 def _save(path: Path, here: _World) -> None:
     """Keep the world for the next call; the header alone can be read without the rest."""
-    header = {
+    people = {f"people.{name}": column for name, column in vars(here.people).items()}
+    pending = {f"pending.{name}": column for name, column in here.pending.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(".unfinished.npz")
+    columns: dict[str, Any] = people | pending
+    np.savez(unfinished, header=np.array(json.dumps(_summary(here))), **columns)
+    unfinished.replace(path)
+
+
+def _summary(here: _World) -> dict[str, Any]:
+    return {
         "asked": here.asked,
         "days": here.days,
         "events": here.events,
         "next_event": here.next_event,
         "users": len(here.people),
     }
-    people = {f"people.{name}": column for name, column in vars(here.people).items()}
-    pending = {f"pending.{name}": column for name, column in here.pending.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(".unfinished.npz")
-    np.savez(unfinished, header=np.array(json.dumps(header)), **people, **pending)
-    unfinished.replace(path)
 
 
-def _header(path: Path) -> dict | None:
+def _header(path: Path) -> dict[str, Any] | None:
     """What the kept world says of itself, or None where there is none."""
     if not path.exists():
         return None
     with np.load(path) as kept:
-        return json.loads(str(kept["header"]))
+        header: dict[str, Any] = json.loads(str(kept["header"]))
+    return header
 
 
 def _load(path: Path) -> _World:
     with np.load(path) as kept:
         header = json.loads(str(kept["header"]))
-        parts = {"people": {}, "pending": {}}
+        parts: dict[str, Rows] = {"people": {}, "pending": {}}
         for name in kept.files:
             part, _, column = name.partition(".")
             if column:
@@ -299,20 +305,20 @@ def _load(path: Path) -> _World:
     return _World(**header, people=People(**parts["people"]), pending=parts["pending"])
 
 
-def _all_there(raw: Path, header: dict) -> bool:
+def _all_there(raw: Path, header: dict[str, Any]) -> bool:
     """Whether every file of the kept world still lies in the raw folder."""
     start = date.fromisoformat(header["asked"]["start"])
     names = [f"{start + timedelta(days=day)}.parquet" for day in range(header["days"])]
     return bool(names) and all((raw / k / n).exists() for k in ("users", "events") for n in names)
 
 
-def _described(header: dict | None) -> str:
+def _described(header: dict[str, Any] | None) -> str:
     if header is None:
         return "files that were not generated together with this truth folder"
     return "a world of " + ", ".join(f"{name} {value}" for name, value in header["asked"].items())
 
 
-def _report(header: dict, files: tuple[Path, ...]) -> Generated:
+def _report(header: dict[str, Any], files: tuple[Path, ...]) -> Generated:
     first = date.fromisoformat(header["asked"]["start"])
     last = first + timedelta(days=header["days"] - 1)
     return Generated(header["users"], header["events"], first, last, files)

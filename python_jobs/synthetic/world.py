@@ -148,18 +148,21 @@ def advance(people: People, day: int, rng: np.random.Generator) -> None:
 def session_rate(people: People, day: int) -> np.ndarray:
     """Expected sessions of each user on this day."""
     left = np.clip((people.churn_day - day) / people.fade_days, 0, 1)
-    return people.rate * week(day) * left * np.where(people.mood == SOUR, SOUR_ACTIVITY, 1.0)
+    mood = np.where(people.mood == SOUR, SOUR_ACTIVITY, 1.0)
+    rate: np.ndarray = people.rate * week(day) * left * mood
+    return rate
 
 
 def week(day: int) -> float:
     """How busy this weekday is, 1 on average (1970-01-01 was a Thursday)."""
-    return WEEK[(day + 3) % 7]
+    share: float = WEEK[(day + 3) % 7]
+    return share
 
 
 def churn_probability(people: People, day: int) -> np.ndarray:
     """P(no activity in the HORIZON days after `day` | everything hidden at its end), per user."""
     steps, lengths = np.arange(1, HORIZON + 1), np.arange(FADE_DAYS[1] + 1)
-    ahead = np.array([week(day + k) for k in steps])
+    ahead = np.array([week(day + int(k)) for k in steps])
     # Sessions to come, over the rate, for one whose fading of L days has r days left, and for one
     # whose fading of L days begins k days from now.
     slope = 1 / np.maximum(lengths, 1)

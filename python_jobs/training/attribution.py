@@ -12,17 +12,15 @@ row (the base) plus the contributions of all features.
 """
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from sklearn.base import ClassifierMixin
 from sklearn.pipeline import Pipeline
 
 from python_jobs.training.estimators import Blend
-from python_jobs.training.onnx_export import (
-    OPSET,
-    assemble,
-    register_signed_log,
-    with_float32_thresholds,
-)
+from python_jobs.training.onnx_export import OPSET, assemble, register_signed_log
+from python_jobs.training.sklearn_internals import baseline, trees, with_float32_thresholds
 
 
 def export(model: Blend, n_features: int) -> bytes:
@@ -50,13 +48,14 @@ def base(model: Blend) -> float:
         if isinstance(member, Pipeline):
             start = member[-1].intercept_[0]
         else:
-            roots = [_node_values(tree.nodes)[0] for (tree,) in member._predictors]
-            start = member._baseline_prediction.item() + sum(roots)
+            start = baseline(member) + sum(_node_values(nodes)[0] for nodes in trees(member))
         total += weight * start
     return float(total)
 
 
-def _linear(pipeline: Pipeline, weight: float, n_features: int, output: str) -> tuple[list, list]:
+def _linear(
+    pipeline: Pipeline, weight: float, n_features: int, output: str
+) -> tuple[list[Any], list[Any]]:
     """Standardised inputs times a matrix that sends each column to the feature it came from."""
     from onnx import compose, helper, numpy_helper
     from skl2onnx import to_onnx
@@ -81,15 +80,19 @@ def _linear(pipeline: Pipeline, weight: float, n_features: int, output: str) -> 
     return [*graph.node, multiply], [*graph.initializer, constant]
 
 
-def _trees(boosting, weight: float, n_features: int, output: str) -> tuple[list, list]:
+def _trees(
+    boosting: ClassifierMixin, weight: float, n_features: int, output: str
+) -> tuple[list[Any], list[Any]]:
     """One tree ensemble with as many targets as features; see the module's text."""
     from onnx import helper
 
-    columns: dict[str, list] = {name: [] for name in ("treeids", "nodeids", "featureids", "values")}
+    columns: dict[str, list[Any]] = {
+        name: [] for name in ("treeids", "nodeids", "featureids", "values")
+    }
     columns |= {name: [] for name in ("modes", "truenodeids", "falsenodeids", "missing")}
-    target: dict[str, list] = {name: [] for name in ("treeids", "nodeids", "ids", "weights")}
-    for number, (tree,) in enumerate(with_float32_thresholds(boosting)._predictors):
-        for place, node in enumerate(tree.nodes):
+    target: dict[str, list[Any]] = {name: [] for name in ("treeids", "nodeids", "ids", "weights")}
+    for number, nodes in enumerate(trees(with_float32_thresholds(boosting))):
+        for place, node in enumerate(nodes):
             leaf = bool(node["is_leaf"])
             columns["treeids"].append(number)
             columns["nodeids"].append(place)
@@ -99,22 +102,22 @@ def _trees(boosting, weight: float, n_features: int, output: str) -> tuple[list,
             columns["truenodeids"].append(0 if leaf else int(node["left"]))
             columns["falsenodeids"].append(0 if leaf else int(node["right"]))
             columns["missing"].append(0 if leaf else int(node["missing_go_to_left"]))
-        for place, moved in leaf_contributions(tree.nodes).items():
+        for place, moved in leaf_contributions(nodes).items():
             for feature, amount in sorted(moved.items()):
                 target["treeids"].append(number)
                 target["nodeids"].append(place)
                 target["ids"].append(feature)
                 target["weights"].append(weight * amount)
-    missing = columns.pop("missing")
+    attributes: dict[str, Any] = {"nodes_missing_value_tracks_true": columns.pop("missing")}
+    attributes |= {f"nodes_{name}": values for name, values in columns.items()}
+    attributes |= {f"target_{name}": values for name, values in target.items()}
     node = helper.make_node(
         "TreeEnsembleRegressor",
         ["features"],
         [output],
         domain="ai.onnx.ml",
         n_targets=n_features,
-        nodes_missing_value_tracks_true=missing,
-        **{f"nodes_{name}": values for name, values in columns.items()},
-        **{f"target_{name}": values for name, values in target.items()},
+        **attributes,
     )
     return [node], []
 
@@ -133,7 +136,7 @@ def _node_values(nodes: np.ndarray) -> np.ndarray:
 def leaf_contributions(nodes: np.ndarray) -> dict[int, dict[int, float]]:
     """{leaf: {feature: contribution}} of one tree: the steps to each leaf, by feature."""
     values = _node_values(nodes)
-    found, paths = {}, [[0]]
+    contributions, paths = {}, [[0]]
     while paths:
         path = paths.pop()
         node = nodes[path[-1]]
@@ -144,5 +147,5 @@ def leaf_contributions(nodes: np.ndarray) -> dict[int, dict[int, float]]:
         for parent, child in pairwise(path):
             feature = int(nodes[parent]["feature_idx"])
             moved[feature] = moved.get(feature, 0.0) + values[child] - values[parent]
-        found[path[-1]] = moved
-    return found
+        contributions[path[-1]] = moved
+    return contributions

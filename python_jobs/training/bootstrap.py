@@ -149,4 +149,5 @@ def _precision_at(total: np.ndarray, positive: np.ndarray, k: np.ndarray | int) 
     seen = np.cumsum(total, axis=0)
     k = np.minimum(k, seen[-1])
     share = np.clip((k - (seen - total)) / total, 0, 1)
-    return np.where(total > 0, share * positive, 0).sum(axis=0) / k
+    precision: np.ndarray = np.where(total > 0, share * positive, 0).sum(axis=0) / k
+    return precision

@@ -1,8 +1,8 @@
-"""The candidates that may become the model, and the rivals that they must beat."""
+"""The candidates that may become the model, and the baselines that they must beat."""
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -17,6 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from python_jobs.errors import JobError
+from python_jobs.publication.feature_facts import FeatureFact
+from python_jobs.training.feature_facts import ACTIVITY
 
 Factory = Callable[[int], ClassifierMixin]
 
@@ -55,7 +57,8 @@ class SignedLog(TransformerMixin, BaseEstimator):
 
 def _signed_log(X: np.ndarray) -> np.ndarray:
     X = np.asarray(X, dtype=np.float64)
-    return np.sign(X) * np.log1p(np.abs(X))
+    logs: np.ndarray = np.sign(X) * np.log1p(np.abs(X))
+    return logs
 
 
 class Blend(ClassifierMixin, BaseEstimator):
@@ -84,7 +87,8 @@ class Blend(ClassifierMixin, BaseEstimator):
     def decision_function(self, X: np.ndarray) -> np.ndarray:
         """Calibrated log-odds of each row."""
         logits = [member.decision_function(X) for member in self.members]
-        return self.intercept + np.column_stack(logits) @ np.asarray(self.weights)
+        blended: np.ndarray = np.column_stack(logits) @ np.asarray(self.weights)
+        return self.intercept + blended
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Probabilities of labels 0 and 1, (rows, 2)."""
@@ -129,7 +133,7 @@ class Member:
     """
 
     make: Callable[..., ClassifierMixin]
-    space: dict[str, list]
+    space: dict[str, list[Any]]
     cost: float
     overhead: float
     share: float
@@ -180,22 +184,25 @@ Stacking (weights fitted on the slice) was no better on the folds than voting: d
 """
 
 
-def rivals(features: Sequence[str]) -> dict[str, Factory]:
+def baselines(facts: Mapping[str, FeatureFact]) -> dict[str, Factory]:
     """The simple rules that a candidate must beat, as estimators on the same matrix.
 
     prior_rate gives everybody the churn rate of the training rows. recency ranks by
     days_since_last_activity; a one-feature logistic regression turns days into a probability and
     keeps their order. rfm_logistic adds frequency (active days) and volume (events) of the
-    longest window. Never seen active counts as the longest silence known.
+    longest window. Never seen active counts as the longest silence known. `facts`: what each column
+    of the matrix measures, in its order.
     Raises JobError if there is no days_since_last_activity.
     """
-    if "days_since_last_activity" not in features:
+    features = list(facts)
+    if "days_since_last_activity" not in facts:
         raise JobError(
-            "evaluation_set has no column days_since_last_activity, which the recency rival needs.",
+            "evaluation_set has no column days_since_last_activity, which the recency baseline "
+            "needs.",
             next_step="run `churnhouse build`, then train again.",
         )
     recency = ["days_since_last_activity"]
-    windows = [_longest(features, prefix) for prefix in ("active_days", "events")]
+    windows = [_longest(facts, measure) for measure in ACTIVITY]
     rfm = recency + [name for name in windows if name]
 
     def rule(names: list[str]) -> Factory:
@@ -210,12 +217,17 @@ def rivals(features: Sequence[str]) -> dict[str, Factory]:
     }
 
 
-def _longest(features: Sequence[str], prefix: str) -> str | None:
-    days = [re.fullmatch(rf"{prefix}_(\d+)d", name) for name in features]
-    found = {int(match[1]): match[0] for match in days if match}
-    return found[max(found)] if found else None
+def _longest(facts: Mapping[str, FeatureFact], measure: str) -> str | None:
+    """The feature of the measure's longest window; None where it has no window."""
+    windows = {
+        fact.window: name
+        for name, fact in facts.items()
+        if fact.measure == measure and isinstance(fact.window, int)
+    }
+    return windows[max(windows)] if windows else None
 
 
 def churn_risk(estimator: ClassifierMixin, X: np.ndarray) -> np.ndarray:
     """Probability of churn_label = 1 per row, float64; the class is looked up, not assumed."""
-    return estimator.predict_proba(X)[:, list(estimator.classes_).index(1)]
+    risk: np.ndarray = estimator.predict_proba(X)[:, list(estimator.classes_).index(1)]
+    return risk

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -33,19 +34,19 @@ class Fitted:
     """The candidates fitted on one side, and how they were found (for the manifest)."""
 
     candidates: dict[str, Blend]
-    search: dict
+    search: dict[str, Any]
 
 
 def fit_and_hold_out(
     rows: Rows,
-    rivals: Mapping[str, Factory],
+    baselines: Mapping[str, Factory],
     *,
     horizon_days: int,
     seed: int,
     budget: float,
     say: Callable[[str], None],
 ) -> tuple[HeldOut, Fitted]:
-    """Judge candidates and rivals fold by fold, and fit the candidates on all eligible rows.
+    """Judge candidates and baselines fold by fold, and fit the candidates on all eligible rows.
 
     A fold's models learn, search and calibrate on the eligible rows of its training side alone
     and score all its test rows. `budget`: seconds for the searches of all sides together.
@@ -69,7 +70,7 @@ def fit_and_hold_out(
             for side, (i, _) in zip(sides, inner, strict=True)
         ]
         rules = [
-            {n: pool.submit(_rule, rows, r, seed, *split) for n, r in rivals.items()}
+            {n: pool.submit(_rule, rows, r, seed, *split) for n, r in baselines.items()}
             for split in splits
         ]
         parts: dict[str, list[np.ndarray]] = {}
@@ -91,7 +92,9 @@ def fit_and_hold_out(
     return held, final
 
 
-def _gather(rows: Rows, futures: dict, inner: tuple[list[Split], str]) -> tuple[dict, dict]:
+def _gather(
+    rows: Rows, futures: dict[str, Any], inner: tuple[list[Split], str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The candidates of one side from its members, and the record of its search."""
     splits, kind = inner
     done = {name: future.result() for name, future in futures.items()}
@@ -113,14 +116,22 @@ def _gather(rows: Rows, futures: dict, inner: tuple[list[Split], str]) -> tuple[
 
 
 def _member(
-    rows: Rows, side: np.ndarray, splits: list[Split], name: str, trials: int, seed: int, is_late
+    rows: Rows,
+    side: np.ndarray,
+    splits: list[Split],
+    name: str,
+    trials: int,
+    seed: int,
+    is_late: Callable[[], bool],
 ) -> tuple[Tuned, ClassifierMixin]:
     member = MEMBERS[name]
     found = tune(rows, splits, member, trials=trials, seed=seed, is_late=is_late)
     return found, member.fit(seed, rows.X[side], rows.y[side], **found.parameters)
 
 
-def _rule(rows: Rows, recipe: Factory, seed: int, known: np.ndarray, test: np.ndarray):
+def _rule(
+    rows: Rows, recipe: Factory, seed: int, known: np.ndarray, test: np.ndarray
+) -> np.ndarray:
     return churn_risk(recipe(seed).fit(rows.X[known], rows.y[known]), rows.X[test])
 
 
@@ -155,11 +166,11 @@ def _say(kept: list[warnings.WarningMessage]) -> None:
     modules: dict[str | None, str] = {}
     for name, module in list(sys.modules.items()):
         modules.setdefault(getattr(module, "__file__", None), name)
-    said: dict[str, dict] = {}
+    said: dict[str, dict[Any, Any]] = {}
     for w in kept:
         if EMPTIED in str(w.message):
             continue
         warnings.warn_explicit(
-            w.message, w.category, w.filename, w.lineno,
+            cast(Warning, w.message), w.category, w.filename, w.lineno,
             module=modules.get(w.filename), registry=said.setdefault(w.filename, {}),
         )  # fmt: skip

@@ -8,6 +8,7 @@ rows cannot define (one class only) is NaN. Intervals: python_jobs.training.boot
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -149,7 +150,7 @@ def judge(
     *,
     costs: Costs | None = None,
     seed: int = 0,
-) -> dict[str, dict]:
+) -> dict[str, dict[str, Any]]:
     """For each model {kind, folds: {fold or "pooled": {"eligible" or "all": measures}}, ...}.
 
     Measures are {metric: {value, low, high}} with rows, positives and base_rate; an undefined
@@ -172,13 +173,13 @@ def judge(
         for cell, m in cells.items()
         if m.any()
     }
-    drawn: dict[tuple, list[dict]] = {cell: [] for cell in prepared}
+    drawn: dict[tuple[str, str, str], list[dict[str, Any]]] = {cell: [] for cell in prepared}
     for block in weights(n_users, seed):
         for cell, part in prepared.items():
             drawn[cell].append(part.all(block))
-    tables: dict[str, dict] = {}
+    tables: dict[str, dict[str, Any]] = {}
     for (name, fold, population), m in cells.items():
-        kind = "candidate" if name in candidates else "rival"
+        kind = "candidate" if name in candidates else "baseline"
         table = tables.setdefault(name, {"kind": kind, "folds": {}, "over": {}})
         exact = values(y[m], held.risks[name][m], dates[m], costs)
         blocks = drawn.get((name, fold, population), [])
@@ -197,7 +198,14 @@ def judge(
     return tables
 
 
-def resample(y, risk, users, dates, n_users: int, costs: Costs | None = None) -> Resample:
+def resample(
+    y: np.ndarray,
+    risk: np.ndarray,
+    users: np.ndarray,
+    dates: np.ndarray,
+    n_users: int,
+    costs: Costs | None = None,
+) -> Resample:
     """These rows, ready for weights; see Resample."""
     return Resample(
         y,
@@ -210,11 +218,16 @@ def resample(y, risk, users, dates, n_users: int, costs: Costs | None = None) ->
     )
 
 
-def _joined(blocks: list[dict], metric: str) -> np.ndarray:
+def _joined(blocks: list[dict[str, Any]], metric: str) -> np.ndarray:
     return np.concatenate([b[metric] for b in blocks if metric in b] or [np.empty(0)])
 
 
-def _difference(tables: dict, drawn: dict, name: str, other: str) -> dict:
+def _difference(
+    tables: dict[str, dict[str, Any]],
+    drawn: dict[tuple[str, str, str], list[dict[str, Any]]],
+    name: str,
+    other: str,
+) -> dict[str, Any]:
     found = {}
     for metric in COMPARED:
         ours, theirs = (
@@ -245,7 +258,7 @@ def paired_difference(
     return Interval.of(value, np.concatenate([a - b for a, b in blocks]))
 
 
-def pooled(tables: dict[str, dict], model: str) -> dict[str, float | None]:
+def pooled(tables: dict[str, dict[str, Any]], model: str) -> dict[str, float | None]:
     """The pooled metrics of a model on eligible users, and their base_rate."""
     measures = tables[model]["folds"]["pooled"]["eligible"]
     return {name: measures[name]["value"] for name in METRICS} | {
@@ -253,13 +266,18 @@ def pooled(tables: dict[str, dict], model: str) -> dict[str, float | None]:
     }
 
 
-def best_candidate(tables: dict[str, dict]) -> str:
+def best_candidate(tables: dict[str, dict[str, Any]]) -> str:
     """The candidate with the highest pooled average precision on eligible users; first at a tie."""
     names = [name for name, table in tables.items() if table["kind"] == "candidate"]
     return max(names, key=lambda name: pooled(tables, name)["average_precision"] or 0.0)
 
 
-def metric_rows(tables: dict[str, dict]) -> Iterator[tuple]:
+def is_baseline(table: dict[str, Any]) -> bool:
+    """Whether a model's table is that of a baseline; release 0.1.0 called it a rival."""
+    return table["kind"] in ("baseline", "rival")
+
+
+def metric_rows(tables: dict[str, dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
     """The tables as (model, fold, population, metric, value, low, high, rows), one a metric."""
     for model, table in tables.items():
         for fold, populations in table["folds"].items():
@@ -269,7 +287,7 @@ def metric_rows(tables: dict[str, dict]) -> Iterator[tuple]:
                     yield (model, fold, population, metric, *interval.values(), measures["rows"])
 
 
-def slices(rows: Rows, held: HeldOut, model: str) -> dict[str, dict[str, dict]]:
+def slices(rows: Rows, held: HeldOut, model: str) -> dict[str, dict[str, dict[str, Any]]]:
     """{attribute: {value: measures}}: how one model does for each kind of eligible user, pooled.
 
     Measures are plain numbers, with mean_risk beside base_rate. The eight values with most rows,
@@ -277,7 +295,8 @@ def slices(rows: Rows, held: HeldOut, model: str) -> dict[str, dict[str, dict]]:
     """
     who = rows.eligible[held.rows]
     y, dates = rows.y[held.rows][who], rows.dates[held.rows][who]
-    risk, found = held.risks[model][who], {}
+    risk = held.risks[model][who]
+    found: dict[str, dict[str, dict[str, Any]]] = {}
     for attribute, texts in rows.attributes.items():
         text = texts[held.rows][who].astype(str)
         names, counts = np.unique(text, return_counts=True)

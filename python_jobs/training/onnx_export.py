@@ -1,14 +1,16 @@
 """Export a fitted model to ONNX, and compare the file with its original."""
 
-import copy
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from python_jobs.errors import JobError
 from python_jobs.publication.onnx_model import MAX_DIFFERENCE, open_session, score
+from python_jobs.training.sklearn_internals import with_float32_thresholds
 
 if TYPE_CHECKING:
+    from onnx import GraphProto, TensorProto
     from sklearn.base import ClassifierMixin
 
     from python_jobs.training.estimators import Blend
@@ -45,7 +47,7 @@ def export(model: "Blend", n_features: int) -> bytes:
 
 
 def assemble(
-    output: str, nodes: list, constants: list, n_features: int, width: int, kind: int
+    output: str, nodes: list[Any], constants: list[Any], n_features: int, width: int, kind: int
 ) -> bytes:
     """A model file with the one input `features` and one output of `width` columns."""
     from onnx import TensorProto, helper
@@ -55,16 +57,17 @@ def assemble(
     graph = helper.make_graph(nodes, output, [given], [wanted], constants)
     opsets = [helper.make_opsetid(domain, number) for domain, number in OPSET.items()]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
-    return model.SerializeToString(deterministic=True)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
 
 
-def _constant(name: str, values: list[float]):
+def _constant(name: str, values: list[float]) -> "TensorProto":
     from onnx import TensorProto, helper
 
     return helper.make_tensor(name, TensorProto.FLOAT, [len(values)], values)
 
 
-def _log_odds(member: "ClassifierMixin", n_features: int, prefix: str):
+def _log_odds(member: "ClassifierMixin", n_features: int, prefix: str) -> "GraphProto":
     """Graph of a fitted member, its names prefixed, that ends in [rows, 1] `<prefix>log_odds`."""
     from onnx import TensorProto, compose, helper
     from skl2onnx import to_onnx
@@ -72,6 +75,7 @@ def _log_odds(member: "ClassifierMixin", n_features: int, prefix: str):
     from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
 
     register_signed_log()
+    register_boosting()
     classifier = member[-1] if hasattr(member, "steps") else member
     full = to_onnx(
         with_float32_thresholds(member),
@@ -91,22 +95,6 @@ def _log_odds(member: "ClassifierMixin", n_features: int, prefix: str):
     return graph
 
 
-def with_float32_thresholds(estimator: "ClassifierMixin") -> "ClassifierMixin":
-    """A copy whose tree thresholds are rounded down to float32, for models that have any.
-
-    Trees split at midpoints in float64. Rounded to the nearest float32, a midpoint between two
-    neighbouring float32 values may become the upper one and send it the wrong way; rounded down,
-    x <= threshold means the same for every float32 x.
-    """
-    estimator = copy.deepcopy(estimator)
-    for (tree,) in getattr(estimator, "_predictors", []):
-        threshold = tree.nodes["num_threshold"]
-        nearest = threshold.astype(np.float32)
-        below = np.nextafter(nearest, np.float32(-np.inf))
-        tree.nodes["num_threshold"] = np.where(nearest > threshold, below, nearest)
-    return estimator
-
-
 def register_signed_log() -> None:
     """Teach skl2onnx the transformer python_jobs.training.estimators.SignedLog."""
     from onnx import TensorProto
@@ -115,18 +103,18 @@ def register_signed_log() -> None:
 
     from python_jobs.training.estimators import SignedLog
 
-    def shape(operator) -> None:
+    def shape(operator: Any) -> None:
         model = operator.raw_operator
         width = model.n_features_in_ + len(model.flagged_)
         operator.outputs[0].type = FloatTensorType([None, width])
 
-    def convert(scope, operator, container) -> None:
+    def convert(scope: Any, operator: Any, container: Any) -> None:
         def constant(name: str, kind: int, values: np.ndarray) -> str:
             name = scope.get_unique_variable_name(name)
             container.add_initializer(name, kind, [len(values)], list(values))
             return name
 
-        def node(kind: str, *inputs: str, output: str | None = None, **attributes) -> str:
+        def node(kind: str, *inputs: str, output: str | None = None, **attributes: int) -> str:
             output = output or scope.get_unique_variable_name(kind.lower())
             name = scope.get_unique_operator_name(kind)
             container.add_node(kind, list(inputs), [output], name=name, **attributes)
@@ -145,6 +133,43 @@ def register_signed_log() -> None:
         node("Concat", filled, flags, axis=1, output=operator.outputs[0].full_name)
 
     update_registered_converter(SignedLog, "ChurnhouseSignedLog", shape, convert)
+
+
+def register_boosting() -> None:
+    """Teach skl2onnx to write the flags of boosted trees as integers.
+
+    It mixes False into a list of integers, which protobuf refuses from 7.34 on.
+    """
+    from skl2onnx import update_registered_converter
+    from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
+    from skl2onnx.operator_converters.random_forest import convert_sklearn_random_forest_classifier
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    def convert(scope: Any, operator: Any, container: Any) -> None:
+        add_node = container.add_node
+
+        def add(
+            *arguments: Any, nodes_missing_value_tracks_true: Sequence[bool] = (), **attributes: Any
+        ) -> None:
+            flags = [int(flag) for flag in nodes_missing_value_tracks_true]
+            if flags:
+                attributes["nodes_missing_value_tracks_true"] = flags
+            add_node(*arguments, **attributes)
+
+        container.add_node = add
+        try:
+            convert_sklearn_random_forest_classifier(scope, operator, container)
+        finally:
+            container.add_node = add_node
+
+    flags = ("zipmap", "raw_scores", "nocl", "output_class_labels")
+    update_registered_converter(
+        HistGradientBoostingClassifier,
+        "SklearnHistGradientBoostingClassifier",
+        calculate_linear_classifier_output_shapes,
+        convert,
+        options={flag: [True, False] for flag in flags},
+    )
 
 
 def check_parity(estimator: "ClassifierMixin", model: bytes, matrix: np.ndarray) -> float:
@@ -169,7 +194,7 @@ def check_parity(estimator: "ClassifierMixin", model: bytes, matrix: np.ndarray)
     return float(difference)
 
 
-def golden(model: bytes, matrix: np.ndarray) -> dict:
+def golden(model: bytes, matrix: np.ndarray) -> dict[str, Any]:
     """Some real rows, from the least to the most at risk, with the scores they must get."""
     rows = matrix[_evenly(len(matrix), PARITY_ROWS)]
     risk = score(open_session(model), rows)

@@ -3,6 +3,7 @@
 import duckdb
 
 from python_jobs.settings import Settings
+from python_jobs.warehouse.engines import engine_of
 
 SAMPLE = """
 with
@@ -27,23 +28,21 @@ of eligibility has the share that it has of all, and at least one row."""
 
 
 def draw(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Put at most max_training_rows of evaluation_set, and its training_set, before the real ones.
+    """Shadow evaluation_set and training_set with a sample of at most max_training_rows.
 
-    They are temporary tables of this connection. On DuckDB nothing is drawn where all rows fit.
+    Both are temporary tables of this connection. Where all rows fit and lie in the warehouse file,
+    nothing is drawn.
     """
+    engine = engine_of(settings)
     limit = settings.max_training_rows
     count = "select count(*) from main.evaluation_set"
-    if settings.target == "duckdb" and con.execute(count).fetchone()[0] <= limit:
+    if engine.tables_in_warehouse and con.execute(count).fetchall()[0][0] <= limit:
         return
     names = [row[0] for row in con.execute("describe main.evaluation_set").fetchall()]
     columns = ", ".join(names)
     query = SAMPLE.format(columns=columns, limit=limit)
-    if settings.target == "spark":
-        from python_jobs.warehouse import spark
-
-        con.register("drawn", spark.session(settings).sql(query).toArrow())
-        query = "from drawn"
-    con.execute(f"create or replace temp table evaluation_set as {query}")
+    rows = engine.relation(con, query)
+    con.execute(f"create or replace temp table evaluation_set as {rows}")
     con.execute(
         "create or replace temp view training_set as from temp.evaluation_set where is_eligible"
     )

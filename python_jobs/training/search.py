@@ -8,6 +8,7 @@ the intercept that calibrate it. Then the member is fitted on the whole side.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
@@ -34,9 +35,9 @@ Split = tuple[np.ndarray, np.ndarray]
 class Tuned:
     """What the search found for one member: its parameters, and log-odds of the check rows."""
 
-    parameters: dict
+    parameters: dict[str, Any]
     logits: np.ndarray
-    trials: list[dict]  # {parameters, log_loss} in the order tried
+    trials: list[dict[str, Any]]  # {parameters, log_loss} in the order tried
     was_cut: bool  # whether the clock, not the plan, ended the search
 
 
@@ -106,7 +107,9 @@ def tune(
     if not splits:
         return Tuned(_trial(member, 0, seed), np.empty(0), [], was_cut=False)
     y = np.concatenate([rows.y[check] for _, check in splits])
-    best, tried, was_cut = None, [], False
+    best: tuple[float, dict[str, Any], np.ndarray] | None = None
+    tried: list[dict[str, Any]] = []
+    was_cut = False
     for number in range(min(trials, max(1, _smaller_class(y) // ROWS_PER_TRIAL))):
         if number and is_late():
             was_cut = True
@@ -126,10 +129,11 @@ def tune(
         tried.append({"parameters": parameters, "log_loss": loss})
         if best is None or loss < best[0]:
             best = loss, parameters, logits
+    assert best is not None  # the first trial always runs
     return Tuned(best[1], best[2], tried, was_cut)
 
 
-def _trial(member: Member, number: int, seed: int) -> dict:
+def _trial(member: Member, number: int, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng([seed, number])
     return {
         name: options[rng.integers(len(options)) if number else 0]

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,8 @@ class Rows:
     @cached_property
     def user_codes(self) -> np.ndarray:
         """Number of each row's user, 0 to n_users - 1, in order of first appearance."""
-        return pd.factorize(self.users)[0]
+        codes: np.ndarray = pd.factorize(self.users)[0]
+        return codes
 
     @property
     def n_users(self) -> int:
@@ -37,7 +39,7 @@ class Rows:
         """sha256 over all values, hex: everything that a model and its judgement depend on."""
         digest = hashlib.sha256("\n".join(self.users).encode())
         for part in (self.X, self.y, self.dates.astype(np.int64), self.eligible):
-            digest.update(np.ascontiguousarray(part))
+            digest.update(np.ascontiguousarray(part).data)
         return digest.hexdigest()
 
 
@@ -86,10 +88,11 @@ class RollingOriginSplit:
         self, X: object = None, y: object = None, groups: np.ndarray | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (train rows, test rows) as index arrays, oldest test period first."""
-        for period in self.periods(_required(groups)):
+        dates = _required(groups)
+        for period in self.periods(dates):
             yield (
-                np.flatnonzero(np.isin(groups, period.train_dates)),
-                np.flatnonzero(np.isin(groups, period.test_dates)),
+                np.flatnonzero(np.isin(dates, period.train_dates)),
+                np.flatnonzero(np.isin(dates, period.test_dates)),
             )
 
     def get_n_splits(
@@ -112,7 +115,7 @@ class HeldOut:
     rows: np.ndarray  # index into Rows
     fold: np.ndarray  # "1", "2", ...; oldest first
     risks: dict[str, np.ndarray]  # model name to churn risk, float64
-    folds: list[dict]  # dates and row counts of each fold, for metrics.json
+    folds: list[dict[str, Any]]  # dates and row counts of each fold, for metrics.json
 
 
 def usable_splits(rows: Rows, horizon_days: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -134,7 +137,7 @@ def usable_splits(rows: Rows, horizon_days: int) -> list[tuple[np.ndarray, np.nd
     return splits
 
 
-def describe(rows: Rows, fold: str, known: np.ndarray, test: np.ndarray) -> dict:
+def describe(rows: Rows, fold: str, known: np.ndarray, test: np.ndarray) -> dict[str, Any]:
     """Dates and row counts of a fold."""
     return {
         "fold": fold,

@@ -1,9 +1,10 @@
 """Train: judge the candidates on later dates, and fit the best one on all rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from importlib.metadata import version as library_version
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -11,8 +12,10 @@ import pandas as pd
 
 from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model
+from python_jobs.publication.feature_facts import FeatureFact
 from python_jobs.training import attribution, onnx_export
-from python_jobs.training.estimators import CANDIDATES, Blend, rivals
+from python_jobs.training.estimators import CANDIDATES, Blend, baselines
+from python_jobs.training.feature_facts import facts_of
 from python_jobs.training.fit import fit_and_hold_out
 from python_jobs.training.leakage import check_leaks
 from python_jobs.training.metrics import Costs, best_candidate, judge, slices
@@ -36,18 +39,20 @@ class Trained:
     onnx: bytes
     reasons_onnx: bytes
     features: Features
+    feature_facts: dict[str, FeatureFact]
     rows: Rows
     held: HeldOut
-    metrics: dict
-    facts: dict
-    golden: dict
-    typical: dict
+    metrics: dict[str, Any]
+    facts: dict[str, Any]
+    golden: dict[str, Any]
+    typical: dict[str, Any]
 
 
 def train(
     con: duckdb.DuckDBPyConnection,
     *,
     horizon_days: int,
+    explained: Mapping[str, FeatureFact],
     seed: int = 7,
     time_budget: float = TIME_BUDGET,
     costs: Costs | None = None,
@@ -55,6 +60,7 @@ def train(
 ) -> Trained:
     """Judge the candidates on later dates and fit the best one on all of evaluation_set.
 
+    `explained`: what the domain says of its features; see feature_facts.explained_features.
     `time_budget`: seconds of search. `costs`: what the expected value is computed with; without
     them it is None. The same tables, seed, budget and library versions give the same model bytes
     and metrics. Raises JobError if history is too short, the labels are of one class, there is no
@@ -62,13 +68,14 @@ def train(
     model.
     """
     say = progress or (lambda line: None)
-    data_from, data_through = con.execute("from build_window").fetchone()[:2]
+    data_from, data_through = con.execute("from build_window").fetchall()[0][:2]
     features = Features.of_table(con, "evaluation_set")
     rows = _read(con, features, data_through, horizon_days)
     say(f"read {len(rows.y):,} rows with {len(features.names)} features")
     _check_history(rows, horizon_days, data_from, data_through)
     _check_classes(rows)
-    rules = rivals(features.names)
+    feature_facts = facts_of(features.names, explained)
+    rules = baselines(feature_facts)
     check_leaks(rows, features.names)
 
     held, final = fit_and_hold_out(
@@ -118,6 +125,7 @@ def train(
         onnx=onnx,
         reasons_onnx=attribution.export(model, len(features.names)),
         features=features,
+        feature_facts=feature_facts,
         rows=rows,
         held=held,
         metrics=metrics,
@@ -138,7 +146,7 @@ def _typical(rows: Rows, features: Features) -> dict[str, dict[str, float | None
     return found
 
 
-def _importances(model, rows: Rows, features: Features) -> dict[str, float]:
+def _importances(model: Blend, rows: Rows, features: Features) -> dict[str, float]:
     """Mean absolute contribution to the log-odds of each feature, over eligible rows."""
     session = onnx_model.open_session(attribution.export(model, len(features.names)))
     sample = rows.X[rows.eligible]
@@ -160,7 +168,7 @@ def _read(
         "select count(*) filter (churn_label is null), count(*) filter (as_of_date > ?)"
         " from evaluation_set",
         [data_through - timedelta(days=horizon_days)],
-    ).fetchone()
+    ).fetchall()[0]
     if unlabelled or still_open:
         raise JobError(
             f"evaluation_set has {unlabelled:,} rows without a label, and {still_open:,} whose "

@@ -1,10 +1,8 @@
 """Run dbt in this process: one parse, progress as it goes, failures as one line."""
 
-import gc
 import json
 import logging
 import os
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +14,28 @@ from python_jobs.errors import JobError
 from python_jobs.ingest import load
 from python_jobs.ingest.domain import Domain
 from python_jobs.settings import PROJECT, Settings
-from python_jobs.warehouse.connection import connect, starved
+from python_jobs.warehouse.connection import connect
+from python_jobs.warehouse.dbt_internals import Progress, free_cursors, use_fork_locks
+from python_jobs.warehouse.engines import engine_of
+from python_jobs.warehouse.limits import starved
 
 BEFORE_MODELS = ("--exclude", "source:ml+")
 AFTER_MODELS = ("--select", "source:ml+")
 COMPARED_ANEW = ("--full-refresh", "--select", "feature_consistency")
 BAD = {"error", "fail", "runtime error"}
+SET_HERE = {
+    "--vars": "settings stand in domains/<name>/domain.yml: change them there, then run "
+    "`churnhouse ingest` and `churnhouse build`.",
+    "--target": "set CHURNHOUSE_TARGET instead.",
+    **dict.fromkeys(
+        ("--profile", "--profiles-dir", "--project-dir", "--target-path", "--log-path"),
+        "leave it out, or run plain `dbt build`.",
+    ),
+}
+"""Options of dbt that this program gives itself, and what to do instead."""
+
+MISSES = ("NoNodesForSelectionCriteria", "NothingToDo")
+"""dbt's events of a selection that matches nothing."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,7 @@ class Dbt:
         work: Path | None = None,
     ) -> None:
         self._settings = settings
+        self._engine = engine_of(settings)
         self._variables = variables or {}
         # beside the warehouse, so that the project's folder may be read-only
         self._work = work or settings.home.resolve() / "dbt"
@@ -61,6 +76,8 @@ class Dbt:
         """
         # unit tests are for the code, not for tonight's data: `make test` runs them
         quick = ["--exclude-resource-type", "unit_test"]
+        if not any(option.startswith("--warn-error") for option in selection):
+            quick += ["--warn-error-options", json.dumps({"error": MISSES})]
         result = self._invoke(["build", *quick, *selection], progress)
         nodes = getattr(result.result, "results", None) or []
         bad = [node for node in nodes if str(node.status) in BAD]
@@ -69,12 +86,11 @@ class Dbt:
                 raise reason
             what = _what(bad[0], self._first_bad_row(bad[0]))
             what, _, told = what.partition(" Next: ")  # by a macro that refuses
-            raise JobError(what, next_step=told or _next_step(bad[0]))
+            raise JobError(what, next_step=told or self._next_step(bad[0]))
         if reason := starved(self._settings, result.exception):
             raise reason
         if not result.success:
-            what = _first_line(result.exception) if result.exception else "dbt did not finish"
-            raise JobError(f"dbt: {what}", next_step="run `churnhouse doctor`.")
+            raise _refusal(result.exception)
         kinds = [node.node.resource_type for node in nodes]
         return Built(
             models=sum(kind in ("model", "seed") for kind in kinds),
@@ -83,18 +99,20 @@ class Dbt:
         )
 
     def _first_bad_row(self, node: Any) -> dict[str, Any]:
-        """The first row that a failed test found, by column."""
+        """Return the first row that a failed test found, by column; {} if no test failed."""
         if node.node.resource_type != "test" or str(node.status) != "fail":
             return {}
-        if self._settings.target == "spark":
-            from python_jobs.warehouse import spark
+        return self._engine.first_row(connect, node.node.compiled_code)
 
-            found = spark.session(self._settings).sql(node.node.compiled_code).first()
-            return found.asDict() if found else {}
-        with connect(self._settings, read_only=True) as connection:
-            found = connection.execute(f"from ({node.node.compiled_code}) limit 1")
-            names = [column[0] for column in found.description]
-            return dict(zip(names, found.fetchone() or [], strict=False))
+    def _next_step(self, node: Any) -> str:
+        if node.node.resource_type == "test":
+            return f"look at the rows with `dbt show --select {node.node.name}`, then run again."
+        if self._engine.unknown_column in str(node.message):
+            return (
+                "run `churnhouse build --full-refresh` if the models changed since the last build, "
+                f"else correct {node.node.original_file_path}."
+            )
+        return f"correct {node.node.original_file_path} or its input and run again."
 
     def parse(self) -> Any:
         """dbt's manifest of the project. Raises JobError where dbt cannot read it."""
@@ -112,14 +130,10 @@ class Dbt:
 
     def _invoke(self, arguments: list[str], progress) -> Any:
         manifest = self.parse()
-        return self._dbt(arguments, manifest, [_Progress(progress)] if progress else [])
+        return self._dbt(arguments, manifest, [Progress(progress)] if progress else [])
 
     def _dbt(self, arguments: list[str], manifest: Any = None, callbacks: Sequence = ()) -> Any:
-        from mashumaro.config import BaseConfig
-
-        # a data class gets its serializer at first use, as dbt asks of its own: the others' cost
-        # half a second of start-up
-        BaseConfig.lazy_compilation = True
+        use_fork_locks()
         from dbt.cli.main import dbtRunner
 
         os.environ["CHURNHOUSE_HOME"] = str(self._settings.home.resolve())
@@ -134,15 +148,27 @@ class Dbt:
         where += ["--log-path", str(self._work / "logs")]
         try:
             runner = dbtRunner(manifest=manifest, callbacks=list(callbacks))
-            result = runner.invoke([*quiet, *arguments, *where, *variables])
+            # what was typed comes last: an option without its value then takes none of ours
+            command, *rest = arguments
+            result = runner.invoke([*quiet, command, *where, *variables, *rest])
         finally:
-            if self._settings.target == "duckdb":
-                from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-
-                DuckDBConnectionManager.close_all_connections()
+            self._engine.close_dbt()
+        if isinstance(result.exception, KeyboardInterrupt):
+            raise result.exception
         if not result.success:
-            _let_go(result.exception)
+            free_cursors(result.exception)
         return result
+
+
+def check_selection(selection: Sequence[str]) -> None:
+    """Refuse options of dbt that would be ignored; the rest of a selection is dbt's to judge."""
+    for given in selection:
+        option = "--target" if given == "-t" else given.partition("=")[0]
+        if option in SET_HERE:
+            raise JobError(
+                f"`churnhouse build` takes no {given.partition('=')[0]}.",
+                next_step=SET_HERE[option],
+            )
 
 
 def build(
@@ -168,14 +194,10 @@ def build(
         )
     if changed and "--full-refresh" not in selection:
         selection = [*selection, "--full-refresh"]
-    if settings.target == "duckdb":
-        return dbt.build(selection, progress=progress)
-    from python_jobs.warehouse import spark
-
-    spark.register(settings)
+    engine = engine_of(settings)
+    engine.before_build()
     built = dbt.build(selection, progress=progress)
-    with connect(settings) as connection:
-        spark.show_tables(connection, settings)
+    engine.after_build(connect)
     return built
 
 
@@ -189,23 +211,20 @@ def settings_changed(connection: duckdb.DuckDBPyConnection) -> bool:
     last, now = connection.execute(
         "select (select max_by(settings, build_number) from main.build_log), settings "
         "from raw.domain"
-    ).fetchone()
+    ).fetchall()[0]
     return last is not None and last != now
 
 
-class _Progress:
-    """Turns dbt's events into (done, all) calls."""
-
-    def __init__(self, progress: Callable[[int, int], None]) -> None:
-        self._progress = progress
-        self._done = self._all = 0
-
-    def __call__(self, event: Any) -> None:
-        if event.info.name == "LogStartLine":
-            self._all = max(self._all, event.data.total)
-        elif event.info.name == "NodeFinished":
-            self._done += 1
-            self._progress(self._done, max(self._all, self._done))
+def _refusal(error: BaseException | None) -> JobError:
+    """What to say where dbt did not run any node."""
+    what, _, told = _first_line(error or "dbt did not finish").partition(" Next: ")
+    what = what.removeprefix("Compilation Error ")
+    hints = {
+        "DbtUsageException": "see `churnhouse build --help`, or `dbt build --help` for selections.",
+        "EventCompilationError": "correct the selection; `dbt ls` lists what there is.",
+    }
+    hint = hints.get(type(error).__name__, "run `churnhouse doctor`.")
+    return JobError(f"dbt: {what}", next_step=told or hint)
 
 
 def _what(node: Any, row: dict[str, Any]) -> str:
@@ -218,26 +237,6 @@ def _what(node: Any, row: dict[str, Any]) -> str:
         return f"Gate {name} failed: {node.failures} bad rows, the first is {where}."
     where = f" ({where})" if where else ""
     return f"Gate {name} failed{where}: found {row['found']}, allowed {row['allowed']}."
-
-
-def _next_step(node: Any) -> str:
-    if node.node.resource_type == "test":
-        return f"look at the rows with `dbt show --select {node.node.name}`, then run again."
-    # a column that its own table, of before, has not: as DuckDB says it, and as Spark does
-    if any(words in str(node.message) for words in ("Binder Error", "UNRESOLVED_COLUMN")):
-        return (
-            "run `churnhouse build --full-refresh` if the models changed since the last build, "
-            f"else correct {node.node.original_file_path}."
-        )
-    return f"correct {node.node.original_file_path} or its input and run again."
-
-
-def _let_go(error: BaseException | None) -> None:
-    """Free what the frames of a caught error hold: a cursor, and with it the warehouse's file."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
-    gc.collect()  # and what dbt caught and keeps nowhere
 
 
 def _first_line(error: object) -> str:

@@ -36,14 +36,14 @@ def hand_over(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     A run that breaks off is made good by the next: a file is there as a whole or not at all, and
     a load that is written twice has the same name.
     """
-    found = con.execute("select schema_name || '.' || table_name from duckdb_tables()").fetchall()
-    there = {row[0] for row in found}
+    query = "select schema_name || '.' || table_name from duckdb_tables()"
+    there = {row[0] for row in con.execute(query).fetchall()}
     for table in [name for name in JOB_TABLES if name in there]:
         _copy(con, table, folder(settings, table) / "all.parquet")
     for table in [name for name in INBOX if name in there]:
         to = folder(settings, table)
-        if con.execute(f"select count(*) from {table}").fetchone()[0] or not to.exists():
-            load = con.execute("select coalesce(max(file_id), 0) from raw.files").fetchone()[0]
+        if con.execute(f"select count(*) from {table}").fetchall()[0][0] or not to.exists():
+            (load,) = con.execute("select coalesce(max(file_id), 0) from raw.files").fetchall()[0]
             _copy(con, table, to / f"load-{load:09}.parquet")
             con.execute(f"delete from {table}")
 
@@ -83,15 +83,16 @@ def show(
 
 def _copy(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
     """Write a table as one Parquet file, unless that file holds the same rows already."""
-    count, content = con.execute(f"select count(*), bit_xor(hash(t)) from {table} as t").fetchone()
+    query = f"select count(*), bit_xor(hash(t)) from {table} as t"
+    count, content = con.execute(query).fetchall()[0]
     columns = con.execute(f"describe {table}").fetchall()
     signature = f"{count} {content} {columns}"
     signed = path.with_name(f".{path.name}.signature")
-    if path.exists() and signed.exists() and signed.read_text() == signature:
+    if path.exists() and signed.exists() and signed.read_text(encoding="utf-8") == signature:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)  # over an older one DuckDB writes by way of a name Spark reads
     con.execute(f"copy {table} to {sql_text(partial)} (format parquet, compression zstd)")
     partial.replace(path)
-    signed.write_text(signature)
+    signed.write_text(signature, encoding="utf-8")

@@ -46,12 +46,15 @@ class Features:
         return hashlib.sha256(json.dumps([self.names, self.types]).encode()).hexdigest()
 
     def differences(self, table: "Features") -> list[str]:
-        """How a table's features differ from these in name or type; their order may differ."""
-        ours, theirs = (dict(zip(f.names, f.types, strict=True)) for f in (self, table))
+        """Return which of these features a table lacks or has in another type, in words.
+
+        Neither the order of a table's columns nor columns that are not among these matter.
+        """
+        theirs = dict(zip(table.names, table.types, strict=True))
         return [
-            f"{name} is {theirs.get(name, 'missing')}, the model has {ours.get(name, 'no such')}"
-            for name in ours | theirs
-            if ours.get(name) != theirs.get(name)
+            f"{name} is {theirs.get(name, 'missing')}, the model has {kind}"
+            for name, kind in zip(self.names, self.types, strict=True)
+            if theirs.get(name) != kind
         ]
 
     def chunks(

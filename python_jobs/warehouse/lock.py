@@ -12,7 +12,8 @@ import duckdb
 
 from python_jobs.errors import JobError, WarehouseBusy
 from python_jobs.settings import Settings
-from python_jobs.warehouse.connection import starved
+from python_jobs.warehouse.engines import engine_of
+from python_jobs.warehouse.limits import starved
 
 
 @contextlib.contextmanager
@@ -53,13 +54,9 @@ def writing(settings: Settings, job: str) -> Iterator[None]:
             raise reason from None
         raise
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in ("pyspark", "py4j"):
-            raise
-        said = next(line for line in [*str(error).splitlines(), "no reason given"] if line.strip())
-        raise JobError(
-            f"Spark failed in {job}: {said.strip().rstrip('.')}.",
-            next_step="see that CHURNHOUSE_SPARK_MASTER answers and has workers, then run again.",
-        ) from error
+        if reason := engine_of(settings).explain(error, job):
+            raise reason from error
+        raise
     finally:
         os.close(file)
 

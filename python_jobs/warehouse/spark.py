@@ -4,17 +4,16 @@ import os
 import runpy
 import shutil
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import duckdb
-import jinja2
-import yaml
 
 from python_jobs.errors import JobError
 from python_jobs.settings import PROJECT, Settings
 from python_jobs.warehouse import exchange
-from python_jobs.warehouse.connection import apply_limits
+from python_jobs.warehouse.limits import apply_limits
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -65,14 +64,14 @@ def driver_memory(settings: Settings) -> int:
     DuckDB, which does the jobs' own part in the same process, finds room beside it.
     """
     with duckdb.connect() as connection:
-        found = _mebibytes(connection)
+        of_machine = _mebibytes(connection)
         apply_limits(connection, settings)
-        return max(1024, min(found, _mebibytes(connection)) // 2)
+        return max(1024, min(of_machine, _mebibytes(connection)) // 2)
 
 
 def _mebibytes(connection: duckdb.DuckDBPyConnection) -> int:
     """The memory limit in force."""
-    (limit,) = connection.execute("select current_setting('memory_limit')").fetchone()
+    (limit,) = connection.execute("select current_setting('memory_limit')").fetchall()[0]
     number, unit = limit.split()
     return int(float(number) * 1024.0 ** (("KiB", "MiB", "GiB", "TiB", "PiB").index(unit) - 1))
 
@@ -100,6 +99,20 @@ def _sweep(spark: "SparkSession", settings: Settings) -> None:
     for folder in settings.spark.resolve().glob("main.db/*"):
         if not spark.catalog.tableExists(f"main.{folder.name}"):
             shutil.rmtree(folder)
+
+
+def remove_broken_writes(settings: Settings) -> None:
+    """Remove the part of its rows that a killed write left in Spark's folders; nothing reads it."""
+    for pattern in (".spark-staging-*", "_temporary"):
+        for left in list(settings.spark.resolve().rglob(pattern)):
+            shutil.rmtree(left)
+
+
+def table_folders(settings: Settings) -> list[Path]:
+    """Return the folders of all tables that hold Parquet files, one for each table."""
+    home = settings.spark.resolve()
+    folders = sorted([*home.glob("jobs/*/*"), *home.glob("*.db/*"), home / "scored"])
+    return [folder for folder in folders if next(folder.rglob("*.parquet"), None)]
 
 
 def show_tables(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
@@ -159,5 +172,9 @@ def measure_intervals(con: duckdb.DuckDBPyConnection, settings: Settings) -> Non
 
 def _profile() -> dict:
     """The target `spark` of profiles.yml, the one place where Spark is set up."""
-    text = jinja2.Template((PROJECT / "profiles.yml").read_text()).render(env_var=os.environ.get)
+    import jinja2
+    import yaml
+
+    template = jinja2.Template((PROJECT / "profiles.yml").read_text(encoding="utf-8"))
+    text = template.render(env_var=os.environ.get)
     return yaml.safe_load(text)["churnhouse"]["outputs"]["spark"]

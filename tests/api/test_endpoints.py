@@ -1,9 +1,17 @@
 """What each endpoint answers, asked of a running server."""
 
 import csv
+import re
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 
 import pytest
-from support.versions import current
+from support.running import serving
+from support.versions import change_store, current, make_current, publish_again, seal
+
+from api.store import listing
+from api.store.publication import load
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +168,30 @@ def test_openapi_describes_every_route_with_examples(server):
     body = document["components"]["schemas"]["PredictRequest"]
     assert body["examples"]
     assert "tenure_days" in document["components"]["schemas"]["Features"]["properties"]
+
+
+def test_the_desk_names_nobody_in_the_holdout_to_call_first(published_home, tmp_path):
+    """The riskiest user is put into the holdout and leaves the list; the next one leads it."""
+    folder = publish_again(published_home, 1)
+    change_store(folder, "update users set in_holdout = 0")
+    with closing(sqlite3.connect(folder / "lookup.sqlite")) as store:
+        query = "select user_id from users where is_eligible order by risk_rank limit 10"
+        users = [row[0] for row in store.execute(query)]
+    change_store(folder, f"update users set in_holdout = 1 where user_id = '{users[0]}'")
+    seal(folder)
+    make_current(folder)
+    with serving(published_home, tmp_path / "log") as running:
+        shown = re.findall(r'href="/desk/users/([^"?]+)"', running.get("/desk").text)
+        assert shown == users[1:9]
+        listed = running.get("/desk/users").text
+        assert users[0] in listed and "holdout" in listed
+
+
+def test_a_version_that_names_no_holdout_lists_eligible_users(published_home):
+    """So did the first releases."""
+    folder = current(published_home)
+    publication = load(folder.parent, folder.name, 1 << 20)
+    assert listing.to_contact(publication).equal == {"is_eligible": 1, "in_holdout": 0}
+    names = [name for name in publication.prediction_columns if name != "in_holdout"]
+    earlier = replace(publication, prediction_columns=names)
+    assert listing.to_contact(earlier).equal == {"is_eligible": 1}

@@ -150,7 +150,7 @@ def test_a_publication_outlives_its_folder(published_home):
 
 def test_a_retired_version_gives_its_memory_back_and_still_answers(published_home):
     def mapped() -> bool:
-        return str(folder) in Path("/proc/self/maps").read_text()
+        return str(folder) in Path("/proc/self/maps").read_text(encoding="utf-8")
 
     folder = current(published_home)
     publication = load(folder.parent, folder.name, 1 << 20)

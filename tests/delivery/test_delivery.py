@@ -39,7 +39,8 @@ def targets() -> set[str]:
 
 def pins(lock: Path) -> set[str]:
     """Name and version of every package of a lock, without extras and markers."""
-    found = re.findall(r"^([\w.-]+)(?:\[.+?\])?(==[\w.]+)", lock.read_text(), flags=re.MULTILINE)
+    text = lock.read_text(encoding="utf-8")
+    found = re.findall(r"^([\w.-]+)(?:\[.+?\])?(==[\w.]+)", text, flags=re.MULTILINE)
     return {name + version for name, version in found}
 
 

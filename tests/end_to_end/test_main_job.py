@@ -94,15 +94,23 @@ def test_ranks_and_deciles_follow_the_risk(finished_home: Path):
     assert wrong == []
 
 
-def test_top_risk_holds_the_fifty_riskiest_of_those_still_active(finished_home: Path):
+def test_top_risk_holds_the_fifty_riskiest_whom_somebody_may_contact(finished_home: Path):
+    """Eligible and outside the holdout: in the table, in both exports and in the summary."""
     expected = rows(
         finished_home,
         """
         select user_id from churn_predictions_latest
-        where is_eligible order by churn_risk desc, user_id limit 50
+        where is_eligible and not in_holdout order by churn_risk desc, user_id limit 50
         """,
     )
+    left_out = "select count(*) from churn_predictions_latest where is_eligible and in_holdout"
+    assert rows(finished_home, left_out)[0][0] > 0 and len(expected) == 50
     assert rows(finished_home, "select user_id from churn_top_risk order by risk_rank") == expected
+    current = finished_home / "published" / "current"
+    for path in (*current.glob("churn_top_50_*.csv"), *current.glob("churn_top_50_*.parquet")):
+        assert duckdb.sql(f"select user_id from '{path}' order by risk_rank").fetchall() == expected
+    riskiest = [(user["user_id"],) for user in manifest(finished_home)["riskiest"]]
+    assert riskiest == expected[:5]
 
 
 def test_every_event_read_is_accepted_or_rejected_and_counted_in_a_day(finished_home: Path):

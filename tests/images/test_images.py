@@ -31,7 +31,7 @@ really = [pytest.mark.images, pytest.mark.skipif(bool(missing()), reason=missing
 def pins(lock: Path) -> dict[str, set[str]]:
     """Package -> its pinned versions (numpy has one for each range of Pythons)."""
     found: dict[str, set[str]] = {}
-    for line in lock.read_text().splitlines():
+    for line in lock.read_text(encoding="utf-8").splitlines():
         if pin := re.match(r"([A-Za-z0-9._-]+)(?:\[.*\])?==(\S+)", line):
             found.setdefault(pin[1], set()).add(pin[2])
     return found

@@ -52,7 +52,7 @@ def test_all_of_it_is_in_the_namespace_of_the_overlay(overlay: str):
     "file", sorted(K8S.rglob("*.yaml")), ids=lambda path: str(path.relative_to(K8S))
 )
 def test_a_file_holds_one_object(file: Path):
-    assert len(list(yaml.safe_load_all(file.read_text()))) == 1
+    assert len(list(yaml.safe_load_all(file.read_text(encoding="utf-8")))) == 1
 
 
 @needs_kubectl

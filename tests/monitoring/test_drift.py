@@ -17,12 +17,14 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 from support.homes import PROJECT, churnhouse, rows
 
 from python_jobs.scoring import score
-from python_jobs.scoring.snapshots import freeze_reference, keep_served
+from python_jobs.scoring.snapshots import save_served_features, save_training_sample
 from python_jobs.settings import Settings
 from python_jobs.warehouse import spark
 from python_jobs.warehouse.connection import connect
 
-MACROS = [(PROJECT / f"macros/{name}.sql").read_text() for name in ("psi_bin", "psi_noise", "psi")]
+MACROS = [
+    (PROJECT / f"macros/drift/{name}.sql").read_text() for name in ("psi_bin", "psi_noise", "psi")
+]
 TEMPLATE = jinja2.Environment().from_string(
     "".join(MACROS) + "{{ psi('reference', 'actual', 'x', ['model_version'], is_numeric) }}"
 )
@@ -119,7 +121,7 @@ def test_psi_stays_under_its_noise_value_where_nothing_changed():
     ],
 )
 def test_a_status_needs_its_threshold_and_more_than_noise(psi_value, noise, status):
-    macro = (PROJECT / "macros/drift_status.sql").read_text()
+    macro = (PROJECT / "macros/drift/drift_status.sql").read_text()
     template = jinja2.Environment().from_string(macro + "select {{ drift_status(psi, noise) }}")
     with duckdb.connect() as connection:
         found = connection.execute(template.render(psi=psi_value, noise=noise)).fetchone()
@@ -152,7 +154,7 @@ def scored_earlier(finished_home: Path, tmp_path_factory: pytest.TempPathFactory
     with connect(settings_) as connection:
         for day in (date(2025, 3, 12), date(2025, 3, 31)):
             score.score(connection, settings_, now=datetime(2026, 1, 1, tzinfo=UTC), as_of_date=day)
-            keep_served(connection, day)
+            save_served_features(connection, day)
     churnhouse(home, "publish")
     return home
 
@@ -363,7 +365,7 @@ def test_the_reference_of_a_version_is_frozen(home: Path):
         before = connection.execute(reference).fetchall()
         version = connection.execute("select version from ml.model_versions").fetchone()[0]
         connection.execute("update user_features_daily set logins_30d = logins_30d + 1")
-        assert freeze_reference(connection, settings_, version) == len(before)
+        assert save_training_sample(connection, settings_, version) == len(before)
         assert connection.execute(reference).fetchall() == before
 
 

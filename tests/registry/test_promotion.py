@@ -11,60 +11,61 @@ from support.training_world import NOW, new_warehouse, run
 
 from python_jobs.errors import JobError
 from python_jobs.registry import store
-from python_jobs.registry.promotion import Duel, decide, promote
+from python_jobs.registry.promotion import ChampionComparison, decide, promote
 from python_jobs.settings import Settings
 from python_jobs.training.bootstrap import Interval
 
 
-def duel(challenger, champion, half=0.05):
-    """A duel whose interval reaches `half` to both sides of the difference."""
+def compared(challenger, champion, half=0.05):
+    """A comparison whose interval reaches `half` to both sides of the difference."""
     lead = challenger - champion
     bounds = (None, None) if math.isnan(lead) else (lead - half, lead + half)
-    return Duel(challenger, champion, Interval(lead, *bounds), 9, "x")
+    return ChampionComparison(challenger, champion, Interval(lead, *bounds), 9, "x")
 
 
 GOOD = {"average_precision": 0.6, "roc_auc": 0.8, "base_rate": 0.3}
 WEAK = {"recency": {"average_precision": 0.5}, "prior_rate": {"average_precision": 0.3}}
 CASES = {
     "beats everybody, no champion": (GOOD, WEAK, None, True, "no champion"),
-    "better than the champion": (GOOD, WEAK, duel(0.7, 0.6), True, "not worse"),
-    "as good as the champion": (GOOD, WEAK, duel(0.6, 0.6), True, "not worse"),
-    "worse by chance": (GOOD, WEAK, duel(0.6, 0.649), True, "not worse"),
-    "worse beyond the interval": (GOOD, WEAK, duel(0.6, 0.6501), False, "^worse than"),
-    "champion not measurable": (GOOD, WEAK, duel(0.6, math.nan), False, "worse"),
-    "duel not measurable": (GOOD, WEAK, duel(math.nan, 0.6), False, "worse"),
-    "ties with a rival": (
+    "better than the champion": (GOOD, WEAK, compared(0.7, 0.6), True, "not worse"),
+    "as good as the champion": (GOOD, WEAK, compared(0.6, 0.6), True, "not worse"),
+    "worse by chance": (GOOD, WEAK, compared(0.6, 0.649), True, "not worse"),
+    "worse beyond the interval": (GOOD, WEAK, compared(0.6, 0.6501), False, "^worse than"),
+    "champion not measurable": (GOOD, WEAK, compared(0.6, math.nan), False, "worse"),
+    "challenger not measurable": (GOOD, WEAK, compared(math.nan, 0.6), False, "worse"),
+    "ties with a baseline": (
         GOOD,
         WEAK | {"rfm": {"average_precision": 0.6}},
         None,
         False,
         "^average precision 0.6000 does not beat rfm at 0.6000$",
     ),
-    "loses to a rival but beats the champion": (
+    "loses to a baseline but beats the champion": (
         GOOD,
         WEAK | {"rfm": {"average_precision": 0.61}},
-        duel(0.7, 0.1),
+        compared(0.7, 0.1),
         False,
         "^average precision 0.6000 does not beat rfm",
     ),
-    "a rival is NaN": (GOOD, {"rfm": {"average_precision": math.nan}}, None, False, "not beat rfm"),
-    "a rival is missing": (GOOD, {"rfm": {"average_precision": None}}, None, False, "not beat rfm"),
+    "a baseline is NaN": (GOOD, {"rfm": {"average_precision": math.nan}}, None, False, "not beat"),
+    "a baseline is missing": (GOOD, {"rfm": {"average_precision": None}}, None, False, "not beat"),
     "own precision is NaN": (GOOD | {"average_precision": math.nan}, WEAK, None, False, "measured"),
     "another metric is NaN": (GOOD | {"roc_auc": math.nan}, WEAK, None, False, "^roc_auc could"),
     "another metric is missing": (GOOD | {"roc_auc": None}, WEAK, None, False, "^roc_auc could"),
 }
 
 
-@pytest.mark.parametrize("challenger, rivals, duel, promoted, reason", CASES.values(), ids=CASES)
-def test_decide(challenger, rivals, duel, promoted, reason):
-    decision = decide(challenger, rivals, duel)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_decide(case):
+    challenger, baselines, comparison, promoted, reason = case
+    decision = decide(challenger, baselines, comparison)
     assert decision.is_promoted is promoted
     assert re.search(reason, decision.reason)
 
 
 def test_every_objection_is_listed():
-    rivals = {"a": {"average_precision": 0.7}, "b": {"average_precision": 0.8}}
-    assert len(decide(GOOD, rivals, duel(0.1, 0.2)).reasons) == 3
+    baselines = {"a": {"average_precision": 0.7}, "b": {"average_precision": 0.8}}
+    assert len(decide(GOOD, baselines, compared(0.1, 0.2)).reasons) == 3
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,20 @@ def test_the_first_good_version_becomes_production_and_is_recorded(world):
     assert (decision.is_promoted, decision.version, decision.champion) == (True, version, None)
     assert store.production(settings.models).version == version
     assert decisions(con) == [(version, None, True, NOW.replace(tzinfo=None))]
+
+
+def test_a_version_whose_baselines_are_called_rivals_is_judged_the_same(world, monkeypatch):
+    """An earlier release wrote its metrics.json so."""
+    con, settings, _ = world
+    honest = store.read_json
+
+    def earlier(models, version, name):
+        text = json.dumps(honest(models, version, name))
+        return json.loads(text.replace('"kind": "baseline"', '"kind": "rival"'))
+
+    monkeypatch.setattr(store, "read_json", earlier)
+    decision = promote(con, settings, now=NOW)
+    assert set(decision.numbers["baselines"]) == {"prior_rate", "recency", "rfm_logistic"}
 
 
 def test_promoting_what_is_in_production_is_a_no_op_that_says_so(world):
@@ -186,8 +201,8 @@ def test_only_rows_a_horizon_after_the_champions_last_date_count(world):
         """)
         later = NOW + timedelta(days=days)
         run(con, settings.home, now=later)
-        duel = promote(con, settings, now=later, version=store.versions(settings.models)[-1])
-        assert ("neither has seen" in duel.reason) is fair
+        decision = promote(con, settings, now=later, version=store.versions(settings.models)[-1])
+        assert ("neither has seen" in decision.reason) is fair
         pointer = store.Production(version, "2026-11-21T10:15:00Z", None)
         store.write_json(settings.models / "production.json", pointer.__dict__)
 

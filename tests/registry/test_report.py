@@ -6,7 +6,7 @@ import pytest
 from support.training_world import NOW, new_warehouse, run
 
 from python_jobs.registry.promotion import promote
-from python_jobs.registry.published_report import DECISION, decided_report, with_decision
+from python_jobs.registry.published_report import DECISION, published_report, with_decision
 from python_jobs.settings import Settings
 
 
@@ -32,8 +32,8 @@ def test_every_part_is_there(page):
         assert part in text
     for name in trained.metrics["models"]:
         assert name.replace("_", " ") in text
-    for name in sorted(trained.metrics["importances"], key=trained.metrics["importances"].get):
-        assert name.replace("_", " ") in text
+    for words in ("days since last activity", "events in 30 days", "watch minutes in 30 days"):
+        assert f"<td>{words}</td>" in text
     assert text.count("<svg") == 4 and "Slices by plan" in text
 
 
@@ -76,8 +76,8 @@ def test_the_decision_is_added_once_and_escaped(page):
 def test_the_published_page_holds_the_newest_decision(tmp_path):
     con, settings = new_warehouse(users=300), Settings(home=tmp_path)
     version = run(con, tmp_path).version
-    assert DECISION in decided_report(con, settings, version)
+    assert DECISION in published_report(con, settings, version)
     reasons = promote(con, settings, now=NOW).reasons
-    page = decided_report(con, settings, version)
+    page = published_report(con, settings, version)
     assert "<b>Promoted</b>, 2026-11-21 10:15 UTC" in page
     assert all(f"<li>{reason}</li>" in page for reason in reasons)

@@ -12,7 +12,8 @@ from python_jobs.publication import onnx_model
 from python_jobs.registry import store
 from python_jobs.registry.promotion import promote
 from python_jobs.scoring import reasons
-from python_jobs.scoring.score import Scored, check_scores, score
+from python_jobs.scoring.rows import check_scores
+from python_jobs.scoring.score import Scored, score
 from python_jobs.settings import Settings
 from python_jobs.training.estimators import churn_risk
 
@@ -93,7 +94,8 @@ def test_each_user_gets_three_reasons_of_the_own_features(home, con, monkeypatch
     session = onnx_model.open_session((home.models / version / "reasons.onnx").read_bytes())
     matrix = frame[names].to_numpy(np.float32)
     (moved,) = session.run(["contributions"], {"features": matrix})
-    _, group = reasons.groups(names)
+    facts = store.read_feature_facts(home.models, version)
+    group = reasons.groups(facts.values())
     told, strength = reasons.strongest(moved, group)
     for row in range(0, USERS, 7):
         for place in range(3):
@@ -102,7 +104,7 @@ def test_each_user_gets_three_reasons_of_the_own_features(home, con, monkeypatch
             median = reasons.value_text(typical[name]["median"])
             direction = "raises" if strength[row, place] > 0 else "lowers"
             assert frame[f"reason_{place + 1}"][row] == (
-                f"{reasons.label(name)}: {value}, typically {median}; {direction} the risk"
+                f"{facts[name].label}: {value}, typically {median}; {direction} the risk"
             )
     text = " ".join(frame["reason_1"] + frame["reason_2"] + frame["reason_3"])
     assert "unknown, typically" in text and "raises" in text and "lowers" in text
@@ -119,6 +121,21 @@ def test_a_model_without_reasons_scores_without_them(home, con, monkeypatch):
     monkeypatch.setattr(store, "read_manifest", before)
     score(con, home, now=NOW)
     assert predictions(con, "count(*), count(reason_1)") == [(USERS, 0)]
+
+
+def test_a_version_without_feature_facts_scores_and_explains_the_same(home, con, monkeypatch):
+    """An earlier release wrote no facts into features.json."""
+    score(con, home, now=NOW)
+    before = predictions(con)
+    honest, asked = store.read_json, []
+
+    def without_facts(models, version, name):
+        asked.append(name)
+        return {k: v for k, v in honest(models, version, name).items() if k != "facts"}
+
+    monkeypatch.setattr(store, "read_json", without_facts)
+    score(con, home, now=NOW)
+    assert "features.json" in asked and predictions(con) == before
 
 
 def test_a_band_begins_at_its_threshold(home, con):
@@ -180,13 +197,12 @@ def test_the_order_of_the_columns_does_not_matter(home, con):
 REFUSALS = {
     "renamed feature": (
         "alter table user_features_daily rename events_30d to events_28d",
-        "events_30d is missing.*events_28d is BIGINT",
+        "events_30d is missing, the model has BIGINT",
     ),
     "other type": (
         "alter table user_features_daily alter events_30d type double",
         "events_30d is DOUBLE, the model has BIGINT",
     ),
-    "new feature": ("alter table user_features_daily add visits_7d integer", "visits_7d"),
     "no users at all": ("delete from user_features_daily", "no user"),
     "a user twice": (
         "insert into user_features_daily from user_features_daily where user_id = 'u000007'",
@@ -206,6 +222,19 @@ def test_refusals_name_the_cause_and_keep_the_old_scores(home, con, change, mess
     con.execute(change)
     with pytest.raises(JobError, match=f"{message}.*Next: "):
         score(con, home, now=NOW + timedelta(days=1))
+    assert predictions(con) == before
+
+
+def test_features_that_the_model_does_not_know_change_nothing(home, con):
+    """Whether they come first, in between or last, and whatever they hold."""
+    score(con, home, now=NOW)
+    before = predictions(con)
+    con.execute(
+        "create or replace table user_features_daily as"
+        " select 1e9 as first_7d, * exclude (events_30d), null::integer as visits_7d, events_30d"
+        " from user_features_daily"
+    )
+    score(con, home, now=NOW)
     assert predictions(con) == before
 
 

@@ -65,7 +65,7 @@ def test_the_main_job_gives_the_same_tables_though_a_worker_dies_in_the_build(ho
     log = spark / "dbt/logs/dbt.log"
 
     def is_building() -> bool:
-        return log.exists() and "START sql incremental model main.user_daily" in log.read_text()
+        return log.exists() and "START sql day_table model main.user_daily" in log.read_text()
 
     output, errors = cluster.churnhouse(spark, "run", "--time-budget", 0, kill_when=is_building)
     assert "publish" in output

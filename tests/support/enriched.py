@@ -51,7 +51,8 @@ def enrich(folder: Path) -> None:
 def _widen_users(folder: Path) -> None:
     """Write the store anew with in_holdout and reasons among the prediction's columns."""
     old, new = folder / "lookup.sqlite", folder / "new.sqlite"
-    with closing(sqlite3.connect(old)) as source, lookup.new_store(new) as store:
+    attributes = json.loads((folder / "manifest.json").read_text())["attributes"]
+    with closing(sqlite3.connect(old)) as source, lookup.new_store(new, attributes) as store:
         names = source.execute("select name, type from pragma_table_info('users')").fetchall()
         added = {
             "in_holdout": "integer",

@@ -144,7 +144,7 @@ def _build(name: str, dockerfile: Path) -> Image:
 
 def _base_of(dockerfile: Path) -> str:
     """The base image that a Dockerfile names: the default of its ARG PYTHON."""
-    lines = dockerfile.read_text().splitlines()
+    lines = dockerfile.read_text(encoding="utf-8").splitlines()
     return next(line.partition("=")[2] for line in lines if line.startswith("ARG PYTHON="))
 
 

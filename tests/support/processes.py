@@ -77,6 +77,7 @@ def killed(home: Path, *arguments: object, after: str | None, delay: float) -> b
     process.send_signal(signal.SIGKILL)
     output = process.communicate()
     assert process.returncode in (0, -signal.SIGKILL), output
+    assert "leaked" not in output[1]
     return process.returncode != 0
 
 

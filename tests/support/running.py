@@ -90,7 +90,7 @@ def serving(home: Path, log: Path, *, workers: int = 1, **environment: object) -
     settings = {f"CHURNHOUSE_API_{name.upper()}": str(v) for name, v in environment.items()}
     settings = {"CHURNHOUSE_API_RELOAD_SECONDS": "0.1"} | settings
     command = [sys.executable, "-m", "api", "--port", str(port), "--workers", str(workers)]
-    with log.open("w") as out:
+    with log.open("w", encoding="utf-8") as out:
         process = subprocess.Popen(
             command,
             cwd=PROJECT,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import duckdb
 
+from python_jobs.publication.feature_facts import FeatureFact
+from python_jobs.publication.prediction import made_by
 from python_jobs.registry.register import Registered, register
 from python_jobs.settings import PROJECT, Settings
 from python_jobs.training.metrics import Costs
@@ -13,7 +15,13 @@ from python_jobs.training.train import train
 
 NOW = datetime(2026, 11, 21, 10, 15, tzinfo=UTC)
 DDL = (PROJECT / "macros/hooks/create_ml_tables.sql").read_text()
+PREDICTION = ", ".join(f"{c.name} {c.type}" for c in made_by("scoring", "ranking"))
 ML_TABLES = "".join(re.findall(r"create [^;{]*;", DDL))
+ML_TABLES += f"create table ml.churn_predictions ({PREDICTION});"
+EXPLAINED = {
+    f"{name}_30d": FeatureFact.of(name, 30)
+    for name in ("active_days", "events", "watch_minutes", "payment_fail_rate")
+}
 WORLD = """
 create table world as
 with
@@ -60,6 +68,7 @@ def new_warehouse(users: int = 400, dates: int = 9) -> duckdb.DuckDBPyConnection
 
 def run(con: duckdb.DuckDBPyConnection, home: Path, **options: object) -> Registered:
     """Train, and register what came of it."""
-    chosen = {"horizon_days": 30, "time_budget": 0, "costs": Costs(5, 0.1, 100)} | options
+    chosen = {"horizon_days": 30, "time_budget": 0, "costs": Costs(5, 0.1, 100)}
+    chosen |= {"explained": EXPLAINED} | options
     now = chosen.pop("now", NOW)
     return register(con, Settings(home=home).models, train(con, **chosen), now=now)

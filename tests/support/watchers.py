@@ -107,7 +107,7 @@ def _start(running: ExitStack, command: list[str], folder: Path) -> None:
 
 
 def _is_ready(process: subprocess.Popen, address: str, log: Path) -> bool:
-    assert process.poll() is None, log.read_text()
+    assert process.poll() is None, log.read_text(encoding="utf-8")
     try:
         with urllib.request.urlopen(f"http://{address}/-/ready", timeout=5) as answer:
             return answer.status == 200

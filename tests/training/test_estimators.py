@@ -1,4 +1,4 @@
-"""estimators: what the transformer does to odd values, and what the rivals look at."""
+"""estimators: what the transformer does to odd values, and what the baselines look at."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,8 @@ from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 from python_jobs.errors import JobError
-from python_jobs.training.estimators import MEMBERS, Blend, SignedLog, churn_risk, platt, rivals
+from python_jobs.publication.feature_facts import FeatureFact, from_json
+from python_jobs.training.estimators import MEMBERS, Blend, SignedLog, baselines, churn_risk, platt
 
 NAN = np.nan
 FEATURES = [
@@ -17,6 +18,7 @@ FEATURES = [
     "events_30d",
     "events_trend",
 ]
+FACTS = from_json({"names": FEATURES})
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -102,20 +104,20 @@ def test_the_risk_is_that_of_class_one_wherever_it_stands():
     assert churn_risk(Turned(), np.zeros((2, 1))).tolist() == [0.9, 0.9]
 
 
-def fitted_rivals():
+def fitted_baselines():
     rng = np.random.default_rng(2)
     X = rng.integers(0, 30, size=(500, len(FEATURES))).astype(np.float32)
     y = (rng.random(500) < X[:, 3] / 40).astype(int)
-    return {name: recipe(7).fit(X, y) for name, recipe in rivals(FEATURES).items()}, X, y
+    return {name: recipe(7).fit(X, y) for name, recipe in baselines(FACTS).items()}, X, y
 
 
 def test_prior_rate_knows_the_rate_only():
-    models, X, y = fitted_rivals()
+    models, X, y = fitted_baselines()
     assert set(churn_risk(models["prior_rate"], X)) == {y.mean()}
 
 
 def test_recency_ranks_by_days_of_silence_and_by_nothing_else():
-    models, X, _ = fitted_rivals()
+    models, X, _ = fitted_baselines()
     other = X.copy()
     other[:, [0, 1, 2, 4, 5]] = 7
     assert (churn_risk(models["recency"], X) == churn_risk(models["recency"], other)).all()
@@ -125,7 +127,7 @@ def test_recency_ranks_by_days_of_silence_and_by_nothing_else():
 
 
 def test_who_was_never_seen_active_counts_as_the_longest_silence():
-    models, X, _ = fitted_rivals()
+    models, X, _ = fitted_baselines()
     never, longest = X[:2].copy()
     never[3], longest[3] = NAN, X[:, 3].max()
     found = churn_risk(models["recency"], np.array([never, longest]))
@@ -135,7 +137,7 @@ def test_who_was_never_seen_active_counts_as_the_longest_silence():
 @pytest.mark.parametrize("column", range(len(FEATURES)))
 def test_rfm_reads_recency_and_the_longest_windows(column):
     """events_trend is no window, and 30 days are longer than 7."""
-    models, X, _ = fitted_rivals()
+    models, X, _ = fitted_baselines()
     other = X.copy()
     other[:, column] += 5
     changed = (
@@ -146,6 +148,7 @@ def test_rfm_reads_recency_and_the_longest_windows(column):
 
 
 def test_rfm_does_without_windows_and_nobody_without_recency():
-    assert set(rivals(["days_since_last_activity"])) == {"prior_rate", "recency", "rfm_logistic"}
+    recency = {"days_since_last_activity": FeatureFact.of("days_since_last_activity")}
+    assert set(baselines(recency)) == {"prior_rate", "recency", "rfm_logistic"}
     with pytest.raises(JobError, match="days_since_last_activity"):
-        rivals(["events_30d"])
+        baselines({"events_30d": FeatureFact.of("events", 30)})

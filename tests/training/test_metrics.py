@@ -123,7 +123,7 @@ def test_the_tables_tell_folds_and_populations_apart():
     assert {n: t["kind"] for n, t in tables.items()} == {
         "bad": "candidate",
         "good": "candidate",
-        "rule": "rival",
+        "rule": "baseline",
     }
     counts = {
         (fold, who): (m["rows"], m["positives"])

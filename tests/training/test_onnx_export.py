@@ -52,6 +52,12 @@ def fit(candidate, X, y):
     return Blend(members, [0.8 / len(members)] * len(members), -0.1)
 
 
+@pytest.mark.filterwarnings("error")
+def test_export_warns_of_nothing(data):
+    X, y = data
+    onnx_export.export(fit("hist_gradient_boosting", X, y), X.shape[1])
+
+
 @pytest.fixture(scope="module", params=CANDIDATES)
 def exported(request, data):
     model = fit(request.param, *data)

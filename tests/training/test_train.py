@@ -49,16 +49,16 @@ def test_features_are_the_numeric_columns_in_table_order(trained):
 
 
 def test_metrics_cover_every_model_fold_and_population(trained):
-    """One complete table in metrics.json, with candidates and rivals side by side."""
+    """One complete table in metrics.json, with candidates and baselines side by side."""
     _, _, result = trained
     tables = result.metrics["models"]
     assert {n: t["kind"] for n, t in tables.items()} == {
         "logistic_regression": "candidate",
         "hist_gradient_boosting": "candidate",
         "soft_voting": "candidate",
-        "prior_rate": "rival",
-        "recency": "rival",
-        "rfm_logistic": "rival",
+        "prior_rate": "baseline",
+        "recency": "baseline",
+        "rfm_logistic": "baseline",
     }
     for table in tables.values():
         assert list(table["folds"]) == ["1", "2", "3", "pooled"]
@@ -69,7 +69,7 @@ def test_metrics_cover_every_model_fold_and_population(trained):
     assert pooled["all"]["rows"] == 3 * 400 > pooled["eligible"]["rows"]
 
 
-def test_sql_tables_mirror_the_folder(trained):
+def test_sql_tables_say_what_the_folder_says(trained):
     """ml.model_versions and ml.fold_metrics say what metrics.json says."""
     con, _, result = trained
     names = [*result.headline, "onnx_sha256", "created_at"]
@@ -149,13 +149,13 @@ def test_a_changed_value_changes_the_version(trained, tmp_path):
 
 
 def test_a_lost_warehouse_gets_its_versions_back(trained):
-    """mirror() fills the tables from the folders, once each."""
-    from python_jobs.registry.tables import mirror
+    """write_registry_tables() fills the tables from the folders, once each."""
+    from python_jobs.registry.tables import write_registry_tables
 
     con, settings, result = trained
     new = new_warehouse()
-    mirror(new, settings.models)
-    mirror(new, settings.models)
+    write_registry_tables(new, settings.models)
+    write_registry_tables(new, settings.models)
     query = "select * from ml.fold_metrics order by all"
     assert new.execute(query).fetchall() == con.execute(query).fetchall()
     assert new.execute("select version from ml.model_versions").fetchall() == [(result.version,)]

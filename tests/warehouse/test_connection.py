@@ -110,7 +110,8 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path):
 
 def test_times_are_utc_wherever_the_job_runs(settings):
     code = (
-        "from python_jobs import warehouse; from python_jobs.settings import Settings\n"
+        "from python_jobs.warehouse.connection import connect\n"
+        "from python_jobs.settings import Settings\n"
         "with connect(Settings()) as db:\n"
         "    sql = \"select cast(timestamptz '2026-07-01 12:00:00+00' as timestamp)::varchar\"\n"
         "    print(db.execute(sql).fetchone()[0])"

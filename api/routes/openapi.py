@@ -1,6 +1,8 @@
 """The OpenAPI document: what is always so, and the features and filters of the version in use."""
 
 import copy
+from collections.abc import Collection
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
@@ -11,8 +13,10 @@ from api.http.errors import CONTENT_TYPE
 from api.middleware.guard import OPEN
 from api.store.features import ID_LENGTH, LARGEST
 from api.store.publication import Publication, is_whole
+from python_jobs.publication import prediction
 
 router = APIRouter(include_in_schema=False)
+Schema = dict[str, Any]
 TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
 NULLABLE = {"type": ["string", "null"]}
 RISK = {"type": "number", "minimum": 0, "maximum": 1, "examples": [0.8731]}
@@ -20,33 +24,23 @@ ID = {"type": "string", "minLength": 1, "maxLength": ID_LENGTH, "examples": ["u0
 REF = "#/components/schemas/"
 
 
-def _object(properties: dict, required: list[str] | None = None) -> dict:
+def _object(properties: Schema, required: list[str] | None = None) -> Schema:
     required = list(properties) if required is None else required
     return {"type": "object", "properties": properties, "required": required}
 
 
-def _list(items: dict) -> dict:
+def _list(items: Schema) -> Schema:
     return {"type": "array", "items": items}
 
 
-_USER = _object(
-    {
-        "user_id": ID,
-        "as_of_date": {"type": "string", "format": "date", "examples": ["2025-04-30"]},
-        "churn_risk": RISK,
-        "risk_rank": WHOLE | {"minimum": 1, "examples": [7]},
-        "risk_decile": WHOLE | {"minimum": 1, "maximum": 10, "examples": [1]},
-        "risk_band": {"enum": ["high", "medium", "low"], "examples": ["high"]},
-        "is_eligible": {"type": "boolean", "examples": [True]},
-        "in_holdout": {"type": "boolean", "description": "Left alone on purpose, to compare."},
-        "reasons": _list(TEXT) | {"examples": [["no activity for 12 days"]]},
-        "attributes": {"type": "object", "examples": [{"plan": "basic", "country": "DE"}]},
-        "model_version": TEXT,
-        "scored_at": TEXT,
-        "published_version": TEXT,
-    },
-)
-_USER["required"].remove("in_holdout")
+def _prediction(columns: Collection[str]) -> Schema:
+    """A prediction of a version that has these columns."""
+    properties = prediction.json_properties(columns)
+    properties["user_id"] |= ID
+    attributes = {"type": "object", "examples": [{"plan": "basic", "country": "DE"}]}
+    return _object(properties | {"attributes": attributes, "published_version": TEXT})
+
+
 _DRIFT_ROWS = _list({"type": "object"})
 SCHEMAS = {
     "Problem": _object(
@@ -60,7 +54,7 @@ SCHEMAS = {
         },
         ["type", "title", "status", "detail"],
     ),
-    "Prediction": _USER,
+    "Prediction": _prediction(prediction.NAMES),
     "Features": {
         "type": "object",
         "description": "The model's features, by name. Filled in once a version is loaded.",
@@ -178,17 +172,22 @@ EVERYWHERE = (401, 403, 429, 500, 503)
 
 
 def described(
-    schema: str, *statuses: int, body: dict | None = None, parameters: list[dict] | None = None
-) -> dict:
+    schema: str,
+    *statuses: int,
+    body: Schema | None = None,
+    parameters: list[Schema] | None = None,
+) -> Schema:
     """The documentation of a route, as arguments for its decorator."""
     content = {"schema": {"$ref": REF + schema}}
-    responses: dict = {200: {"description": "Done", "content": {"application/json": content}}}
+    responses: dict[int, Schema] = {
+        200: {"description": "Done", "content": {"application/json": content}}
+    }
     for status in sorted({*statuses, *EVERYWHERE}):
         problem = {CONTENT_TYPE: {"schema": {"$ref": REF + "Problem"}}}
         responses[status] = {"description": TEXTS[status]}
         if status != 304:
             responses[status]["content"] = problem
-    extra: dict = {"parameters": list(parameters or [])}
+    extra: Schema = {"parameters": list(parameters or [])}
     if 304 in statuses:
         extra["parameters"].append(IF_NONE_MATCH)
     if body:
@@ -198,17 +197,17 @@ def described(
 
 def install(app: FastAPI, routes: list[APIRoute]) -> None:
     """Make the app's document follow the version in use."""
-    cache: dict[str | None, dict] = {}
+    cache: dict[str | None, Schema] = {}
 
-    def document() -> dict:
-        current = app.state.holder.current
+    def document() -> Schema:
+        current = app.state.loader.current
         version = current.version if current else None
         if version not in cache:
             cache.clear()
             cache[version] = _build(app, routes, current)
         return cache[version]
 
-    app.openapi = document
+    app.openapi = document  # type: ignore[method-assign]  # how FastAPI says to replace it
 
 
 @router.get("/openapi.json")
@@ -217,7 +216,7 @@ async def openapi_json(request: Request) -> Response:
     return JSONResponse(request.app.openapi())
 
 
-def _build(app: FastAPI, routes: list[APIRoute], current: Publication | None) -> dict:
+def _build(app: FastAPI, routes: list[APIRoute], current: Publication | None) -> Schema:
     built = get_openapi(
         title=app.title,
         version=app.version,
@@ -234,11 +233,12 @@ def _build(app: FastAPI, routes: list[APIRoute], current: Publication | None) ->
                 operation["security"] = [{scheme: []} for scheme in SECURITY]
     if current:
         schemas["Features"] |= _features(current)
+        schemas["Prediction"] = _prediction(current.prediction_columns)
     built["paths"]["/v1/predictions"]["get"]["parameters"] += _filters(current)
     return built
 
 
-def _features(current: Publication) -> dict:
+def _features(current: Publication) -> Schema:
     properties = {}
     for name, kind in current.features.items():
         plain = "integer" if is_whole(kind) else "number"
@@ -252,13 +252,13 @@ def _features(current: Publication) -> dict:
     }
 
 
-def _filters(current: Publication | None) -> list[dict]:
+def _filters(current: Publication | None) -> list[Schema]:
     limit = WHOLE | {"minimum": 1, "maximum": 1000, "default": 100}
-    schemas: dict[str, dict] = {
+    schemas: dict[str, Schema] = {
         "limit": limit,
         "cursor": TEXT | {"description": "next_cursor of the page before"},
         "min_risk": {"type": "number", "minimum": 0, "maximum": 1},
-        "band": {"enum": ["high", "medium", "low"]},
+        "band": {"enum": list(prediction.BANDS)},
         "eligible": {"type": "boolean"},
     }
     if current:

@@ -1,0 +1,104 @@
+"""Prometheus gauges: what the published version says about itself."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client.core import GaugeHistogramMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from api.store.publication import Publication
+
+PERFORMANCE = (
+    *("base_rate", "roc_auc", "average_precision", "precision_at_50", "expected_precision_at_50"),
+    *("lift_top_decile", "brier", "expected_calibration_error"),
+)
+STATUS = {"ok": 0, "warn": 1, "fail": 2}
+
+
+class PublishedGauges(Collector):
+    """Gauges of the version in use, made for one scrape, so that none outlives its version."""
+
+    def __init__(self, current: Publication | None, bad: dict[str, str] | None) -> None:
+        self._current, self._bad = current, bad
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the gauges; those that need a version only when there is one."""
+        current, bad = self._current, self._bad
+        yield _gauge("ready", "1 while a version is loaded.", float(current is not None))
+        yield _gauge("bad_version", "1 while the newest version is kept out.", float(bool(bad)))
+        if current is None:
+            return
+        age = time.time() - current.published_at
+        yield _gauge("published_age_seconds", "Age of the version in use.", age)
+        yield _gauge("published_users", "Users in the version in use.", current.users)
+        info = _family("model_info", "What is served.", ["version", "model_version", "as_of_date"])
+        info.add_metric([current.version, current.model_version, current.as_of_date], 1)
+        yield info
+        yield _risk(current.risk_tenths)
+        yield from _drift(current.monitoring)
+        yield _performance(current.monitoring.get("model_performance", []))
+        yield _bounds(current.monitoring.get("performance_intervals", []))
+
+
+def _risk(tenths: list[tuple[int, int, float]]) -> Metric:
+    """How many eligible users have at most which churn_risk, for each tenth of it."""
+    users = {tenth: count for tenth, count, _ in tenths}
+    below = list(itertools.accumulate(users.get(tenth, 0) for tenth in range(1, 11)))
+    buckets = [(f"{tenth / 10}", count) for tenth, count in enumerate(below, start=1)]
+    family = GaugeHistogramMetricFamily("churnhouse_churn_risk", "Eligible users by churn_risk.")
+    family.add_metric([], [*buckets, ("+Inf", below[-1])], sum(total for *_, total in tenths))
+    return family
+
+
+def _drift(monitoring: dict[str, list[dict[str, Any]]]) -> Iterator[Metric]:
+    psi = _family("feature_drift_psi", "PSI of each feature, newest date.", ["feature"])
+    status = _family("feature_drift_status", "0 ok, 1 warn, 2 fail.", ["feature"])
+    for row in newest(monitoring.get("feature_drift", [])):
+        _add(psi, [row["feature"]], row["psi"])
+        _add(status, [row["feature"]], STATUS.get(row["status"]))
+    overall = _family("prediction_drift_psi", "PSI of the predictions, newest date.", [])
+    verdict = _family("prediction_drift_status", "0 ok, 1 warn, 2 fail.", [])
+    for row in newest(monitoring.get("prediction_drift", []))[-1:]:
+        _add(overall, [], row["psi"])
+        _add(verdict, [], STATUS.get(row["status"]))
+    yield from (psi, status, overall, verdict)
+
+
+def _performance(rows: list[dict[str, Any]]) -> Metric:
+    """The newest mature date: what the model really achieved."""
+    family = _family("model_performance", "Realised, newest mature date.", ["measure"])
+    for row in newest([row for row in rows if row.get("is_mature")])[-1:]:
+        for measure in PERFORMANCE:
+            _add(family, [measure], row.get(measure))
+    return family
+
+
+def _bounds(rows: list[dict[str, Any]]) -> Metric:
+    """The 95 % interval of what was realised on that date."""
+    labels = ["measure", "bound"]
+    family = _family("model_performance_bound", "95 % interval, newest mature date.", labels)
+    for row in newest(rows):
+        for bound in ("low", "high"):
+            _add(family, [row["metric"], bound], row[bound])
+    return family
+
+
+def newest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of the last as_of_date."""
+    last = max((row["as_of_date"] for row in rows), default=None)
+    return [row for row in rows if row["as_of_date"] == last]
+
+
+def _family(name: str, text: str, labels: list[str]) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"churnhouse_{name}", text, labels=labels)
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"churnhouse_{name}", text, value=value)
+
+
+def _add(family: GaugeMetricFamily, labels: list[str], value: float | None) -> None:
+    if value is not None:
+        family.add_metric(labels, value)

@@ -1,0 +1,46 @@
+"""What each feature measures, over which window, and its label: features.json says it.
+
+Nobody else reads facts off a feature's name. Imports the standard library alone, for the API.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+SUFFIX = re.compile(r"(.+)_(?:(\d+)d|trend)")
+
+
+@dataclass(frozen=True)
+class FeatureFact:
+    """`measure` is the thing measured; `window` its trailing days, "trend", or None for neither."""
+
+    measure: str
+    window: int | Literal["trend"] | None
+    label: str
+
+    @classmethod
+    def of(cls, measure: str, window: int | Literal["trend"] | None = None) -> "FeatureFact":
+        """Return the fact with its label: ("logins", 7) is 'logins in 7 days'."""
+        words = measure.replace("_", " ")
+        if window is None:
+            return cls(measure, None, words)
+        label = f"trend of {words}" if window == "trend" else f"{words} in {window} days"
+        return cls(measure, window, label)
+
+
+def from_json(features: Mapping[str, Any]) -> dict[str, FeatureFact]:
+    """Return the facts of each feature, in the model's order, from the content of features.json.
+
+    A version that an earlier release registered has none: there the names tell.
+    """
+    if "facts" in features:
+        return {name: FeatureFact(**features["facts"][name]) for name in features["names"]}
+    return {name: _from_name(name) for name in features["names"]}
+
+
+def _from_name(name: str) -> FeatureFact:
+    match = SUFFIX.fullmatch(name)
+    if not match:
+        return FeatureFact.of(name)
+    return FeatureFact.of(match[1], int(match[2]) if match[2] else "trend")

@@ -1,0 +1,158 @@
+"""The columns of a prediction: the one list from which every writer and reader takes them.
+
+To add a column, add a line here and the same column to models/predictions/churn_predictions.yml,
+from which dbt makes the table (a test holds the two equal). Then compute its value: in
+python_jobs/scoring/rows.py, or in churn_predictions.sql for a column that the view makes.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a prediction.
+
+    `type` is a SQL type that both engines know by this name. `made_by` is the step that gives the
+    value: scoring a row, ranking all rows of a day, or the view over what the jobs wrote. `json`
+    adds to what OpenAPI says of the type. Columns with the same `gathered_in` are shown by the API
+    as one list of that name, without the empty ones; `json` of the first is that of the list.
+    """
+
+    name: str
+    type: Literal["string", "date", "timestamp", "double", "bigint", "integer", "boolean"]
+    description: str
+    made_by: Literal["scoring", "ranking", "view"] = "scoring"
+    json: dict[str, Any] = field(default_factory=dict)
+    gathered_in: str | None = None
+
+
+BANDS = ("high", "medium", "low")
+COLUMNS = (
+    Column("user_id", "string", "The user's id, as text."),
+    Column(
+        "as_of_date",
+        "date",
+        "The day at whose end a row is known. Features look back over"
+        " `(as_of_date - n, as_of_date]`, labels forward over"
+        " `(as_of_date, as_of_date + horizon]`: they meet and never overlap.",
+        json={"examples": ["2025-04-30"]},
+    ),
+    Column(
+        "churn_risk",
+        "double",
+        "The calibrated probability that churn_label is 1.",
+        json={"minimum": 0, "maximum": 1, "examples": [0.8731]},
+    ),
+    Column(
+        "risk_rank",
+        "bigint",
+        "1 is the riskiest of everybody scored that day; equal risks rank by user_id.",
+        made_by="ranking",
+        json={"minimum": 1, "examples": [7]},
+    ),
+    Column(
+        "risk_decile",
+        "integer",
+        "1 is the riskiest tenth of everybody scored that day.",
+        made_by="ranking",
+        json={"minimum": 1, "maximum": 10, "examples": [1]},
+    ),
+    Column(
+        "risk_band",
+        "string",
+        "high, medium or low, by fixed limits on churn_risk.",
+        json={"enum": list(BANDS), "examples": ["high"]},
+    ),
+    Column(
+        "is_eligible",
+        "boolean",
+        "Active in the trailing `eligibility_days`. Models are trained and judged on eligible"
+        " users; everybody is scored.",
+        json={"examples": [True]},
+    ),
+    Column(
+        "in_holdout",
+        "boolean",
+        "True for the share of users (`holdout_share`) whom nobody should contact, so that a"
+        " campaign's lift can be measured. A stable hash of user_id decides.",
+        made_by="view",
+    ),
+    Column(
+        "reason_1",
+        "string",
+        "What moved the risk most, in plain words: the feature, its value, the typical value (the"
+        " median of eligible training rows) and the direction. The windows of one measure count"
+        " together.",
+        json={"examples": [["days since last activity: 12, typically 3; raises the risk"]]},
+        gathered_in="reasons",
+    ),
+    Column(
+        "reason_2",
+        "string",
+        "The second strongest reason; see reason_1.",
+        gathered_in="reasons",
+    ),
+    Column(
+        "reason_3",
+        "string",
+        "The third strongest reason; see reason_1.",
+        gathered_in="reasons",
+    ),
+    Column("model_version", "string", "The model version that gave the risk."),
+    Column("scored_at", "timestamp", "When the day was scored, in UTC."),
+)
+NAMES = tuple(column.name for column in COLUMNS)
+FLAGS = tuple(column.name for column in COLUMNS if column.type == "boolean")
+LISTS = {
+    gathered: tuple(column.name for column in COLUMNS if column.gathered_in == gathered)
+    for gathered in dict.fromkeys(column.gathered_in for column in COLUMNS)
+    if gathered
+}
+"""The lists that the API shows, each with the columns that it gathers."""
+
+JSON_TYPES: dict[str, dict[str, Any]] = {
+    "string": {"type": "string"},
+    "date": {"type": "string", "format": "date"},
+    "timestamp": {"type": "string"},
+    "double": {"type": "number"},
+    "bigint": {"type": "integer"},
+    "integer": {"type": "integer"},
+    "boolean": {"type": "boolean"},
+}
+
+
+def made_by(*steps: str) -> tuple[Column, ...]:
+    """Return the columns that these steps make, in the order of the schema."""
+    return tuple(column for column in COLUMNS if column.made_by in steps)
+
+
+def typed(expression: str, columns: tuple[Column, ...]) -> str:
+    """Return a SELECT of these columns, cast to their types, from a query that gives them."""
+    casts = (f"cast({column.name} as {column.type}) as {column.name}" for column in columns)
+    return f"select {', '.join(casts)} from ({expression})"
+
+
+def shown(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of the lookup store as the API shows it: flags as booleans, lists gathered."""
+    for name in FLAGS:
+        if name in row:
+            row[name] = row[name] == 1
+    for gathered, names in LISTS.items():
+        values = [row.pop(name, None) for name in names]
+        row[gathered] = [value for value in values if value]
+    return row
+
+
+def json_properties(names: Collection[str] = NAMES) -> dict[str, dict[str, Any]]:
+    """Return what OpenAPI says of a prediction that has these columns, property by property."""
+    properties: dict[str, dict[str, Any]] = {}
+    for column in COLUMNS:
+        said = {"description": column.description} | column.json
+        if column.gathered_in:
+            items = {"type": "array", "items": JSON_TYPES[column.type]}
+            properties.setdefault(column.gathered_in, items | said)
+        elif column.name in names:
+            properties[column.name] = JSON_TYPES[column.type] | said
+    return properties

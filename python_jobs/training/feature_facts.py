@@ -1,0 +1,29 @@
+"""Which columns of user_features_daily a domain's settings explain, and what each measures."""
+
+from collections.abc import Iterable, Mapping
+
+from python_jobs.ingest.domain import Vars
+from python_jobs.publication.feature_facts import FeatureFact
+
+ACTIVITY = ("active_days", "events")
+"""Counted for every domain, over every window."""
+
+
+def explained_features(settings: Vars) -> dict[str, FeatureFact]:
+    """Return the facts of each column that follows from the domain, as the SQL model names it."""
+    windows = settings.feature_windows_days
+    measures = [measure.name for measure in settings.measures]
+    facts = {}
+    for name in (*ACTIVITY, *measures):
+        for days in windows:
+            facts[f"{name}_{days}d"] = FeatureFact.of(name, days)
+    for name in measures:
+        facts[f"{name}_trend"] = FeatureFact.of(name, "trend")
+    for ratio in settings.ratios:
+        facts[f"{ratio.name}_{windows[-1]}d"] = FeatureFact.of(ratio.name, windows[-1])
+    return facts
+
+
+def facts_of(names: Iterable[str], explained: Mapping[str, FeatureFact]) -> dict[str, FeatureFact]:
+    """Return the facts of each feature; one that the domain does not explain is its own measure."""
+    return {name: explained.get(name) or FeatureFact.of(name) for name in names}

@@ -1,0 +1,43 @@
+"""The code names the encoding of every text file, and reads the clock in one place."""
+
+import ast
+import re
+
+from support.homes import PROJECT
+
+CODE = [path for room in ("python_jobs", "api", "bench") for path in (PROJECT / room).rglob("*.py")]
+
+
+def leaves_the_encoding_open(call: ast.Call) -> bool:
+    """True for a call that takes its encoding from the locale."""
+    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    owner = getattr(getattr(call.func, "value", None), "id", "")
+    given = {keyword.arg for keyword in call.keywords}
+    if "encoding" in given:
+        return False
+    if given & {"text", "universal_newlines"} or name in ("read_text", "write_text"):
+        return True
+    is_binary = any(isinstance(a, ast.Constant) and "b" in str(a.value) for a in call.args)
+    return name == "open" and owner != "os" and not is_binary
+
+
+def test_every_text_file_has_its_encoding_named():
+    open_ended = [
+        f"{path.relative_to(PROJECT)}:{call.lineno}"
+        for path in CODE
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and leaves_the_encoding_open(call)
+    ]
+    assert not open_ended
+
+
+def test_the_jobs_read_the_clock_in_one_place():
+    reads = re.compile(r"datetime\.now|date\.today|utcnow|\btime\.time\(|current_date")
+    readers = {
+        path.relative_to(PROJECT).as_posix()
+        for path in CODE
+        if path.is_relative_to(PROJECT / "python_jobs")
+        and reads.search(path.read_text(encoding="utf-8"))
+    }
+    # the lock stamps who holds it; nothing decides by that
+    assert readers == {"python_jobs/pipeline.py", "python_jobs/warehouse/lock.py"}

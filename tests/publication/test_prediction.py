@@ -1,0 +1,220 @@
+"""prediction: one list of columns, and everybody who writes or reads a prediction takes it."""
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import duckdb
+import pytest
+import yaml
+from support.homes import rows
+
+from api.http.openapi import SCHEMAS
+from api.store.publication import load
+from python_jobs.publication import lookup_store, prediction
+from python_jobs.scoring import rows as scoring_rows
+from python_jobs.settings import PROJECT
+
+RELATIONS = ("churn_predictions", "churn_predictions_latest", "churn_top_risk")
+DOC = re.compile(r"{% docs (\w+) %}\n(.*?)\n{% enddocs %}", re.DOTALL)
+IN_DUCKDB = {"string": "VARCHAR"}
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def described(column: dict, docs: dict[str, str]) -> str:
+    """A description in a yml, its doc block looked up."""
+    block = re.fullmatch(r"{{ doc\('(\w+)'\) }}", column["description"])
+    return flat(docs[block[1]] if block else column["description"])
+
+
+@pytest.mark.parametrize("relation", RELATIONS)
+def test_the_yml_lists_the_columns_of_the_schema(relation):
+    docs = dict(DOC.findall((PROJECT / "models/docs.md").read_text(encoding="utf-8")))
+    text = (PROJECT / "models/predictions/churn_predictions.yml").read_text(encoding="utf-8")
+    (model,) = [m for m in yaml.safe_load(text)["models"] if m["name"] == relation]
+    found = [
+        (
+            column["name"],
+            column["data_type"],
+            described(column, docs),
+            column.get("config", {}).get("meta", {}).get("made_by") == "view",
+        )
+        for column in model["columns"]
+    ]
+    assert found == [
+        (c.name, c.type, c.description, c.made_by == "view") for c in prediction.COLUMNS
+    ]
+
+
+def test_dbt_makes_the_table_and_the_view_from_the_schema(finished_home):
+    def columns(relation: str) -> list[tuple[str, str]]:
+        return [row[:2] for row in rows(finished_home, f"describe {relation}")]
+
+    def expected(columns) -> list[tuple[str, str]]:
+        return [(c.name, IN_DUCKDB.get(c.type, c.type.upper())) for c in columns]
+
+    stored = prediction.made_by("scoring", "ranking")
+    assert columns("ml.churn_predictions") == expected(stored)
+    for relation in RELATIONS:
+        assert columns(f"main.{relation}") == expected(prediction.COLUMNS)
+
+
+def test_published_files_have_the_columns_of_the_schema(finished_home):
+    current = finished_home / "published/current"
+    names = list(prediction.NAMES)
+    for path in [*current.glob("*.csv"), *current.glob("*.parquet")]:
+        assert duckdb.sql(f"from '{path}'").columns == names
+    with closing(sqlite3.connect(current / "lookup.sqlite")) as store:
+        assert list(lookup_store.columns(store))[: len(names)] == names
+
+
+def test_scoring_gives_the_columns_that_the_schema_asks_of_it():
+    """Of any query over them, in the schema's order and types: Spark reads batches by place."""
+    expected = [c for c in prediction.COLUMNS if c.made_by == "scoring"]
+    assert list(scoring_rows.SCORED) == expected
+    values = ", ".join(f"null as {c.name}" for c in reversed(expected))
+    found = duckdb.sql(prediction.typed(f"select {values}", scoring_rows.SCORED))
+    assert found.columns == [c.name for c in expected]
+    assert [str(kind) for kind in found.types] == [
+        IN_DUCKDB.get(c.type, c.type.upper()) for c in expected
+    ]
+
+
+def test_the_api_describes_and_shows_every_column(finished_home):
+    """Reasons as one list, flags as booleans; a value is of the type that OpenAPI names."""
+    folder = (finished_home / "published/current").resolve()
+    publication = load(folder.parent, folder.name, 1 << 20)
+    (user_id,) = rows(finished_home, "select user_id from churn_top_risk where risk_rank > 3")[0]
+    row = publication.prediction(user_id)
+    gathered = {name for names in prediction.LISTS.values() for name in names}
+    expected = {*prediction.NAMES, *prediction.LISTS} - gathered
+    assert set(row) == expected | {"attributes", "published_version"}
+    described = SCHEMAS["Prediction"]
+    assert set(described["properties"]) == set(row) == set(described["required"])
+    kinds = {"string": str, "number": float, "integer": int, "boolean": bool}
+    kinds |= {"array": list, "object": dict}
+    for name, value in row.items():
+        assert type(value) is kinds[described["properties"][name]["type"]], name
+    assert len(row["reasons"]) == 3
+
+
+def test_an_attribute_is_what_the_domain_declares(published_home_of):
+    """Any other text column of the store is none, whatever it is called."""
+    folder = published_home_of("alter table users add column note text")
+    publication = load(folder.parent, folder.name, 1 << 20)
+    assert publication.attributes == ["plan", "country", "marketing_source"]
+
+
+def test_a_version_of_an_earlier_release_still_loads(published_home_of, finished_home):
+    """Its manifest names no attributes, and its features.json says nothing but names and types."""
+    folder = published_home_of("select 1", without=("attributes",))
+    new = (finished_home / "published/current").resolve()
+    old, now = (load(f.parent, f.name, 1 << 20) for f in (folder, new))
+    assert old.attributes == now.attributes
+    assert old.choices == now.choices
+    assert old.feature_facts == now.feature_facts
+    (user_id,) = rows(finished_home, "select user_id from churn_top_risk limit 1")[0]
+    shown = now.prediction(user_id) | {"published_version": old.version}
+    shown["model_version"] = old.model_version
+    assert old.prediction(user_id) == shown
+
+
+@pytest.fixture
+def published_home_of(finished_home, tmp_path):
+    """Give the folder of a copy of the published version, its lookup store and manifest changed."""
+    from support.versions import change_store, current, publish_again, seal
+
+    home = tmp_path / "home"
+    shutil.copytree(finished_home / "published", home / "published", symlinks=True)
+
+    def make(statement: str, without: tuple[str, ...] = ()) -> Path:
+        folder = publish_again(home, 1, current(home))
+        change_store(folder, statement)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        for name in without:
+            del manifest[name]
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        if without:
+            features = json.loads((folder / "features.json").read_text())
+            del features["facts"]
+            (folder / "features.json").write_text(json.dumps(features))
+        seal(folder)
+        return folder
+
+    return make
+
+
+NEW_LINE = '    Column("summary", "string", "What to say of the user."),\n'
+NEW_YML = """      - name: summary
+        data_type: string
+        description: What to say of the user.
+"""
+SCORE_AND_SHOW = """
+import json
+from api.http.openapi import SCHEMAS
+from api.store.publication import load
+from python_jobs.pipeline import score_and_publish
+from python_jobs.settings import Settings
+from python_jobs.warehouse.dbt import Dbt
+
+settings = Settings()
+Dbt(settings).build(["--select", "churn_predictions"])
+score_and_publish(settings)
+folder = (settings.published / "current").resolve()
+publication = load(folder.parent, folder.name, 1 << 20)
+user_id = publication.store.execute("select user_id from users limit 1").fetchone()[0]
+shown = publication.prediction(user_id)
+print(json.dumps({"shown": shown, "described": SCHEMAS["Prediction"]["properties"]["summary"]}))
+"""
+
+
+def test_a_new_column_is_a_line_its_docs_and_its_value(home, tmp_path):
+    """In a copy of the project, on a warehouse that was filled before the column was added."""
+    project = tmp_path / "project"
+    for name in ("python_jobs", "api", "macros", "models", "seeds", "domains", "tests/generic"):
+        shutil.copytree(PROJECT / name, project / name)
+    shutil.copytree(PROJECT / "tests/gates", project / "tests/gates")
+    for name in ("dbt_project.yml", "profiles.yml"):
+        shutil.copy(PROJECT / name, project)
+    before = '    Column("model_version"'
+    add(project / "python_jobs/publication/prediction.py", before, NEW_LINE)
+    add(
+        project / "models/predictions/churn_predictions.yml", "      - name: model_version", NEW_YML
+    )
+    value = "    'call ' || user_id as summary,\n"
+    add(project / "python_jobs/scoring/rows.py", "    is_eligible,\n", value)
+    environment = os.environ | {"PYTHONPATH": str(project), "CHURNHOUSE_HOME": str(home)}
+    done = subprocess.run(
+        [sys.executable, "-c", SCORE_AND_SHOW],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["shown"]["summary"] == f"call {said['shown']['user_id']}"
+    assert set(said["shown"]["attributes"]) == {"plan", "country", "marketing_source"}
+    assert said["described"] == {"type": "string", "description": "What to say of the user."}
+    path = home / "published/current/churnhouse.duckdb"
+    with duckdb.connect(str(path), read_only=True) as published:
+        for relation in RELATIONS:
+            query = f"select count(*) from {relation} where summary = 'call ' || user_id"
+            assert published.execute(query).fetchone()[0] > 0
+
+
+def add(path: Path, before: str, line: str) -> None:
+    """Put a line into a file before the one place where a text stands."""
+    text = path.read_text(encoding="utf-8")
+    assert text.count(before) == 1
+    path.write_text(text.replace(before, line + before), encoding="utf-8")

@@ -1,0 +1,72 @@
+"""A domain that measures more than its model knows is scored as before, with the same model."""
+
+import shutil
+from datetime import UTC, datetime
+
+import pytest
+from support.homes import rows
+
+from api.store.publication import load
+from python_jobs.ingest import domain as domains
+from python_jobs.publishing.publish import publish
+from python_jobs.registry import store
+from python_jobs.registry.promotion import promote
+from python_jobs.scoring.score import score
+from python_jobs.scoring.snapshots import save_served_features
+from python_jobs.settings import PROJECT, Settings
+from python_jobs.warehouse.connection import connect
+from python_jobs.warehouse.dbt import AFTER_MODELS, BEFORE_MODELS, Dbt, build
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+SCORES = """
+select user_id, churn_risk, risk_rank, reason_1, reason_2, reason_3, model_version
+from ml.churn_predictions order by user_id
+"""
+
+
+@pytest.fixture
+def grown(tmp_path):
+    """The elearning domain with one more measure and one more attribute."""
+    folder = tmp_path / "domains/elearning"
+    shutil.copytree(PROJECT / "domains/elearning", folder)
+    settings, mapping = folder / "domain.yml", folder / "ingest.sql"
+    text = settings.read_text(encoding="utf-8")
+    measure = "    - {name: videos, event_type: video_watch, agg: count}\n  ratios:"
+    text = text.replace("  ratios:", measure).replace("attributes: [", "attributes: [cohort, ")
+    settings.write_text(text, encoding="utf-8")
+    text = mapping.read_text(encoding="utf-8")
+    text = text.replace("    plan,", "    plan,\n    plan as cohort,")
+    mapping.write_text(text, encoding="utf-8")
+    return domains.load("elearning", folder.parent)
+
+
+def test_a_new_measure_and_attribute_do_not_stop_scoring(home, grown):
+    """Rebuilt, scored by the old model with the same scores and reasons, published, served."""
+    settings = Settings(home=home)
+    before = rows(home, SCORES)
+    version = store.production(settings.models).version
+    dbt = Dbt(settings)
+    build(settings, grown, dbt, BEFORE_MODELS)
+    assert {"cohort", "videos_7d", "videos_trend"} <= columns(home, "user_features_daily")
+    with connect(settings) as connection:
+        day = score(connection, settings, now=NOW).as_of_date
+        save_served_features(connection, day)
+        # as a version that was trained since and not promoted leaves it
+        connection.execute("alter table ml.training_reference add column videos_7d integer")
+        connection.execute("alter table ml.training_reference add column cohort varchar")
+    assert rows(home, SCORES) == before
+    build(settings, grown, dbt, AFTER_MODELS)
+    drifted = rows(home, "select feature, psi from feature_drift where psi > 0 or status <> 'ok'")
+    assert drifted and not {"cohort", "videos_7d"} & dict(drifted).keys()
+    with connect(settings) as connection:
+        published = publish(connection, settings, now=NOW)
+        again = promote(connection, settings, now=NOW, version=version)
+    assert not again.is_promoted and "already" in again.reason
+    publication = load(settings.published, published.version, 1 << 20)
+    assert publication.model_version == version
+    assert publication.attributes[0] == "cohort"
+    assert "videos_7d" not in publication.features
+
+
+def columns(home, table: str) -> set[str]:
+    return {row[0] for row in rows(home, f"describe {table}")}

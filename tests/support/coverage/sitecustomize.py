@@ -1,0 +1,52 @@
+"""Count the lines and branches that this process runs, and save them when it ends.
+
+`make unit` puts this folder on PYTHONPATH, so every Python process of the tests imports this file
+when it starts. report_coverage.py adds up what they saved in COVERAGE_FOLDER.
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import signal
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+PACKAGES = [ROOT / "python_jobs", ROOT / "api"]
+
+
+def count(folder: Path) -> None:
+    """Count from here on. Only our own files are changed to do so; libraries run as they are."""
+    import slipcover
+
+    counter = slipcover.Slipcover(branch=True)
+    slipcover.ImportManager(counter, slipcover.FileMatcher(sources=PACKAGES)).__enter__()
+    end_at_once = os._exit
+
+    def save() -> None:
+        files = counter.get_coverage()["files"].items()
+        ran = {
+            str(Path(name).resolve()): [file["executed_lines"], file["executed_branches"]]
+            for name, file in files
+        }
+        (folder / f"{os.getpid()}.json").write_text(json.dumps(ran), encoding="utf-8")
+
+    def save_and_exit(status: int) -> None:
+        with contextlib.suppress(Exception):
+            save()
+        end_at_once(status)
+
+    def save_and_terminate(number: int, _: object) -> None:
+        save()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    atexit.register(save)
+    os._exit = save_and_exit  # the command ends with it, and so does a forked process
+    signal.signal(signal.SIGTERM, save_and_terminate)  # how servers are stopped
+
+
+# Another environment, such as that of Spark, has no slipcover and is not counted.
+if "COVERAGE_FOLDER" in os.environ:
+    with contextlib.suppress(ImportError):
+        count(Path(os.environ["COVERAGE_FOLDER"]))
