@@ -1,11 +1,11 @@
-"""Real homes for the tests: built once a process, by the real command; copied where one writes."""
+"""Real homes for the tests: built once a run, by the real command; copied where one writes."""
 
-import shutil
+import os
 from pathlib import Path
 
 import hypothesis
 import pytest
-from support.homes import churnhouse
+from support.homes import built_once, churnhouse, copied
 from support.tiny import Tiny
 
 # A slow machine is no reason to fail.
@@ -14,19 +14,22 @@ hypothesis.settings.load_profile("no_deadline")
 
 
 @pytest.fixture(scope="session")
-def finished_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this test run share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def finished_home(shared: Path) -> Path:
     """A home after the main job over 300 users x 120 days. Read it; copy it to change it."""
-    home = tmp_path_factory.mktemp("finished") / "data"
-    churnhouse(home, "run", "--users", 300)
-    return home
+    return built_once(shared, "finished", lambda home: churnhouse(home, "run", "--users", 300))
 
 
 @pytest.fixture
 def home(finished_home: Path, tmp_path: Path) -> Path:
     """A copy of the finished home, for one test to change."""
-    copy = tmp_path / "data"
-    shutil.copytree(finished_home, copy, symlinks=True)
-    return copy
+    return copied(finished_home, tmp_path / "data")
 
 
 @pytest.fixture

@@ -1,27 +1,80 @@
-"""Running the real command on a home of its own, and looking into the warehouse it made."""
+"""Running the command on a home of its own, and looking into the warehouse it made."""
 
+import contextlib
+import fcntl
+import io
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import duckdb
 
-PROJECT = Path(__file__).resolve().parents[2]
+from python_jobs import cli
+from python_jobs.settings import PROJECT
+from support import parsed
 
 
 def churnhouse(home: Path, *arguments: object, check: bool = True) -> subprocess.CompletedProcess:
-    """Run the command in a process of its own, as a user would; give its output as text."""
-    done = subprocess.run(
-        [Path(sys.executable).with_name("churnhouse"), *map(str, arguments)],
-        env=os.environ | {"CHURNHOUSE_HOME": str(home), "COLUMNS": "80"},
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert not check or done.returncode == 0, done.stdout + done.stderr
+    """Run the command in this process; give its exit code and its output as text.
+
+    A process of its own costs seconds for imports and for dbt's parse: see support/processes.py.
+    """
+    command = ["churnhouse", *map(str, arguments)]
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        patch.dict(os.environ, {"CHURNHOUSE_HOME": str(home), "COLUMNS": "80"}),
+        patch.object(sys, "argv", command),
+        parsed.once(),
+        contextlib.chdir(PROJECT),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        code = _exit_code()
+    done = subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
+    assert not check or code == 0, done.stdout + done.stderr
     return done
+
+
+def _exit_code() -> int:
+    try:
+        cli._run()
+    except SystemExit as ended:
+        return ended.code or 0
+    return 0
+
+
+def refused(home: Path, *arguments: object) -> str:
+    """Run a command that must fail; give its one line, after checking that nothing moved."""
+    current = home / "published/current"
+    before = current.readlink() if current.is_symlink() else None
+    done = churnhouse(home, *arguments, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "Next: " in line
+    assert (current.readlink() if current.is_symlink() else None) == before
+    return line
+
+
+def built_once(shared: Path, name: str, build: Callable[[Path], None]) -> Path:
+    """A home that `build` fills at the first call of a test run, whichever worker makes it."""
+    home = shared / name
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not home.exists():
+            partial = shared / f"{name}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            build(partial)
+            partial.rename(home)
+    return home
+
+
+def copied(home: Path, to: Path) -> Path:
+    """A copy of a home, to change; links stay links."""
+    return shutil.copytree(home, to, symlinks=True)
 
 
 def rows(home: Path, query: str) -> list[tuple]:

@@ -13,6 +13,7 @@ from python_jobs.ingest.domain import Domain
 from python_jobs.settings import Settings
 from python_jobs.warehouse.connection import connect
 from python_jobs.warehouse.dbt import Dbt, build
+from support import parsed
 
 FIRST_DAY = date(2025, 3, 1)
 TINY = Domain("tiny", Path(__file__).with_name("domains") / "tiny")
@@ -36,7 +37,6 @@ TABLES = {
     "user_features_daily": "from user_features_daily",
     "churn_labels": "from churn_labels",
 }
-_parsed = Dbt(Settings())
 
 
 def day(number: int) -> date:
@@ -80,12 +80,9 @@ class Tiny:
 
     def build(self, *selection: str, variables: dict[str, str] | None = None) -> None:
         """Build the day tables, or another selection."""
-        dbt = Dbt(self.settings, variables)
-        if not variables:  # one parse serves all warehouses of a session
-            dbt._manifest = _parsed._manifest
-        build(self.settings, TINY, dbt, [*(selection or DAY_TABLES)])
-        if not variables:
-            _parsed._manifest = dbt._manifest
+        with parsed.once():
+            dbt = Dbt(self.settings, variables)
+            build(self.settings, TINY, dbt, [*(selection or DAY_TABLES)])
 
     def refresh(self) -> None:
         """Build the day tables from the start."""

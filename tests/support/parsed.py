@@ -1,0 +1,25 @@
+"""dbt's parse of the project, which takes seconds, once for all builds of this process."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+from unittest.mock import patch
+
+from python_jobs.warehouse import dbt
+
+_parse = dbt.Dbt.parse
+_manifests: dict[Any, Any] = {}
+
+
+@contextlib.contextmanager
+def once() -> Iterator[None]:
+    """Within the block, dbt gets the manifest of an earlier build."""
+    with patch.object(dbt.Dbt, "parse", _parse_once):
+        yield
+
+
+def _parse_once(self: dbt.Dbt) -> Any:
+    key = dbt.PROJECT
+    self._manifest = self._manifest or _manifests.get(key)
+    _manifests[key] = _parse(self)
+    return self._manifest
