@@ -14,7 +14,7 @@ from python_jobs import pipeline
 from python_jobs.files import sha256_of
 from python_jobs.registry import store
 from python_jobs.scoring import score
-from python_jobs.scoring.snapshots import keep_served
+from python_jobs.scoring.snapshots import save_served_features
 from python_jobs.settings import Settings
 from python_jobs.warehouse.connection import connect
 
@@ -162,7 +162,7 @@ def test_a_broken_promise_retrains_once(home: Path):
     settings, day = Settings(home=home), date(2025, 3, 12)
     with connect(settings) as connection:
         score.score(connection, settings, now=datetime(2026, 1, 1, tzinfo=UTC), as_of_date=day)
-        keep_served(connection, day)
+        save_served_features(connection, day)
     churnhouse(home, "publish")
     churnhouse(home, "retrain", "--if-drifted")
     assert len(versions(home)) == 1, "what came out as promised is no reason"
