@@ -67,8 +67,12 @@ def forget(settings: Settings, domain: Domain, user_id: str, *, now: datetime) -
         with duckdb.connect(str(settings.warehouse)) as connection:
             _recount(connection, engine)
     files = _raw_files(settings, domain)
-    for file in files:
-        removed[file.name] = _rewrite_raw(settings, domain, file, user_id)
+    with (
+        duckdb.connect(config={"threads": 1}) as reader,  # row by row, in each file's order
+        duckdb.connect(str(settings.warehouse)) as connection,
+    ):
+        for file in files:
+            removed[file.name] = _rewrite_raw(reader, connection, domain, file, user_id)
     for path in _other_files(settings, files):
         removed[path.name] = _rewrite_other(path, user_id)
     _rewrite_warehouse(settings)
@@ -146,31 +150,35 @@ def _other_files(settings: Settings, known: list[RawFile]) -> list[Path]:
     return sorted(data - {file.path for file in known})
 
 
-def _rewrite_raw(settings: Settings, domain: Domain, file: RawFile, user_id: str) -> int:
+def _rewrite_raw(
+    reader: duckdb.DuckDBPyConnection,
+    connection: duckdb.DuckDBPyConnection,
+    domain: Domain,
+    file: RawFile,
+    user_id: str,
+) -> int:
     """Write a raw file without a user's rows; the warehouse learns its new hash.
 
     Whose row it is tells the domain's own mapping, which gives one row for each of the file.
     """
     before = sha256_of(file.path)
-    with duckdb.connect(config={"threads": 1}) as reader:  # row by row, in the file's order
-        for table, columns in domain.files.columns().items():
-            raw_files.make_empty_view(reader, table, columns or {"none": "text"})
-        raw_files.make_view(reader, file, domain.files.columns()[file.table])
-        reader.execute(domain.ingest_sql)
-        rows = (
-            f"{raw_files.rows_of(file)} as file positional join "
-            f"(select cast(user_id as varchar) as mapped_user_id from {file.table}) as mapped"
-        )
-        removed, partial = _write_without(reader, file.path, rows, "mapped_user_id", user_id)
+    for table, columns in domain.files.columns().items():
+        raw_files.make_empty_view(reader, table, columns or {"none": "text"})
+    raw_files.make_view(reader, file, domain.files.columns()[file.table])
+    reader.execute(domain.ingest_sql)
+    rows = (
+        f"{raw_files.rows_of(file)} as file positional join "
+        f"(select cast(user_id as varchar) as mapped_user_id from {file.table}) as mapped"
+    )
+    removed, partial = _write_without(reader, file.path, rows, "mapped_user_id", user_id)
     if partial:
         stat = partial.stat()
         new = [sha256_of(partial), stat.st_size, stat.st_mtime_ns]
-        with duckdb.connect(str(settings.warehouse)) as connection:
-            connection.execute(
-                "update raw.files set sha256 = ?, size = ?, modified_ns = ? "
-                "where table_name = ? and sha256 = ?",
-                [*new, file.table, before],
-            )
+        connection.execute(
+            "update raw.files set sha256 = ?, size = ?, modified_ns = ? "
+            "where table_name = ? and sha256 = ?",
+            [*new, file.table, before],
+        )
         partial.replace(file.path)  # last: whoever breaks off here does the same again
     return removed
 

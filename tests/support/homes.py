@@ -6,7 +6,6 @@ import io
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
@@ -23,28 +22,19 @@ def churnhouse(home: Path, *arguments: object, check: bool = True) -> subprocess
 
     A process of its own costs seconds for imports and for dbt's parse: see support/processes.py.
     """
-    command = ["churnhouse", *map(str, arguments)]
     out, err = io.StringIO(), io.StringIO()
     with (
         patch.dict(os.environ, {"CHURNHOUSE_HOME": str(home), "COLUMNS": "80"}),
-        patch.object(sys, "argv", command),
         parsed.once(),
         contextlib.chdir(PROJECT),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
-        code = _exit_code()
+        command = [str(argument) for argument in arguments]
+        code = cli.execute(command)
     done = subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
     assert not check or code == 0, done.stdout + done.stderr
     return done
-
-
-def _exit_code() -> int:
-    try:
-        cli._run()
-    except SystemExit as ended:
-        return ended.code or 0
-    return 0
 
 
 def refused(home: Path, *arguments: object) -> str:

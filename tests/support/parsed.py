@@ -19,7 +19,7 @@ def once() -> Iterator[None]:
 
 
 def _parse_once(self: dbt.Dbt) -> Any:
-    key = dbt.PROJECT
+    key = self._settings.target, dbt.PROJECT
     self._manifest = self._manifest or _manifests.get(key)
     _manifests[key] = _parse(self)
-    return self._manifest
+    return _manifests[key]

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from support import tiny as tinies
+from support import parsed
 from support.tiny import DAY_TABLES, Tiny, day
 
 from python_jobs import pipeline
@@ -24,10 +24,8 @@ def built(tmp_path_factory) -> Tiny:
 
 def refused(tiny: Tiny, *selection: str, **variables: str) -> str:
     """Give the one line of a build that must fail."""
-    dbt = Dbt(tiny.settings, variables)
-    dbt._manifest = tinies._parsed.parse()
-    with pytest.raises(JobError) as error:
-        dbt.build(selection)
+    with parsed.once(), pytest.raises(JobError) as error:
+        Dbt(tiny.settings, variables).build(selection)
     line = str(error.value)
     assert "\n" not in line and line.count("Next: ") == 1, line
     return line
