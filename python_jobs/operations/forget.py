@@ -75,7 +75,7 @@ def forget(settings: Settings, domain: Domain, user_id: str, *, now: datetime) -
     return {name: rows for name, rows in removed.items() if rows}
 
 
-def _tables_with_users(connection) -> list[str]:
+def _tables_with_users(connection: duckdb.DuckDBPyConnection) -> list[str]:
     rows = connection.execute(
         """
         select table_schema || '.' || table_name
@@ -189,7 +189,7 @@ def _rewrite_other(path: Path, user_id: str) -> int:
 
 
 def _write_without(
-    reader, path: Path, rows: str, owner: str, user_id: str
+    reader: duckdb.DuckDBPyConnection, path: Path, rows: str, owner: str, user_id: str
 ) -> tuple[int, Path | None]:
     """Write a file's rows of other owners beside it. Give how many are left out, and the new file.
 
@@ -197,7 +197,7 @@ def _write_without(
     """
     is_owned = f"coalesce(cast({owner} as varchar) = ?, false)"
     query = f"select count(*) from {rows} where {is_owned}"
-    removed = reader.execute(query, [user_id]).fetchone()[0]
+    removed: int = reader.execute(query, [user_id]).fetchall()[0][0]
     if not removed:
         return 0, None
     is_parquet = path.name.endswith(".parquet")

@@ -3,6 +3,7 @@
 import json
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from python_jobs.errors import JobError
 from python_jobs.files import replace_json
@@ -13,7 +14,9 @@ WAITS = "waits for approval"
 """What is said of a version that has earned promotion where the environment asks for a name."""
 
 
-def approve(settings: Settings, version: str, *, by: str, note: str, now: datetime) -> dict:
+def approve(
+    settings: Settings, version: str, *, by: str, note: str, now: datetime
+) -> dict[str, Any]:
     """Record who approves a version and why; promoting it is the next step.
 
     The approval is of these very bytes: it holds the model's sha256. Raises JobError if there is no
@@ -32,14 +35,14 @@ def approve(settings: Settings, version: str, *, by: str, note: str, now: dateti
     return given
 
 
-def approval(models: Path, version: str) -> dict | None:
+def approval(models: Path, version: str) -> dict[str, Any] | None:
     """The approval of a version's present model; None if nobody approved it."""
     given = _read(models / "approvals.json").get(version)
     expected = store.read_manifest(models, version)["files"]["model.onnx"]
     return given if given and given["onnx_sha256"] == expected else None
 
 
-def withdrawn(models: Path) -> dict[str, dict]:
+def withdrawn(models: Path) -> dict[str, dict[str, Any]]:
     """The versions that were rolled back, and when."""
     return _read(models / "withdrawn.json")
 
@@ -50,10 +53,10 @@ def withdraw(models: Path, version: str, now: datetime) -> None:
     _add(models / "withdrawn.json", version, moment)
 
 
-def _read(path: Path) -> dict:
+def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_bytes()) if path.exists() else {}
 
 
-def _add(path: Path, key: str, value: dict) -> None:
+def _add(path: Path, key: str, value: dict[str, Any]) -> None:
     """Write a file of marks anew with one more; a reader sees the old file or the new one."""
     replace_json(path, _read(path) | {key: value})

@@ -1,5 +1,7 @@
 """Every model version with its status and metrics, for `churnhouse models`."""
 
+from typing import Any
+
 import duckdb
 
 from python_jobs.registry import approvals, store
@@ -7,7 +9,7 @@ from python_jobs.registry.tables import write_registry_tables
 from python_jobs.settings import Settings
 
 
-def listing(con: duckdb.DuckDBPyConnection, settings: Settings) -> list[dict]:
+def listing(con: duckdb.DuckDBPyConnection, settings: Settings) -> list[dict[str, Any]]:
     """Every version, newest first, for `churnhouse models`.
 
     {version, status, estimator, created_at, approved_by, metrics...}: status is production,
@@ -17,7 +19,7 @@ def listing(con: duckdb.DuckDBPyConnection, settings: Settings) -> list[dict]:
     models = settings.models
     write_registry_tables(con, models)
     pointer, gone = store.production(models), approvals.withdrawn(models)
-    judged = dict(
+    judged: dict[str, str] = dict(
         con.execute(
             """
             select version, arg_max(case

@@ -3,6 +3,8 @@
 After Mitchell et al. 2019, "Model cards for model reporting".
 """
 
+from typing import Any
+
 SHOWN = {
     "average_precision": "average precision",
     "roc_auc": "ROC AUC",
@@ -16,7 +18,7 @@ SHOWN = {
 }
 
 
-def interval(measure: dict, digits: int = 3) -> str:
+def interval(measure: dict[str, Any], digits: int = 3) -> str:
     """'0.812 (0.790 to 0.831)', without bounds if there are none; a dash for no value."""
     if measure["value"] is None:
         return "-"
@@ -26,7 +28,7 @@ def interval(measure: dict, digits: int = 3) -> str:
     return f"{value} ({measure['low']:z.{digits}f} to {measure['high']:z.{digits}f})"
 
 
-def model_card(manifest: dict, metrics: dict) -> str:
+def model_card(manifest: dict[str, Any], metrics: dict[str, Any]) -> str:
     """The card as Markdown."""
     chosen, horizon = manifest["estimator"], manifest["horizon_days"]
     folds = metrics["folds"]

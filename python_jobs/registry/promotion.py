@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -44,7 +45,7 @@ class Decision:
     reasons: list[str]
     version: str = ""
     champion: str | None = None
-    numbers: dict = field(default_factory=dict)
+    numbers: dict[str, Any] = field(default_factory=dict)
 
     @property
     def reason(self) -> str:
@@ -251,7 +252,7 @@ def _compared_on_unseen_rows(
 
 
 def _compared_by_recipe(
-    settings: Settings, tables: dict[str, dict], chosen: str, champion: str
+    settings: Settings, tables: dict[str, dict[str, Any]], chosen: str, champion: str
 ) -> ChampionComparison | None:
     """The champion's recipe, searched and fitted again on the challenger's folds, against it.
 

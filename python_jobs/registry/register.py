@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import joblib
@@ -22,8 +23,8 @@ class Registered:
     """A registered version, with the content of its metrics.json and manifest.json."""
 
     version: str
-    metrics: dict
-    manifest: dict
+    metrics: dict[str, Any]
+    manifest: dict[str, Any]
 
     @property
     def headline(self) -> dict[str, float | None]:

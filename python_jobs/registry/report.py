@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from python_jobs.publication.feature_facts import FeatureFact
@@ -75,7 +76,7 @@ td.wide { width: 55%; text-align: left }
 """
 
 
-def report(manifest: dict, trained: Trained) -> str:
+def report(manifest: dict[str, Any], trained: Trained) -> str:
     """The page without a decision, which published_report adds once there is one."""
     metrics, rows, held = trained.metrics, trained.rows, trained.held
     chosen = manifest["estimator"]
@@ -103,7 +104,7 @@ def report(manifest: dict, trained: Trained) -> str:
 """
 
 
-def _figures(metrics: dict, rows: Rows, held: HeldOut, chosen: str) -> str:
+def _figures(metrics: dict[str, Any], rows: Rows, held: HeldOut, chosen: str) -> str:
     who = rows.eligible[held.rows]
     y = rows.y[held.rows][who]
     names = [chosen, *(n for n, t in metrics["models"].items() if is_baseline(t))]
@@ -164,7 +165,7 @@ def _cumulated(y: np.ndarray, risk: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return np.append(0, np.cumsum(y[order])[ends]), np.append(0, ends + 1.0)
 
 
-def _calibration(axes, y: np.ndarray, risk: np.ndarray) -> None:
+def _calibration(axes: Axes, y: np.ndarray, risk: np.ndarray) -> None:
     """Mean risk against churn rate in ten bins of equal size, with Wilson 95 % intervals."""
     bins = calibration_bins(risk)
     used = np.unique(bins)
@@ -181,14 +182,14 @@ def _calibration(axes, y: np.ndarray, risk: np.ndarray) -> None:
     _name(axes, "Calibration", "mean churn risk", "churn rate")
 
 
-def _name(axes, title: str, x: str, y: str) -> None:
+def _name(axes: Axes, title: str, x: str, y: str) -> None:
     axes.set_title(title, fontweight="bold", loc="left")
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.set_xlim(0)
 
 
-def _models(metrics: dict, population: str) -> str:
+def _models(metrics: dict[str, Any], population: str) -> str:
     """One line a metric, one column a model, the chosen one first."""
     names = [metrics["selected"], *(n for n in metrics["models"] if n != metrics["selected"])]
     measures = {n: metrics["models"][n]["folds"]["pooled"][population] for n in names}
@@ -202,7 +203,7 @@ def _models(metrics: dict, population: str) -> str:
     return f'<p class="quiet">{note}</p>' + _table(head, lines, "models")
 
 
-def _cost_note(metrics: dict) -> str:
+def _cost_note(metrics: dict[str, Any]) -> str:
     if not (costs := metrics["costs"]):
         return ""
     return (
@@ -212,7 +213,7 @@ def _cost_note(metrics: dict) -> str:
     )
 
 
-def _leads(metrics: dict, chosen: str) -> str:
+def _leads(metrics: dict[str, Any], chosen: str) -> str:
     over = metrics["models"][chosen]["over"]
     lines = [
         [_words(name), _brackets(o["average_precision"]), _brackets(o["roc_auc"])]
@@ -223,7 +224,7 @@ def _leads(metrics: dict, chosen: str) -> str:
     return f'<p class="quiet">{note}</p>' + _table(head, lines)
 
 
-def _folds(metrics: dict, chosen: str) -> str:
+def _folds(metrics: dict[str, Any], chosen: str) -> str:
     shown = ("average_precision", "roc_auc", "expected_calibration_error", "precision_at_50")
     head = ["fold", "trained through", "tested", "rows", *(SHOWN[name] for name in shown)]
     lines = []
@@ -236,7 +237,7 @@ def _folds(metrics: dict, chosen: str) -> str:
     return _table(head, lines)
 
 
-def _importances(metrics: dict, facts: dict[str, FeatureFact]) -> str:
+def _importances(metrics: dict[str, Any], facts: dict[str, FeatureFact]) -> str:
     strongest = sorted(metrics["importances"].items(), key=lambda item: -item[1])[:15]
     top = strongest[0][1] or 1.0
     lines = "".join(
@@ -249,7 +250,7 @@ def _importances(metrics: dict, facts: dict[str, FeatureFact]) -> str:
     return f'<p class="quiet">{note}</p>{table}'
 
 
-def _slices(found: dict) -> str:
+def _slices(found: dict[str, Any]) -> str:
     shown = ("average_precision", "roc_auc", "expected_calibration_error")
     head = ["value", "rows", "churned", "mean risk", *(SHOWN[name] for name in shown)]
     lines = [
@@ -267,7 +268,7 @@ def _table(head: list[str], lines: list[list[str]], kind: str = "") -> str:
     return f'<div class="table {kind}">{table}</div>'
 
 
-def _brackets(measure: dict) -> str:
+def _brackets(measure: dict[str, Any]) -> str:
     value, _, bounds = interval(measure).partition(" ")
     return value + (f'<br><span class="quiet">{bounds}</span>' if bounds else "")
 

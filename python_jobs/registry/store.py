@@ -56,7 +56,7 @@ def versions(models: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def new_version(models: Path, version: str, manifest: dict) -> Iterator[Path]:
+def new_version(models: Path, version: str, manifest: dict[str, Any]) -> Iterator[Path]:
     """Give a folder to fill; on leaving, hash and seal it, and rename it to its version.
 
     Until the rename there is no such version. A version of that name that exists already is left
@@ -86,19 +86,21 @@ def new_version(models: Path, version: str, manifest: dict) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def read_manifest(models: Path, version: str) -> dict:
+def read_manifest(models: Path, version: str) -> dict[str, Any]:
     """The manifest of a complete version; JobError if there is none."""
     if version not in versions(models):
         raise JobError(
             f"There is no model version {version} in {models}.",
             next_step="see `churnhouse models`, or run `churnhouse train`.",
         )
-    return json.loads((models / version / "manifest.json").read_bytes())
+    manifest: dict[str, Any] = json.loads((models / version / "manifest.json").read_bytes())
+    return manifest
 
 
-def read_json(models: Path, version: str, name: str) -> dict:
+def read_json(models: Path, version: str, name: str) -> dict[str, Any]:
     """Content of a version's JSON file, once verified."""
-    return json.loads(verified(models, version, name).read_bytes())
+    content: dict[str, Any] = json.loads(verified(models, version, name).read_bytes())
+    return content
 
 
 def read_features(models: Path, version: str) -> Features:

@@ -1,6 +1,7 @@
 """What SQL sees of the registry: ml.model_versions and ml.fold_metrics, made from the folders."""
 
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -60,7 +61,7 @@ def write_registry_tables(con: duckdb.DuckDBPyConnection, models: Path) -> None:
             con.unregister("new_fold_metrics")
 
 
-def headline(tables: dict[str, dict], model: str) -> dict[str, float | None]:
+def headline(tables: dict[str, dict[str, Any]], model: str) -> dict[str, float | None]:
     """The pooled metrics of a model on eligible users, and the bounds of its precision."""
     found = pooled(tables, model)
     precision = tables[model]["folds"]["pooled"]["eligible"]["average_precision"]

@@ -11,7 +11,7 @@ import re
 import tempfile
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from python_jobs.errors import JobError
 from python_jobs.registry import store
@@ -100,7 +100,7 @@ def _log(client: "MlflowClient", model: str, models: Path, version: str) -> str:
         if not client.search_registered_models(f"name = '{model}'"):
             client.create_registered_model(model)
         source = f"{run.artifact_uri}/model"
-        number = client.create_model_version(model, source, run.run_id, tags=tags).version
+        number: str = client.create_model_version(model, source, run.run_id, tags=tags).version
     except BaseException:
         client.set_terminated(run.run_id, "FAILED")
         raise
@@ -108,7 +108,9 @@ def _log(client: "MlflowClient", model: str, models: Path, version: str) -> str:
     return number
 
 
-def _log_numbers(client: "MlflowClient", run_id: str, manifest: dict, metrics: dict) -> None:
+def _log_numbers(
+    client: "MlflowClient", run_id: str, manifest: dict[str, Any], metrics: dict[str, Any]
+) -> None:
     """Parameters; the chosen model's pooled metrics; every model's metrics, fold by fold."""
     from mlflow.entities import Metric, Param
 

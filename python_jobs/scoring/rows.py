@@ -74,7 +74,9 @@ def scored(
     )
 
 
-def _told(reasons, group: np.ndarray, matrix: np.ndarray) -> dict[str, np.ndarray | None]:
+def _told(
+    reasons: "onnxruntime.InferenceSession | None", group: np.ndarray, matrix: np.ndarray
+) -> dict[str, np.ndarray | None]:
     """For the n-th reason: told_n (place of its feature), value_n and strength_n; None if none."""
     names = [f"{what}_{n}" for n in PLACES for what in ("told", "value", "strength")]
     columns: dict[str, np.ndarray | None] = dict.fromkeys(names)

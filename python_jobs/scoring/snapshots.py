@@ -24,7 +24,7 @@ def save_served_features(con: duckdb.DuckDBPyConnection, as_of_date: date) -> in
     try:
         _add_columns(con, "ml.scored_features", "main.user_features_daily")
         con.execute("delete from ml.scored_features where as_of_date = ?", [as_of_date])
-        count = con.execute(
+        count: int = con.execute(
             "insert into ml.scored_features by name select * exclude (is_eligible) "
             "from main.user_features_daily where as_of_date = ?",
             [as_of_date],
@@ -43,7 +43,8 @@ def save_training_sample(con: duckdb.DuckDBPyConnection, settings: Settings, ver
     Returns the number of rows. A version that has a sample already keeps that one.
     """
     known = "select count(*) from ml.training_reference where model_version = ?"
-    if rows := con.execute(known, [version]).fetchall()[0][0]:
+    rows: int = con.execute(known, [version]).fetchall()[0][0]
+    if rows:
         return rows
     con.execute(
         f"""
@@ -81,10 +82,11 @@ def save_training_sample(con: duckdb.DuckDBPyConnection, settings: Settings, ver
     except BaseException:
         give_up(con)
         raise
-    return con.execute(known, [version]).fetchall()[0][0]
+    rows = con.execute(known, [version]).fetchall()[0][0]
+    return rows
 
 
-def _scores(con, settings: Settings, version: str) -> pd.DataFrame:
+def _scores(con: duckdb.DuckDBPyConnection, settings: Settings, version: str) -> pd.DataFrame:
     """user_id, as_of_date, churn_risk of every row of the sample."""
     features = store.read_features(settings.models, version)
     expected = store.read_manifest(settings.models, version)["files"]["model.onnx"]
@@ -96,7 +98,7 @@ def _scores(con, settings: Settings, version: str) -> pd.DataFrame:
     return pd.concat(keys, ignore_index=True).assign(churn_risk=np.concatenate(risks))
 
 
-def _add_columns(con, table: str, like: str) -> None:
+def _add_columns(con: duckdb.DuckDBPyConnection, table: str, like: str) -> None:
     """Give a snapshot's table the columns that another has by now, without keys of persons."""
     left_out = {"is_eligible", "churn_label"}
     if table == "ml.training_reference":

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -118,7 +118,7 @@ def _replace_day(rows: "DataFrame", settings: Settings, table: str) -> None:
 
 
 def _scorer(
-    features: Features, models: list[bytes | None], told: pd.DataFrame, constants: dict
+    features: Features, models: list[bytes | None], told: pd.DataFrame, constants: dict[str, Any]
 ) -> Callable[[Iterator["pyarrow.RecordBatch"]], Iterator["pyarrow.RecordBatch"]]:
     """What an executor does with its part of the rows: batches in, batches out."""
 

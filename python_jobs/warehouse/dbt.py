@@ -128,11 +128,13 @@ class Dbt:
             self._manifest = parsed.result
         return self._manifest
 
-    def _invoke(self, arguments: list[str], progress) -> Any:
+    def _invoke(self, arguments: list[str], progress: Callable[[int, int], None] | None) -> Any:
         manifest = self.parse()
         return self._dbt(arguments, manifest, [Progress(progress)] if progress else [])
 
-    def _dbt(self, arguments: list[str], manifest: Any = None, callbacks: Sequence = ()) -> Any:
+    def _dbt(
+        self, arguments: list[str], manifest: Any = None, callbacks: Sequence[Progress] = ()
+    ) -> Any:
         use_fork_locks()
         from dbt.cli.main import dbtRunner
 

@@ -54,7 +54,7 @@ def close_duckdb() -> None:
     """
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
-    DuckDBConnectionManager.close_all_connections()
+    DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call] # dbt has no type
 
 
 def free_cursors(error: BaseException | None) -> None:

@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -170,11 +170,12 @@ def measure_intervals(con: duckdb.DuckDBPyConnection, settings: Settings) -> Non
     con.unregister("intervals")
 
 
-def _profile() -> dict:
+def _profile() -> dict[str, Any]:
     """The target `spark` of profiles.yml, the one place where Spark is set up."""
     import jinja2
     import yaml
 
     template = jinja2.Template((PROJECT / "profiles.yml").read_text(encoding="utf-8"))
     text = template.render(env_var=os.environ.get)
-    return yaml.safe_load(text)["churnhouse"]["outputs"]["spark"]
+    profile: dict[str, Any] = yaml.safe_load(text)["churnhouse"]["outputs"]["spark"]
+    return profile
