@@ -1,4 +1,4 @@
-"""Where things are and which engine runs: read once, from CHURNHOUSE_* variables."""
+"""Settings of an installation: folders, engine and limits, from CHURNHOUSE_* variables."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -62,30 +62,30 @@ class Settings(BaseSettings):
 
     @property
     def raw(self) -> Path:
-        """Folder in which raw files land; a domain names its files relative to it."""
+        """Return the folder of raw files; a domain names its files relative to it."""
         return self.home / "raw"
 
     @property
     def truth(self) -> Path:
-        """Folder of the generator's hidden truth, which no model and no job reads."""
+        """Return the folder of the generator's hidden truth, which models and jobs never read."""
         return self.home / "truth"
 
     @property
     def warehouse(self) -> Path:
-        """The DuckDB file that the jobs own."""
+        """Return the path of the warehouse, the jobs' DuckDB file."""
         return self.home / "warehouse.duckdb"
 
     @property
     def spark(self) -> Path:
-        """Folder of the Parquet tables, where Spark is the engine."""
+        """Return the folder of the Parquet tables that are used if Spark is the engine."""
         return self.home / "spark"
 
     @property
     def models(self) -> Path:
-        """Folder of immutable model versions, one subfolder each."""
+        """Return the folder of immutable model versions, one subfolder each."""
         return self.home / "models"
 
     @property
     def published(self) -> Path:
-        """Folder of published versions and the link `current`."""
+        """Return the folder of published versions and the link `current`."""
         return self.home / "published"

@@ -112,11 +112,11 @@ def show_models(versions: list[dict[str, Any]]) -> None:
     console.print(table)
 
 
-def show_drift(found: dict[str, Any], where: str) -> None:
+def show_drift(drift: dict[str, Any], where: str) -> None:
     """Print the drift of the predictions and of the features that drift most."""
     table = _table("feature", "PSI", "status", "noise", "reference", "current")
-    shown = [row for row in found["features"] if row["status"] != "ok"] or found["features"][:5]
-    for row in [*found["predictions"], *shown]:
+    shown = [row for row in drift["features"] if row["status"] != "ok"] or drift["features"][:5]
+    for row in [*drift["predictions"], *shown]:
         table.add_row(
             row["feature"],
             _number(row["psi"]),
@@ -127,7 +127,7 @@ def show_drift(found: dict[str, Any], where: str) -> None:
         )
     console.print(table)
     console.print(
-        f"{found['status']}: {len(found['features'])} features as of {found['as_of_date']}; {where}"
+        f"{drift['status']}: {len(drift['features'])} features as of {drift['as_of_date']}; {where}"
     )
 
 

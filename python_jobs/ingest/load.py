@@ -77,8 +77,8 @@ def _ingest(
 ) -> Ingested:
     _create_tables(connection)
     remember_domain(connection, domain)
-    found = raw_files.find(folder, domain.files)
-    new, known = raw_files.new_files(connection, found)
+    files = raw_files.find(folder, domain.files)
+    new, known = raw_files.new_files(connection, files)
     ingested_at = _stamp(connection, now.astimezone(UTC).replace(tzinfo=None))
     columns = domain.files.columns()
     done = Ingested(known=known, rows=dict.fromkeys(columns, 0))
@@ -186,9 +186,9 @@ def _append(
 
 
 def _without_the_forgotten(selected: str, name: str) -> str:
-    """Return the column's SELECT entry with the id of a forgotten user removed.
+    """Return the column's SELECT entry, without the user_id of a forgotten user.
 
-    The reason is written instead, for the rejected tables.
+    The row's reject_reason becomes `forgotten_user`.
     """
     is_forgotten = "sha256(cast(user_id as varchar)) in (select user_hash from raw.forgotten)"
     if name == "user_id":

@@ -50,7 +50,7 @@ def find(folder: Path, files: Files) -> list[RawFile]:
             f"The raw folder {folder} does not exist.",
             next_step="name the folder with --raw, or make data with `churnhouse generate`.",
         )
-    found = []
+    raw_files = []
     for table, spec in files.by_table().items():
         if spec is None:
             continue
@@ -64,12 +64,12 @@ def find(folder: Path, files: Files) -> list[RawFile]:
             name = check_name(path).relative_to(folder).as_posix()
             with _reading(name):
                 stat = path.stat()
-            found.append(RawFile(table, path, name, stat.st_size, stat.st_mtime_ns))
-    return found
+            raw_files.append(RawFile(table, path, name, stat.st_size, stat.st_mtime_ns))
+    return raw_files
 
 
 def new_files(
-    connection: duckdb.DuckDBPyConnection, found: list[RawFile]
+    connection: duckdb.DuckDBPyConnection, files: list[RawFile]
 ) -> tuple[list[RawFile], int]:
     """Return the files whose content was never loaded, and how many were loaded before.
 
@@ -82,7 +82,7 @@ def new_files(
     by_name = {(table, name): sha256 for table, name, sha256, _, _ in rows}
     by_content = {(table, sha256) for table, _, sha256, _, _ in rows}
     new = []
-    for file in found:
+    for file in files:
         key = (file.table, file.name)
         if stats.get(key) == (file.size, file.modified_ns):
             continue
@@ -97,7 +97,7 @@ def new_files(
             by_content.add((file.table, sha256))
             stamped = RawFile(file.table, file.path, file.name, file.size, file.modified_ns, sha256)
             new.append(stamped)
-    return new, len(found) - len(new)
+    return new, len(files) - len(new)
 
 
 def make_empty_view(

@@ -57,7 +57,7 @@ def check(settings: Settings) -> dict[str, Any]:
     }
 
 
-def write(settings: Settings, found: dict[str, Any]) -> Path:
+def write(settings: Settings, drift: dict[str, Any]) -> Path:
     """Write the check to published/data_drift_latest.json; return its path.
 
     It is outside the version's folder, since versions never change. Raises JobError if the folder
@@ -65,7 +65,7 @@ def write(settings: Settings, found: dict[str, Any]) -> Path:
     """
     path = settings.published / "data_drift_latest.json"
     try:
-        replace_json(path, found)
+        replace_json(path, drift)
     except OSError as error:
         raise JobError(
             f"{path} cannot be written ({error.strerror}).",

@@ -1,4 +1,4 @@
-"""The model card: what a version is for, what it was made from and how far to trust it.
+"""The model card: a version's intended use, data, quality and limits.
 
 After Mitchell et al. 2019, "Model cards for model reporting".
 """
@@ -19,7 +19,7 @@ SHOWN = {
 
 
 def interval(measure: dict[str, Any], digits: int = 3) -> str:
-    """'0.812 (0.790 to 0.831)', without bounds if there are none; a dash for no value."""
+    """Return '0.812 (0.790 to 0.831)', without bounds if there are none; '-' without a value."""
     if measure["value"] is None:
         return "-"
     value = f"{measure['value']:z.{digits}f}"
@@ -29,7 +29,7 @@ def interval(measure: dict[str, Any], digits: int = 3) -> str:
 
 
 def model_card(manifest: dict[str, Any], metrics: dict[str, Any]) -> str:
-    """The card as Markdown."""
+    """Return the card as Markdown."""
     chosen, horizon = manifest["estimator"], manifest["horizon_days"]
     folds = metrics["folds"]
     pooled = metrics["models"][chosen]["folds"]["pooled"]
@@ -88,8 +88,8 @@ def model_card(manifest: dict[str, Any], metrics: dict[str, Any]) -> str:
             f"{s['mean_risk']:.1%} | "
             + ("-" if s["roc_auc"] is None else f"{s['roc_auc']:.3f}")
             + " |"
-            for attribute, found in metrics["slices"].items()
-            for value, s in found.items()
+            for attribute, values in metrics["slices"].items()
+            for value, s in values.items()
         ),
         "",
         "## Limits",

@@ -18,7 +18,7 @@ from python_jobs.training.splits import HeldOut, Rows
 from python_jobs.training.train import Trained
 
 POINTS = 200
-"""Points of a drawn curve."""
+"""Most points of a drawn curve."""
 
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -77,7 +77,7 @@ td.wide { width: 55%; text-align: left }
 
 
 def report(manifest: dict[str, Any], trained: Trained) -> str:
-    """The page without a decision, which published_report adds once there is one."""
+    """Return the page without a decision, which published_report adds later."""
     metrics, rows, held = trained.metrics, trained.rows, trained.held
     chosen = manifest["estimator"]
     sections = [
@@ -87,7 +87,7 @@ def report(manifest: dict[str, Any], trained: Trained) -> str:
         ("Lead over the other models", _leads(metrics, chosen)),
         ("Fold by fold, eligible users", _folds(metrics, chosen)),
         ("What moves the scores", _importances(metrics, trained.feature_facts)),
-        *((f"Slices by {name}", _slices(found)) for name, found in metrics["slices"].items()),
+        *((f"Slices by {name}", _slices(values)) for name, values in metrics["slices"].items()),
     ]
     body = "".join(f"<section><h2>{_text(title)}</h2>{part}</section>" for title, part in sections)
     return f"""<!doctype html>
@@ -143,9 +143,12 @@ def _figures(metrics: dict[str, Any], rows: Rows, held: HeldOut, chosen: str) ->
 
 
 def _svg(figure: Figure) -> str:
-    """The figure as an SVG element as wide as its place, told by its title, with no id twice."""
+    """Return the figure as an SVG element that fills its width, with an accessible title.
+
+    Its ids are unique on the page.
+    """
     title, buffer = figure.axes[0].get_title(loc="left"), io.StringIO()
-    with rc_context({"svg.hashsalt": title}):  # ids differ from figure to figure, not by the run
+    with rc_context({"svg.hashsalt": title}):  # ids differ between figures, not between runs
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
@@ -158,7 +161,7 @@ def _svg(figure: Figure) -> str:
 
 
 def _cumulated(y: np.ndarray, risk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Churners found and users seen, from 0 on, at up to POINTS cuts; ties are not split."""
+    """Return churners and users above each of up to POINTS cuts, from 0 on; ties stay together."""
     order = np.argsort(-risk, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(risk[order]) != 0, True))
     ends = ends[np.unique(np.linspace(0, len(ends) - 1, min(len(ends), POINTS)).astype(int))]
@@ -166,7 +169,7 @@ def _cumulated(y: np.ndarray, risk: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def _calibration(axes: Axes, y: np.ndarray, risk: np.ndarray) -> None:
-    """Mean risk against churn rate in ten bins of equal size, with Wilson 95 % intervals."""
+    """Draw mean risk against churn rate in ten quantile bins, with Wilson 95 % intervals."""
     bins = calibration_bins(risk)
     used = np.unique(bins)
     n = np.array([(bins == b).sum() for b in used])
@@ -190,7 +193,7 @@ def _name(axes: Axes, title: str, x: str, y: str) -> None:
 
 
 def _models(metrics: dict[str, Any], population: str) -> str:
-    """One line a metric, one column a model, the chosen one first."""
+    """Return the table of metrics: a line per metric, a column per model, the chosen one first."""
     names = [metrics["selected"], *(n for n in metrics["models"] if n != metrics["selected"])]
     measures = {n: metrics["models"][n]["folds"]["pooled"][population] for n in names}
     lines = [
@@ -250,13 +253,13 @@ def _importances(metrics: dict[str, Any], facts: dict[str, FeatureFact]) -> str:
     return f'<p class="quiet">{note}</p>{table}'
 
 
-def _slices(found: dict[str, Any]) -> str:
+def _slices(values: dict[str, Any]) -> str:
     shown = ("average_precision", "roc_auc", "expected_calibration_error")
     head = ["value", "rows", "churned", "mean risk", *(SHOWN[name] for name in shown)]
     lines = [
         [_text(value), f"{s['rows']:,}", f"{s['base_rate']:.1%}", f"{s['mean_risk']:.1%}"]
         + ["-" if s[name] is None else f"{s[name]:.3f}" for name in shown]
-        for value, s in found.items()
+        for value, s in values.items()
     ]
     return _table(head, lines)
 

@@ -121,9 +121,9 @@ def generate(
         )
     asked = {"users": users, "days": days, "start": start.isoformat(), "seed": seed}
     state = truth / ".world.npz"
-    found = _header(state)
+    header = _header(state)
     if append:
-        if not found or not _all_there(raw, found):
+        if not header or not _all_there(raw, header):
             raise JobError(
                 f"There is no finished world in {raw} to append to.",
                 next_step="generate one without append first.",
@@ -131,13 +131,13 @@ def generate(
         here = _load(state)
     else:
         taken = any(raw.glob("users/*")) or any(raw.glob("events/*"))
-        if taken and (not found or found["asked"] != asked):
+        if taken and (not header or header["asked"] != asked):
             raise JobError(
-                f"{raw} already holds {_described(found)}.",
+                f"{raw} already holds {_described(header)}.",
                 next_step="append to it, or empty the raw and truth folders first.",
             )
-        if taken and found and _all_there(raw, found):
-            return _report(found, ())
+        if taken and header and _all_there(raw, header):
+            return _report(header, ())
         for stale in truth.glob("churn_probability/*.parquet"):
             stale.unlink()
         here = _begin(asked)
@@ -163,8 +163,8 @@ def generate(
 
 def is_finished(raw: Path, truth: Path) -> bool:
     """Return True if generated data are there with all their files."""
-    found = _header(truth / ".world.npz")
-    return found is not None and _all_there(raw, found)
+    header = _header(truth / ".world.npz")
+    return header is not None and _all_there(raw, header)
 
 
 def _begin(asked: dict[str, Any]) -> _World:

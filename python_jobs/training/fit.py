@@ -98,7 +98,7 @@ def _gather(
     """Return the candidates of one side, made from its members, and the record of its search."""
     splits, kind = inner
     done = {name: future.result() for name, future in futures.items()}
-    tuned: dict[str, Tuned] = {name: found for name, (found, _) in done.items()}
+    tuned: dict[str, Tuned] = {name: result for name, (result, _) in done.items()}
     y = np.concatenate([rows.y[check] for _, check in splits]) if splits else np.empty(0)
     candidates = blends({name: model for name, (_, model) in done.items()}, tuned, y)
     search = {
@@ -125,8 +125,8 @@ def _member(
     is_late: Callable[[], bool],
 ) -> tuple[Tuned, ClassifierMixin]:
     member = MEMBERS[name]
-    found = tune(rows, splits, member, trials=trials, seed=seed, is_late=is_late)
-    return found, member.fit(seed, rows.X[side], rows.y[side], **found.parameters)
+    tuned = tune(rows, splits, member, trials=trials, seed=seed, is_late=is_late)
+    return tuned, member.fit(seed, rows.X[side], rows.y[side], **tuned.parameters)
 
 
 def _rule(

@@ -129,7 +129,7 @@ def values(
     `expected_value`: money per row if every user at or above the costs' threshold is contacted.
     """
     money = costs.payoff(y, risk, costs.threshold) if costs and len(y) else np.array([math.nan])
-    found = (
+    metrics = (
         average_precision(y, risk),
         roc_auc(y, risk),
         log_loss(y, risk),
@@ -140,7 +140,7 @@ def values(
         lift_top_decile(y, risk),
         float(money.mean()),
     )
-    return dict(zip(METRICS, found, strict=True))
+    return dict(zip(METRICS, metrics, strict=True))
 
 
 def judge(
@@ -228,7 +228,7 @@ def _difference(
     name: str,
     other: str,
 ) -> dict[str, Any]:
-    found = {}
+    differences = {}
     for metric in COMPARED:
         ours, theirs = (
             tables[n]["folds"]["pooled"]["eligible"][metric]["value"] for n in (name, other)
@@ -237,8 +237,8 @@ def _difference(
             _joined(drawn.get((n, "pooled", "eligible"), []), metric) for n in (name, other)
         ]
         value = math.nan if ours is None or theirs is None else ours - theirs
-        found[metric] = asdict(Interval.of(value, replicates[0] - replicates[1]))
-    return found
+        differences[metric] = asdict(Interval.of(value, replicates[0] - replicates[1]))
+    return differences
 
 
 def paired_difference(
@@ -299,17 +299,17 @@ def slices(rows: Rows, held: HeldOut, model: str) -> dict[str, dict[str, dict[st
     who = rows.eligible[held.rows]
     y, dates = rows.y[held.rows][who], rows.dates[held.rows][who]
     risk = held.risks[model][who]
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    measures: dict[str, dict[str, dict[str, Any]]] = {}
     for attribute, texts in rows.attributes.items():
         text = texts[held.rows][who].astype(str)
         names, counts = np.unique(text, return_counts=True)
         kept = names[np.argsort(-counts, kind="stable")[:8]]
         text = np.where(np.isin(text, kept), text, "other")
-        found[attribute] = {}
+        measures[attribute] = {}
         for value in [*kept, *(["other"] if len(names) > len(kept) else [])]:
             part = text == value
             numbers = values(y[part], risk[part], dates[part])
-            found[attribute][str(value)] = {
+            measures[attribute][str(value)] = {
                 "rows": int(part.sum()),
                 "base_rate": float(y[part].mean()),
                 "mean_risk": float(risk[part].mean()),
@@ -317,4 +317,4 @@ def slices(rows: Rows, held: HeldOut, model: str) -> dict[str, dict[str, dict[st
                 name: None if math.isnan(numbers[name]) else numbers[name]
                 for name in ("average_precision", "roc_auc", "expected_calibration_error")
             }
-    return found
+    return measures

@@ -154,7 +154,7 @@ def blends(
     `y`: labels of the inner check rows. Without any, log-odds are not calibrated.
     """
     calibration = {
-        name: platt(found.logits, y) if len(y) else (1.0, 0.0) for name, found in tuned.items()
+        name: platt(result.logits, y) if len(y) else (1.0, 0.0) for name, result in tuned.items()
     }
     return {
         name: Blend(

@@ -95,8 +95,8 @@ def train(
             "weights": model.weights,
             "intercept": model.intercept,
         },
-        "search": {name: found["trials"] for name, found in final.search["members"].items()},
-        "search_was_cut": any(found["was_cut"] for found in final.search["members"].values()),
+        "search": {name: member["trials"] for name, member in final.search["members"].items()},
+        "search_was_cut": any(member["was_cut"] for member in final.search["members"].values()),
         "seed": seed,
         "horizon_days": horizon_days,
         "data_hash": rows.data_hash,
@@ -137,12 +137,12 @@ def train(
 def _typical(rows: Rows, features: Features) -> dict[str, dict[str, float | None]]:
     """Return {feature: {median, p10, p90}} of eligible training rows; None without any value."""
     values = rows.X[rows.eligible]
-    found = {}
+    typical = {}
     for name, column in zip(features.names, values.T, strict=True):
         known = column[~np.isnan(column)].astype(float)
         points = np.quantile(known, [0.5, 0.1, 0.9]).tolist() if len(known) else [None] * 3
-        found[name] = dict(zip(("median", "p10", "p90"), points, strict=True))
-    return found
+        typical[name] = dict(zip(("median", "p10", "p90"), points, strict=True))
+    return typical
 
 
 def _importances(model: Blend, rows: Rows, features: Features) -> dict[str, float]:
