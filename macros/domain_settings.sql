@@ -1,6 +1,5 @@
-{#- All settings of the domain that filled this warehouse, as `churnhouse ingest` wrote them down;
-    a unit test gives those it needs as the var `domain`. Reading them here, and not from --vars,
-    keeps dbt's partial parsing alive and makes a plain `dbt build` right for every domain. -#}
+{#- The settings that `churnhouse ingest` recorded; --vars would end dbt's partial parsing. A unit test
+    gives those it needs as the var `domain`. -#}
 {% macro domain_settings() %}
     {% if execute and not var('domain', none) %}
         {{ return(fromjson(run_query('select settings from ' ~ source('raw', 'domain')).rows[0][0])) }}

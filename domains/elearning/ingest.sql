@@ -1,4 +1,4 @@
--- users_file and events_file hold one raw file at a time, with the columns that domain.yml declares.
+-- users_file and events_file are one raw file at a time, with the columns that domain.yml declares.
 create or replace temp view users as
 select
     user_id,

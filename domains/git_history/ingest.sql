@@ -1,5 +1,5 @@
 -- One event per commit, named for the first kind of file it touches: code, test, config, docs.
--- A bot's commit is no sign of life of a person. A commit of 1970 had no clock: it is rejected.
+-- A commit of 1970 was made without a clock, so it is rejected.
 create or replace temp view events as
 select
     commit_id as event_id,

@@ -1,4 +1,4 @@
-{#- ok, warn or fail: a PSI from 0.10 or 0.25 on, where sampling noise alone would not reach it. -#}
+{#- warn from a PSI of 0.10, fail from 0.25 on, if it is also above sampling noise; else ok. -#}
 {% macro drift_status(psi, noise_psi) -%}
     case
         when {{ psi }} >= 0.25 and {{ psi }} > {{ noise_psi }} then 'fail'

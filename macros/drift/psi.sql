@@ -1,17 +1,16 @@
-{#- Population stability index of one column: how far the current distribution lies from the
-    reference's, as the sum over bins of (c - r) * ln(c / r) with c and r the shares of a bin.
+{#- Population stability index of one column: how far the current distribution is from the reference, as
+    the sum over bins of (c - r) * ln(c / r), where c and r are the shares of a bin.
 
-    - A numeric column is cut at the deciles of the reference, each a value that occurs there (between
-      two equal values an interpolated one may miss both by a bit). The outer bins are open, so nothing
-      falls out of range; deciles that coincide (a column that is mostly zero) leave bins empty, and
-      a bin that is empty on both sides counts nothing.
-    - A categorical column has a bin per value.
-    - NULL has a bin of its own.
-    - A share of less than 0.0001 counts as 0.0001: an empty bin is far away, not infinitely far.
+    - A numeric column has bins between the deciles of the reference. Deciles are values that occur there,
+      since an interpolated one may miss two equal values by a rounding error. The outer bins are open. If
+      deciles coincide, bins are empty; a bin that is empty on both sides adds nothing.
+    - A categorical column has a bin for each value.
+    - NULL has its own bin.
+    - A share below 0.0001 counts as 0.0001, so that an empty bin does not give infinity.
 
-    reference, current: relations or CTE names, both with the columns of `by`, which pair their rows
-    (for instance model_version); current has `as_of_date` too. The result is one row per `by` and
-    as_of_date: psi, bins, reference_rows, current_rows and noise_psi (see psi_noise). -#}
+    reference, current: relations or CTE names, both with the columns of `by`, which pair their rows (for
+    example model_version); current also has `as_of_date`. The result is one row per `by` and as_of_date:
+    psi, bins, reference_rows, current_rows and noise_psi (see psi_noise). -#}
 {% macro psi(reference, current, column, by, is_numeric=true) %}
     {%- set keys = by | join(', ') -%}
     {%- set bin = psi_bin(column) if is_numeric else 'source.' ~ column %}
@@ -72,7 +71,7 @@
 
     ),
 
-    -- every bin of either side, for every date
+    -- every bin of both sides, for every date
     bins as (
 
         select {{ keys }}, as_of_date, bin from current_bins
@@ -115,7 +114,7 @@
         select
             {{ keys }},
             as_of_date,
-            -- in decimals, whose sum does not depend on the order in which the bins come
+            -- sums of decimals do not depend on the order of the bins
             sum(cast((c - r) * ln(c / r) as decimal(38, 18))) as psi,
             count(*) as bins,
             max(reference_rows) as reference_rows,

@@ -1,4 +1,4 @@
-{#- The date a number of days after another; before it where the number is negative. -#}
+{#- The date `days` after `day`; before it if `days` is negative. -#}
 {% macro add_days(day, days) %}{{ return(adapter.dispatch('add_days', 'churnhouse')(day, days)) }}{% endmacro %}
 
 {% macro duckdb__add_days(day, days) -%}

@@ -1,4 +1,4 @@
-{#- Columns of a relation as rows: feature (the column's name), its value, and the key columns. -#}
+{#- The columns of a relation as rows: feature (the column's name), value, and the key columns. -#}
 {% macro as_rows(relation, columns, type, keys) -%}
     {{ return(adapter.dispatch('as_rows', 'churnhouse')(relation, columns, type, keys)) }}
 {%- endmacro %}

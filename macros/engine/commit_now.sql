@@ -1,4 +1,4 @@
-{#- Commit what a start or end hook wrote; dbt rolls back what is left open. Spark commits each statement. -#}
+{#- Commit what a start or end hook wrote; dbt would roll it back. Spark commits each statement. -#}
 {% macro commit_now() %}{{ return(adapter.dispatch('commit_now', 'churnhouse')()) }}{% endmacro %}
 
 {% macro duckdb__commit_now() %}{% do adapter.commit() %}{% endmacro %}

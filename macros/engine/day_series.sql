@@ -1,4 +1,4 @@
-{#- A select list entry that gives one row per day between two dates, both included. -#}
+{#- A select list entry that makes one row per day from first_day to last_day, both included. -#}
 {% macro day_series(first_day, last_day) -%}
     {{ return(adapter.dispatch('day_series', 'churnhouse')(first_day, last_day)) }}
 {%- endmacro %}

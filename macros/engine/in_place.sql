@@ -1,5 +1,5 @@
-{#- How a CTE over a large table is read where it is used more than once. Without it DuckDB copies the whole
-    table first; Spark never does. -#}
+{#- For a CTE over a large table that is used more than once: DuckDB would copy the whole table first.
+    Spark never does. -#}
 {% macro in_place() %}{{ return(adapter.dispatch('in_place', 'churnhouse')()) }}{% endmacro %}
 
 {% macro duckdb__in_place() %}not materialized{% endmacro %}

@@ -1,5 +1,5 @@
-{#- Keys of a relation that occur more than once or contain a NULL. DuckDB compares neighbours in sort order,
-    which costs half of grouping; Spark would have to sort in one place. -#}
+{#- The keys of a relation that occur more than once or contain a NULL. DuckDB compares neighbours in
+    sort order, which is cheaper than grouping; Spark would have to sort everything in one place. -#}
 {% macro repeated_keys(relation, columns) -%}
     {{ return(adapter.dispatch('repeated_keys', 'churnhouse')(relation, columns)) }}
 {%- endmacro %}

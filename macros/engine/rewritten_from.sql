@@ -1,5 +1,5 @@
-{#- The day from which a user's rows are written again, from the CTEs changed_users and build_window. On Spark a
-    day is a folder of files, written again for all users. -#}
+{#- The day from which a user's rows are rewritten, from the CTEs changed_users and build_window. On
+    Spark a day is a folder of files, rewritten for all users. -#}
 {% macro rewritten_from() %}{{ return(adapter.dispatch('rewritten_from', 'churnhouse')()) }}{% endmacro %}
 
 {% macro duckdb__rewritten_from() %}changed_users.changed_from{% endmacro %}

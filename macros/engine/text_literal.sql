@@ -1,4 +1,4 @@
-{#- Any text as a literal of the engine. -#}
+{#- Any text as a SQL literal. -#}
 {% macro text_literal(text) %}{{ return(adapter.dispatch('text_literal', 'churnhouse')(text)) }}{% endmacro %}
 
 {% macro duckdb__text_literal(text) %}'{{ text | replace("'", "''") }}'{% endmacro %}

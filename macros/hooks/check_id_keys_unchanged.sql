@@ -1,4 +1,4 @@
-{#- Ids are found by numbers that an engine's own hash makes; another version may make others. -#}
+{#- Stop if another engine version made event_key: it may hash differently, and ids would not be found. -#}
 {% macro check_id_keys_unchanged() %}
     {% if execute and not flags.FULL_REFRESH %}
         {% set checked = adapter.get_relation(target.database, target.schema, 'int_events_validated') %}

@@ -1,4 +1,4 @@
-{#- Stop with one clear line where nothing was ingested yet. -#}
+{#- Stop with one clear line if nothing was ingested yet. -#}
 {% macro check_raw_is_there() %}
     {% if execute and not load_relation(source('raw', 'events')) %}
         {{ exceptions.raise_compiler_error(

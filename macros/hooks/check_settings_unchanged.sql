@@ -1,4 +1,4 @@
-{#- Tables built under other settings cannot be carried on day by day: ask for a full refresh. -#}
+{#- Ask for a full refresh if settings changed: an increment would mix old and new rules. -#}
 {% macro check_settings_unchanged() %}
     {% if execute and not flags.FULL_REFRESH %}
         {% set marks = adapter.get_relation(target.database, target.schema, 'build_log') %}

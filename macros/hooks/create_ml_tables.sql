@@ -1,6 +1,5 @@
-{#- The tables that the Python jobs write, created empty, so that a build works before any model
-    exists. Committed here: dbt rolls back what is left open when its start hooks are done. Spark
-    takes one statement at a time, and has no tables of earlier versions. -#}
+{#- Create the tables that the Python jobs write, so that a build works before any model exists. Spark
+    runs one statement at a time and has no tables of earlier versions. -#}
 {% macro create_ml_tables() %}
     {% if execute %}
         {% set predicted = prediction_columns() | selectattr('is_stored') | list %}
@@ -33,7 +32,7 @@
                 invocation_id varchar, started_at timestamp, node varchar, resource_type varchar,
                 status varchar, failures bigint, seconds double, message varchar
             );
-            -- tables that an earlier version made
+            -- columns that tables of earlier versions lack
             alter table ml.model_versions add column if not exists log_loss double;
             alter table ml.model_versions add column if not exists expected_calibration_error double;
             alter table ml.model_versions add column if not exists lift_top_decile double;

@@ -1,4 +1,4 @@
-{#- Drop what version 0.1 built under names that no model has any more: it holds rows of persons that nothing would
+{#- Drop the tables that version 0.1 built under other names: they hold rows of persons that nothing would
     update or forget. -#}
 {% macro drop_renamed_relations() %}
     {% if execute %}

@@ -1,4 +1,4 @@
-{#- Keep what this invocation did, one row per node, for analysts and for the door to publication. -#}
+{#- Keep what this invocation did, one row per node. publish reads it, and analysts may. -#}
 {% macro keep_run_results(results) %}
     {% if execute and results %}
         {% call statement('keep_run_results', auto_begin=True) %}

@@ -1,5 +1,5 @@
-{#- What a run may use of its machine. DuckDB finds the memory and the cores of the machine, or of the
-    container, by itself; these settings override it for the whole process. Spark has settings of its own. -#}
+{#- Apply the limits that are set. Without them DuckDB finds the memory and cores of the machine or
+    container by itself. Spark has its own settings. -#}
 {% macro limit_resources() %}
     {% if execute %}{% do adapter.dispatch('limit_resources', 'churnhouse')() %}{% endif %}
 {% endmacro %}

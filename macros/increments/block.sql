@@ -1,6 +1,5 @@
-{#- The first and the last day that one statement of a day table writes; see the materialization day_table. On
-    DuckDB they are variables of the session, which it treats like literals and so skips all other days. On
-    Spark one statement writes all days. -#}
+{#- The first and last day that one statement of a day table writes. DuckDB treats session variables like
+    literals and skips all other days. On Spark one statement writes all days. -#}
 {% macro block_start() %}{{ return(adapter.dispatch('block_start', 'churnhouse')()) }}{% endmacro %}
 
 {% macro block_end() %}{{ return(adapter.dispatch('block_end', 'churnhouse')()) }}{% endmacro %}

@@ -1,4 +1,4 @@
-{#- Stop where a build writes this model without a view that it reads and that must be of the same build. -#}
+{#- Stop if a build writes this model but not the view `name`, which must be of the same build. -#}
 {% macro check_selected_too(name) %}
     {% set needed = 'model.' ~ project_name ~ '.' ~ name %}
     {% if execute and flags.WHICH in ('run', 'build') and needed not in selected_resources %}

@@ -1,5 +1,5 @@
-{#- The days to write as blocks of at most ten: pairs of dates (first, last). Ten days of a million users fit in
-    memory. -#}
+{#- The days to write as blocks of at most ten: pairs of dates (first, last). Ten days of a million users
+    fit into memory. -#}
 {% macro day_blocks(first_day, last_day) %}
     {% set blocks = [] %}
     {% if first_day %}

@@ -1,10 +1,9 @@
-{#- A day table: one row per user and day, written from the first day that changed. Of changed users the rows from
-    user_windows.rewrite_from on are deleted and written again, of all users the new days are added, and days that
-    the data no longer covers are dropped. All of it is one transaction.
+{#- A day table has one row per user and day. A build replaces each user's rows from
+    user_windows.rewrite_from on and drops days that the data no longer covers, in one transaction.
 
-    config: `day`, the column with the day. `looks_ahead`, the setting that says how many days ahead a row looks.
-    `starts_as`, SQL of the table without rows, for a model that reads itself. `sort`, whether rows are laid down
-    in day order. -#}
+    config: `day` is the column with the day. `looks_ahead` names the setting with the number of days
+    that a row looks ahead. `starts_as` is SQL of the empty table, for a model that reads itself. `sort`
+    writes rows in day order. -#}
 {% materialization day_table, adapter='duckdb' %}
     {% set table = this.incorporate(type='table') %}
     {% set day = config.require('day') %}
@@ -49,7 +48,7 @@
     {{ return({'relations': [table]}) }}
 {% endmaterialization %}
 
-{#- On Spark a day is a folder: one statement writes all changed days again, for all users. -#}
+{#- On Spark a day is a folder: one statement rewrites all changed days, for all users. -#}
 {% materialization day_table, adapter='spark' %}
     {% set table = this.incorporate(type='table') %}
     {% set day = config.require('day') %}
@@ -79,7 +78,7 @@
     {{ return({'relations': [table]}) }}
 {% endmaterialization %}
 
-{#- Refuse to write a part of a day table that lacks the rest, or whose rest has other columns. -#}
+{#- Stop if this build writes only a part and the other days are missing or have other columns. -#}
 {% macro check_day_table(table, is_new, days) %}
     {% if config.get('contract').enforced %}{% do get_assert_columns_equivalent(sql) %}{% endif %}
     {% set what = none %}

@@ -1,6 +1,5 @@
-{#- The days of a day table as dates: `data_from` to `last_day` it has, from `first_day` on this build writes it.
-    A row that looks ahead is written again as soon as any day that it looks at is. `is_whole`: whether this build
-    writes all of it. `outside`: a condition on its other days, which the data no longer covers. -#}
+{#- The days that this build writes in a day table: `first_day` to `last_day`; earlier by days_ahead.
+    `is_whole`: it writes all days. `outside`: a condition for days that the data does not cover. -#}
 {% macro days_to_write(day) %}
     {% set rows = run_query('select data_from, data_through, rewrite_from from ' ~ build_window()).rows %}
     {% set data_from, data_through, rewrite_from = rows[0][0], rows[0][1], rows[0][2] %}

@@ -1,5 +1,5 @@
-{#- The table of verdicts as earlier builds left it; none before the first and in a full refresh. Not a ref():
-    int_events_validated comes after the model that asks. -#}
+{#- The table int_events_validated of earlier builds; none in a first build and in a full refresh. Not a
+    ref(), since int_events_validated comes after the model that calls this. -#}
 {% macro earlier_verdicts() %}
     {% set verdicts = none %}
     {% if execute and not flags.FULL_REFRESH %}

@@ -1,5 +1,5 @@
-{#- One column of the latest finished build, as a literal, by which engines skip what they need not read; NULL
-    before the first and in a full refresh. Not a ref(): build_log comes last in the very build that asks. -#}
+{#- One column of the last finished build, as a literal, by which engines skip rows; NULL in a first
+    build and in a full refresh. Not a ref(), since build_log comes after the models that call this. -#}
 {% macro last_build(column) %}
     {% set type = 'date' if column == 'data_through' else 'timestamp' %}
     {% set marks = adapter.get_relation(target.database, target.schema, 'build_log') %}

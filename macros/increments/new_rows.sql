@@ -1,6 +1,5 @@
-{#- A relation as the gates of a build read it: the rows that this build wrote, for earlier ones passed
-    the gates of theirs. `dbt test` alone, a first build, a full refresh and the build after one in which
-    anything failed look at all rows. -#}
+{#- A relation as tests read it: a build tests the rows it wrote, since earlier ones passed their own
+    build. `dbt test`, a first build, a full refresh and the build after a failed one test all rows. -#}
 {% macro new_rows(relation) -%}
     {%- set name = relation.identifier -%}
     {%- set column = {

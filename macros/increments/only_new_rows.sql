@@ -1,5 +1,5 @@
-{#- Whether gates look at new rows only: in a build that goes on from an earlier one, and where nothing
-    failed when it last ran, for what a failed build wrote has not passed yet. -#}
+{#- True if tests read only new rows: in an incremental build, unless a node failed when it last ran,
+    since what a failed build wrote has not passed yet. -#}
 {% macro only_new_rows() -%}
     {%- if
         execute

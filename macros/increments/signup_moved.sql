@@ -1,5 +1,5 @@
-{#- A condition on all records of one user: it is news since a moment that the user exists, or when
-    the user signed up. Users derived from events count from the earliest date named. -#}
+{#- A condition on all records of one user: the user is new since then, or the signup date changed. Users
+    derived from events sign up at the earliest date of their records. -#}
 {% macro signup_moved(settings, since) -%}
     max(ingested_at) > {{ since }}
     and (

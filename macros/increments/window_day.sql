@@ -1,5 +1,5 @@
-{#- A date of build_window as a literal, or so many days earlier; engines skip by a literal what they need not
-    read. -#}
+{#- A date of build_window, or the date `days_back` earlier, as a literal: engines skip rows by literals,
+    not by subqueries. -#}
 {% macro window_day(build_window, column, days_back=0) -%}
     {%- set day = none -%}
     {%- if execute and load_relation(build_window) -%}

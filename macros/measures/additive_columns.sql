@@ -1,5 +1,5 @@
-{#- The columns of user_daily that add up over days: events first, then the domain's measures. Each has a `name`,
-    a `type`, and `adds`, the SQL of what one event adds. An average is kept as a sum and a count. -#}
+{#- The columns of user_daily that add up over days: events, then the domain's measures. Each has `name`,
+    `type`, and `adds`, the SQL of what one event adds. An average is kept as a sum and a count. -#}
 {% macro additive_columns(measures) %}
     {% set columns = [{'name': 'events', 'type': 'integer', 'adds': '1'}] %}
     {% for measure in measures %}

@@ -1,4 +1,4 @@
-{#- The numeric columns of an event that a domain measures or checks, each once. -#}
+{#- The numeric event columns that a domain measures or checks, each once. -#}
 {% macro event_columns(settings) %}
     {% set columns = [] %}
     {% for measure in settings.measures if measure.get('column') %}

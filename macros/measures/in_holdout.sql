@@ -1,6 +1,5 @@
-{#- Whether a user belongs to the holdout: `holdout_share` of all users, whom nobody should contact, so
-    that a campaign's lift can be measured. A hash of the user_id alone decides, so it is the same
-    in every run and engine, and in Python (python_jobs.scoring.holdout); a greater share only adds users. -#}
+{#- True if a user is in the holdout. A hash of user_id decides, so every run, both engines and Python
+    (python_jobs/scoring/holdout.py) agree. A larger holdout_share only adds users. -#}
 {% macro in_holdout(user_id) -%}
     {%- set share = domain_settings().holdout_share -%}
     {%- if share >= 1 -%}

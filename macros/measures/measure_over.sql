@@ -1,5 +1,5 @@
-{#- A measure over one window, from the window's totals. An average is a sum over a count of events,
-    not a mean of daily means, and NULL where nothing was measured. -#}
+{#- A measure over one window, from the window's totals. An average is the sum divided by the count of
+    events, not a mean of daily means; it is NULL without values. -#}
 {% macro measure_over(measure, n) -%}
     {%- if measure.agg == 'avg' -%}
         {{ divide(measure.name ~ '_sum_' ~ n ~ 'd', measure.name ~ '_count_' ~ n ~ 'd') }}

@@ -1,5 +1,5 @@
-{#- The shortest window's daily rate over the longest window's: 1 is steady, under 1 fading, NULL
-    where the longest window is empty. -#}
+{#- The daily rate of the shortest window divided by that of the longest: 1 is steady, below 1 declining.
+    NULL if the longest window is empty. -#}
 {% macro measure_trend(measure, shortest, longest) -%}
     {{ divide(measure_over(measure, shortest), measure_over(measure, longest)) }}
     {%- if measure.agg != 'avg' %} * {{ longest }} / {{ shortest }}{% endif %}

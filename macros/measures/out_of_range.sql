@@ -1,5 +1,5 @@
-{#- Whether a value breaks a check of domain.yml. A missing value breaks none, except on an event of a
-    type that has to have one (only_on); on events of other types nothing is asked of it. -#}
+{#- True if a value fails a check of domain.yml. A missing value passes. With only_on, events of those
+    types must have a value, and events of other types are not checked. -#}
 {% macro out_of_range(column, check, event_type='event_type') -%}
     {%- set broken = [] -%}
     {%- if check.min is defined %}{% do broken.append(column ~ ' < ' ~ check.min) %}{% endif -%}

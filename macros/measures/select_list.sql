@@ -1,4 +1,4 @@
-{#- Entries of a select list: the template once per item, its {fields} filled in, separated by commas. -#}
+{#- Entries of a select list: the template once for each item, with its {fields} filled in. -#}
 {% macro select_list(items, template) -%}
     {%- for item in items -%}
         {{ template.format(**item) }}{{ ',' if not loop.last }}

@@ -1,4 +1,5 @@
-{#- The columns that two relations share, in the order of the first, keys left out: name, is_number. -#}
+{#- The columns that two relations share, without keys, in the order of the first: name and
+    is_number. -#}
 {% macro shared_columns(one, other) %}
     {% set numbers = ['int', 'double', 'float', 'decimal'] %}
     {% set names = [] %}

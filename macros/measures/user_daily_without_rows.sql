@@ -1,5 +1,5 @@
-{#- The columns of user_daily without a row. It reads its own rows of the day before, so it cannot be created from
-    its own query. -#}
+{#- SQL of user_daily without rows. The model reads its own rows of the day before, so its own query
+    cannot create it. -#}
 {% macro user_daily_without_rows() -%}
     {%- set columns = additive_columns(domain_settings().measures) -%}
     select

@@ -1,4 +1,5 @@
-{#- The totals that features are made of: each additive column, and the active days, over each window of n days. -#}
+{#- The totals that features use: each additive column and the active days, over each window of n
+    days. -#}
 {% macro window_totals(settings) %}
     {% set names = additive_columns(settings.measures) | map(attribute='name') | list + ['active_days'] %}
     {% set totals = [] %}

@@ -1,5 +1,5 @@
-{#- How dbt-spark writes an increment: whole days anew. Where rows have a key finer than the day, the
-    increment holds changed rows only, so the other rows of its days are written along. -#}
+{#- How dbt-spark writes an increment: it replaces whole days. If the unique_key is finer than the day,
+    the increment has only changed rows, so the other rows of its days are written too. -#}
 {% macro get_insert_overwrite_sql(source_relation, target_relation, existing_relation) %}
     {%- set day, key = config.get('partition_by'), config.get('unique_key') -%}
     {%- set columns = adapter.get_columns_in_relation(target_relation) | map(attribute='quoted') | join(', ') %}

@@ -1,4 +1,4 @@
-{#- What dbt's generic tests read: where a test has a `where` of its own, the rows that this names. -#}
+{#- The rows that dbt's generic tests read: those of the test's own `where`, else new_rows. -#}
 {% macro get_where_subquery(relation) -%}
     {{ return(dbt.default__get_where_subquery(relation) if config.get('where') else new_rows(relation)) }}
 {%- endmacro %}

@@ -17,7 +17,7 @@ known_events as {{ in_place() }} (
 
 ),
 
--- the day of arrival itself is not over: it is complete when a later day has brought its rest
+-- the day of the newest arrival is not over, so it does not count yet
 days as (
 
     select
@@ -29,7 +29,7 @@ days as (
 
 ),
 
--- of what the last build knew, the days that still count: later ones may be gone from day tables
+-- the days that the last build wrote and that still count: its last events may since be rejected
 known as (
 
     select
@@ -41,7 +41,7 @@ known as (
 
 ),
 
--- all users have a row of every day: new days are new to all, those before what was the first too
+-- if data now starts earlier than before, every user needs those days, so all days are written
 written as (
 
     select

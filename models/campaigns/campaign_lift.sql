@@ -16,7 +16,7 @@ campaigns as (
 
 ),
 
--- like is compared with like: campaigns reach the riskiest first
+-- compare users of the same risk: campaigns reach the riskiest first
 strata as (
 
     select
@@ -31,7 +31,7 @@ strata as (
 
 ),
 
--- one more churner and one more stayer on each side keep the error of a small stratum from being 0
+-- adding one churner and one stayer to each side keeps the error of a small stratum above 0
 rates as (
 
     select

@@ -20,7 +20,7 @@ campaigns as (
 
 ),
 
--- what was known of everybody when the campaign began
+-- the newest scores before each campaign
 last_scores as (
 
     select

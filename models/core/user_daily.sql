@@ -25,7 +25,7 @@ events as (
 
 ),
 
--- each user's row of the day before the first
+-- each user's row of the day before first_day, whose totals continue
 carried as (
 
     select written.*
@@ -39,7 +39,7 @@ carried as (
 
 ),
 
--- totals change on days with events only, after the first day has opened with what is carried
+-- totals change only on days with events; a row without events opens first_day with the carried totals
 steps as (
 
     select
@@ -77,7 +77,7 @@ running as (
 
 ),
 
--- a row for each day until the next step: what happened on its first day, and the totals, which hold
+-- one row for each day until the next step; the totals stay the same
 held as (
 
     select

@@ -10,7 +10,7 @@ outcomes as (
 
 ),
 
--- users of equal risk stand at one threshold: they are found together
+-- users of equal risk share one threshold
 thresholds as (
 
     select
@@ -48,7 +48,7 @@ select
     cast(
         sum({{ divide('churned', 'all_churned') }} * churned_so_far / users_so_far) as double
     ) as average_precision,
-    -- a pair of a churner and a stayer counts where the churner stands higher, by half where equal
+    -- counts pairs in which the churner has the higher risk; equal risks count half
     cast(
         sum((users - churned) * (churned_so_far - churned / 2e0))
         / nullif(max(cast(all_churned as double) * all_stayed), 0) as double

@@ -30,7 +30,7 @@ back_{{ n }} as (
 ),
 
 {% endfor -%}
--- a window's total is the running total of its last day less that of the day before its first
+-- a window's total: running total of its last day minus that of the day before its first
 totals as (
 
     select
@@ -57,7 +57,7 @@ select
         totals.last_active_on > {{ add_days('totals.as_of_date', -settings.eligibility_days) }}, false
     ) as is_eligible,
     {% for attribute in settings.attributes %}user_history.{{ attribute }}, {% endfor %}
-    -- signing up is the first sign of life
+    -- users who were never active count from signup
     {{ day_number('totals.as_of_date') }}
     - {{ day_number('coalesce(totals.last_active_on, totals.signup_date)') }}
         as days_since_last_activity,

@@ -7,7 +7,7 @@ with
 
 raw_events as {{ in_place() }} (select * from {{ ref('stg_raw__events') }}),
 
--- row_reason: the first check that the row fails by itself
+-- row_reason: the first check that fails on the row alone
 received as {{ in_place() }} (
 
     select
@@ -40,7 +40,7 @@ event_types as (select * from {{ ref('int_event_types') }}),
 {% if written -%}
 before as (select max(ingested_at) as ingested_at from {{ written }}),
 
--- users whom earlier rows did not know, or who signed up on another day than was thought
+-- users who are new since then, or whose signup date changed
 moved_users as (
 
     select
@@ -52,7 +52,7 @@ moved_users as (
 
 ),
 
--- of their rows, those whose verdict may change; rows that share an id are judged together
+-- their rows may get another verdict; rows that share an id are validated together
 ids_to_judge as (
 
     select written.event_id
@@ -71,13 +71,13 @@ arrivals as (
 
     select
         received.*,
-        true as is_news
+        true as is_new_row
     from received
     where ingested_at > (select ingested_at from before)
     union all
     select
         received.*,
-        false as is_news
+        false as is_new_row
     from received
     where
         ingested_at <= (select ingested_at from before)
@@ -89,7 +89,7 @@ arrivals as (
 
     select
         received.*,
-        true as is_news
+        true as is_new_row
     from received
 
 )

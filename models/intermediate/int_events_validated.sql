@@ -15,31 +15,31 @@ files as (select * from {{ source('raw', 'files') }}),
 {% if is_incremental() -%}
 written as {{ in_place() }} (select * from {{ this }}),
 
--- what was said before of rows that are judged again
+-- earlier verdicts of rows that are validated again
 earlier as (
 
     select * from written
     where
         row_id in (
             select judged.row_id from judged
-            where not judged.is_news
+            where not judged.is_new_row
         )
 
 ),
 
--- rows of before whose id may have come again: two ids may share a key
+-- earlier rows whose id may have arrived again; two ids may share a key
 namesakes as (
 
     select row_id from written
     where
         event_key in (
             select distinct judged.event_key from judged
-            where judged.is_news and judged.event_id is not null
+            where judged.is_new_row and judged.event_id is not null
         )
 
 ),
 
--- of each id that has come again, the first accepted row of before
+-- for each id that arrived again, the earlier accepted row
 accepted as (
 
     select
@@ -54,7 +54,7 @@ accepted as (
 ),
 
 {% endif -%}
--- of the rows to judge, any other is the only one of its id
+-- ids that occur once cannot be duplicates; skip them
 ids_of_several_rows as (
 
     select event_id
@@ -64,7 +64,7 @@ ids_of_several_rows as (
 
 ),
 
-good as (
+valid_rows as (
 
     select
         event_id,
@@ -78,13 +78,13 @@ good as (
 
 ),
 
--- of good rows with one id the first counts
-first_good as (
+-- the first valid row of an id counts
+first_valid as (
 
     select
         event_id,
         min(row_id) as row_id
-    from good
+    from valid_rows
     group by event_id
 
 ),
@@ -95,10 +95,10 @@ verdicts as (
         judged.*,
         case
             when judged.reason is not null then judged.reason
-            when judged.row_id <> first_good.row_id then 'duplicate_event_id'
+            when judged.row_id <> first_valid.row_id then 'duplicate_event_id'
         end as reject_reason
     from judged
-    left join first_good on judged.event_id = first_good.event_id
+    left join first_valid on judged.event_id = first_valid.event_id
 
 )
 
@@ -119,7 +119,7 @@ select /*+ rebalance(event_date) */
     verdicts.event_date,
     verdicts.ingested_at,
     verdicts.reject_reason,
-    -- the day whose numbers this row changes or, refused by now, once changed
+    -- the day whose numbers this row changes, or changed before it was rejected
     case
         when verdicts.reject_reason is null then verdicts.event_date
         {% if is_incremental() -%}

@@ -13,7 +13,7 @@ ordered as (
 
     select
         records.*,
-        -- a user derived from events signed up at the earliest, any other as last said
+        -- users derived from events sign up at their earliest date, others on the newest record's date
         {% if settings.users_from_events -%}
         min(signup_date) over (partition by user_id) as user_signup_date,
         {% else -%}
@@ -38,7 +38,7 @@ select
     signup_date,
     user_signup_date,
     valid_to is null as is_current,
-    -- what was known first is taken to hold from the start
+    -- the first record is valid from the start
     case
         when record_number = 1 then least(user_signup_date, changed_on) else changed_on
     end as valid_from,

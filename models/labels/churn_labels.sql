@@ -7,7 +7,7 @@ users as (select * from {{ ref('user_windows') }}),
 
 user_daily as {{ in_place() }} (select * from {{ ref('user_daily') }}),
 
--- a day is labelled again when any day of its window was written again
+-- a day is labelled again if any day of its label window was rewritten
 today as (
 
     select user_daily.*

@@ -14,7 +14,7 @@ served as {{ in_place() }} (select * from {{ source('ml', 'scored_features') }})
 
 today as {{ in_place() }} (select * from {{ ref('user_features_daily') }}),
 
--- dates served since they were last compared, or whose features a build may have written since then
+-- dates served since the last comparison, or whose features a later build may have changed
 dates as (
 
     select distinct as_of_date
@@ -22,7 +22,7 @@ dates as (
     {% if is_incremental() -%}
         where
             as_of_date not in (select as_of_date from {{ this }})
-            -- the newest of then, which may have been served anew
+            -- the newest date compared may have been scored again
             or as_of_date >= (select max(as_of_date) from {{ this }})
             or as_of_date >= (
                 select min(rewrite_from)

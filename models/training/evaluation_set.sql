@@ -17,7 +17,7 @@ inner join labels
     on
         features.user_id = labels.user_id
         and features.as_of_date = labels.as_of_date
--- every window full, and dates sampled from a fixed origin: new days do not move the old samples
+-- all windows are full; dates count from a fixed Sunday, so new days do not move old samples
 where
     features.as_of_date
     >= (

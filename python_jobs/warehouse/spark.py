@@ -144,7 +144,7 @@ def measure_intervals(con: duckdb.DuckDBPyConnection, settings: Settings) -> Non
     Of the newest dates that have at most settings.max_training_rows users together, since the
     driver holds them.
     """
-    model = runpy.run_path(str(PROJECT / "models/predictions/performance_intervals.py"))["model"]
+    model = runpy.run_path(str(PROJECT / "models/evaluation/performance_intervals.py"))["model"]
     outcomes = con.sql(
         """
         with

@@ -1,4 +1,4 @@
-{#- What staging accepted breaks no check that domain.yml declares. -#}
+{#- Accepted events pass every check of domain.yml. -#}
 {% set settings = domain_settings() %}
 with
 

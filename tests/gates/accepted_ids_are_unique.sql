@@ -1,5 +1,5 @@
-{#- No event_id is accepted twice, neither in this build nor in one before it. Keys are counted first,
-    for numbers are counted faster than texts; two ids may share a key, so the text decides. -#}
+{#- No event_id is accepted twice, in this build or earlier ones. Keys are counted first, since numbers
+    are faster than text; two ids may share a key, so the text decides. -#}
 with
 
 events as {{ in_place() }} (select * from {{ ref('int_events_validated') }}),

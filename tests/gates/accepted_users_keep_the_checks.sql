@@ -1,4 +1,4 @@
-{#- What staging accepted of the users breaks no check that domain.yml declares. -#}
+{#- Accepted users pass every check of domain.yml. -#}
 {% set settings = domain_settings() %}
 with
 

@@ -1,4 +1,4 @@
-{#- None of the last seven days has less than min_day_share of the median of the 28 days before it. -#}
+{#- Each of the last seven days has at least min_day_share of the median of the 28 days before it. -#}
 {% set min_share = domain_settings().min_day_share %}
 {% set data_through = window_day(ref('build_window'), 'data_through') %}
 with

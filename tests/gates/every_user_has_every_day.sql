@@ -1,4 +1,5 @@
-{#- user_daily has a row for every user and day from signup (or the first day of data) to the last. -#}
+{#- user_daily has a row for every user and day, from signup or the first day of data to
+    data_through. -#}
 with
 
 users as (select * from {{ ref('accepted_users') }}),

@@ -1,4 +1,4 @@
-{#- No label whose window reaches past the last day of data: what is open is unknown. -#}
+{#- No label window reaches past data_through: the label of an open window is unknown. -#}
 with
 
 labels as (select * from {{ ref('churn_labels') }}),

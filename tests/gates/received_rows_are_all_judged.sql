@@ -1,4 +1,4 @@
-{#- Every row that a file held is accepted or rejected: none is lost on the way to staging. -#}
+{#- Every row of every file is accepted or rejected; none is lost. -#}
 with
 
 files as (select * from {{ source('raw', 'files') }}),

@@ -1,5 +1,4 @@
-{#- Of what came with the newest load, and of all that ever came, no more is rejected than
-    max_rejected_share. -#}
+{#- The share of rejected rows is at most max_rejected_share, in the newest load and in all loads. -#}
 {% set limit = domain_settings().max_rejected_share %}
 with
 
@@ -7,7 +6,7 @@ events as {{ in_place() }} (select * from {{ ref('int_events_validated') }}),
 
 newest as (select max(ingested_at) as ingested_at from events),
 
--- the refused alone, for engines know how many rows there are without reading them
+-- counted apart: engines know the number of all rows without reading them
 refused as (
 
     select events.ingested_at

@@ -1,5 +1,5 @@
-{#- Nothing is lost or counted twice between accepted events and user_daily: over the days that the
-    build wrote each additive column adds up to the same, and so do its running totals' gains. -#}
+{#- Nothing is lost or counted twice between accepted_events and user_daily: over the days that the build
+    wrote, each additive column has the same sum, and its running total grows by that sum. -#}
 {% set columns = additive_columns(domain_settings().measures) %}
 with
 
@@ -21,7 +21,7 @@ accepted as (
 
 ),
 
--- what the days hold, and by how much the totals of the last exceed those of the day before the first
+-- the sum over the days, and the growth of the running total from the day before the first to the last
 daily as (
 
     select

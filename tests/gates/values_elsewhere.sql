@@ -1,5 +1,5 @@
-{#- A value that belongs to some event types (only_on) hardly ever stands on others, over the days that
-    the build wrote. -#}
+{#- A value that belongs to some event types (only_on) appears on at most elsewhere_share of other
+    events, over the days that the build wrote. -#}
 with
 
 written as (

@@ -1,5 +1,5 @@
-{#- Rows for which an expression is not true, and which expression. NULL is not true, so it fails too. One
-    test a model, however many expressions: each test costs dbt 40 milliseconds. -#}
+{#- Rows for which an expression is not true, and the expression. NULL is not true. One test takes all
+    expressions of a model, since each test costs dbt 40 ms. -#}
 {% test expression_is_true(model, expressions) %}
 select
     case

@@ -1,4 +1,4 @@
-{#- A model that holds one row: a count that is not one. -#}
+{#- Fails unless the model has exactly one row. -#}
 {% test one_row(model) %}
 select count(*) as found
 from {{ model }}

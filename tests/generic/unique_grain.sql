@@ -1,4 +1,4 @@
-{#- Keys that stand more than once. A key with a NULL in it is a row of no grain: it fails. -#}
+{#- Keys that occur more than once, or that contain a NULL. -#}
 {% test unique_grain(model, columns) %}
 {{ repeated_keys(model, columns) }}
 {% endtest %}

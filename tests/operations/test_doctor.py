@@ -15,6 +15,7 @@ from support.homes import PROJECT
 from support.processes import start, without_rights
 
 from api.keys import make
+from python_jobs.files import sha256_of
 from python_jobs.ingest import domain as domains
 from python_jobs.operations import doctor
 from python_jobs.registry import store
@@ -199,7 +200,7 @@ def test_a_production_model_that_scores_otherwise_than_at_training(find, setting
     golden["churn_risk"][0] += 0.1
     (folder / "golden.json").write_text(json.dumps(golden))
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"]["golden.json"] = store._sha256(folder / "golden.json")
+    manifest["files"]["golden.json"] = sha256_of(folder / "golden.json")
     (folder / "manifest.json").write_text(json.dumps(manifest))
     assert "other scores than at training, by 0.1" in find(settings, "model").found
 

@@ -7,11 +7,12 @@ from support.homes import rows
 
 from python_jobs.ingest import domain as domains
 from python_jobs.publication.feature_facts import FeatureFact, from_json
+from python_jobs.settings import Settings
 from python_jobs.training.feature_facts import explained_features, facts_of
 
 
 def test_the_domain_explains_measures_windows_trends_and_ratios():
-    explained = explained_features(domains.load("git_history").vars)
+    explained = explained_features(domains.load("git_history", Settings()).vars)
     assert explained["active_days_90d"] == FeatureFact("active_days", 90, "active days in 90 days")
     assert explained["lines_added_trend"] == FeatureFact(
         "lines_added", "trend", "trend of lines added"

@@ -13,9 +13,9 @@ from pathlib import Path
 import duckdb
 import pytest
 import yaml
-from api.http.openapi import SCHEMAS
 from support.homes import rows
 
+from api.routes.openapi import SCHEMAS
 from api.store.publication import load
 from python_jobs.publication import lookup_store, prediction
 from python_jobs.scoring import rows as scoring_rows
@@ -160,7 +160,7 @@ NEW_YML = """      - name: summary
 """
 SCORE_AND_SHOW = """
 import json
-from api.http.openapi import SCHEMAS
+from api.routes.openapi import SCHEMAS
 from api.store.publication import load
 from python_jobs.pipeline import score_and_publish
 from python_jobs.settings import Settings
