@@ -28,7 +28,7 @@ class Seen:
 
 
 def test_soak_short(published_home, tmp_path):
-    soak(published_home, tmp_path, seconds=12, publish_every=1.0)
+    soak(published_home, tmp_path, seconds=6, publish_every=0.5)
 
 
 @pytest.mark.nightly

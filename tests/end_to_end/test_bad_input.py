@@ -4,21 +4,7 @@ import gzip
 from pathlib import Path
 
 import yaml
-from support.homes import PROJECT, churnhouse
-
-
-def refused(home: Path, *arguments: object) -> str:
-    """Run a command that must fail; give its one line, after checking that nothing moved."""
-    current = home / "published/current"
-    before = current.resolve() if current.exists() else None
-    done = churnhouse(home, *arguments, check=False)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, lines
-    assert "Next: " in lines[0]
-    assert (current.resolve() if current.exists() else None) == before
-    return lines[0]
+from support.homes import PROJECT, refused
 
 
 def test_an_empty_raw_folder(home: Path, tmp_path: Path):

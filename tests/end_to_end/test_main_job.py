@@ -148,7 +148,7 @@ def test_user_daily_has_every_day_from_signup_to_the_last(finished_home: Path):
 def test_second_run_changes_no_published_number(home: Path):
     before = manifest(home)
     numbers = (home / "published/current/churn_predictions_2025-04-30.csv").read_text()
-    churnhouse(home, "run", "--users", 300)
+    churnhouse(home, "run", "--time-budget", 0)
     after = manifest(home)
     assert after["version"] != before["version"]
 
@@ -176,29 +176,10 @@ def test_run_ends_with_the_short_table_within_eighty_columns(home: Path):
         assert user["user_id"] in shown
 
 
-def test_plain_dbt_build_and_test_work_from_the_root(home: Path):
-    """Unit tests included: `dbt build` runs them all."""
-    dbt = Path(sys.executable).with_name("dbt")
-    environment = os.environ | {"CHURNHOUSE_HOME": str(home), "DBT_TARGET_PATH": str(home / "t")}
-    for command in ("build", "test"):
-        done = subprocess.run(
-            [dbt, command],
-            env=environment,
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
-        assert "unit test" in done.stdout
-
-
-def test_plain_dbt_build_works_before_any_model_exists(tmp_path: Path):
-    home = tmp_path / "data"
-    churnhouse(home, "generate", "--users", 50, "--days", 5)
-    churnhouse(home, "ingest")
+def plain_dbt(command: str, home: Path) -> str:
+    """Run dbt from the root without arguments, which must succeed; give what it prints."""
     done = subprocess.run(
-        [Path(sys.executable).with_name("dbt"), "build"],
+        [Path(sys.executable).with_name("dbt"), command],
         env=os.environ | {"CHURNHOUSE_HOME": str(home), "DBT_TARGET_PATH": str(home / "t")},
         cwd=PROJECT,
         capture_output=True,
@@ -206,7 +187,20 @@ def test_plain_dbt_build_works_before_any_model_exists(tmp_path: Path):
         check=False,
     )
     assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_plain_dbt_build_works_before_any_model_exists(tmp_path: Path):
+    """Unit tests included: `dbt build` runs them all."""
+    home = tmp_path / "data"
+    churnhouse(home, "generate", "--users", 50, "--days", 5)
+    churnhouse(home, "ingest")
+    assert "unit test" in plain_dbt("build", home)
     assert rows(home, "select count(*) from churn_predictions_latest") == [(0,)]
+
+
+def test_plain_dbt_test_works_on_a_finished_home(home: Path):
+    assert "unit test" in plain_dbt("test", home)
 
 
 def test_a_day_appended_later_is_built_on_and_scored(home: Path):
@@ -232,7 +226,8 @@ def test_scoring_a_day_again_replaces_it(home: Path):
 )
 def test_online_retail_reconciles_and_beats_the_recency_rule(tmp_path: Path):
     home = tmp_path / "data"
-    churnhouse(home, "run", "--domain", "online_retail", "--raw", ONLINE_RETAIL)
+    raw = ("--raw", ONLINE_RETAIL)
+    churnhouse(home, "run", "--domain", "online_retail", *raw, "--time-budget", 0)
     counted = rows(
         home,
         """

@@ -22,6 +22,7 @@ from python_jobs.settings import Settings
 from python_jobs.warehouse import spark
 from python_jobs.warehouse.connection import connect
 
+UNTESTED = ("--exclude-resource-type", "test")
 MACROS = [
     (PROJECT / f"macros/drift/{name}.sql").read_text() for name in ("psi_bin", "psi_noise", "psi")
 ]
@@ -253,7 +254,7 @@ def test_late_data_shows_as_a_share_of_changed_features(scored_earlier: Path):
         f"late-2,{user},2025-03-31 11:00:00,quiz_attempt,,,50,\n"
     )
     churnhouse(home, "ingest")
-    churnhouse(home, "build")
+    churnhouse(home, "build", *UNTESTED)
     changed = rows(
         home,
         """
@@ -269,7 +270,7 @@ def test_late_data_shows_as_a_share_of_changed_features(scored_earlier: Path):
     assert untouched == [(0,)]
 
 
-def test_late_data_is_seen_though_the_build_that_took_it_in_went_without_marts(
+def test_late_data_of_a_build_without_marts_is_seen_by_the_next(
     scored_earlier: Path, tmp_path: Path
 ):
     """March 12 changes in a build that stops before the marts, March 31 in the next."""
@@ -283,7 +284,7 @@ def test_late_data_is_seen_though_the_build_that_took_it_in_went_without_marts(
         line = f"{name},{user},{day} 10:00:00,course_enroll,,,,\n"
         (home / f"raw/events/{name}.csv").write_text(columns + line)
         churnhouse(home, "ingest")
-        churnhouse(home, "build", "--exclude", "source:ml+")
+        churnhouse(home, "build", "--exclude", "source:ml+", *UNTESTED)
     before = (
         "select as_of_date, max(compared_with) from feature_consistency group by all order by all"
     )
@@ -305,10 +306,10 @@ def test_late_data_is_seen_though_the_build_that_took_it_in_went_without_marts(
         columns + f"three,{user},2025-04-30 10:00:00,course_enroll,,,,\n"
     )
     churnhouse(home, "ingest")
-    churnhouse(home, "build")
+    churnhouse(home, "build", *UNTESTED)
     assert [number - first for _, number in rows(home, before)] == [2, 2, 3]
     # and numbers go on, so that nothing passes for compared with what it was not
-    churnhouse(home, "build", "--full-refresh")
+    churnhouse(home, "build", "--full-refresh", *UNTESTED)
     assert [number - first for _, number in rows(home, before)] == [4, 4, 4]
 
 

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 
 import duckdb
 import pytest
-from support.homes import PROJECT
+from support import parsed
+from support.homes import PROJECT, churnhouse
 from support.processes import start, without_rights
 
 from api.keys import make
@@ -57,10 +58,9 @@ def change(settings: Settings, statement: str) -> None:
 
 
 def test_a_healthy_installation_is_ok_in_every_line(finished_home: Path):
-    process = start(finished_home, "doctor")
-    out, err = process.communicate()
-    assert process.returncode == 0 and err == "", out + err
-    lines = out.splitlines()
+    done = churnhouse(finished_home, "doctor")
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
     assert all(len(line) <= 80 for line in lines)
     begins = [line for line in lines if line[:2].strip()]
     assert [line[4:17].strip() for line in begins] == list(doctor.CHECKS)
@@ -69,7 +69,8 @@ def test_a_healthy_installation_is_ok_in_every_line(finished_home: Path):
 
 def test_before_anything_was_done_nothing_is_wrong_and_nothing_is_made(tmp_path: Path):
     settings = Settings(home=tmp_path / "data")
-    found = list(doctor.examine(settings, now=NOW))
+    with parsed.once():
+        found = list(doctor.examine(settings, now=NOW))
     assert [finding for finding in found if finding.next_step] == []
     assert len(found) == len(doctor.CHECKS)
     assert not settings.home.exists()

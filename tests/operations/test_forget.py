@@ -6,7 +6,10 @@ from pathlib import Path
 import duckdb
 from support.homes import churnhouse, files_that_name, rows
 
-from python_jobs.operations.forget import user_hash
+from python_jobs import pipeline
+from python_jobs.operations.forget import forget, user_hash
+from python_jobs.settings import Settings
+from python_jobs.warehouse.connection import connect
 
 
 def test_no_file_names_a_forgotten_user(home: Path):
@@ -31,7 +34,7 @@ def test_what_arrives_later_of_a_forgotten_user_is_rejected_without_the_id(home:
         f"{columns}late-1,{user},2025-04-29 10:00:00,login,,,,\n"
     )
     churnhouse(home, "ingest")
-    churnhouse(home, "build", "--exclude", "rejected_share")
+    churnhouse(home, "build", "--select", "+rejected_events", "--exclude-resource-type", "test")
     kept = rows(home, "select user_id, reject_reason from rejected_events order by row_id desc")
     assert kept[0] == (None, "forgotten_user")
 
@@ -42,8 +45,11 @@ def test_a_file_may_lose_its_only_row(home: Path):
         "only,2025-04-29,free,DE,ads,2025-04-29 08:00:00\n"
     )
     churnhouse(home, "ingest")
-    churnhouse(home, "build", "--exclude", "source:ml+")
-    churnhouse(home, "forget", "only")
+    churnhouse(home, "build", "--select", "+accepted_users", "--exclude-resource-type", "test")
+    with connect(Settings(home=home)) as connection:
+        domain = pipeline.warehouse_domain(connection, Settings(home=home))
+    removed = forget(Settings(home=home), domain, "only", now=pipeline.now())
+    assert removed["users/one.csv"] == 1
     churnhouse(home, "build", "--full-refresh", "--select", "received_rows_are_all_judged")
 
 
@@ -92,4 +98,3 @@ def test_a_removal_that_broke_off_is_finished_by_the_next(home: Path):
     churnhouse(home, "forget", user)
     assert files_that_name(home, user) == []
     assert rows(home, "select count(*) from raw.forgotten") == [(1,)]
-    churnhouse(home, "build")

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from python_jobs.scoring.snapshots import save_served_features
 from python_jobs.settings import Settings
 from python_jobs.warehouse.connection import connect
 
+QUICK = ("--time-budget", 0)
 EVENT_COLUMNS = "event_id,user_id,event_time,event_type,course_id,watch_minutes,quiz_score,amount"
 
 
@@ -55,7 +57,7 @@ def listed(home: Path) -> list[tuple[str, str]]:
 def test_retrain_publishes_the_new_version_and_rollback_the_old_one_again(home: Path):
     (first,) = versions(home)
     assert served(home) == {first}
-    done = churnhouse(home, "retrain")
+    done = churnhouse(home, "retrain", *QUICK)
     assert re.findall(r"^\w+", done.stdout, re.M) == [
         "train", "promote", "score", "marts", "publish",
     ]  # fmt: skip
@@ -95,12 +97,10 @@ def test_models_shows_metrics_as_registered(finished_home: Path):
     assert top == f"{pooled['precision_at_50']['value']:.1%}"
 
 
-def test_where_approval_is_required_production_stays_until_a_name_stands_for_it(
-    home: Path, monkeypatch
-):
+def test_where_approval_is_required_production_waits_for_a_name(home: Path, monkeypatch):
     monkeypatch.setenv("CHURNHOUSE_APPROVAL_REQUIRED", "true")
     (first,) = versions(home)
-    done = churnhouse(home, "retrain")
+    done = churnhouse(home, "retrain", *QUICK)
     second = versions(home)[-1]
     assert f"churnhouse approve {second} --by NAME --note TEXT" in done.stdout
     assert not re.search(r"^publish", done.stdout, re.M)
@@ -122,23 +122,29 @@ def test_where_approval_is_required_production_stays_until_a_name_stands_for_it(
     assert decided == [(first, True), (second, False), (second, False), (second, True)]
 
 
-def test_a_first_run_where_approval_is_required_says_how_to_go_on(tmp_path: Path, monkeypatch):
+def test_a_first_run_where_approval_is_required_says_how_to_go_on(home: Path, monkeypatch):
     """There is nobody in production yet: everything is ready, and a name is what is missing."""
-    home = tmp_path / "data"
+    shutil.rmtree(home / "models")
+    shutil.rmtree(home / "published")
+    with connect(Settings(home=home)) as connection:
+        tables = "select table_name from information_schema.tables where table_schema = 'ml'"
+        for (table,) in connection.execute(tables).fetchall():
+            connection.execute(f"delete from ml.{table}")
     monkeypatch.setenv("CHURNHOUSE_APPROVAL_REQUIRED", "true")
-    done = churnhouse(home, "run", "--users", 300, check=False)
+    done = churnhouse(home, "run", *QUICK, check=False)
     (version,) = versions(home)
     (line,) = done.stderr.splitlines()
     assert done.returncode == 1 and not (home / "published").exists()
     assert "Next: " in line and f"churnhouse approve {version}" in done.stdout + line
     churnhouse(home, "approve", version, "--by", "Ada", "--note", "first of all")
     churnhouse(home, "promote", version)
-    churnhouse(home, "run")
+    churnhouse(home, "score")
+    churnhouse(home, "publish")
     assert served(home) == {in_production(home)} == {version}
 
 
 def test_nothing_is_retrained_where_nothing_has_failed(home: Path):
-    done = churnhouse(home, "retrain", "--if-drifted")
+    done = churnhouse(home, "retrain", "--if-drifted", *QUICK)
     assert done.stdout == "Neither drift nor realised performance has failed.\n"
     assert len(versions(home)) == 1
 
@@ -149,11 +155,11 @@ def test_a_drifted_feature_retrains_once(home: Path):
         connection.execute("update ml.training_reference set logins_30d = logins_30d + 50")
         connection.execute("drop table feature_drift")
     churnhouse(home, "publish")
-    done = churnhouse(home, "retrain", "--if-drifted")
+    done = churnhouse(home, "retrain", "--if-drifted", *QUICK)
     assert re.match(r"Retraining: logins_30d has drifted \(PSI \d+\.\d\d\)\.\n", done.stdout)
     second = versions(home)[-1]
     assert len(versions(home)) == 2 and served(home) == {second}
-    assert "Neither drift" in churnhouse(home, "retrain", "--if-drifted").stdout
+    assert "Neither drift" in churnhouse(home, "retrain", "--if-drifted", *QUICK).stdout
     assert len(versions(home)) == 2
 
 
@@ -164,7 +170,7 @@ def test_a_broken_promise_retrains_once(home: Path):
         score.score(connection, settings, now=datetime(2026, 1, 1, tzinfo=UTC), as_of_date=day)
         save_served_features(connection, day)
     churnhouse(home, "publish")
-    churnhouse(home, "retrain", "--if-drifted")
+    churnhouse(home, "retrain", "--if-drifted", *QUICK)
     assert len(versions(home)) == 1, "what came out as promised is no reason"
     riskiest = rows(
         home,
@@ -176,10 +182,10 @@ def test_a_broken_promise_retrains_once(home: Path):
     lines = [f"back-{user},{user},2025-03-19 10:00:00,login,,,," for (user,) in riskiest]
     (home / "raw/events/back.csv").write_text("\n".join([EVENT_COLUMNS, *lines, ""]))
     churnhouse(home, "daily")
-    done = churnhouse(home, "retrain", "--if-drifted")
+    done = churnhouse(home, "retrain", "--if-drifted", *QUICK)
     assert re.match(r"Retraining: precision@50 of 2025-03-12 came out at 0%, not \d", done.stdout)
     assert len(versions(home)) == 2 and served(home) == {versions(home)[-1]}
-    assert "Neither drift" in churnhouse(home, "retrain", "--if-drifted").stdout, (
+    assert "Neither drift" in churnhouse(home, "retrain", "--if-drifted", *QUICK).stdout, (
         "the new version has not promised anything about that day"
     )
 

@@ -13,7 +13,9 @@ from unittest.mock import patch
 import duckdb
 
 from python_jobs import cli
-from python_jobs.settings import PROJECT
+from python_jobs.settings import PROJECT, Settings
+from python_jobs.warehouse.dbt import Dbt
+from python_jobs.warehouse.dbt_internals import close_duckdb
 from support import parsed
 
 
@@ -47,6 +49,20 @@ def refused(home: Path, *arguments: object) -> str:
     assert "Next: " in line
     assert (current.readlink() if current.is_symlink() else None) == before
     return line
+
+
+def dbt(home: Path, *arguments: str) -> dict[str, str]:
+    """Run dbt itself, from the project's root; give the status of each node by its name."""
+    from dbt.cli.main import dbtRunner
+
+    with patch.dict(os.environ, {"CHURNHOUSE_HOME": str(home)}), parsed.once():
+        manifest = Dbt(Settings(home=home)).parse()
+        where = ("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT))
+        where += ("--target-path", str(home / "dbt"), "--log-path", str(home / "dbt"))
+        result = dbtRunner(manifest).invoke([*arguments, *where, "--log-level", "none"])
+        close_duckdb()
+    assert not result.exception, result.exception
+    return {node.node.name: str(node.status) for node in result.result.results}
 
 
 def built_once(shared: Path, name: str, build: Callable[[Path], None]) -> Path:

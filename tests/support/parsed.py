@@ -6,19 +6,20 @@ from typing import Any
 from unittest.mock import patch
 
 from python_jobs.warehouse import dbt
+from python_jobs.warehouse.dbt import Dbt
 
-_parse = dbt.Dbt.parse
+_parse = Dbt.parse
 _manifests: dict[Any, Any] = {}
 
 
 @contextlib.contextmanager
 def once() -> Iterator[None]:
     """Within the block, dbt gets the manifest of an earlier build."""
-    with patch.object(dbt.Dbt, "parse", _parse_once):
+    with patch.object(Dbt, "parse", _parse_once):
         yield
 
 
-def _parse_once(self: dbt.Dbt) -> Any:
+def _parse_once(self: Dbt) -> Any:
     key = self._settings.target, dbt.PROJECT
     self._manifest = self._manifest or _manifests.get(key)
     _manifests[key] = _parse(self)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from support.processes import check_published, churnhouse, killed
+from support.homes import churnhouse, copied
+from support.processes import check_published, killed, start
 
 STEPS = ("ingest", "build", "train", "promote", "score", "publish")
 # What a crash may change: when something was done, by which of two equal models and which build.
@@ -23,13 +24,15 @@ OF_THE_BUILD = (
 )
 ML_TABLES = ["ml.churn_predictions", "ml.scored_features"]
 RANDOM = random.Random()
+QUICK = ("--time-budget", 0)
+"""Without a search for parameters, which the clock would end sooner on a busy machine."""
 
 
 @pytest.fixture(scope="module")
 def news(finished_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The finished home with three more days to take in."""
     home = tmp_path_factory.mktemp("news") / "data"
-    shutil.copytree(finished_home, home, symlinks=True)
+    copied(finished_home, home)
     churnhouse(home, "generate", "--days", 3, "--append")
     return home
 
@@ -37,15 +40,11 @@ def news(finished_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(news: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     """A home whose run went to its end, and the seconds of each step."""
-    home = copied(news, tmp_path_factory.mktemp("undisturbed"))
-    lines = [
-        re.match(r"(\w+) .* ([\d.]+) s$", line) for line in churnhouse(home, "run").splitlines()
-    ]
+    home = copied(news, tmp_path_factory.mktemp("undisturbed") / "data")
+    out, err = start(home, "run", *QUICK).communicate()
+    lines = [re.match(r"(\w+) .* ([\d.]+) s$", line) for line in out.splitlines()]
+    assert lines, err
     return home, {found[1]: float(found[2]) for found in lines if found}
-
-
-def copied(home: Path, folder: Path) -> Path:
-    return shutil.copytree(home, folder / "data", symlinks=True)
 
 
 def differences(one: Path, other: Path) -> dict[str, list[tuple]]:
@@ -85,22 +84,23 @@ def differences(one: Path, other: Path) -> dict[str, list[tuple]]:
 def test_a_killed_command_runs_to_its_end_the_next_time(news, undisturbed, tmp_path: Path):
     """Every command is killed once at a random moment of its work and then run again."""
     reference, seconds = undisturbed
-    home = copied(news, tmp_path)
+    home = copied(news, tmp_path / "data")
     told = []
     for step in STEPS:
         # of publish the last part counts, which writes the version
         after = "marts" if step == "publish" else None
         delay = RANDOM.uniform(0, seconds[step] + 0.1)
+        command = (step, *(QUICK if step == "train" else ()))
         before = shutil.copytree(home, tmp_path / f"before_{step}", symlinks=True)
         for share in (1, 0.5, 0.25, 0):  # where it had ended by then, once more and sooner
-            if was_killed := killed(home, step, after=after, delay=delay * share):
+            if was_killed := killed(home, *command, after=after, delay=delay * share):
                 break
             shutil.rmtree(home)
             shutil.copytree(before, home, symlinks=True)
         told.append((step, delay, was_killed))
         check_published(home)
         churnhouse(home, "status")
-        churnhouse(home, step)
+        churnhouse(home, *command)
     assert sum(was_killed for *_, was_killed in told) >= 4, told
     assert not differences(reference, home), told
     assert check_published(home)["as_of_date"] == check_published(reference)["as_of_date"]
@@ -114,13 +114,13 @@ def test_thirty_killed_runs_are_made_good_by_the_next_run(news, undisturbed, tmp
     assert steps == [*STEPS[:-1], "marts", "publish"]
     told = []
     for number in range(30):
-        home = copied(news, tmp_path / str(number))
+        home = copied(news, tmp_path / str(number) / "data")
         at = number % len(steps)
         after = steps[at - 1] if at else None
         delay = RANDOM.uniform(0, seconds[steps[at]] + 0.1)
-        told.append((steps[at], delay, killed(home, "run", after=after, delay=delay)))
+        told.append((steps[at], delay, killed(home, "run", *QUICK, after=after, delay=delay)))
         check_published(home)
-        churnhouse(home, "run")
+        churnhouse(home, "run", *QUICK)
         assert not differences(reference, home), told[-1]
         assert check_published(home)["as_of_date"] == check_published(reference)["as_of_date"]
         shutil.rmtree(home)

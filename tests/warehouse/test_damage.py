@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from support.processes import check_published, churnhouse, refused, start, without_rights
+from support.homes import churnhouse, copied, refused
+from support.processes import check_published, refused_without_rights
 
 from python_jobs.errors import JobError
 from python_jobs.publishing import lookup, publish
@@ -31,7 +32,7 @@ def disk(finished_home: Path, tmp_path: Path) -> Iterator[Path]:
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("only who may mount can make a small file system")
     try:
-        home = shutil.copytree(finished_home, mounted / "data", symlinks=True)
+        home = copied(finished_home, mounted / "data")
         churnhouse(home, "generate", "--days", 3, "--append")
         yield home
     finally:
@@ -51,9 +52,9 @@ def test_a_disk_that_is_full_stops_the_build_and_room_is_all_that_it_needs(disk:
     leave(disk, 64 * 1024)
     assert "has no room left: " in refused(disk, "build")
     check_published(disk)
-    assert "published" in churnhouse(disk, "status")
+    assert "published" in churnhouse(disk, "status").stdout
     leave(disk, 500 * MEGABYTE)
-    churnhouse(disk, "run")
+    churnhouse(disk, "daily")
     assert check_published(disk)["as_of_date"] == "2025-05-03"
 
 
@@ -62,14 +63,14 @@ def test_a_disk_that_is_full_stops_a_job_with_one_line(disk: Path, job: str):
     leave(disk, 4096)
     assert "has no room left: " in refused(disk, job)
     check_published(disk)
-    doctor = start(disk, "doctor")
-    assert "MB left; the next run may need" in " ".join(doctor.communicate()[0].split())
+    doctor = churnhouse(disk, "doctor", check=False)
+    assert "MB left; the next run may need" in " ".join(doctor.stdout.split())
     assert doctor.returncode == 1
     leave(disk, 500 * MEGABYTE)
     churnhouse(disk, job)
 
 
-def test_a_disk_that_is_full_stops_publication_and_leaves_nothing_half_done(disk: Path):
+def test_a_disk_that_is_full_leaves_no_half_publication(disk: Path):
     before = {path.name for path in (disk / "published").iterdir()}
     settings = Settings(home=disk)
     leave(disk, 2 * MEGABYTE)
@@ -91,12 +92,14 @@ def test_a_file_that_may_not_grow_stops_a_job_with_one_line(home: Path, job: str
     churnhouse(home, "generate", "--days", 3, "--append")
     if job == "build":
         churnhouse(home, "ingest")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
     limit = 20_000 if job == "ingest" else 200_000
-
-    def starve() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    assert os.strerror(errno.EFBIG) in refused(home, job, preexec_fn=starve)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        line = refused(home, job)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert os.strerror(errno.EFBIG) in line
     check_published(home)
     churnhouse(home, job)
 
@@ -115,16 +118,16 @@ def read_only(folder: Path) -> Iterator[None]:
 def test_a_home_that_cannot_be_written_is_named_and_can_still_be_read(home: Path):
     (home / "warehouse.lock").unlink()
     with read_only(home):
-        line = refused(home, "ingest", preexec_fn=without_rights)
+        line = refused_without_rights(home, "ingest")
         assert f"{home} cannot be written (Permission denied)" in line
         assert "Next: set CHURNHOUSE_HOME" in line
-        assert "published" in churnhouse(home, "status")
+        assert "published" in churnhouse(home, "status").stdout
     churnhouse(home, "ingest")
 
 
 def test_a_published_folder_that_cannot_be_written_is_named(home: Path):
     with read_only(home / "published"):
-        line = refused(home, "publish", preexec_fn=without_rights)
+        line = refused_without_rights(home, "publish")
         assert "could not be published" in line and str(home / "published") in line
     before = check_published(home)["version"]
     churnhouse(home, "publish")
@@ -153,7 +156,7 @@ def test_a_damaged_published_file_is_named_and_publishing_makes_it_good(
     line = refused(home, "status")
     assert f"{path} is missing or is not the file that was published" in line
     path.write_bytes(whole)
-    assert "published" in churnhouse(home, "status")
+    assert "published" in churnhouse(home, "status").stdout
 
 
 def test_publishing_anew_replaces_a_damaged_version(home: Path):
@@ -178,7 +181,6 @@ def test_a_flipped_byte_in_the_model_stops_scoring_and_publication(home: Path):
     check_published(home)
     path.write_bytes(whole)
     churnhouse(home, "score")
-    churnhouse(home, "publish")
 
 
 def lose_a_row(path: Path) -> None:
@@ -189,7 +191,7 @@ def lose_a_row(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [truncate, lose_a_row])
-def test_a_lookup_store_that_is_damaged_while_it_is_written_is_not_published(
+def test_a_lookup_store_damaged_while_it_is_written_is_not_published(
     home: Path, monkeypatch, damage
 ):
     before = check_published(home)["version"]

@@ -9,6 +9,7 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from support.homes import built_once, copied
 from support.tiny import Tiny, day, differences
 
 from python_jobs.errors import JobError
@@ -42,8 +43,8 @@ def deliveries(draw):
                 st.integers(0, LOADS - 1),  # arrives with this load
                 st.one_of(st.none(), st.integers(0, LOADS - 1)),  # and again with this one
             ),
-            min_size=10,
-            max_size=40,
+            min_size=20,
+            max_size=60,
         )
     )
     events = []
@@ -91,7 +92,7 @@ QUIET = {
 }
 
 
-@settings(max_examples=8, derandomize=True, **QUIET)
+@settings(max_examples=4, derandomize=True, **QUIET)
 @given(deliveries())
 def test_any_delivery_ends_where_a_full_refresh_ends(delivery):
     check(delivery)
@@ -118,29 +119,39 @@ def visits(days) -> list[tuple]:
     ]
 
 
-def base(tiny: Tiny) -> None:
+def load_base(tiny: Tiny) -> None:
     """Ann comes on even days from the first on, Bob on odd days from his signup on day 3 on."""
     tiny.load(USERS_OF_BASE, visits(range(10)))
     tiny.build()
+
+
+@pytest.fixture(scope="session")
+def built_base(shared: Path) -> Path:
+    return built_once(shared, "base", lambda home: load_base(Tiny(home)))
+
+
+@pytest.fixture
+def base(built_base: Path, tmp_path: Path) -> Tiny:
+    """A copy of the base, loaded and built."""
+    return Tiny(copied(built_base, tmp_path / "data"))
 
 
 def changed_days(tiny: Tiny, before: list[tuple], query: str) -> set:
     return {row[0] for row in set(tiny.rows(query)) ^ set(before)}
 
 
-def test_a_late_event_changes_its_day_and_what_looks_back_on_it_and_nothing_else(tiny: Tiny):
-    base(tiny)
+def test_a_late_event_changes_its_day_and_what_looks_back_on_it(base: Tiny):
     daily = "select day, user_id, visits, minutes, is_active from user_daily"
     features = "select as_of_date, user_id, visits_2d, visits_5d from user_features_daily"
     labels = "select as_of_date, user_id, churn_label from churn_labels"
-    before = {query: tiny.rows(query) for query in (daily, features, labels)}
-    tiny.load(events=[("late", "bob", f"{day(4)} 23:59:59", "visit", 1.5)])
-    tiny.build()
-    assert changed_days(tiny, before[daily], daily) == {day(4)}
-    assert changed_days(tiny, before[features], features) == {day(n) for n in range(4, 9)}
-    after = tiny.tables()
-    tiny.refresh()
-    assert not differences(after, tiny.tables())
+    before = {query: base.rows(query) for query in (daily, features, labels)}
+    base.load(events=[("late", "bob", f"{day(4)} 23:59:59", "visit", 1.5)])
+    base.build()
+    assert changed_days(base, before[daily], daily) == {day(4)}
+    assert changed_days(base, before[features], features) == {day(n) for n in range(4, 9)}
+    after = base.tables()
+    base.refresh()
+    assert not differences(after, base.tables())
 
 
 def test_a_late_event_labels_anew_the_days_whose_windows_hold_it(tiny: Tiny):
@@ -153,21 +164,19 @@ def test_a_late_event_labels_anew_the_days_whose_windows_hold_it(tiny: Tiny):
     assert changed_days(tiny, before, labels) == {day(2), day(3), day(4)}
 
 
-def test_building_again_changes_nothing(tiny: Tiny):
-    base(tiny)
-    before = tiny.tables()
-    tiny.build()
-    assert not differences(before, tiny.tables())
-    assert tiny.rows("select rewrite_from > data_through from build_window") == [(True,)]
+def test_building_again_changes_nothing(base: Tiny):
+    before = base.tables()
+    base.build()
+    assert not differences(before, base.tables())
+    assert base.rows("select rewrite_from > data_through from build_window") == [(True,)]
 
 
-def test_recomputing_from_a_day_changes_nothing(tiny: Tiny):
-    base(tiny)
-    before = tiny.tables()
-    for number in (0, 5, 9):
-        tiny.build(variables={"rewrite_from": str(day(number))})
-        assert tiny.rows("select rewrite_from from build_window") == [(day(number),)]
-        assert not differences(before, tiny.tables())
+def test_recomputing_from_a_day_changes_nothing(base: Tiny):
+    before = base.tables()
+    for number in (0, 5):
+        base.build(variables={"rewrite_from": str(day(number))})
+        assert base.rows("select rewrite_from from build_window") == [(day(number),)]
+        assert not differences(before, base.tables())
 
 
 def test_blocks_of_days_meet_without_a_gap_or_a_repeat(tiny: Tiny):
@@ -186,19 +195,18 @@ def test_blocks_of_days_meet_without_a_gap_or_a_repeat(tiny: Tiny):
     assert len(tiny.rows(features)) == 38 + 35
 
 
-def test_a_late_event_writes_the_days_of_its_user_and_of_nobody_else(tiny: Tiny):
+def test_a_late_event_writes_the_days_of_its_user_and_of_nobody_else(base: Tiny):
     """On those days others have most of the rows: they stay, not even written the same again."""
-    base(tiny)
     marked = (
         ("user_daily", "set visits = visits + 100 where day"),
         ("user_features_daily", "set visits_2d = visits_2d + 100 where as_of_date"),
         ("churn_labels", "set churn_label = churn_label + 100 where as_of_date"),
     )
-    with duckdb.connect(str(tiny.settings.warehouse)) as connection:
+    with duckdb.connect(str(base.settings.warehouse)) as connection:
         for table, mark in marked:
             connection.execute(f"update {table} {mark} >= date '{day(4)}'")
-    tiny.load(events=[("late", "bob", f"{day(6)} 23:59:59", "visit", 1.5)])
-    tiny.build()
+    base.load(events=[("late", "bob", f"{day(6)} 23:59:59", "visit", 1.5)])
+    base.build()
     for query, last_day, of_bob in (
         ("select user_id, day from user_daily where visits >= 100", 9, (4, 5)),
         ("select user_id, as_of_date from user_features_daily where visits_2d >= 100", 9, (4, 5)),
@@ -206,38 +214,35 @@ def test_a_late_event_writes_the_days_of_its_user_and_of_nobody_else(tiny: Tiny)
         ("select user_id, as_of_date from churn_labels where churn_label >= 100", 6, ()),
     ):
         of_ann = [("ann", day(n)) for n in range(4, last_day + 1)]
-        assert sorted(tiny.rows(query)) == of_ann + [("bob", day(n)) for n in of_bob]
+        assert sorted(base.rows(query)) == of_ann + [("bob", day(n)) for n in of_bob]
 
 
-def test_builds_in_one_process_each_go_on_from_the_one_before(tiny: Tiny):
+def test_builds_in_one_process_each_go_on_from_the_one_before(base: Tiny):
     """What a build reads once it reads anew in the next."""
-    base(tiny)
     for user in ("ann", "bob"):
-        tiny.load(events=[(f"late {user}", user, f"{day(6)} 23:59:59", "visit", 1.5)])
-        tiny.build()
-        assert tiny.rows("select user_id from changed_users") == [(user,)]
+        base.load(events=[(f"late {user}", user, f"{day(6)} 23:59:59", "visit", 1.5)])
+        base.build()
+        assert base.rows("select user_id from changed_users") == [(user,)]
 
 
-def test_a_late_event_beside_new_days_counts_once(tiny: Tiny):
+def test_a_late_event_beside_new_days_counts_once(base: Tiny):
     """Bob's days are written from the late event on, Ann's new days alone."""
-    base(tiny)
-    tiny.load(events=[("late", "bob", f"{day(6)} 23:59:59", "visit", 1.5), *visits((10, 11, 12))])
-    tiny.build()
-    after = tiny.tables()
-    tiny.refresh()
-    assert not differences(after, tiny.tables())
+    base.load(events=[("late", "bob", f"{day(6)} 23:59:59", "visit", 1.5), *visits((10, 11, 12))])
+    base.build()
+    after = base.tables()
+    base.refresh()
+    assert not differences(after, base.tables())
 
 
-def test_a_signup_that_moves_over_silent_days_moves_the_first_row(tiny: Tiny):
-    base(tiny)
+def test_a_signup_that_moves_over_silent_days_moves_the_first_row(base: Tiny):
     for signup in (1, 4):
-        tiny.load(users=[("bob", day(signup), "b", f"{day(9)} 00:00:00")])
-        tiny.build()
+        base.load(users=[("bob", day(signup), "b", f"{day(9)} 00:00:00")])
+        base.build()
         first = "select min(day) from user_daily where user_id = 'bob'"
-        assert tiny.rows(first) == [(day(signup),)]
-        after = tiny.tables()
-        tiny.refresh()
-        assert not differences(after, tiny.tables())
+        assert base.rows(first) == [(day(signup),)]
+        after = base.tables()
+        base.refresh()
+        assert not differences(after, base.tables())
 
 
 def test_data_that_begins_earlier_gives_every_user_its_days(tiny: Tiny):
@@ -253,41 +258,38 @@ def test_data_that_begins_earlier_gives_every_user_its_days(tiny: Tiny):
     assert not differences(after, tiny.tables())
 
 
-def test_a_block_that_fails_leaves_the_table_of_before(tiny: Tiny):
+def test_a_block_that_fails_leaves_the_table_of_before(base: Tiny):
     """The days of a table are one transaction, however many statements write them."""
-    base(tiny)
-    before = tiny.tables()
+    before = base.tables()
     # more minutes than the running total can hold, in the third block of days
     too_many = [(f"big{n}", "ann", f"{day(28)} 12:00:00", "visit", 9e13) for n in range(2)]
     late = [("late", "bob", f"{day(4)} 23:59:59", "visit", 1.5)]
-    tiny.load(events=late + visits(range(10, 29)) + too_many)
-    for build in (tiny.build, tiny.refresh):
+    base.load(events=late + visits(range(10, 29)) + too_many)
+    for build in (base.build, base.refresh):
         with pytest.raises(JobError, match="user_daily"):
             build()
-        assert tiny.tables()["user_daily"] == before["user_daily"]
+        assert base.tables()["user_daily"] == before["user_daily"]
 
 
-def test_a_build_that_failed_lets_go_of_the_warehouse(tiny: Tiny):
+def test_a_build_that_failed_lets_go_of_the_warehouse(base: Tiny):
     """At once, and not when Python happens to collect what dbt caught."""
-    base(tiny)
     too_many = [(f"big{n}", "ann", f"{day(10)} 12:00:00", "visit", 9e13) for n in range(2)]
-    tiny.load(events=too_many)
+    base.load(events=too_many)
     gc.disable()
     try:
-        for build in (tiny.build, tiny.refresh):
+        for build in (base.build, base.refresh):
             with pytest.raises(JobError, match="user_daily"):
                 build()
-            assert tiny.rows("select count(*) from accepted_users") == [(2,)]
+            assert base.rows("select count(*) from accepted_users") == [(2,)]
     finally:
         gc.enable()
 
 
-def test_a_build_that_failed_before_its_first_node_lets_go_too(tiny: Tiny, monkeypatch):
-    base(tiny)
+def test_a_build_that_failed_before_its_first_node_lets_go_too(base: Tiny, monkeypatch):
     monkeypatch.setenv("CHURNHOUSE_MEMORY_LIMIT", "plenty")
     with pytest.raises(JobError, match="Memory must have a number"):
-        tiny.build()
-    assert tiny.rows("select count(*) from accepted_users") == [(2,)]
+        base.build()
+    assert base.rows("select count(*) from accepted_users") == [(2,)]
 
 
 def test_without_an_accepted_event_there_are_no_days(tiny: Tiny):
@@ -298,82 +300,75 @@ def test_without_an_accepted_event_there_are_no_days(tiny: Tiny):
     assert tiny.rows("select count(*) from user_features_daily") == [(0,)]
 
 
-def test_events_wait_for_their_user(tiny: Tiny):
-    base(tiny)
-    tiny.load(events=[("early", "cy", f"{day(5)} 10:00:00", "visit", 3)])
-    tiny.build()
-    assert tiny.rows("select reject_reason from rejected_events") == [("unknown_user",)]
-    tiny.load(users=[("cy", day(5), "a", f"{day(5)} 00:00:00")])
-    tiny.build()
-    assert tiny.rows("select reject_reason from rejected_events") == []
-    assert tiny.rows("select sum(visits) from user_daily where user_id = 'cy'") == [(1,)]
+def test_events_wait_for_their_user(base: Tiny):
+    base.load(events=[("early", "cy", f"{day(5)} 10:00:00", "visit", 3)])
+    base.build()
+    assert base.rows("select reject_reason from rejected_events") == [("unknown_user",)]
+    base.load(users=[("cy", day(5), "a", f"{day(5)} 00:00:00")])
+    base.build()
+    assert base.rows("select reject_reason from rejected_events") == []
+    assert base.rows("select sum(visits) from user_daily where user_id = 'cy'") == [(1,)]
 
 
-def test_a_signup_that_moves_takes_earlier_events_out_and_lets_them_in_again(tiny: Tiny):
-    base(tiny)
+def test_a_moved_signup_takes_earlier_events_out_and_in_again(base: Tiny):
     for signup, rejected in ((5, 3), (0, 0)):
-        tiny.load(users=[("ann", day(signup), "a", f"{day(9)} 00:00:00")])
-        tiny.build()
+        base.load(users=[("ann", day(signup), "a", f"{day(9)} 00:00:00")])
+        base.build()
         out = "select count(*) from rejected_events where reject_reason = 'before_signup'"
-        assert tiny.rows(out) == [(rejected,)]
-        after = tiny.tables()
-        tiny.refresh()
-        assert not differences(after, tiny.tables())
+        assert base.rows(out) == [(rejected,)]
+        after = base.tables()
+        base.refresh()
+        assert not differences(after, base.tables())
 
 
-def test_attributes_are_as_of_the_date(tiny: Tiny):
-    base(tiny)
-    tiny.load(users=[("ann", day(0), "gold", f"{day(6)} 08:00:00")])
-    for build in (tiny.build, tiny.refresh):  # the latter writes the earlier days again too
+def test_attributes_are_as_of_the_date(base: Tiny):
+    base.load(users=[("ann", day(0), "gold", f"{day(6)} 08:00:00")])
+    for build in (base.build, base.refresh):  # the latter writes the earlier days again too
         build()
-        plans = tiny.rows(
+        plans = base.rows(
             "select as_of_date, plan from user_features_daily where user_id = 'ann' order by 1"
         )
         assert plans == [(day(n), "a" if n < 6 else "gold") for n in range(10)]
 
 
-def test_a_resend_with_the_fault_corrected_is_accepted(tiny: Tiny):
-    base(tiny)
-    tiny.load(events=[("again", "ann", f"{day(4)} 10:00:00", "visit", -5)])
-    tiny.build()
-    tiny.load(events=[("again", "ann", f"{day(4)} 10:00:00", "visit", 5)])
-    tiny.build()
-    assert tiny.rows("select minutes from accepted_events where event_id = 'again'") == [(5,)]
+def test_a_resend_with_the_fault_corrected_is_accepted(base: Tiny):
+    base.load(events=[("again", "ann", f"{day(4)} 10:00:00", "visit", -5)])
+    base.build()
+    base.load(events=[("again", "ann", f"{day(4)} 10:00:00", "visit", 5)])
+    base.build()
+    assert base.rows("select minutes from accepted_events where event_id = 'again'") == [(5,)]
 
 
-def test_of_good_rows_with_one_id_the_first_counts(tiny: Tiny):
-    base(tiny)
+def test_of_good_rows_with_one_id_the_first_counts(base: Tiny):
     visit = ("twice", "ann", f"{day(4)} 10:00:00", "visit")
     for minutes in ([5, 7], [9]):
-        tiny.load(events=[(*visit, each) for each in minutes])
-        tiny.build()
-        assert tiny.rows("select minutes from accepted_events where event_id = 'twice'") == [(5,)]
+        base.load(events=[(*visit, each) for each in minutes])
+        base.build()
+        assert base.rows("select minutes from accepted_events where event_id = 'twice'") == [(5,)]
     rejected = "select reject_reason from rejected_events where event_id = 'twice'"
-    assert tiny.rows(rejected) == [("duplicate_event_id",)] * 2
+    assert base.rows(rejected) == [("duplicate_event_id",)] * 2
 
 
-def test_a_later_row_counts_where_the_user_of_the_first_has_moved(tiny: Tiny):
+def test_a_later_row_counts_where_the_user_of_the_first_has_moved(base: Tiny):
     """In one load the user's signup moves past the first row, and another row with its id comes."""
-    base(tiny)
-    tiny.load(events=[("moved", "ann", f"{day(2)} 10:00:00", "visit", 5)])
-    tiny.build()
-    tiny.load(
+    base.load(events=[("moved", "ann", f"{day(2)} 10:00:00", "visit", 5)])
+    base.build()
+    base.load(
         users=[("ann", day(4), "a", f"{day(9)} 00:00:00")],
         events=[("moved", "ann", f"{day(6)} 10:00:00", "visit", 7)],
     )
-    for build in (tiny.build, tiny.refresh):
+    for build in (base.build, base.refresh):
         build()
-        assert tiny.rows("select minutes from accepted_events where event_id = 'moved'") == [(7,)]
+        assert base.rows("select minutes from accepted_events where event_id = 'moved'") == [(7,)]
 
 
-def test_a_build_that_broke_off_is_done_again(tiny: Tiny):
-    base(tiny)
-    tiny.load(events=[("late", "bob", f"{day(4)} 23:59:59", "visit", 1.5)])
-    tiny.build("--select", "+user_daily", "--exclude-resource-type", "test")  # and no further
-    tiny.build()
-    after = tiny.tables()
-    tiny.refresh()
-    assert not differences(after, tiny.tables())
+def test_a_build_that_broke_off_is_done_again(base: Tiny):
+    base.load(events=[("late", "bob", f"{day(4)} 23:59:59", "visit", 1.5)])
+    base.build("--select", "+user_daily", "--exclude-resource-type", "test")  # and no further
+    base.build()
+    after = base.tables()
+    base.refresh()
+    assert not differences(after, base.tables())
 
 
 def test_days_that_a_build_took_away_before_it_broke_off_come_back(tiny: Tiny):
@@ -392,12 +387,11 @@ def test_days_that_a_build_took_away_before_it_broke_off_come_back(tiny: Tiny):
     assert not differences(after, tiny.tables())
 
 
-def test_features_do_not_see_what_happens_later(tiny: Tiny):
+def test_features_do_not_see_what_happens_later(base: Tiny):
     """The canary: other events after day 5, the same features up to day 5."""
-    base(tiny)
     query = f"from user_features_daily where as_of_date <= date '{day(5)}' order by all"
-    before = tiny.rows(query)
-    other = Tiny(tiny.settings.home.with_name("scrambled"))
+    before = base.rows(query)
+    other = Tiny(base.settings.home.with_name("scrambled"))
     scrambled = [
         (f"x{n}", "ann" if n % 2 else "bob", f"{day(n)} 20:00:00", "payment", 99)
         for n in range(6, 12)

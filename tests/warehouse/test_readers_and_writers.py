@@ -11,7 +11,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from support.processes import churnhouse, running, start
+from support.homes import churnhouse
+from support.processes import running, start
 
 from python_jobs.publishing import publish
 from python_jobs.settings import Settings
@@ -34,7 +35,7 @@ LIMITS = {
 }
 
 
-def test_a_second_command_is_refused_while_readers_go_on_and_a_dead_holder_is_replaced(home: Path):
+def test_a_second_command_is_refused_until_the_holder_is_dead(home: Path):
     with running(home, "run") as holder:
         second = start(home, "build")
         out, err = second.communicate()
@@ -42,7 +43,7 @@ def test_a_second_command_is_refused_while_readers_go_on_and_a_dead_holder_is_re
         (line,) = err.splitlines()
         assert line.startswith("churnhouse: Another run holds the warehouse: run on ")
         assert f", pid {holder.pid}, since 2" in line and " Next: wait" in line
-        assert "published" in churnhouse(home, "status")
+        assert "published" in churnhouse(home, "status").stdout
         assert holder.poll() is None, "the holder was not disturbed"
         holder.kill()
         holder.wait()
@@ -123,7 +124,7 @@ def read_on(published: Path, stop, results, seed: int) -> None:
     results.put((rounds, len(seen), wrong))
 
 
-@pytest.mark.parametrize("publishes", [50, pytest.param(200, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("publishes", [25, pytest.param(200, marks=pytest.mark.nightly)])
 def test_four_readers_meet_only_whole_versions(
     publishes: int, small, finished_home: Path, tmp_path: Path, monkeypatch
 ):
@@ -150,7 +151,7 @@ def test_four_readers_meet_only_whole_versions(
             reader.join()
     assert [wrong[:3] for _, _, wrong in told] == [[]] * READERS
     assert sum(seen for _, seen, _ in told) > publishes / 2, told
-    assert all(rounds >= 20 for rounds, _, _ in told), told
+    assert all(rounds >= 10 for rounds, _, _ in told), told
 
 
 def test_old_versions_go_when_their_readers_have_had_their_time(
