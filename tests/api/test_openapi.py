@@ -24,19 +24,19 @@ def examine(
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
 
 
-def test_without_keys(server, tmp_path):
+def test_openapi_contract_holds_without_keys(server, tmp_path):
     examine(server, tmp_path, 5)
 
 
-def test_with_a_key(keyed, tmp_path):
+def test_openapi_contract_holds_with_a_key(keyed, tmp_path):
     examine(keyed.server, tmp_path, 5, f"Authorization: Bearer {keyed.operator}")
 
 
-def test_strangers_meet_problems_only(keyed, tmp_path):
+def test_requests_without_a_key_get_only_problem_documents(keyed, tmp_path):
     examine(keyed.server, tmp_path, 4, phases="examples,fuzzing")
 
 
 @pytest.mark.nightly
-def test_at_length(server, keyed, tmp_path):
+def test_openapi_contract_holds_with_many_examples(server, keyed, tmp_path):
     examine(server, tmp_path, 150)
     examine(keyed.server, tmp_path, 150, f"Authorization: Bearer {keyed.operator}")

@@ -27,12 +27,12 @@ class Seen:
     mixed: list[str] = field(default_factory=list)
 
 
-def test_soak_short(published_home, tmp_path):
+def test_clients_see_complete_versions_for_a_few_seconds(published_home, tmp_path):
     soak(published_home, tmp_path, seconds=12, publish_every=1.0)
 
 
 @pytest.mark.nightly
-def test_soak_five_minutes(published_home, tmp_path):
+def test_clients_see_complete_versions_for_five_minutes(published_home, tmp_path):
     soak(published_home, tmp_path, seconds=300, publish_every=5.0)
 
 

@@ -108,7 +108,7 @@ def test_lookups_and_predictions_are_counted(published_home, tmp_path):
             assert f"churnhouse_{series} {value}.0\n" in text
 
 
-def test_each_request_is_one_line_and_each_prediction_has_its_record(keyed):
+def test_each_request_logs_one_line_and_each_prediction_one_record(keyed):
     server, header = keyed.server, keyed.as_reader()
     page = server.ask("GET", "/v1/predictions?limit=1", headers=header).json
     user_id = page["predictions"][0]["user_id"]
@@ -165,7 +165,7 @@ asyncio.run(ask())
     assert done.stderr.strip() == "[200, 200, 200]"
 
 
-def test_a_quiet_series_starts_at_zero():
+def test_metrics_without_requests_start_at_zero():
     text = Metrics().registry
     assert text.get_sample_value("churnhouse_reloads_total", {"result": "failure"}) == 0
     assert (

@@ -49,7 +49,7 @@ def test_a_bad_setting_of_the_api_is_named(monkeypatch, name, value):
         ApiSettings()
 
 
-def test_a_home_whose_name_is_no_text_is_refused():
+def test_home_name_that_is_not_utf8_is_refused():
     with pytest.raises(JobError, match=r"'/data/\\udcff' cannot be read as UTF-8"):
         Settings(home="/data/\udcff")
 

@@ -21,7 +21,7 @@ def leaves_the_encoding_open(call: ast.Call) -> bool:
     return name == "open" and owner != "os" and not is_binary
 
 
-def test_every_text_file_has_its_encoding_named():
+def test_every_text_file_is_opened_with_an_encoding():
     open_ended = [
         f"{path.relative_to(PROJECT)}:{call.lineno}"
         for path in CODE

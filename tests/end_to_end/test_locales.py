@@ -49,7 +49,7 @@ def home(tmp_path_factory) -> Path:
     return home
 
 
-def test_names_are_published_whole_under_an_ascii_locale(home: Path):
+def test_names_are_published_unchanged_under_an_ascii_locale(home: Path):
     (scores,) = (home / "published/current").glob("churn_predictions_*.csv")
     assert "\nü0000" in scores.read_text(encoding="utf-8")
     store = home / "published/current/churnhouse.duckdb"

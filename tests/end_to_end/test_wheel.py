@@ -71,7 +71,7 @@ def run(command: list, folder: Path) -> str:
     return done.stdout
 
 
-def test_the_wheel_carries_the_project_as_it_stands(wheel: Path):
+def test_wheel_contains_every_file_of_the_project(wheel: Path):
     git = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *PARTS]
     listed = [name for name in run(git, PROJECT).splitlines() if (PROJECT / name).exists()]
     prefix = "python_jobs/project/"

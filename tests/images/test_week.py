@@ -171,7 +171,7 @@ def by_hand(*words: str) -> list[str]:
     return container["args"]
 
 
-def test_a_volume_without_raw_files_is_not_filled_with_made_up_users(cluster: Cluster):
+def test_volume_without_raw_files_gets_no_synthetic_users(cluster: Cluster):
     done = cluster.run("churnhouse-seed-model")
     assert done.returncode == 1
     assert "/data/raw" in done.stderr and "Next: " in done.stderr
@@ -179,7 +179,7 @@ def test_a_volume_without_raw_files_is_not_filled_with_made_up_users(cluster: Cl
     assert not (cluster.volume / "published").exists()
 
 
-def test_a_week_in_production(cluster: Cluster):
+def test_a_week_of_scheduled_jobs_in_production(cluster: Cluster):
     """Seed, daily, drift, daily with a new day, retrain, approval, daily; the API follows.
 
     Monday's daily Job comes twice: one works, the other exits 75 and no harm is done.

@@ -83,7 +83,7 @@ def test_every_alert_has_a_case_that_fires_and_one_that_does_not():
 
 @needs_prometheus
 @pytest.mark.parametrize(("severity", "receiver"), [("critical", "pager"), ("warning", "channel")])
-def test_severity_decides_who_is_told(severity, receiver):
+def test_severity_decides_who_is_notified(severity, receiver):
     config = MONITORING / "alertmanager.yml"
     done = run("amtool", "check-config", config)
     assert done.returncode == 0 and "SUCCESS" in done.stdout, done.stdout + done.stderr
@@ -186,14 +186,14 @@ def _use(server) -> None:
 
 
 @needs_prometheus
-def test_what_is_broken_fires_and_nothing_else_does(fleet: Fleet):
+def test_only_alerts_for_broken_instances_fire(fleet: Fleet):
     with contextlib.suppress(AssertionError):  # a scrape may come late on a busy machine
         wait_until(lambda: fleet.watcher.firing() == fleet.planned, what="exactly these")
     assert fleet.watcher.firing() == fleet.planned
 
 
 @needs_prometheus
-def test_every_alert_is_planned_or_says_why_it_is_not(fleet: Fleet):
+def test_every_alert_is_expected_or_listed_with_a_reason(fleet: Fleet):
     assert {alert for alert, _ in PLANNED} | set(NOT_PLANNED) == set(rules())
     assert not {alert for alert, _ in PLANNED} & set(NOT_PLANNED)
     slow, _, limit = rules()["ChurnhouseSlow"]["expr"].rpartition(">")
@@ -217,7 +217,7 @@ def test_every_query_of_the_dashboard_returns_data(fleet: Fleet):
 
 
 @needs_prometheus
-def test_a_cause_silences_what_follows_from_it(fleet: Fleet):
+def test_alert_for_a_cause_silences_alerts_for_its_effects(fleet: Fleet):
     wait_until(
         lambda: set(fleet.watcher.notified()) >= fleet.planned, what="Alertmanager", seconds=60
     )
@@ -227,7 +227,7 @@ def test_a_cause_silences_what_follows_from_it(fleet: Fleet):
 
 
 @needs_prometheus
-def test_without_any_instance_somebody_is_paged(tmp_path):
+def test_page_is_sent_when_no_instance_is_left(tmp_path):
     with deaf_port() as port, watching({"gone": port}, "no key", tmp_path / "watcher") as watcher:
         absent = ("ChurnhouseApiAbsent", "")
         down = ("ChurnhouseApiInstanceDown", "gone")

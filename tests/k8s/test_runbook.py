@@ -24,7 +24,7 @@ def sections() -> dict[str, str]:
     return dict(zip(anchors, found[1::2], strict=True))
 
 
-def test_every_alert_leads_to_its_part_of_the_runbook():
+def test_every_alert_links_to_its_runbook_section():
     groups = yaml.safe_load((MONITORING / "rules.yml").read_text())["groups"]
     for rule in (rule for group in groups for rule in group["rules"]):
         assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
@@ -53,7 +53,7 @@ def test_every_object_named_to_kubectl_is_in_the_manifests():
 
 
 @needs_kubectl
-def test_any_command_runs_in_a_job_like_the_daily_one():
+def test_documented_patch_runs_any_command_in_the_daily_job():
     """The patch that operations.md gives, on the Job that the daily CronJob would make."""
     cronjob = yaml.safe_load((PROJECT / "k8s" / "base" / "cronjob-daily.yaml").read_text())
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "by-hand"}}

@@ -60,7 +60,7 @@ def psi_by_numpy(reference: list, current: list) -> float:
     return float(((c - r) * np.log(c / r)).sum())
 
 
-def test_psi_of_two_categories_is_what_a_hand_computes():
+def test_psi_of_two_categories_matches_a_hand_calculation():
     found = psi(["a"] * 50 + ["b"] * 50, ["a"] * 80 + ["b"] * 20, is_numeric=False)
     assert found["psi"] == pytest.approx(0.3 * math.log(1.6) - 0.3 * math.log(0.4))
     assert (found["bins"], found["reference_rows"], found["current_rows"]) == (2, 100, 100)
@@ -87,7 +87,7 @@ def test_psi_gives_null_a_bin_of_its_own_among_categories_too():
     assert found["psi"] == pytest.approx(0.8 * math.log(7 / 3))
 
 
-def test_psi_counts_what_lies_outside_the_reference():
+def test_psi_counts_values_outside_the_reference():
     found = psi(list(range(100)), [1000] * 100)
     assert found["psi"] > 5
 
@@ -97,7 +97,7 @@ def test_psi_sees_a_mostly_zero_column_that_turns_zero():
     assert psi(mostly_zero, [0] * 100)["psi"] > 0.25
 
 
-def test_psi_stays_under_its_noise_value_where_nothing_changed():
+def test_psi_of_unchanged_data_stays_below_the_noise_level():
     random = np.random.default_rng(3)
     exceeded = 0
     for _ in range(60):
@@ -211,7 +211,7 @@ def test_intervals_hold_the_realised_value(scored_earlier: Path):
     assert found == [(True, True)] * 2
 
 
-def test_where_dbt_runs_no_python_the_jobs_make_the_same_intervals(scored_earlier: Path, tmp_path):
+def test_jobs_make_the_same_intervals_as_the_dbt_python_model(scored_earlier: Path, tmp_path):
     home = tmp_path / "data"
     shutil.copytree(scored_earlier, home, symlinks=True)
     query = "from performance_intervals order by all"
@@ -228,7 +228,7 @@ def test_where_dbt_runs_no_python_the_jobs_make_the_same_intervals(scored_earlie
             assert connection.execute(query).fetchall() == expected
 
 
-def test_an_open_window_is_unknown_not_stayed(scored_earlier: Path):
+def test_open_label_window_counts_as_unknown_not_as_stayed(scored_earlier: Path):
     latest = rows(
         scored_earlier,
         """
@@ -269,7 +269,7 @@ def test_late_data_shows_as_a_share_of_changed_features(scored_earlier: Path):
     assert untouched == [(0,)]
 
 
-def test_late_data_is_seen_though_the_build_that_took_it_in_went_without_marts(
+def test_late_data_is_seen_after_a_build_that_stopped_before_the_marts(
     scored_earlier: Path, tmp_path: Path
 ):
     """March 12 changes in a build that stops before the marts, March 31 in the next."""
@@ -312,7 +312,7 @@ def test_late_data_is_seen_though_the_build_that_took_it_in_went_without_marts(
     assert [number - first for _, number in rows(home, before)] == [4, 4, 4]
 
 
-def test_no_date_still_counts_a_person_who_was_forgotten(scored_earlier: Path, tmp_path: Path):
+def test_forgotten_user_is_not_counted_on_any_date(scored_earlier: Path, tmp_path: Path):
     home = tmp_path / "data"
     shutil.copytree(scored_earlier, home, symlinks=True)
     user = rows(home, "select min(user_id) from accepted_users where signup_date < '2025-03-01'")[

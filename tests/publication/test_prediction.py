@@ -77,7 +77,7 @@ def test_published_files_have_the_columns_of_the_schema(finished_home):
         assert list(lookup_store.columns(store))[: len(names)] == names
 
 
-def test_scoring_gives_the_columns_that_the_schema_asks_of_it():
+def test_scoring_gives_the_columns_of_the_schema():
     """Of any query over them, in the schema's order and types: Spark reads batches by place."""
     expected = [c for c in prediction.COLUMNS if c.made_by == "scoring"]
     assert list(scoring_rows.SCORED) == expected
@@ -107,7 +107,7 @@ def test_the_api_describes_and_shows_every_column(finished_home):
     assert len(row["reasons"]) == 3
 
 
-def test_an_attribute_is_what_the_domain_declares(published_home_of):
+def test_attributes_are_the_columns_the_domain_declares(published_home_of):
     """Any other text column of the store is none, whatever it is called."""
     folder = published_home_of("alter table users add column note text")
     publication = load(folder.parent, folder.name, 1 << 20)
@@ -177,7 +177,7 @@ print(json.dumps({"shown": shown, "described": SCHEMAS["Prediction"]["properties
 """
 
 
-def test_a_new_column_is_a_line_its_docs_and_its_value(home, tmp_path):
+def test_new_column_needs_one_schema_line_its_docs_and_its_value(home, tmp_path):
     """In a copy of the project, on a warehouse that was filled before the column was added."""
     project = tmp_path / "project"
     for name in ("python_jobs", "api", "macros", "models", "seeds", "domains", "tests/generic"):

@@ -56,7 +56,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_decide(case):
+def test_decision_follows_the_table_of_cases(case):
     challenger, baselines, comparison, promoted, reason = case
     decision = decide(challenger, baselines, comparison)
     assert decision.is_promoted is promoted
@@ -96,7 +96,7 @@ def test_the_first_good_version_becomes_production_and_is_recorded(world):
     assert decisions(con) == [(version, None, True, NOW.replace(tzinfo=None))]
 
 
-def test_a_version_whose_baselines_are_called_rivals_is_judged_the_same(world, monkeypatch):
+def test_metrics_of_an_earlier_release_are_judged_the_same(world, monkeypatch):
     """An earlier release wrote its metrics.json so."""
     con, settings, _ = world
     honest = store.read_json
@@ -110,7 +110,7 @@ def test_a_version_whose_baselines_are_called_rivals_is_judged_the_same(world, m
     assert set(decision.numbers["baselines"]) == {"prior_rate", "recency", "rfm_logistic"}
 
 
-def test_promoting_what_is_in_production_is_a_no_op_that_says_so(world):
+def test_promoting_the_production_version_does_nothing_and_says_so(world):
     con, settings, version = world
     promote(con, settings, now=NOW)
     before = store.production(settings.models)
@@ -123,7 +123,7 @@ def test_promoting_what_is_in_production_is_a_no_op_that_says_so(world):
     assert len(decisions(con)) == 1
 
 
-def test_retraining_on_the_same_data_takes_over_at_a_tie(world):
+def test_newer_version_of_the_same_data_wins_a_tie(world):
     """Same model, newer version: the champion's recipe is compared on the same folds."""
     con, settings, first = world
     promote(con, settings, now=NOW)
@@ -161,7 +161,7 @@ def months_later(con):
     """)
 
 
-def test_on_rows_that_neither_has_seen_the_two_files_meet(world):
+def test_both_models_are_compared_on_rows_neither_has_seen(world):
     con, settings, _ = world
     promote(con, settings, now=NOW)
     months_later(con)
@@ -222,7 +222,7 @@ def test_a_version_with_a_tampered_file_is_refused_by_name(world, name):
     assert store.production(settings.models) is None and decisions(con) == []
 
 
-def test_a_promotion_that_comes_second_records_nothing(world, monkeypatch):
+def test_promotion_that_lost_a_race_records_nothing(world, monkeypatch):
     """It saw no production at first; another run was faster before it swapped."""
     con, settings, version = world
     truth = store.swap_production(settings.models, None, version, NOW)

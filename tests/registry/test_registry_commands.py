@@ -52,7 +52,7 @@ def listed(home: Path) -> list[tuple[str, str]]:
     return [tuple(re.split(r"\s{2,}", line.strip(), maxsplit=1)) for line in lines[1:]]
 
 
-def test_retrain_publishes_the_new_version_and_rollback_the_old_one_again(home: Path):
+def test_retrain_publishes_the_new_version_and_rollback_the_old_one(home: Path):
     (first,) = versions(home)
     assert served(home) == {first}
     done = churnhouse(home, "retrain")
@@ -95,9 +95,7 @@ def test_models_shows_metrics_as_registered(finished_home: Path):
     assert top == f"{pooled['precision_at_50']['value']:.1%}"
 
 
-def test_where_approval_is_required_production_stays_until_a_name_stands_for_it(
-    home: Path, monkeypatch
-):
+def test_production_stays_until_a_required_approval_is_given(home: Path, monkeypatch):
     monkeypatch.setenv("CHURNHOUSE_APPROVAL_REQUIRED", "true")
     (first,) = versions(home)
     done = churnhouse(home, "retrain")
@@ -122,7 +120,7 @@ def test_where_approval_is_required_production_stays_until_a_name_stands_for_it(
     assert decided == [(first, True), (second, False), (second, False), (second, True)]
 
 
-def test_a_first_run_where_approval_is_required_says_how_to_go_on(tmp_path: Path, monkeypatch):
+def test_first_run_with_required_approval_names_the_next_step(tmp_path: Path, monkeypatch):
     """There is nobody in production yet: everything is ready, and a name is what is missing."""
     home = tmp_path / "data"
     monkeypatch.setenv("CHURNHOUSE_APPROVAL_REQUIRED", "true")
@@ -137,7 +135,7 @@ def test_a_first_run_where_approval_is_required_says_how_to_go_on(tmp_path: Path
     assert served(home) == {in_production(home)} == {version}
 
 
-def test_nothing_is_retrained_where_nothing_has_failed(home: Path):
+def test_retrain_if_drifted_does_nothing_without_a_failure(home: Path):
     done = churnhouse(home, "retrain", "--if-drifted")
     assert done.stdout == "Neither drift nor realised performance has failed.\n"
     assert len(versions(home)) == 1
@@ -193,7 +191,7 @@ def test_a_broken_promise_retrains_once(home: Path):
     ],
     ids=lambda arguments: arguments[0],
 )
-def test_what_cannot_be_done_is_one_line_and_changes_nothing(finished_home: Path, arguments):
+def test_refused_command_is_one_line_and_changes_nothing(finished_home: Path, arguments):
     before = (finished_home / "models/production.json").read_bytes()
     done = churnhouse(finished_home, *arguments, check=False)
     (line,) = done.stderr.splitlines()
@@ -215,7 +213,7 @@ def test_an_empty_installation_has_no_models(tmp_path: Path):
     importlib.util.find_spec("mlflow") is not None,
     reason="MLflow is installed here, so its absence cannot be seen",
 )
-def test_a_tracking_server_without_its_client_is_said_before_training(
+def test_missing_mlflow_client_is_reported_before_training(
     finished_home: Path, monkeypatch, capsys
 ):
     """What needs no training goes on: a rollback is not refused for want of a package."""

@@ -19,14 +19,14 @@ def page(tmp_path_factory):
     return (home / "models" / trained.version / "report.html").read_text(), trained
 
 
-def test_the_page_needs_nothing_from_elsewhere(page):
+def test_report_loads_nothing_from_elsewhere(page):
     """No address is loaded: not by link, script, style or picture. Namespaces are only names."""
     text = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page[0])
     assert not re.search(r"<(script|link|img|iframe|object)\b|@import|url\((?!#)", text)
     assert not re.search(r'(src|href)="(?!#)', text)
 
 
-def test_every_part_is_there(page):
+def test_report_has_every_part(page):
     text, trained = page
     for part in ("Precision and recall", "ROC", "Calibration", "Gain; lift", "Fold by fold"):
         assert part in text
@@ -37,7 +37,7 @@ def test_every_part_is_there(page):
     assert text.count("<svg") == 4 and "Slices by plan" in text
 
 
-def test_the_four_drawings_share_one_page(page):
+def test_four_charts_share_a_page_without_clashing_ids(page):
     """No id stands twice, each drawing finds its own, and a screen reader is told what it is."""
     ids = re.findall(r'\bid="([^"]+)"', page[0])
     assert ids and len(ids) == len(set(ids))
@@ -51,7 +51,7 @@ def test_the_four_drawings_share_one_page(page):
     ]
 
 
-def test_numbers_are_those_of_the_metrics(page):
+def test_report_shows_the_numbers_of_the_metrics(page):
     text, trained = page
     chosen = trained.metrics["models"][trained.metrics["selected"]]["folds"]["pooled"]
     for population in ("eligible", "all"):
@@ -60,7 +60,7 @@ def test_numbers_are_those_of_the_metrics(page):
         assert f"({precision['low']:.3f} to {precision['high']:.3f})" in text
 
 
-def test_text_from_the_data_is_text_and_not_markup(page):
+def test_text_from_the_data_is_escaped(page):
     assert "&lt;b&gt;odd &amp; bold&lt;/b&gt;" in page[0] and "<b>odd" not in page[0]
 
 

@@ -121,9 +121,7 @@ def test_parameters_and_metrics_of_every_fold_arrive(client, domain, trained):
     assert len([m for m in found.data.metrics if "/" in m]) == 6 * 2 * 9
 
 
-def test_plots_and_files_arrive_as_they_are_but_no_pickle_and_no_users(
-    client, domain, trained, tmp_path
-):
+def test_plots_and_files_arrive_without_pickles_or_user_rows(client, domain, trained, tmp_path):
     settings, (one, _) = trained
     assert tracking.track(settings, domain, one.version, "challenger") is None
     (found,) = runs(client, domain)
@@ -139,9 +137,7 @@ def test_plots_and_files_arrive_as_they_are_but_no_pickle_and_no_users(
     assert plots and all(p.read_text().startswith("<svg") for p in plots)
 
 
-def test_the_registered_model_loads_by_its_alias_and_gives_the_golden_scores(
-    client, server, domain, trained
-):
+def test_model_loaded_by_alias_gives_the_golden_scores(client, server, domain, trained):
     settings, (one, _) = trained
     assert tracking.track(settings, domain, one.version, "challenger") is None
     mlflow.set_tracking_uri(server)
@@ -152,7 +148,7 @@ def test_the_registered_model_loads_by_its_alias_and_gives_the_golden_scores(
     assert scores == pytest.approx(golden["churn_risk"], abs=1e-6)
 
 
-def test_aliases_follow_what_is_challenger_and_what_is_in_production(client, domain, trained):
+def test_aliases_follow_challenger_and_production(client, domain, trained):
     """A version that was never logged is logged when it is promoted; nothing is logged twice."""
     settings, (one, two) = trained
     name = f"churnhouse-{domain}"
@@ -178,7 +174,7 @@ def test_aliases_follow_what_is_challenger_and_what_is_in_production(client, dom
     assert len(runs(client, fresh)) == 1
 
 
-def test_a_tampered_version_is_not_told_as_if_it_were_good(client, domain, tmp_path):
+def test_tampered_version_is_not_logged(client, domain, tmp_path):
     version = run(new_warehouse(users=200), tmp_path).version
     (tmp_path / "models" / version / "model.onnx").write_bytes(b"other")
     problem = tracking.track(Settings(home=tmp_path), domain, version, "challenger")
@@ -188,7 +184,7 @@ def test_a_tampered_version_is_not_told_as_if_it_were_good(client, domain, tmp_p
 
 
 @pytest.mark.parametrize("server", ["file"], indirect=True)
-def test_retrain_and_rollback_tell_the_server_and_change_no_byte(client, home, monkeypatch):
+def test_tracking_retrain_and_rollback_changes_no_byte_of_the_model(client, home, monkeypatch):
     """The real command: the model trained under tracking is, byte for byte, the one without.
 
     Without a search, which on a machine that is busy enough the clock would cut short.
@@ -245,7 +241,7 @@ def test_without_a_server_the_version_is_kept_with_one_warning(home, monkeypatch
 
 
 @pytest.mark.parametrize("server", ["file"], indirect=True)
-def test_what_an_absent_server_missed_is_told_at_promotion(client, home, monkeypatch):
+def test_promotion_logs_what_the_server_missed(client, home, monkeypatch):
     with monkeypatch.context() as away:
         away.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
         assert "warning" in churnhouse(home, "train").stderr
@@ -255,7 +251,7 @@ def test_what_an_absent_server_missed_is_told_at_promotion(client, home, monkeyp
     assert found.tags["churnhouse.version"] == version
 
 
-def test_without_the_variable_nothing_is_tracked(home, monkeypatch):
+def test_nothing_is_tracked_without_the_variable(home, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     done = churnhouse(home, "train")
     assert "track" not in done.stdout and done.stderr == ""

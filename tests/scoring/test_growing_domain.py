@@ -40,7 +40,7 @@ def grown(tmp_path):
     return domains.load("elearning", folder.parent)
 
 
-def test_a_new_measure_and_attribute_do_not_stop_scoring(home, grown):
+def test_new_measure_and_attribute_do_not_stop_scoring(home, grown):
     """Rebuilt, scored by the old model with the same scores and reasons, published, served."""
     settings = Settings(home=home)
     before = rows(home, SCORES)

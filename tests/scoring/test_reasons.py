@@ -58,7 +58,7 @@ def test_reasons_add_up_to_the_score(model, data):
     assert np.abs(1 / (1 + np.exp(-total.astype(float))) - risk).max() < 1e-5
 
 
-def test_the_average_training_row_is_the_base(model, data):
+def test_contributions_average_to_zero_over_the_training_rows(model, data):
     """What is told is the way from the average of the training rows, so the mean of it is 0."""
     assert np.abs(contributions(model, data[0]).mean(axis=0).sum()) < 0.05
 
@@ -138,7 +138,7 @@ def test_the_same_model_gives_the_same_bytes(model):
     assert attribution.export(model, 5) == attribution.export(model, 5)
 
 
-def test_windows_of_one_measure_are_one_reason_told_by_the_strongest_of_them():
+def test_windows_of_one_measure_give_one_reason_worded_by_the_strongest():
     names = ["days_since_last_activity", "logins_7d", "logins_30d", "logins_trend", "tenure_days"]
     group = reasons.groups(from_json({"names": names}).values())
     assert group.tolist() == [0, 1, 1, 1, 2]
@@ -151,7 +151,7 @@ def test_windows_of_one_measure_are_one_reason_told_by_the_strongest_of_them():
     assert strength == pytest.approx(np.array([[1.3, 1.0, 0.6], [-0.3, -0.1, 0.0]]))
 
 
-def test_fewer_things_than_reasons_give_fewer_columns():
+def test_fewer_measures_than_reasons_give_fewer_columns():
     told, strength = reasons.strongest(np.ones((4, 2), np.float32), np.array([0, 0]))
     assert told.shape == strength.shape == (4, 1)
 

@@ -40,7 +40,7 @@ def predictions(con, columns="*"):
     return con.execute(f"select {columns} from ml.churn_predictions order by all").fetchall()
 
 
-def test_each_user_gets_the_score_of_the_own_features(home, con, monkeypatch):
+def test_each_user_gets_the_score_of_their_own_features(home, con, monkeypatch):
     """Chunk by chunk, against the scikit-learn model asked for everybody at once."""
     monkeypatch.setattr("python_jobs.warehouse.features.CHUNK_VECTORS", 1)
     day = date(2025, 2, 16)
@@ -58,7 +58,7 @@ def test_each_user_gets_the_score_of_the_own_features(home, con, monkeypatch):
     assert (frame["is_eligible"] == frame["is_eligible_1"]).all()
 
 
-def test_ranks_deciles_and_bands(home, con):
+def test_ranks_deciles_and_bands_follow_the_risk(home, con):
     """Rank 1 is the riskiest, decile 1 the riskiest tenth, over everybody; ties go by user_id."""
     summary = score(con, home, now=NOW, high_from=0.6, medium_from=0.3)
     frame = con.execute("from ml.churn_predictions order by risk_rank").df()
@@ -81,7 +81,7 @@ def test_ranks_deciles_and_bands(home, con):
     assert set(frame["model_version"]) == {summary.model_version}
 
 
-def test_each_user_gets_three_reasons_of_the_own_features(home, con, monkeypatch):
+def test_each_user_gets_three_reasons_from_their_own_features(home, con, monkeypatch):
     """Against the contributions asked for everybody at once: feature, value, direction."""
     monkeypatch.setattr("python_jobs.warehouse.features.CHUNK_VECTORS", 1)
     score(con, home, now=NOW)
@@ -150,7 +150,7 @@ def test_a_band_begins_at_its_threshold(home, con):
     assert found == [("high",), ("medium",), ("low",)]
 
 
-def test_scoring_again_replaces_the_day_and_only_the_day(home, con):
+def test_scoring_again_replaces_only_that_day(home, con):
     first, last = date(2025, 2, 9), date(2025, 2, 16)
     score(con, home, now=NOW, as_of_date=first)
     score(con, home, now=NOW, as_of_date=last)
@@ -225,7 +225,7 @@ def test_refusals_name_the_cause_and_keep_the_old_scores(home, con, change, mess
     assert predictions(con) == before
 
 
-def test_features_that_the_model_does_not_know_change_nothing(home, con):
+def test_features_unknown_to_the_model_change_nothing(home, con):
     """Whether they come first, in between or last, and whatever they hold."""
     score(con, home, now=NOW)
     before = predictions(con)
@@ -249,7 +249,7 @@ def test_without_production_the_next_step_is_train_and_promote(tmp_path, con):
 
 
 @pytest.mark.parametrize("risks", [[0.1, np.nan], [0.1, 1.1], [-0.1, 0.2], [0.1], [np.inf, 0.1]])
-def test_scores_that_are_no_probabilities_or_too_few_are_refused(risks):
+def test_invalid_or_missing_scores_are_refused(risks):
     frame = pd.DataFrame({"user_id": ["a", "b"][: len(risks)], "churn_risk": risks})
     with pytest.raises(JobError, match="nothing was written"):
         check_scores(frame, 2)
@@ -259,7 +259,7 @@ def test_scores_from_zero_to_one_are_accepted():
     check_scores(pd.DataFrame({"user_id": ["a", "b"], "churn_risk": [0.0, 1.0]}), 2)
 
 
-def test_scores_that_land_on_other_rows_are_refused(home, con, monkeypatch):
+def test_misaligned_scores_are_refused(home, con, monkeypatch):
     """The accident this guards against: scores with an index of their own, aligned into NaN."""
     honest = onnx_model.score
 

@@ -28,7 +28,7 @@ NOT_COMPARED = {"ml.dbt_run_results", "main.user_windows"}
 VERSION_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z-")
 
 
-def test_a_session_of_this_machine_alone_may_hold_half_of_its_memory(tmp_path):
+def test_local_spark_session_may_use_half_of_the_memory(tmp_path):
     heap = "spark.sparkContext._jvm.java.lang.Runtime.getRuntime().maxMemory()"
     code = "from python_jobs.settings import Settings; "
     code += "from python_jobs.warehouse.spark import session; "
@@ -59,7 +59,7 @@ def cluster(tmp_path_factory) -> Cluster:
     running.close()
 
 
-def test_the_main_job_gives_the_same_tables_though_a_worker_dies_in_the_build(homes, cluster):
+def test_main_job_gives_the_same_tables_when_a_worker_dies_in_build(homes, cluster):
     duck, spark = homes
     churnhouse(duck, "run", "--time-budget", 0)
     log = spark / "dbt/logs/dbt.log"
@@ -74,7 +74,7 @@ def test_the_main_job_gives_the_same_tables_though_a_worker_dies_in_the_build(ho
     check_published_equal(duck, spark)
 
 
-def test_one_more_day_with_late_data_gives_the_same_though_a_worker_dies_in_score(homes, cluster):
+def test_daily_run_gives_the_same_tables_when_a_worker_dies_in_score(homes, cluster):
     duck, spark = homes
     before = days_written(spark)
     for home in homes:
@@ -95,7 +95,7 @@ def test_one_more_day_with_late_data_gives_the_same_though_a_worker_dies_in_scor
     assert len(after) == len(before) + 1
 
 
-def test_a_forgotten_person_is_nowhere_and_the_rest_is_the_same(homes, cluster):
+def test_forgotten_user_is_gone_and_all_else_is_the_same(homes, cluster):
     duck, spark = homes
     query = "select user_id from churn_top_risk order by risk_rank limit 1"
     user = read(duck, query)["user_id"][0]

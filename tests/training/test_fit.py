@@ -12,7 +12,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from python_jobs.training.fit import workers
 
 
-def test_forests_fitted_at_once_leave_the_warning_filters_as_they_were():
+def test_parallel_fits_leave_the_warning_filters_unchanged():
     """scikit-learn's fits set and restore them, each as it found them; threads mix that up."""
     rng = np.random.default_rng(1)
     X, y = rng.random((200, 3)), rng.integers(0, 2, 200)
@@ -24,7 +24,7 @@ def test_forests_fitted_at_once_leave_the_warning_filters_as_they_were():
     assert warnings.filters == before
 
 
-def test_a_fit_that_finds_the_filters_emptied_by_another_does_not_warn_the_user():
+def test_filters_emptied_by_another_fit_cause_no_warning():
     X, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
 
     def fit():
@@ -60,7 +60,7 @@ FITS = """
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_what_workers_warn_of_is_shown_once_and_as_the_process_would_show_it(tmp_path, code):
+def test_warning_from_workers_is_shown_once_under_the_usual_filters(tmp_path, code):
     """By its own filters, whatever a fit set meanwhile, and where what waits for it fails."""
     (tmp_path / "library.py").write_text(dedent(FIT))
     (tmp_path / "fits.py").write_text(dedent(FITS))

@@ -28,7 +28,7 @@ def rows(silence, past, suspect, y):
     return Rows(X, y, day, np.arange(len(y)).astype(str).astype(object), np.ones(len(y), bool))
 
 
-def test_honest_features_pass_however_strong():
+def test_strong_features_without_leakage_pass():
     rng, silence, past, _, rate, y = users()
     check_leaks(rows(silence, past, rate + rng.normal(size=len(y)), y), NAMES)
     everybody = np.zeros(len(y), int)
@@ -37,7 +37,7 @@ def test_honest_features_pass_however_strong():
 
 @pytest.mark.parametrize("days", [30, 14, 7])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_the_days_to_come_are_noticed_and_named(days, sign):
+def test_feature_that_uses_future_days_is_named(days, sign):
     """Activity of the next days, even of a week of the thirty, and however it is turned."""
     rng, silence, past, future, _, y = users()
     suspect = sign * rng.binomial(future, days / 30)
@@ -45,14 +45,14 @@ def test_the_days_to_come_are_noticed_and_named(days, sign):
         check_leaks(rows(silence, past, suspect, y), NAMES)
 
 
-def test_a_gap_that_only_the_future_explains_is_noticed():
+def test_missing_values_that_depend_on_the_future_are_found():
     """A feature that is missing for those who will leave."""
     _, silence, past, _, rate, y = users()
     with pytest.raises(JobError, match="suspect"):
         check_leaks(rows(silence, past, np.where(y == 1, np.nan, rate), y), NAMES)
 
 
-def test_silence_itself_may_not_look_ahead():
+def test_days_since_last_event_may_not_use_the_future():
     """Where no stratum of equal silence has both classes, the feature alone gives itself away."""
     rng = np.random.default_rng(2)
     y = np.repeat([0, 1], 1000)

@@ -17,7 +17,7 @@ DAY = np.datetime64("2025-03-02")
 COSTS = metrics.Costs(offer_cost=5, save_rate=0.1, user_value=100)
 
 
-def test_values_worked_out_by_hand():
+def test_metrics_match_values_worked_out_by_hand():
     """Churners rank first and third of five."""
     assert metrics.average_precision(Y, RISK) == pytest.approx((1 + 2 / 3) / 2)
     assert metrics.roc_auc(Y, RISK) == pytest.approx(5 / 6)
@@ -92,14 +92,14 @@ def test_agrees_with_scikit_learn_and_ignores_row_order(pairs):
         ([], {*metrics.METRICS}),
     ],
 )
-def test_what_the_rows_cannot_define_is_nan(y, undefined):
+def test_undefined_metric_is_nan(y, undefined):
     """Never a made-up number."""
     day = np.full(len(y), DAY, "datetime64[D]")
     found = metrics.values(np.array(y, dtype=int), np.full(len(y), 0.5), day, COSTS)
     assert {name for name, value in found.items() if math.isnan(value)} == undefined
 
 
-def test_an_offer_pays_from_the_threshold_on():
+def test_offer_pays_from_the_threshold_upwards():
     """Saving a tenth of 100 is worth 10; at a cost of 5, half of those contacted must churn."""
     assert COSTS.threshold == pytest.approx(0.5)
     # of those at .9, .8 and .7, two churn: 2 x 10 - 3 x 5 over five users
@@ -118,7 +118,7 @@ def held_out() -> tuple[Rows, HeldOut]:
     return rows, HeldOut(np.arange(8), np.repeat(["1", "2"], 4), risks, [])
 
 
-def test_the_tables_tell_folds_and_populations_apart():
+def test_tables_separate_folds_and_populations():
     tables = metrics.judge(*held_out(), candidates={"bad", "good"})
     assert {n: t["kind"] for n, t in tables.items()} == {
         "bad": "candidate",
@@ -143,7 +143,7 @@ def test_the_tables_tell_folds_and_populations_apart():
     assert metrics.best_candidate(metrics.judge(*held_out(), candidates={"bad"})) == "bad"
 
 
-def test_the_first_candidate_wins_a_tie_and_no_value_loses():
+def test_first_candidate_wins_a_tie_and_a_missing_value_loses():
     rows, held = held_out()
     held.risks.update(bad=held.risks["good"])
     tables = metrics.judge(rows, held, candidates={"bad", "good"})
@@ -159,7 +159,7 @@ def test_rows_for_sql_hold_every_number_once():
     assert ("good", "pooled", "eligible", "roc_auc", 1.0, 1.0, 1.0, 7) in found
 
 
-def test_more_rows_of_the_same_users_are_no_more_evidence():
+def test_repeated_rows_of_users_do_not_narrow_the_interval():
     """Every user's row repeated on five dates: values and bounds stay as they were."""
     rng = np.random.default_rng(4)
     n = 200

@@ -73,7 +73,7 @@ def test_the_graph_has_one_output_and_nothing_else(exported):
     onnx.checker.check_model(onnx.load_from_string(exported[1]))
 
 
-def test_the_file_is_the_model(exported, data):
+def test_exported_file_predicts_like_the_model(exported, data):
     model, file = exported
     assert onnx_export.check_parity(model, file, data[0]) < 2e-6
     risk = onnx_model.score(onnx_model.open_session(file), data[0])
@@ -81,7 +81,7 @@ def test_the_file_is_the_model(exported, data):
     assert np.abs(risk - churn_risk(model, data[0])).max() < 2e-6
 
 
-def test_missing_everywhere_and_far_outside_agree_too(exported, data):
+def test_export_agrees_on_missing_and_extreme_values(exported, data):
     """Values that training never saw: all missing, a gap in a complete feature, huge ones."""
     odd = np.tile(data[0][:1], (4, 1))
     odd[0], odd[1, 4], odd[2], odd[3] = np.nan, np.nan, 1e6, -1e6
@@ -92,7 +92,7 @@ def test_the_same_model_gives_the_same_bytes(exported, data):
     assert onnx_export.export(exported[0], data[0].shape[1]) == exported[1]
 
 
-def test_a_score_hardly_depends_on_its_company(exported, data):
+def test_score_hardly_depends_on_other_rows_of_the_batch(exported, data):
     session = onnx_model.open_session(exported[1])
     together = onnx_model.score(session, data[0])
     alone = np.concatenate([onnx_model.score(session, data[0][i : i + 1]) for i in range(100)])
@@ -117,14 +117,14 @@ def test_trees_split_between_neighbouring_float32_values(monkeypatch):
         onnx_export.check_parity(model, onnx_export.export(model, 1), X)
 
 
-def test_an_export_of_another_model_is_noticed(exported, data):
+def test_export_of_another_model_is_detected(exported, data):
     other = fit("logistic_regression", data[0], 1 - data[1])
     file = onnx_export.export(other, data[0].shape[1])
     with pytest.raises(JobError, match="nothing was registered"):
         onnx_export.check_parity(exported[0], file, data[0])
 
 
-def test_a_file_loads_only_with_its_hash(exported, tmp_path):
+def test_file_loads_only_with_its_registered_hash(exported, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(exported[1])
     sha256 = hashlib.sha256(exported[1]).hexdigest()
@@ -137,7 +137,7 @@ def test_a_file_loads_only_with_its_hash(exported, tmp_path):
         onnx_model.load(path, sha256)
 
 
-def test_golden_rows_notice_another_model(exported, data):
+def test_golden_rows_detect_another_model(exported, data):
     """They reach from the least to the most at risk, and survive JSON with their gaps."""
     golden = onnx_export.golden(exported[1], data[0])
     assert len(golden["rows"]) == len(golden["churn_risk"]) == onnx_export.GOLDEN_ROWS
@@ -159,7 +159,7 @@ def test_serving_imports_no_scikit_learn():
 
 
 @pytest.mark.parametrize("module", ["python_jobs.publication.onnx_model", "api"])
-def test_onnxruntime_reports_to_nobody(tmp_path, module):
+def test_onnxruntime_sends_no_telemetry(tmp_path, module):
     """With its telemetry on, an import leaves a device id and a queue below the home folder."""
     environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
     environment |= {"HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)}

@@ -25,7 +25,7 @@ def world(dates: int, users: int = 300, seed: int = 1, features: int = 3) -> Row
     return Rows(X, y, days, names, np.ones(n, bool))
 
 
-def test_a_long_history_is_checked_on_later_dates_a_horizon_away():
+def test_long_history_is_validated_on_dates_a_horizon_later():
     rows = world(25)
     ((fit, check),), kind = inner_splits(rows, np.arange(len(rows.y)), 30, seed=7)
     assert kind == "later dates"
@@ -33,7 +33,7 @@ def test_a_long_history_is_checked_on_later_dates_a_horizon_away():
     assert len(np.unique(rows.dates[check])) == 5 and rows.dates[check].max() == rows.dates[-1]
 
 
-def test_a_short_history_is_checked_on_other_users():
+def test_short_history_is_validated_on_other_users():
     """Nine dates, as in 120 days: purging would leave a third of them to learn from."""
     rows = world(9)
     splits, kind = inner_splits(rows, np.arange(len(rows.y)), 30, seed=7)
@@ -43,7 +43,7 @@ def test_a_short_history_is_checked_on_other_users():
     assert sorted(np.concatenate([check for _, check in splits])) == list(range(len(rows.y)))
 
 
-def test_too_few_of_a_class_are_neither_searched_nor_calibrated():
+def test_too_few_rows_of_a_class_skip_search_and_calibration():
     rows = world(3, users=20)
     rows.y[:] = np.arange(60) % 20 == 0
     assert inner_splits(rows, np.arange(60), 30, seed=7) == ([], "nothing")
@@ -51,7 +51,7 @@ def test_too_few_of_a_class_are_neither_searched_nor_calibrated():
     assert (found.parameters, len(found.logits)) == ({"C": 0.1}, 0)
 
 
-def test_a_large_side_is_searched_on_some_users_with_all_their_rows(monkeypatch):
+def test_large_training_set_is_searched_on_a_sample_of_users(monkeypatch):
     monkeypatch.setattr(search, "SEARCH_ROWS", 1000)
     rows = world(9)
     splits, _ = inner_splits(rows, np.arange(len(rows.y)), 30, seed=7)
@@ -68,7 +68,7 @@ def test_the_plan_grows_with_the_budget_and_shrinks_with_the_rows():
     assert plan(sides * 4, 40, 8, 2)["hist_gradient_boosting"] < counts[2]
 
 
-def test_the_search_finds_what_the_data_ask_for():
+def test_search_finds_the_parameters_that_fit_the_data():
     """A checkerboard needs deep trees; the first trial and a few more are not the best."""
     rng = np.random.default_rng(3)
     X = rng.integers(0, 8, size=(8000, 2)).astype(np.float32)
@@ -82,7 +82,7 @@ def test_the_search_finds_what_the_data_ask_for():
     assert found.parameters == found.trials[int(np.argmin(losses))]["parameters"]
 
 
-def test_the_clock_ends_the_search_after_the_first_trial_and_says_so():
+def test_time_limit_ends_the_search_and_is_reported():
     rows = world(9)
     splits, _ = inner_splits(rows, np.arange(len(rows.y)), 30, seed=7)
     member = MEMBERS["logistic_regression"]
@@ -91,7 +91,7 @@ def test_the_clock_ends_the_search_after_the_first_trial_and_says_so():
 
 
 @pytest.mark.parametrize("dates", [9, 25])
-def test_nothing_of_a_fold_is_chosen_by_its_test_rows(dates):
+def test_rows_under_test_do_not_influence_their_fold(dates):
     """Other labels and features from the first test date on: the first fold's models stay."""
     rows = world(dates)
     held, _ = fit_and_hold_out(rows, {}, horizon_days=30, seed=7, budget=1, say=print)
@@ -114,7 +114,7 @@ class Member:
         return self.factor * X[:, 0]
 
 
-def test_the_check_rows_calibrate_each_member_and_the_vote():
+def test_validation_rows_calibrate_each_member_and_the_blend():
     """One member is three times too sure; all three candidates end well calibrated."""
     rng = np.random.default_rng(8)
     X = rng.normal(size=(20_000, 1))

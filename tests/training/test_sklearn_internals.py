@@ -74,7 +74,7 @@ def test_nodes_count_the_training_rows_and_children_follow_parents(boosting, dat
                 assert nodes["count"][sides].sum() == node["count"], f"{CHANGED}`count` is wrong."
 
 
-def test_rounding_down_changes_thresholds_of_the_copy_and_no_prediction():
+def test_rounding_changes_thresholds_of_the_copy_but_no_prediction():
     # splits lie between neighbouring float32 values, where rounding up would matter
     X = np.repeat(np.float32(1e5) + np.arange(200, dtype=np.float32) / 128, 40)[:, None]
     with threadpool_limits(1):

@@ -82,7 +82,7 @@ def differences(one: Path, other: Path) -> dict[str, list[tuple]]:
     return found
 
 
-def test_a_killed_command_runs_to_its_end_the_next_time(news, undisturbed, tmp_path: Path):
+def test_killed_command_succeeds_when_run_again(news, undisturbed, tmp_path: Path):
     """Every command is killed once at a random moment of its work and then run again."""
     reference, seconds = undisturbed
     home = copied(news, tmp_path)
@@ -107,7 +107,7 @@ def test_a_killed_command_runs_to_its_end_the_next_time(news, undisturbed, tmp_p
 
 
 @pytest.mark.nightly
-def test_thirty_killed_runs_are_made_good_by_the_next_run(news, undisturbed, tmp_path: Path):
+def test_next_run_completes_what_thirty_killed_runs_left(news, undisturbed, tmp_path: Path):
     """`churnhouse run`, killed in every step in turn, at a random moment of it."""
     reference, seconds = undisturbed
     steps = list(seconds)

@@ -46,7 +46,7 @@ def leave(home: Path, room: int) -> None:
     subprocess.run(resize, check=True, capture_output=True)
 
 
-def test_a_disk_that_is_full_stops_the_build_and_room_is_all_that_it_needs(disk: Path):
+def test_full_disk_stops_the_build_which_succeeds_once_there_is_room(disk: Path):
     churnhouse(disk, "ingest")
     leave(disk, 64 * 1024)
     assert "has no room left: " in refused(disk, "build")
@@ -58,7 +58,7 @@ def test_a_disk_that_is_full_stops_the_build_and_room_is_all_that_it_needs(disk:
 
 
 @pytest.mark.parametrize("job", ["ingest", "train", "score"])
-def test_a_disk_that_is_full_stops_a_job_with_one_line(disk: Path, job: str):
+def test_full_disk_stops_a_job_with_one_line(disk: Path, job: str):
     leave(disk, 4096)
     assert "has no room left: " in refused(disk, job)
     check_published(disk)
@@ -69,7 +69,7 @@ def test_a_disk_that_is_full_stops_a_job_with_one_line(disk: Path, job: str):
     churnhouse(disk, job)
 
 
-def test_a_disk_that_is_full_stops_publication_and_leaves_nothing_half_done(disk: Path):
+def test_full_disk_stops_publication_and_leaves_no_partial_version(disk: Path):
     before = {path.name for path in (disk / "published").iterdir()}
     settings = Settings(home=disk)
     leave(disk, 2 * MEGABYTE)
@@ -86,7 +86,7 @@ def test_a_disk_that_is_full_stops_publication_and_leaves_nothing_half_done(disk
 
 
 @pytest.mark.parametrize("job", ["ingest", "build", "publish"])
-def test_a_file_that_may_not_grow_stops_a_job_with_one_line(home: Path, job: str):
+def test_file_size_limit_stops_a_job_with_one_line(home: Path, job: str):
     """The same without the right to mount: no file may become longer than the limit."""
     churnhouse(home, "generate", "--days", 3, "--append")
     if job == "build":
@@ -112,7 +112,7 @@ def read_only(folder: Path) -> Iterator[None]:
         folder.chmod(before)
 
 
-def test_a_home_that_cannot_be_written_is_named_and_can_still_be_read(home: Path):
+def test_read_only_home_is_named_and_can_still_be_read(home: Path):
     (home / "warehouse.lock").unlink()
     with read_only(home):
         line = refused(home, "ingest", preexec_fn=without_rights)
@@ -122,7 +122,7 @@ def test_a_home_that_cannot_be_written_is_named_and_can_still_be_read(home: Path
     churnhouse(home, "ingest")
 
 
-def test_a_published_folder_that_cannot_be_written_is_named(home: Path):
+def test_read_only_published_folder_is_named(home: Path):
     with read_only(home / "published"):
         line = refused(home, "publish", preexec_fn=without_rights)
         assert "could not be published" in line and str(home / "published") in line
@@ -144,9 +144,7 @@ def truncate(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [flip, truncate, Path.unlink])
 @pytest.mark.parametrize("name", ["lookup.sqlite", "churnhouse.duckdb", "model.onnx"])
-def test_a_damaged_published_file_is_named_and_publishing_makes_it_good(
-    home: Path, name: str, damage
-):
+def test_damaged_published_file_is_named_and_publish_repairs_it(home: Path, name: str, damage):
     path = (home / "published/current").resolve() / name
     whole = path.read_bytes()
     damage(path)
@@ -156,7 +154,7 @@ def test_a_damaged_published_file_is_named_and_publishing_makes_it_good(
     assert "published" in churnhouse(home, "status")
 
 
-def test_publishing_anew_replaces_a_damaged_version(home: Path):
+def test_publish_replaces_a_damaged_version(home: Path):
     flip(home / "published/current/lookup.sqlite")
     refused(home, "status")
     churnhouse(home, "publish")
@@ -189,9 +187,7 @@ def lose_a_row(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [truncate, lose_a_row])
-def test_a_lookup_store_that_is_damaged_while_it_is_written_is_not_published(
-    home: Path, monkeypatch, damage
-):
+def test_lookup_store_damaged_during_writing_is_not_published(home: Path, monkeypatch, damage):
     before = check_published(home)["version"]
     write = lookup.write
 

@@ -63,7 +63,7 @@ def close_duckdb() -> None:
         pytest.fail(f"{CHANGED}`close_duckdb` does not find dbt-duckdb's connections: {error}")
 
 
-def test_progress_counts_each_node_of_a_build_up_to_all(project: Project):
+def test_progress_counts_every_node_of_a_build(project: Project):
     calls, names = [], set()
     progress = dbt_internals.Progress(lambda done, total: calls.append((done, total)))
     build = project.build(callbacks=(progress, lambda event: names.add(event.info.name)))
@@ -75,7 +75,7 @@ def test_progress_counts_each_node_of_a_build_up_to_all(project: Project):
     assert calls == [(1, 3), (2, 3), (3, 3)], told
 
 
-def test_the_file_is_free_once_closed_and_not_before(project: Project):
+def test_warehouse_file_is_free_only_after_closing(project: Project):
     assert project.build().success
     held = project.is_held()
     close_duckdb()
@@ -104,7 +104,7 @@ def test_a_failed_build_holds_the_file_until_its_cursors_are_freed(project: Proj
         gc.enable()
 
 
-def test_a_process_ends_with_its_code_its_output_and_exit_handlers():
+def test_process_exit_keeps_code_output_and_exit_handlers():
     code = (
         "import atexit, sys; from python_jobs.warehouse.dbt_internals import end_process\n"
         "atexit.register(lambda: print('handled'))\n"

@@ -32,7 +32,7 @@ def land(home: Path, lines: list[str]) -> None:
     (home / "raw/events/more.csv").write_text(HEADER + "\n".join(lines) + "\n")
 
 
-def test_too_many_rejected_rows_in_a_load(home: Path):
+def test_too_many_rejected_rows_in_a_load_stop_the_run(home: Path):
     good = [f"g{n},u0000001,2025-04-30 10:00:{n:02},login,,,," for n in range(8)]
     bad = [f"b{n},u0000001,2025-04-30 11:00:{n:02},dance,,,," for n in range(2)]
     land(home, good + bad)
@@ -48,7 +48,7 @@ def test_a_failed_gate_keeps_the_last_version_published(home: Path):
     assert "rejected_share" in stopped(home, "publish")
 
 
-def test_values_that_stand_elsewhere_are_looked_for_in_the_days_written(home: Path):
+def test_misplaced_values_are_checked_in_the_days_written(home: Path):
     """Among all events that ever came, a day's would hardly show."""
     logins = [f"w{n},u0000001,2025-04-30 10:00:{n:02},login,,,,5" for n in range(60)]
     land(home, [login.removesuffix("5") for login in logins[:20]])
@@ -149,7 +149,7 @@ def test_a_gate_fails_when_what_it_guards_is_broken(home: Path, gate: str, state
         ),
     ],
 )
-def test_a_row_says_which_expression_does_not_hold(
+def test_failing_row_names_the_expression_that_is_false(
     home: Path, table: str, damage: str, broken: str
 ):
     change(home, f"update {table} set {damage}")
@@ -158,7 +158,7 @@ def test_a_row_says_which_expression_does_not_hold(
     assert f"the first is {broken}, " in line
 
 
-def test_verdicts_are_not_built_without_the_rows_that_this_build_judges(home: Path):
+def test_verdicts_cannot_be_built_without_the_rows_to_judge(home: Path):
     """In a full refresh they would be those of the build before: the news alone."""
     select = ("--exclude-resource-type", "test", "--select", "int_events_validated+")
     line = stopped(home, "build", "--full-refresh", *select)
@@ -261,7 +261,7 @@ def grown(tmp_path_factory) -> Path:
         ),
     ],
 )
-def test_a_build_looks_at_what_it_wrote_and_a_full_refresh_at_everything(
+def test_build_tests_only_rows_it_wrote_and_full_refresh_tests_all(
     grown: Path, tmp_path: Path, gate: str, damage: str, new: object, old: object
 ):
     def gate_holds(damaged: object, *options: str) -> bool:
@@ -280,7 +280,7 @@ def test_a_build_looks_at_what_it_wrote_and_a_full_refresh_at_everything(
     assert not gate_holds(old, "--full-refresh")
 
 
-def test_after_a_failed_gate_a_build_looks_at_everything(grown: Path, tmp_path: Path):
+def test_build_after_a_failed_gate_tests_everything(grown: Path, tmp_path: Path):
     """Or a full refresh whose gate failed would be let through by the next day's build."""
     home = tmp_path / "data"
     shutil.copytree(grown, home)
@@ -293,7 +293,7 @@ def test_after_a_failed_gate_a_build_looks_at_everything(grown: Path, tmp_path: 
     Tiny(home).build(*gate)
 
 
-def test_a_failed_gate_that_is_no_more_has_no_say(grown: Path, tmp_path: Path):
+def test_failure_of_a_removed_gate_is_ignored(grown: Path, tmp_path: Path):
     """It can never pass again, so each build of this warehouse would look at everything."""
     home = tmp_path / "data"
     shutil.copytree(grown, home)
@@ -311,7 +311,7 @@ def test_a_failed_gate_that_is_no_more_has_no_say(grown: Path, tmp_path: Path):
         ("update int_events_validated set event_key = event_key + 1", "numbers of event ids"),
     ],
 )
-def test_what_an_earlier_version_wrote_asks_for_a_full_refresh(
+def test_tables_of_an_earlier_release_ask_for_a_full_refresh(
     tiny: Tiny, of_before: str, named: str
 ):
     tiny.load([("ann", day(0), "a", None)], [("e0", "ann", f"{day(0)} 12:00:00", "visit", 5)])
@@ -323,7 +323,7 @@ def test_what_an_earlier_version_wrote_asks_for_a_full_refresh(
     tiny.build()
 
 
-def test_plain_dbt_test_looks_at_everything(home: Path):
+def test_plain_dbt_test_tests_everything(home: Path):
     """A build that has finished left nothing new; `dbt test` looks nevertheless."""
     change(home, "update build_window set rewrite_from = data_through")
     change(home, "insert into churn_labels from churn_labels limit 1")

@@ -93,14 +93,14 @@ QUIET = {
 
 @settings(max_examples=8, derandomize=True, **QUIET)
 @given(deliveries())
-def test_any_delivery_ends_where_a_full_refresh_ends(delivery):
+def test_any_order_of_loads_gives_the_tables_of_a_full_refresh(delivery):
     check(delivery)
 
 
 @pytest.mark.nightly
 @settings(max_examples=50, **QUIET)
 @given(deliveries())
-def test_any_of_fifty_deliveries_ends_where_a_full_refresh_ends(delivery):
+def test_fifty_random_deliveries_give_the_tables_of_a_full_refresh(delivery):
     check(delivery)
 
 
@@ -128,7 +128,7 @@ def changed_days(tiny: Tiny, before: list[tuple], query: str) -> set:
     return {row[0] for row in set(tiny.rows(query)) ^ set(before)}
 
 
-def test_a_late_event_changes_its_day_and_what_looks_back_on_it_and_nothing_else(tiny: Tiny):
+def test_late_event_changes_only_its_day_and_windows_that_hold_it(tiny: Tiny):
     base(tiny)
     daily = "select day, user_id, visits, minutes, is_active from user_daily"
     features = "select as_of_date, user_id, visits_2d, visits_5d from user_features_daily"
@@ -143,7 +143,7 @@ def test_a_late_event_changes_its_day_and_what_looks_back_on_it_and_nothing_else
     assert not differences(after, tiny.tables())
 
 
-def test_a_late_event_labels_anew_the_days_whose_windows_hold_it(tiny: Tiny):
+def test_late_event_changes_the_labels_whose_windows_hold_it(tiny: Tiny):
     tiny.load(USERS_OF_BASE, visits([0, 2, 3, 9]))
     tiny.build()
     labels = "select as_of_date, user_id, churn_label from churn_labels"
@@ -170,7 +170,7 @@ def test_recomputing_from_a_day_changes_nothing(tiny: Tiny):
         assert not differences(before, tiny.tables())
 
 
-def test_blocks_of_days_meet_without_a_gap_or_a_repeat(tiny: Tiny):
+def test_blocks_of_days_leave_no_gap_and_no_overlap(tiny: Tiny):
     """However long the history, and wherever a block of days that one statement writes begins."""
     tiny.load(USERS_OF_BASE, visits(range(4)))
     tiny.build()
@@ -186,7 +186,7 @@ def test_blocks_of_days_meet_without_a_gap_or_a_repeat(tiny: Tiny):
     assert len(tiny.rows(features)) == 38 + 35
 
 
-def test_a_late_event_writes_the_days_of_its_user_and_of_nobody_else(tiny: Tiny):
+def test_late_event_writes_only_the_days_of_its_user(tiny: Tiny):
     """On those days others have most of the rows: they stay, not even written the same again."""
     base(tiny)
     marked = (
@@ -209,7 +209,7 @@ def test_a_late_event_writes_the_days_of_its_user_and_of_nobody_else(tiny: Tiny)
         assert sorted(tiny.rows(query)) == of_ann + [("bob", day(n)) for n in of_bob]
 
 
-def test_builds_in_one_process_each_go_on_from_the_one_before(tiny: Tiny):
+def test_each_build_in_one_process_continues_from_the_last(tiny: Tiny):
     """What a build reads once it reads anew in the next."""
     base(tiny)
     for user in ("ann", "bob"):
@@ -218,7 +218,7 @@ def test_builds_in_one_process_each_go_on_from_the_one_before(tiny: Tiny):
         assert tiny.rows("select user_id from changed_users") == [(user,)]
 
 
-def test_a_late_event_beside_new_days_counts_once(tiny: Tiny):
+def test_late_event_loaded_with_new_days_counts_once(tiny: Tiny):
     """Bob's days are written from the late event on, Ann's new days alone."""
     base(tiny)
     tiny.load(events=[("late", "bob", f"{day(6)} 23:59:59", "visit", 1.5), *visits((10, 11, 12))])
@@ -228,7 +228,7 @@ def test_a_late_event_beside_new_days_counts_once(tiny: Tiny):
     assert not differences(after, tiny.tables())
 
 
-def test_a_signup_that_moves_over_silent_days_moves_the_first_row(tiny: Tiny):
+def test_signup_moved_over_days_without_events_moves_the_first_row(tiny: Tiny):
     base(tiny)
     for signup in (1, 4):
         tiny.load(users=[("bob", day(signup), "b", f"{day(9)} 00:00:00")])
@@ -240,7 +240,7 @@ def test_a_signup_that_moves_over_silent_days_moves_the_first_row(tiny: Tiny):
         assert not differences(after, tiny.tables())
 
 
-def test_data_that_begins_earlier_gives_every_user_its_days(tiny: Tiny):
+def test_earlier_first_day_adds_those_days_for_every_user(tiny: Tiny):
     tiny.load(USERS_OF_BASE, visits(range(5, 10)))
     tiny.build()
     assert tiny.rows("select min(day) from user_daily") == [(day(5),)]
@@ -253,7 +253,7 @@ def test_data_that_begins_earlier_gives_every_user_its_days(tiny: Tiny):
     assert not differences(after, tiny.tables())
 
 
-def test_a_block_that_fails_leaves_the_table_of_before(tiny: Tiny):
+def test_failed_block_leaves_the_table_unchanged(tiny: Tiny):
     """The days of a table are one transaction, however many statements write them."""
     base(tiny)
     before = tiny.tables()
@@ -267,7 +267,7 @@ def test_a_block_that_fails_leaves_the_table_of_before(tiny: Tiny):
         assert tiny.tables()["user_daily"] == before["user_daily"]
 
 
-def test_a_build_that_failed_lets_go_of_the_warehouse(tiny: Tiny):
+def test_failed_build_releases_the_warehouse(tiny: Tiny):
     """At once, and not when Python happens to collect what dbt caught."""
     base(tiny)
     too_many = [(f"big{n}", "ann", f"{day(10)} 12:00:00", "visit", 9e13) for n in range(2)]
@@ -282,7 +282,7 @@ def test_a_build_that_failed_lets_go_of_the_warehouse(tiny: Tiny):
         gc.enable()
 
 
-def test_a_build_that_failed_before_its_first_node_lets_go_too(tiny: Tiny, monkeypatch):
+def test_build_failed_before_its_first_node_releases_the_warehouse(tiny: Tiny, monkeypatch):
     base(tiny)
     monkeypatch.setenv("CHURNHOUSE_MEMORY_LIMIT", "plenty")
     with pytest.raises(JobError, match="Memory must have a number"):
@@ -309,7 +309,7 @@ def test_events_wait_for_their_user(tiny: Tiny):
     assert tiny.rows("select sum(visits) from user_daily where user_id = 'cy'") == [(1,)]
 
 
-def test_a_signup_that_moves_takes_earlier_events_out_and_lets_them_in_again(tiny: Tiny):
+def test_moved_signup_rejects_earlier_events_and_accepts_them_again(tiny: Tiny):
     base(tiny)
     for signup, rejected in ((5, 3), (0, 0)):
         tiny.load(users=[("ann", day(signup), "a", f"{day(9)} 00:00:00")])
@@ -332,7 +332,7 @@ def test_attributes_are_as_of_the_date(tiny: Tiny):
         assert plans == [(day(n), "a" if n < 6 else "gold") for n in range(10)]
 
 
-def test_a_resend_with_the_fault_corrected_is_accepted(tiny: Tiny):
+def test_corrected_resend_of_a_rejected_event_is_accepted(tiny: Tiny):
     base(tiny)
     tiny.load(events=[("again", "ann", f"{day(4)} 10:00:00", "visit", -5)])
     tiny.build()
@@ -341,7 +341,7 @@ def test_a_resend_with_the_fault_corrected_is_accepted(tiny: Tiny):
     assert tiny.rows("select minutes from accepted_events where event_id = 'again'") == [(5,)]
 
 
-def test_of_good_rows_with_one_id_the_first_counts(tiny: Tiny):
+def test_first_valid_row_of_an_id_counts(tiny: Tiny):
     base(tiny)
     visit = ("twice", "ann", f"{day(4)} 10:00:00", "visit")
     for minutes in ([5, 7], [9]):
@@ -352,7 +352,7 @@ def test_of_good_rows_with_one_id_the_first_counts(tiny: Tiny):
     assert tiny.rows(rejected) == [("duplicate_event_id",)] * 2
 
 
-def test_a_later_row_counts_where_the_user_of_the_first_has_moved(tiny: Tiny):
+def test_later_row_of_an_id_counts_once_the_first_is_invalid(tiny: Tiny):
     """In one load the user's signup moves past the first row, and another row with its id comes."""
     base(tiny)
     tiny.load(events=[("moved", "ann", f"{day(2)} 10:00:00", "visit", 5)])
@@ -366,7 +366,7 @@ def test_a_later_row_counts_where_the_user_of_the_first_has_moved(tiny: Tiny):
         assert tiny.rows("select minutes from accepted_events where event_id = 'moved'") == [(7,)]
 
 
-def test_a_build_that_broke_off_is_done_again(tiny: Tiny):
+def test_interrupted_build_is_done_again(tiny: Tiny):
     base(tiny)
     tiny.load(events=[("late", "bob", f"{day(4)} 23:59:59", "visit", 1.5)])
     tiny.build("--select", "+user_daily", "--exclude-resource-type", "test")  # and no further
@@ -376,7 +376,7 @@ def test_a_build_that_broke_off_is_done_again(tiny: Tiny):
     assert not differences(after, tiny.tables())
 
 
-def test_days_that_a_build_took_away_before_it_broke_off_come_back(tiny: Tiny):
+def test_days_removed_by_an_interrupted_build_come_back(tiny: Tiny):
     """The last days are refused, their rows go, and the mark still tells of them."""
     days = [(f"c{n}", "bob", f"{day(n)} 09:00:00", "visit", 5) for n in range(3, 7)]
     last = [("last", "ann", f"{day(9)} 09:00:00", "visit", 5)]

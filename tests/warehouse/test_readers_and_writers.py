@@ -34,7 +34,7 @@ LIMITS = {
 }
 
 
-def test_a_second_command_is_refused_while_readers_go_on_and_a_dead_holder_is_replaced(home: Path):
+def test_one_writer_holds_the_lock_and_readers_are_never_blocked(home: Path):
     with running(home, "run") as holder:
         second = start(home, "build")
         out, err = second.communicate()
@@ -124,7 +124,7 @@ def read_on(published: Path, stop, results, seed: int) -> None:
 
 
 @pytest.mark.parametrize("publishes", [50, pytest.param(200, marks=pytest.mark.nightly)])
-def test_four_readers_meet_only_whole_versions(
+def test_four_readers_see_only_complete_versions(
     publishes: int, small, finished_home: Path, tmp_path: Path, monkeypatch
 ):
     monkeypatch.setattr(publish, "GRACE", timedelta(seconds=20))  # for the disk's sake
@@ -153,7 +153,7 @@ def test_four_readers_meet_only_whole_versions(
     assert all(rounds >= 20 for rounds, _, _ in told), told
 
 
-def test_old_versions_go_when_their_readers_have_had_their_time(
+def test_old_versions_are_removed_after_the_grace_period(
     small, finished_home: Path, tmp_path: Path
 ):
     settings = Settings(home=tmp_path / "data")

@@ -38,7 +38,7 @@ def numbers(home: Path) -> tuple:
     return {name: value for name, value in manifest.items() if name not in stamps}, users
 
 
-def test_a_restored_home_goes_on_and_publishes_the_same_numbers(home: Path, tmp_path: Path):
+def test_restored_home_publishes_the_same_numbers(home: Path, tmp_path: Path):
     before = numbers(home)
     version = (home / "published" / "current").readlink()
     backup = tmp_path / "backup.tar.gz"
@@ -51,7 +51,7 @@ def test_a_restored_home_goes_on_and_publishes_the_same_numbers(home: Path, tmp_
     assert numbers(home) == before
 
 
-def test_a_backup_gives_way_to_a_job_and_leaves_no_half_file(home: Path, tmp_path: Path):
+def test_backup_is_refused_while_a_job_runs_and_leaves_no_file(home: Path, tmp_path: Path):
     backup = tmp_path / "backup.tar.gz"
     with running(home, "retrain"):
         assert start("backup", home, backup).wait() == 75
@@ -60,7 +60,7 @@ def test_a_backup_gives_way_to_a_job_and_leaves_no_half_file(home: Path, tmp_pat
     assert list(tmp_path.glob("backup*")) == [backup]
 
 
-def test_a_job_gives_way_to_a_backup(home: Path, tmp_path: Path):
+def test_job_is_refused_while_a_backup_runs(home: Path, tmp_path: Path):
     """The backup is held up by a pipe that is read no further than to see that it has begun."""
     backup = tmp_path / "backup.tar.gz"
     partial = tmp_path / "backup.tar.gz.partial"
