@@ -1,4 +1,4 @@
-"""The desk in a real browser: what a retention manager does, and what must never happen there."""
+"""The desk in a real browser: a retention manager's tasks, accessibility and security."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ PHONE = {"width": 390, "height": 844}
 PAGES = ("/desk", "/desk/users", "/desk/model", "/desk/users?band=high&sort=silent")
 
 
-@pytest.fixture(scope="module")  # not longer: it keeps an event loop running
+@pytest.fixture(scope="module")  # not longer: Playwright keeps an event loop running
 def browser():
     from playwright.sync_api import sync_playwright
 
@@ -35,7 +35,7 @@ def browser():
 
 
 class Visit:
-    """A page that fails the test when it logs an error or reaches for another host."""
+    """A page that fails the test if it logs an error or calls another host."""
 
     def __init__(self, browser, url: str, **options) -> None:
         self.context = browser.new_context(base_url=url, accept_downloads=True, **options)
@@ -69,7 +69,7 @@ def visit(browser) -> Iterator:
 
 @pytest.fixture(scope="module")
 def full(finished_home, tmp_path_factory) -> Iterator:
-    """A server over a version with everything in it."""
+    """Serve a version that has all optional data."""
     home = tmp_path_factory.mktemp("full")
     shutil.copytree(finished_home / "published", home / "published", symlinks=True)
     folder = publish_again(home, 1)
@@ -268,7 +268,7 @@ def test_with_keys_a_person_signs_in_and_out(keyed, visit):
     page.get_by_label("API key").fill("ch_wrong")
     page.get_by_role("button", name="Sign in").click()
     assert "not known" in page.get_by_role("alert").inner_text()
-    seen.troubles.clear()  # the browser reports the 401 itself
+    seen.troubles.clear()  # the browser logs the 401 itself
     page.get_by_label("API key").fill(keyed.reader)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/desk/users")
@@ -279,7 +279,7 @@ def test_with_keys_a_person_signs_in_and_out(keyed, visit):
     page.goto(f"/desk/users/{user}")
     with page.expect_response("**/predict") as answered:
         page.get_by_label("Days since last activity").press("Home")
-    assert answered.value.status == 200  # the session reaches /predict from the desk's own page
+    assert answered.value.status == 200  # the session also works for /predict from the desk
     page.get_by_role("button", name="Sign out").click()
     page.goto("/desk")
     assert page.locator("h1").inner_text() == "Sign in"

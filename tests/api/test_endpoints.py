@@ -1,4 +1,4 @@
-"""What each endpoint answers, asked of a running server."""
+"""The answer of each endpoint of a running server."""
 
 import csv
 import re
@@ -16,7 +16,7 @@ from api.store.publication import load
 
 @pytest.fixture(scope="module")
 def table(finished_home) -> list[dict]:
-    """The analyst's table: the export of the published version, top risk first."""
+    """Return the export of the published version, highest risk first."""
     (path,) = current(finished_home).glob("churn_predictions_*.csv")
     with path.open() as file:
         return list(csv.DictReader(file))
@@ -53,7 +53,7 @@ def test_one_user_is_the_same_row_as_in_a_lookup(server, table):
 
 
 def test_features_of_a_user_give_the_published_risk(server, table):
-    """/predict with nothing changed, and with every feature sent, both give the table's number."""
+    """/predict gives the published risk with no feature sent and with all sent."""
     rows = [{"user_id": row["user_id"]} for row in table]
     scores = server.post("/predict/batch", {"rows": rows}).json["predictions"]
     for row, score in zip(table, scores, strict=True):
@@ -171,7 +171,7 @@ def test_openapi_describes_every_route_with_examples(server):
 
 
 def test_desk_does_not_list_holdout_users_to_contact(published_home, tmp_path):
-    """The riskiest user is put into the holdout and leaves the list; the next one leads it."""
+    """The riskiest user moves into the holdout and off the list; the next one leads it."""
     folder = publish_again(published_home, 1)
     change_store(folder, "update users set in_holdout = 0")
     with closing(sqlite3.connect(folder / "lookup.sqlite")) as store:
@@ -188,7 +188,7 @@ def test_desk_does_not_list_holdout_users_to_contact(published_home, tmp_path):
 
 
 def test_version_without_holdout_column_lists_eligible_users(published_home):
-    """So did the first releases."""
+    """The first releases published no holdout column."""
     folder = current(published_home)
     publication = load(folder.parent, folder.name, 1 << 20)
     assert listing.to_contact(publication).equal == {"is_eligible": 1, "in_holdout": 0}

@@ -1,4 +1,4 @@
-"""Every error is a problem document that says what is wrong and nothing about the inside."""
+"""Every error is a problem document that says what is wrong and reveals no internals."""
 
 import asyncio
 import json
@@ -103,7 +103,7 @@ def test_body_that_is_not_json_is_refused(server):
 
 
 def test_body_without_length_is_refused_once_too_long(server):
-    """Its end is never sent: the answer comes with the first byte beyond the cap."""
+    """The body never ends: the answer comes with the first byte beyond the cap."""
     head = {"Host": "api", "Content-Type": "application/json", "Transfer-Encoding": "chunked"}
     lines = [f"{name}: {value}" for name, value in (server.headers | head).items()]
     request = "\r\n".join(["POST /predict HTTP/1.1", *lines, "", ""]).encode()
@@ -138,7 +138,7 @@ def test_not_ready_without_a_version(tmp_path):
 
 
 def test_unexpected_error_reveals_no_details(caplog):
-    """A handler that fails answers a problem without the exception's text; the log has it."""
+    """The answer does not contain the exception's text; the log does."""
 
     async def fails(scope, receive, send) -> None:
         raise RuntimeError("secret of the house")

@@ -1,4 +1,4 @@
-"""Keys: who may ask, what they may ask, how often; and what is kept of a key."""
+"""API keys: access, roles, rate limits and storage."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""schemathesis against the running app's own OpenAPI: no 5xx, no answer the document denies."""
+"""schemathesis against the app's own OpenAPI: no 5xx, no undocumented answer."""
 
 import subprocess
 import sys
@@ -10,12 +10,12 @@ import pytest
 def examine(
     server, folder: Path, examples: int, *headers: str, phases: str = "examples,coverage,fuzzing"
 ) -> None:
-    """Run schemathesis; `headers` go with every request."""
+    """Run schemathesis; send `headers` with every request."""
     command = [Path(sys.executable).with_name("schemathesis"), "run", f"{server.url}/openapi.json"]
     command += ["--checks", "all", "--phases", phases]
     command += ["--max-examples", str(examples), "--seed", "7"]
-    # which features may be left out depends on the user, and a cursor is given by an answer:
-    # no schema can say either, so a 422 to what the schema allows is no fault
+    # Which features are optional depends on the user, and cursors come from answers.
+    # No schema can express that, so a 422 for valid input is accepted.
     command += ["--exclude-checks", "positive_data_acceptance"]
 
     for header in headers:

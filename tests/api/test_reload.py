@@ -1,4 +1,4 @@
-"""A new version is taken up by itself; a bad one is kept out, counted and named."""
+"""The server loads a new version by itself, and refuses, counts and names a bad one."""
 
 import json
 import shutil
@@ -119,7 +119,7 @@ def test_every_defect_keeps_a_version_from_being_served(published_home, breakage
 
 
 def test_paging_continues_after_its_version_is_pruned(published_home, tmp_path):
-    """A list that was begun is finished from its own version, whose folder is gone."""
+    """A client that pages through a list stays on its version after the folder is gone."""
     with serving(published_home, tmp_path / "log") as server:
         first = server.get("/v1/predictions?limit=100").json
         old = current(published_home)

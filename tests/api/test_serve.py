@@ -1,4 +1,4 @@
-"""Starting to serve: what cannot work is refused in one line, and a person is told where."""
+"""Starting the server: bad settings are one line, and a terminal shows the address."""
 
 import socket
 import sys
@@ -14,7 +14,7 @@ from python_jobs.settings import Settings
 
 @pytest.fixture
 def started(monkeypatch) -> list[dict]:
-    """The servers that were started, which are none."""
+    """Return the list of started servers; starting is replaced by a fake."""
     runs = []
     monkeypatch.setattr(uvicorn, "run", lambda app, **options: runs.append(options))
     return runs
@@ -22,7 +22,7 @@ def started(monkeypatch) -> list[dict]:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    """Give back the variables that serve sets for its workers."""
+    """Restore the variables that serve sets for its workers."""
     monkeypatch.setattr(serve.os, "environ", serve.os.environ.copy())
 
 

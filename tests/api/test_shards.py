@@ -1,4 +1,4 @@
-"""A lookup store in shards answers as one file does."""
+"""A sharded lookup store answers like one file."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ NO_FILTER = listing.Filter({}, 0.0)
 
 @pytest.fixture(scope="module")
 def stores(finished_home: Path, tmp_path_factory) -> tuple[Publication, Publication, Path]:
-    """(whole, sharded, the sharded version's folder) of one warehouse of 300 users."""
+    """Return (whole, sharded, folder of the sharded version) of a warehouse of 300 users."""
     home = tmp_path_factory.mktemp("shards") / "data"
     shutil.copytree(finished_home, home, symlinks=True)
     os.environ["CHURNHOUSE_LOOKUP_SHARD_USERS"] = "100"

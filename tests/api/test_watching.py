@@ -1,4 +1,4 @@
-"""What operators see: metrics, the log, and an image without the heavy libraries."""
+"""Metrics, the log, and the API without the heavy libraries."""
 
 import json
 import sqlite3
@@ -33,7 +33,7 @@ def test_requests_are_counted_by_template_and_status(server):
 
 
 def test_published_monitoring_becomes_gauges_and_pages(published_home, tmp_path):
-    """Drift and performance, once published, are answered and exposed; the newest date counts."""
+    """Published drift and performance appear in answers and gauges; the newest date counts."""
     folder = publish_again(published_home, 1)
     change_store(
         folder,
@@ -134,7 +134,7 @@ def test_each_request_logs_one_line_and_each_prediction_one_record(keyed):
 
 
 def test_the_api_runs_without_the_heavy_libraries(finished_home):
-    """The whole app is imported and answers, with the libraries of the jobs out of reach."""
+    """The app answers although the libraries of the jobs cannot be imported."""
     program = f"""
 import asyncio, json, sys
 class Refuse:

@@ -1,4 +1,4 @@
-"""Settings: what is out of range or empty is named, and .env.example has them all."""
+"""Settings: invalid values are named, and .env.example lists every setting."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The command line: what is typed wrongly is one line that says what to do, and exit code 1."""
+"""The command line: wrong usage gives one line that says what to do, and exit code 1."""
 
 import subprocess
 import sys

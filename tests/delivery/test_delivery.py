@@ -1,4 +1,4 @@
-"""What a workflow does, a laptop can: its steps are make targets, and those do what they say."""
+"""Every step of a workflow is a make target, and the targets do what they say."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def targets() -> set[str]:
 
 
 def pins(lock: Path) -> set[str]:
-    """Name and version of every package of a lock, without extras and markers."""
+    """Return name and version of every package of a lock, without extras and markers."""
     text = lock.read_text(encoding="utf-8")
     found = re.findall(r"^([\w.-]+)(?:\[.+?\])?(==[\w.]+)", text, flags=re.MULTILINE)
     return {name + version for name, version in found}
@@ -74,7 +74,7 @@ def test_workflows_request_only_the_permissions_they_need():
 def test_production_waits_for_staging_and_an_approval():
     release = dict(jobs())
     production = release["release.yml production"]
-    assert production["environment"] == "production"  # whose reviewers approve, in the settings
+    assert production["environment"] == "production"  # reviewers: see its settings
     assert production["needs"] == "staging"
     assert release["release.yml staging"]["needs"] == "build"
     assert release["release.yml build"]["needs"] == "checks"
@@ -129,7 +129,7 @@ def test_bills_of_materials_list_every_locked_package():
 
 @needs_tools
 def test_the_audit_reads_every_pin_of_the_lock():
-    """Without asking the service, which may be out of reach: what would be audited."""
+    """A dry run lists what would be audited, without calling the service."""
     command = [TOOLS / "pip-audit", "--dry-run", "--strict", "--require-hashes", "--disable-pip"]
     lock = PROJECT / "docker" / "requirements-api.lock"
     done = subprocess.run([*command, "-r", lock], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Bad input: one clear line with the next step, exit code 1, and what is published untouched."""
+"""Bad input gives one clear line with the next step and leaves the published version."""
 
 import gzip
 from pathlib import Path
@@ -8,7 +8,7 @@ from support.homes import PROJECT, churnhouse
 
 
 def refused(home: Path, *arguments: object) -> str:
-    """Run a command that must fail; give its one line, after checking that nothing moved."""
+    """Run a command that must fail; return its one line after checking that nothing changed."""
     current = home / "published/current"
     before = current.resolve() if current.exists() else None
     done = churnhouse(home, *arguments, check=False)
@@ -73,7 +73,7 @@ def test_too_short_a_history_reports_how_many_days_are_missing(tmp_path: Path):
 
 
 def test_training_set_with_one_class_is_refused(tmp_path: Path):
-    """Everybody comes every day: nobody ever churns."""
+    """Every user has events every day, so nobody churns."""
     raw = tmp_path / "raw"
     (raw / "users").mkdir(parents=True)
     (raw / "events").mkdir()

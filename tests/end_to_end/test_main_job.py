@@ -1,4 +1,4 @@
-"""The main job as a user runs it: what it leaves behind, and that a rerun changes nothing."""
+"""The main job as a user runs it: its results, and that a rerun changes nothing."""
 
 import hashlib
 import json
@@ -95,7 +95,7 @@ def test_ranks_and_deciles_follow_the_risk(finished_home: Path):
 
 
 def test_top_risk_holds_the_fifty_riskiest_contactable_users(finished_home: Path):
-    """Eligible and outside the holdout: in the table, in both exports and in the summary."""
+    """Contactable means eligible and outside the holdout; checks table, exports and summary."""
     expected = rows(
         finished_home,
         """
@@ -177,7 +177,7 @@ def test_run_ends_with_a_table_of_at_most_eighty_columns(home: Path):
 
 
 def test_plain_dbt_build_and_test_work_from_the_root(home: Path):
-    """Unit tests included: `dbt build` runs them all."""
+    """`dbt build` also runs all unit tests."""
     dbt = Path(sys.executable).with_name("dbt")
     environment = os.environ | {"CHURNHOUSE_HOME": str(home), "DBT_TARGET_PATH": str(home / "t")}
     for command in ("build", "test"):

@@ -1,4 +1,4 @@
-"""A domain of one's own: found in CHURNHOUSE_DOMAINS by every job, without touching the product."""
+"""Your own domain: every job finds it in CHURNHOUSE_DOMAINS, the product stays unchanged."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from events_file;
 
 @pytest.fixture
 def domains(tmp_path: Path, monkeypatch) -> Path:
-    """A folder with the domain `mine`, which CHURNHOUSE_DOMAINS names."""
+    """Return the folder in CHURNHOUSE_DOMAINS, which holds the domain `mine`."""
     folder = tmp_path / "own"
     (folder / "mine").mkdir(parents=True)
     (folder / "mine/domain.yml").write_text(DOMAIN)

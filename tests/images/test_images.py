@@ -1,8 +1,8 @@
-"""The two images and docker-compose.yml, as far as a machine without a container engine allows.
+"""The two images and docker-compose.yml, tested without a container engine.
 
-What the images tests really do and what is emulated: see images.py. Compose's own services are run
-from docker-compose.yml as it stands (command, mounts, secrets, read-only root); Prometheus and
-Grafana are not, as their images cannot be pulled.
+support/images.py says what is emulated. Our own services run as docker-compose.yml describes them
+(command, mounts, secrets, read-only root). Prometheus and Grafana do not run, because their images
+cannot be pulled.
 """
 
 import http.client
@@ -29,7 +29,7 @@ really = [pytest.mark.images, pytest.mark.skipif(bool(missing()), reason=missing
 
 
 def pins(lock: Path) -> dict[str, set[str]]:
-    """Package -> its pinned versions (numpy has one for each range of Pythons)."""
+    """Return the pinned versions of each package (numpy has one per range of Pythons)."""
     found: dict[str, set[str]] = {}
     for line in lock.read_text(encoding="utf-8").splitlines():
         if pin := re.match(r"([A-Za-z0-9._-]+)(?:\[.*\])?==(\S+)", line):
@@ -136,7 +136,7 @@ def test_secrets_are_made_once_and_stay_out_of_git_and_the_images(tmp_path: Path
 
 
 def make_secrets(folder: Path) -> tuple[Path, str]:
-    """Run the script in a copy of docker/; give what it made and the reader's key."""
+    """Run the script in a copy of docker/; return its files and the reader's key."""
     (folder / "docker").mkdir()
     script = shutil.copy(PROJECT / "docker/make-secrets.sh", folder / "docker")
     said = subprocess.run([script], capture_output=True, text=True, check=True).stdout
@@ -148,7 +148,7 @@ def make_secrets(folder: Path) -> tuple[Path, str]:
 
 @pytest.fixture(scope="module")
 def volumes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Compose's volumes, empty, and the user's as those of the images are."""
+    """Return compose's volumes, empty and owned by the images' user."""
     folder = tmp_path_factory.mktemp("volumes")
     for name in COMPOSE["volumes"]:
         (folder / name).mkdir()
@@ -158,7 +158,7 @@ def volumes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is /tmp for the pipeline, to look into."""
+    """Return the folder that is /tmp for the pipeline."""
     folder = tmp_path_factory.mktemp("scratch")
     folder.chmod(0o1777)
     return folder
@@ -166,10 +166,10 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ran(volumes: dict[str, Path], scratch: Path) -> subprocess.CompletedProcess:
-    """The main job for 200 users, by compose's pipeline service.
+    """Run the main job for 200 users with compose's pipeline service.
 
-    Seed 8: among so few users of the default seed, no model beats the simple rules, and then the
-    main job rightly publishes nothing.
+    With the default seed and so few users, no model beats the baselines and nothing is published;
+    with seed 8 one does.
     """
     service = SERVICES["pipeline"]
     return run_in_image(
@@ -181,7 +181,7 @@ def ran(volumes: dict[str, Path], scratch: Path) -> subprocess.CompletedProcess:
 
 
 def mounts(service: dict, volumes: dict[str, Path], secrets: Path | None = None) -> list[Mount]:
-    """A service's volumes and secrets as compose would mount them."""
+    """Return a service's volumes and secrets as compose would mount them."""
     found = []
     for line in service["volumes"]:
         source, target, *mode = line.split(":")
@@ -230,14 +230,14 @@ class TestEachImage:
         assert "Permission denied" in as_itself.stderr
 
     def test_a_new_volume_of_an_engine_belongs_to_the_user(self, name: str):
-        """An engine fills a new named volume with what the image has there, owner included."""
+        """An engine fills a new named volume from the image, including the owner."""
         data = build_images()[name].root / "data"
         found = {(path.stat().st_uid, path.stat().st_gid) for path in (data, data / "published")}
         assert found == {(USER, USER)}
 
 
 def importable(image, names: tuple[str, ...]) -> set[str]:
-    """Which of these modules the image's Python finds."""
+    """Return which of these modules the image's Python finds."""
     code = "import sys, importlib.util as u; print(*[n for n in sys.argv[1:] if u.find_spec(n)])"
     done = run_in_image(image, command=["python", "-c", code, *names])
     assert done.returncode == 0, done.stderr
@@ -338,7 +338,7 @@ class TestApi:
 
 
 def ask(method: str, path: str, key: str = "", content: object = None) -> tuple[int, object]:
-    """Status and content of an answer; 0 where nobody listens yet."""
+    """Return status and content of an answer; status 0 if nothing listens yet."""
     connection = http.client.HTTPConnection("127.0.0.1", 8000, timeout=10)
     headers = {"Content-Type": "application/json"} | ({"X-API-Key": key} if key else {})
     try:

@@ -1,4 +1,4 @@
-"""domain: what is wrong with domain.yml is told with its key, before anything is loaded."""
+"""domain: errors in domain.yml are named with their key before anything is loaded."""
 
 import json
 import re
@@ -214,7 +214,7 @@ def test_invalid_value_is_named_with_its_path(domains, old, new, says):
     ],
 )
 def test_duplicate_key_is_named_with_both_lines(domains, old, new, key, lines):
-    """YAML would let the last one win, and the first would be lost without a word."""
+    """YAML would use the last one and silently drop the first."""
     assert old in GOOD
     write(domains, GOOD.replace(old, new, 1))
     both = f"in lines {lines[0]} and {lines[1]}"

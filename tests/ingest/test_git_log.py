@@ -1,4 +1,4 @@
-"""git_log: every commit once, whatever stands in it, and nobody's address in any file."""
+"""git_log: exports every commit once, whatever it contains, and no address."""
 
 import csv
 import gzip
@@ -23,7 +23,7 @@ NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
 
 class Repository:
-    """A small clone, built on the fly; every commit is an hour after the one before."""
+    """A small repository made by the test; commits are an hour apart."""
 
     def __init__(self, path: Path, *init: str) -> None:
         self.path = path
@@ -48,7 +48,7 @@ class Repository:
 
     def commit(self, files: dict[str | bytes, bytes] | None = None, **author) -> str:
         for name, content in (files or {}).items():
-            path = self.path / os.fsdecode(name)  # a name may be bytes that are no text
+            path = self.path / os.fsdecode(name)  # a name may be bytes that are not UTF-8
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         self.git("add", "--all")
@@ -68,7 +68,7 @@ def folder(tmp_path):
 
 
 def rows(folder: Path) -> dict[str, dict]:
-    """The exported rows by commit id, each id once."""
+    """Return the exported rows by commit id; each id must occur once."""
     found = []
     for path in sorted(folder.iterdir()):
         with gzip.open(path, "rt", encoding="ascii") as file:
@@ -214,7 +214,7 @@ def test_quotes_and_newlines_in_text_still_give_one_row_per_commit(repository, f
 
 
 def raw_commit(repository: Repository, author: bytes, committer: bytes) -> None:
-    """A commit that git itself would not make; `committer` may bring more headers."""
+    """Make a commit that git itself would not; `committer` may add headers."""
     tree = repository.git("write-tree")
     text = b"tree %s\nauthor %s\ncommitter %s\n\nodd\n" % (tree.encode(), author, committer)
     command = ["git", "-C", str(repository.path), "hash-object", "-t", "commit", "--literally"]

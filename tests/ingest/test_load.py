@@ -1,4 +1,4 @@
-"""ingest: each file once, all or nothing, every row kept, one clear line when it cannot be."""
+"""ingest: loads each file once, all files or none, keeps every row, explains failures."""
 
 import gzip
 import os
@@ -79,7 +79,7 @@ class House:
         return self.rows(f"select {counts}(select count(*) from raw.events)")[0]
 
     def refused(self, pattern: str, **with_) -> None:
-        """The next ingest says this in one line, and what was loaded before is all there is."""
+        """Check that the next ingest fails with this line and loads nothing."""
         before = self.everything()
         with pytest.raises(JobError, match=pattern) as refusal:
             self.ingest(**with_)
@@ -420,7 +420,7 @@ def test_reject_reason_is_stored_with_its_row(house):
 
 
 def test_online_retail_signup_compares_times_not_text(house):
-    """In a CSV file times are text, and as text 2010-12-10 comes before 2010-12-9."""
+    """Times in CSV are text, and as text 2010-12-10 sorts before 2010-12-9."""
     header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
     house.put(
         "lines.csv",

@@ -1,4 +1,4 @@
-"""raw_files: one file is read as it stands; its name and its first rows change nothing."""
+"""raw_files: a file is read as written, whatever its name and first rows."""
 
 import gzip
 from pathlib import Path
@@ -21,7 +21,7 @@ def db():
 
 
 def view(db, path: Path, content: str | bytes, columns=COLUMNS) -> list[tuple]:
-    """The rows that a file gives; text is a query for a Parquet file."""
+    """Return the rows of a file; for a Parquet file, text is a query."""
     path.parent.mkdir(exist_ok=True)
     if isinstance(content, str):
         db.execute(f"copy ({content}) to '{path}' (format parquet)")

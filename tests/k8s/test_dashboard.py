@@ -1,4 +1,4 @@
-"""The dashboard's form, as Grafana asks for it; its queries are run in test_alerts."""
+"""The dashboard has the form Grafana expects; test_alerts runs its queries."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""Overlays differ where an environment differs, and in nothing else that matters."""
+"""Overlays differ only where their environments do."""
 
 import re
 import shutil
@@ -125,7 +125,7 @@ def test_documented_overlay_mounts_a_domain_where_jobs_read_it(tmp_path):
             mounted[name] = "/domains/mine" in mounts
     assert mounted == {
         "churnhouse-daily": True,
-        "churnhouse-drift": False,  # reads what is published, and no domain
+        "churnhouse-drift": False,  # reads only the published version, no domain
         "churnhouse-retrain": True,
         "churnhouse-seed-model": True,
     }

@@ -1,4 +1,4 @@
-"""Pods are restricted, touch no more than they need, and run commands that there are."""
+"""Pods are restricted, have only the access they need, and run existing commands."""
 
 import re
 import shlex
@@ -25,7 +25,7 @@ UID = 10001
 
 
 def mounts(container: dict) -> dict[str, tuple]:
-    """Each mount: path -> (volume, folder of it, whether it is read-only)."""
+    """Return each mount: path -> (volume, subfolder, whether it is read-only)."""
     return {
         mount["mountPath"]: (mount["name"], mount.get("subPath"), mount.get("readOnly", False))
         for mount in container["volumeMounts"]
@@ -101,7 +101,7 @@ def test_drift_check_sees_only_the_published_part_of_the_volume(overlay: str):
 
 @each_overlay
 def test_every_command_exists_in_churnhouse(overlay: str):
-    """The command line itself parses the arguments, without doing anything."""
+    """The real command line parses the arguments, without running them."""
     commands = typer.main.get_command(app).commands
     jobs = set()
     for name, _, container in containers(overlay):
@@ -140,7 +140,7 @@ def test_scheduled_jobs_do_not_overlap_pile_up_or_run_forever(overlay: str):
         assert job["ttlSecondsAfterFinished"] >= 24 * 3600, name
         assert job["template"]["spec"]["restartPolicy"] == "Never", (
             name
-        )  # podFailurePolicy wants it
+        )  # podFailurePolicy requires it
 
 
 @each_overlay
@@ -155,7 +155,7 @@ def test_each_cron_job_has_its_schedule(overlay: str):
 
 
 def action(job: dict, exit_code: int) -> str:
-    """What a Job does about a pod that ended so: the first rule that holds decides."""
+    """Return what a Job does after this exit code: the first matching rule decides."""
     for rule in job["podFailurePolicy"]["rules"]:
         wanted = rule.get("onExitCodes")
         if wanted:
@@ -170,7 +170,7 @@ def action(job: dict, exit_code: int) -> str:
 @each_overlay
 @pytest.mark.parametrize("exit_code", [1, 2, 75, 137])
 def test_exit_code_decides_whether_a_job_is_retried(overlay: str, exit_code: int):
-    """75 is tried again and not counted, drift is final at once, anything else has its retries."""
+    """75 is retried without counting, drift (2) fails at once, others are retried."""
     for name, job in job_specs(overlay).items():
         is_drift = name == "churnhouse-drift"
         expected = {75: "Count" if is_drift else "Ignore", 2: "FailJob" if is_drift else "Count"}

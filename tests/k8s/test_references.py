@@ -1,16 +1,16 @@
-"""What one object says of another is true: names, labels, ports, rights."""
+"""References between objects are valid: names, labels, ports, rights."""
 
 import pytest
 from support.homes import PROJECT
 from support.rendered import each_overlay, needs_kubectl, objects, of_kind, pods
 
 pytestmark = needs_kubectl
-# What an operator makes: docs/operations.md says how.
+# An operator makes these; docs/operations.md says how.
 SUPPLIED_SECRETS = {"churnhouse-api": {"keys", "session-secret"}, "churnhouse-scrape": {"key"}}
 
 
 def references(found: object, key: str):
-    """Every value of a key, wherever it stands."""
+    """Yield every value of a key, at any depth."""
     if isinstance(found, dict):
         for name, value in found.items():
             if name == key:
@@ -97,7 +97,7 @@ def test_prometheus_scrapes_the_service_under_the_job_name_of_the_alerts(overlay
     assert port["targetPort"] in [one["name"] for one in container["ports"]]
     (rule,) = of_kind(overlay, "PrometheusRule").values()
     asked = [one["expr"] for group in rule["spec"]["groups"] for one in group["rules"]]
-    # without a jobLabel the job is the Service's name
+    # without a jobLabel the job has the Service's name
     assert any(f'job="{service["metadata"]["name"]}"' in expression for expression in asked)
 
 

@@ -1,4 +1,4 @@
-"""Every overlay renders, and what comes out is what Kubernetes and the operator's CRDs take."""
+"""Every overlay renders to objects that Kubernetes and the operator's CRDs accept."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from support.rendered import (
 )
 
 CUSTOM = {"PrometheusRule", "ServiceMonitor"}
-# The oldest release that has everything used here, and the newest that the validator knows.
+# The oldest release with everything used here, and the newest the validator knows.
 RELEASES = ("1.31", "1.37")
 DURATION = re.compile(r"(\d+(ms|[smhdwy]))+")
 

@@ -1,4 +1,4 @@
-"""The runbook leads somewhere: every alert has its heading, every command and object exists."""
+"""The runbook is correct: alerts have a heading; commands and objects exist."""
 
 import json
 import re
@@ -18,7 +18,7 @@ PARTS = ("Symptom", "First look", "Likely causes", "Fix", "Verify", "Prevent")
 
 
 def sections() -> dict[str, str]:
-    """Text by heading, the heading as the end of a link spells it."""
+    """Return text by heading, the heading spelled as in a link."""
     found = re.split(r"^## (.+)\n", RUNBOOK, flags=re.MULTILINE)[1:]
     anchors = [name.lower().replace(" ", "-") for name in found[::2]]
     return dict(zip(anchors, found[1::2], strict=True))
@@ -54,7 +54,7 @@ def test_every_object_named_to_kubectl_is_in_the_manifests():
 
 @needs_kubectl
 def test_documented_patch_runs_any_command_in_the_daily_job():
-    """The patch that operations.md gives, on the Job that the daily CronJob would make."""
+    """The patch of operations.md is applied to the Job of the daily CronJob."""
     cronjob = yaml.safe_load((PROJECT / "k8s" / "base" / "cronjob-daily.yaml").read_text())
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "by-hand"}}
     job |= {"spec": cronjob["spec"]["jobTemplate"]["spec"]}

@@ -31,7 +31,7 @@ TEMPLATE = jinja2.Environment().from_string(
 
 
 def psi(reference: list, current: list, *, is_numeric: bool = True) -> dict:
-    """What the macro says of two samples."""
+    """Return the macro's PSI of two samples."""
     with duckdb.connect() as connection:
         for name, values in (("reference", reference), ("actual", current)):
             kind = "double" if is_numeric else "varchar"
@@ -46,7 +46,7 @@ def psi(reference: list, current: list, *, is_numeric: bool = True) -> dict:
 
 
 def psi_by_numpy(reference: list, current: list) -> float:
-    """The same by another way: sorting, np.searchsorted, np.bincount."""
+    """Compute PSI with numpy: sorting, np.searchsorted, np.bincount."""
     known = np.sort(np.array([x for x in reference if x is not None], dtype=float))
     edges = known[[-(-len(known) * k // 10) - 1 for k in range(1, 10)]]
 
@@ -71,7 +71,7 @@ def test_psi_of_equal_samples_is_zero():
 
 
 def test_psi_gives_null_a_bin_of_its_own():
-    """Half becomes unknown: (1/2 - floor) * ln((1/2) / floor), and the known half loses half."""
+    """Half become null: (1/2 - floor) * ln((1/2) / floor), plus the loss of the other half."""
     values = list(range(100))
     found = psi(values, values[::2] + [None] * 50)
     unknown = (0.5 - 1e-4) * math.log(0.5 / 1e-4)
@@ -105,7 +105,7 @@ def test_psi_of_unchanged_data_stays_below_the_noise_level():
         found = psi(one, other)
         exceeded += found["psi"] > found["noise_psi"]
     assert exceeded <= 4
-    assert found["noise_psi"] > 0.25  # so small a sample would alarm without it
+    assert found["noise_psi"] > 0.25  # alarms without the noise level
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_psi_agrees_with_numpy(reference: list, current: list):
 
 @pytest.fixture(scope="module")
 def scored_earlier(finished_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home in which a day was scored whose labels are mature by now."""
+    """Return a home with a scored day whose labels are closed."""
     home = tmp_path_factory.mktemp("earlier") / "data"
     shutil.copytree(finished_home, home, symlinks=True)
     settings_ = Settings(home=home)
@@ -218,7 +218,7 @@ def test_jobs_make_the_same_intervals_as_the_dbt_python_model(scored_earlier: Pa
     with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
         by_dbt = connection.execute(query).fetchall()
         connection.execute("drop table performance_intervals")
-        connection.execute("create view performance_intervals as select 1")  # of an earlier version
+        connection.execute("create view performance_intervals as select 1")  # other version
         spark.measure_intervals(connection, Settings(home=home))
         assert connection.execute(query).fetchall() == by_dbt
         newest = [row for row in by_dbt if row[0] == date(2025, 3, 31)]
@@ -240,7 +240,7 @@ def test_open_label_window_counts_as_unknown_not_as_stayed(scored_earlier: Path)
 
 
 def test_late_data_shows_as_a_share_of_changed_features(scored_earlier: Path):
-    """An event for one user, on a day already scored: its count changes for that user alone."""
+    """A late event on a scored day changes the count of only its user."""
     home = scored_earlier
     user, users = rows(
         home,
@@ -261,7 +261,7 @@ def test_late_data_shows_as_a_share_of_changed_features(scored_earlier: Path):
         where as_of_date = '2025-03-31' and feature in ('course_enrolls_7d', 'quiz_score_7d')
         """,
     )
-    assert changed == [(1, users)] * 2  # what was unknown and is known now has changed too
+    assert changed == [(1, users)] * 2  # a null that became a value counts as changed
     untouched = rows(
         home,
         "select sum(users_changed) from feature_consistency where as_of_date = '2025-03-12'",
@@ -272,7 +272,7 @@ def test_late_data_shows_as_a_share_of_changed_features(scored_earlier: Path):
 def test_late_data_is_seen_after_a_build_that_stopped_before_the_marts(
     scored_earlier: Path, tmp_path: Path
 ):
-    """March 12 changes in a build that stops before the marts, March 31 in the next."""
+    """12 March changes in a build that stops before the marts, 31 March in the next."""
     home = tmp_path / "data"
     shutil.copytree(scored_earlier, home, symlinks=True)
     columns = "event_id,user_id,event_time,event_type,course_id,watch_minutes,quiz_score,amount\n"
@@ -300,14 +300,14 @@ def test_late_data_is_seen_after_a_build_that_stopped_before_the_marts(
     expected = rows(home, query)
     churnhouse(home, "build", "--full-refresh", "--select", "feature_consistency")
     assert rows(home, query) == expected
-    # a build that writes later days alone leaves the earlier comparison as it was
+    # a build that writes only later days leaves the earlier comparison
     (home / "raw/events/three.csv").write_text(
         columns + f"three,{user},2025-04-30 10:00:00,course_enroll,,,,\n"
     )
     churnhouse(home, "ingest")
     churnhouse(home, "build")
     assert [number - first for _, number in rows(home, before)] == [2, 2, 3]
-    # and numbers go on, so that nothing passes for compared with what it was not
+    # build numbers continue, so that no row seems compared with another build
     churnhouse(home, "build", "--full-refresh")
     assert [number - first for _, number in rows(home, before)] == [4, 4, 4]
 
@@ -326,7 +326,7 @@ def test_forgotten_user_is_not_counted_on_any_date(scored_earlier: Path, tmp_pat
 
 def test_drift_exits_2_where_a_feature_fails_and_writes_what_it_found(home: Path):
     (home / "warehouse.duckdb").rename(home / "elsewhere")
-    assert churnhouse(home, "drift").returncode == 0  # what is published is all that it reads
+    assert churnhouse(home, "drift").returncode == 0  # it reads only the published files
     (home / "elsewhere").rename(home / "warehouse.duckdb")
     with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
         connection.execute("update ml.training_reference set logins_30d = logins_30d + 50")

@@ -1,4 +1,4 @@
-"""outcomes: what is a reason to train again, and what is not."""
+"""outcomes: what triggers retraining and what does not."""
 
 import duckdb
 import pytest
@@ -47,7 +47,7 @@ def test_newer_kept_promise_cancels_an_older_broken_one(con):
 
 
 def test_broken_promise_of_another_version_does_not_retrain(con):
-    """The version before failed; the one in production has not been answered yet, or did well."""
+    """The previous version failed; the current one has no closed labels yet, or did well."""
     promise(con, NEW, "before", expected=0.9, low=0.1, high=0.2)
     assert failure(con, "now") is None
     promise(con, OLD, "now", expected=0.5, low=0.4, high=0.6)

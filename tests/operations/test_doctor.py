@@ -1,4 +1,4 @@
-"""doctor: silent about what is in order, and one clear line with a next step about what is not."""
+"""doctor: each problem is one clear line with a next step."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def settings(home: Path) -> Settings:
 
 @pytest.fixture
 def find(monkeypatch):
-    """Make one check alone, and give what it found."""
+    """Run one check and return its findings."""
 
     def find(settings: Settings, name: str, now: datetime = NOW) -> doctor.Finding:
         monkeypatch.setattr(doctor, "CHECKS", {name: every[name]})
@@ -107,7 +107,7 @@ def test_package_of_another_version_than_locked_is_named(find, settings, monkeyp
     monkeypatch.setattr(doctor, "LOCK", lock)
     finding = find(settings, "packages")
     assert f"duckdb is {duckdb.__version__}, locked is 0.1.0" in finding.found
-    assert "never-had" not in finding.found  # what only developers need may be missing
+    assert "never-had" not in finding.found  # packages for developers may be missing
     assert "--require-hashes -r requirements.lock" in finding.next_step
 
 
@@ -194,7 +194,7 @@ def test_production_model_with_a_changed_file_is_named(find, settings):
 
 
 def test_production_model_with_other_scores_than_at_training_is_named(find, settings):
-    """Its files are whole, and yet something under it has changed."""
+    """The files are unchanged, but the model now gives other scores."""
     folder = settings.models / store.production(settings.models).version
     golden = json.loads((folder / "golden.json").read_text())
     golden["churn_risk"][0] += 0.1

@@ -1,4 +1,4 @@
-"""feature_facts: what each feature measures comes from the domain, and not from its name."""
+"""feature_facts: the domain, not the name, says what a feature measures."""
 
 import json
 
@@ -24,7 +24,7 @@ def test_domain_explains_measures_windows_trends_and_ratios():
 
 
 def test_warehouse_has_exactly_the_features_the_domain_explains(finished_home):
-    """user_features_daily.sql names its columns as explained_features does."""
+    """user_features_daily.sql and explained_features name the same columns."""
     numbers = ("INTEGER", "BIGINT", "DOUBLE")
     columns = [
         row[0] for row in rows(finished_home, "describe user_features_daily") if row[1] in numbers
@@ -36,14 +36,14 @@ def test_warehouse_has_exactly_the_features_the_domain_explains(finished_home):
 
 @pytest.mark.parametrize("domain", ["elearning", "online_retail", "git_history"])
 def test_version_without_feature_facts_is_explained_by_column_names(domain):
-    """An earlier release wrote none; its reasons keep their words and what counts together."""
+    """An earlier release wrote none; its reasons keep their words and grouping."""
     explained = explained_features(domains.load(domain).vars)
     facts = facts_of(["days_since_last_activity", "tenure_days", *explained], explained)
     assert from_json({"names": list(facts)}) == facts
 
 
 def test_unexplained_feature_counts_as_its_own_measure():
-    """Also one whose name looks like a window of something else."""
+    """This holds even if its name looks like a window of another measure."""
     facts = facts_of(["mood_last_7d", "logins_7d"], {"logins_7d": FeatureFact.of("logins", 7)})
     assert facts["mood_last_7d"] == FeatureFact("mood_last_7d", None, "mood last 7d")
     assert facts["logins_7d"].measure == "logins"

@@ -1,4 +1,4 @@
-"""approvals: who may put a version into production, the way back, and the list of all."""
+"""approvals: approval, rollback and the list of versions."""
 
 import shutil
 from datetime import timedelta
@@ -19,7 +19,7 @@ LATER = NOW + timedelta(hours=1)
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Two versions, trained an hour apart."""
+    """Return two versions trained an hour apart."""
     home, con = tmp_path_factory.mktemp("trained"), new_warehouse(users=300)
     return home, [run(con, home, now=now).version for now in (NOW, LATER)]
 

@@ -1,4 +1,4 @@
-"""The registry by the real command: models, approve, rollback, retrain, retrain --if-drifted."""
+"""Registry commands: models, approve, rollback, retrain, retrain --if-drifted."""
 
 import importlib.util
 import json
@@ -30,7 +30,7 @@ def in_production(home: Path) -> str:
 
 
 def served(home: Path) -> set[str]:
-    """The versions that what is published speaks of: manifest, predictions and lookups."""
+    """Return the model versions named by manifest, predictions and lookups."""
     current = home / "published/current"
     with duckdb.connect(str(current / "churnhouse.duckdb"), read_only=True) as published:
         query = "select distinct model_version from churn_predictions_latest"
@@ -47,7 +47,7 @@ def served(home: Path) -> set[str]:
 
 
 def listed(home: Path) -> list[tuple[str, str]]:
-    """What `churnhouse models` prints: (version, the rest of its line)."""
+    """Return the lines of `churnhouse models` as (version, rest of the line)."""
     lines = churnhouse(home, "models").stdout.splitlines()
     return [tuple(re.split(r"\s{2,}", line.strip(), maxsplit=1)) for line in lines[1:]]
 
@@ -121,7 +121,7 @@ def test_production_stays_until_a_required_approval_is_given(home: Path, monkeyp
 
 
 def test_first_run_with_required_approval_names_the_next_step(tmp_path: Path, monkeypatch):
-    """There is nobody in production yet: everything is ready, and a name is what is missing."""
+    """Nothing is in production yet; only the approval is missing."""
     home = tmp_path / "data"
     monkeypatch.setenv("CHURNHOUSE_APPROVAL_REQUIRED", "true")
     done = churnhouse(home, "run", "--users", 300, check=False)
@@ -142,7 +142,7 @@ def test_retrain_if_drifted_does_nothing_without_a_failure(home: Path):
 
 
 def test_a_drifted_feature_retrains_once(home: Path):
-    """The new version is measured against its own training rows, so the alarm is over."""
+    """Drift of the new version is measured against its own training rows, so it ends."""
     with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
         connection.execute("update ml.training_reference set logins_30d = logins_30d + 50")
         connection.execute("drop table feature_drift")
@@ -201,7 +201,7 @@ def test_refused_command_is_one_line_and_changes_nothing(finished_home: Path, ar
 
 
 def test_an_empty_installation_has_no_models(tmp_path: Path):
-    """Looking leaves nothing behind."""
+    """Listing models creates no files."""
     done = churnhouse(tmp_path, "models", check=False)
     warehouse = tmp_path / "warehouse.duckdb"
     line = f"churnhouse: There is no warehouse at {warehouse}. Next: run `churnhouse ingest` first."
@@ -216,7 +216,7 @@ def test_an_empty_installation_has_no_models(tmp_path: Path):
 def test_missing_mlflow_client_is_reported_before_training(
     finished_home: Path, monkeypatch, capsys
 ):
-    """What needs no training goes on: a rollback is not refused for want of a package."""
+    """A rollback needs no client, so it is not refused."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     done = churnhouse(finished_home, "train", check=False)
     (line,) = done.stderr.splitlines()

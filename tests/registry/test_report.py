@@ -1,4 +1,4 @@
-"""report: one file that needs nothing else, holds every part, and takes the decision later."""
+"""report: one self-contained file with every part; the decision is added later."""
 
 import re
 
@@ -12,7 +12,7 @@ from python_jobs.settings import Settings
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """The report of a version, and what it was made from."""
+    """Return a version's report and its input."""
     home, con = tmp_path_factory.mktemp("home"), new_warehouse(users=300)
     con.execute("update evaluation_set set plan = '<b>odd & bold</b>' where plan = 'free'")
     trained = run(con, home)
@@ -20,7 +20,7 @@ def page(tmp_path_factory):
 
 
 def test_report_loads_nothing_from_elsewhere(page):
-    """No address is loaded: not by link, script, style or picture. Namespaces are only names."""
+    """No link, script, style or image loads an address. XML namespaces are only names."""
     text = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page[0])
     assert not re.search(r"<(script|link|img|iframe|object)\b|@import|url\((?!#)", text)
     assert not re.search(r'(src|href)="(?!#)', text)
@@ -38,7 +38,7 @@ def test_report_has_every_part(page):
 
 
 def test_four_charts_share_a_page_without_clashing_ids(page):
-    """No id stands twice, each drawing finds its own, and a screen reader is told what it is."""
+    """Ids are unique, each chart refers to its own, and charts have a text for screen readers."""
     ids = re.findall(r'\bid="([^"]+)"', page[0])
     assert ids and len(ids) == len(set(ids))
     assert set(re.findall(r'(?:url\(#|href="#)([^")]+)', page[0])) == set(ids)

@@ -1,4 +1,4 @@
-"""registry: versions are complete or absent, and the pointer moves only from where it was."""
+"""registry: versions are complete or absent, and the pointer detects concurrent moves."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -60,7 +60,7 @@ def test_leftovers_of_a_killed_run_are_ignored_and_removed(tmp_path):
 
 
 def test_an_existing_version_is_never_changed(tmp_path):
-    """The same model again is fine and changes nothing; another under the name is refused."""
+    """Writing the same model again changes nothing; another one of that name is refused."""
     make(tmp_path, note="first")
     make(tmp_path, note="second")
     assert store.read_manifest(tmp_path, ONE)["note"] == "first"

@@ -1,4 +1,4 @@
-"""tracking: what a real MLflow server knows of a version, and that training does not need it.
+"""tracking: a real MLflow server gets each version, and training works without it.
 
 `make test-mlflow` runs this in .venv-mlflow, which has the server; elsewhere it is skipped.
 """
@@ -37,13 +37,13 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module", params=["file", "sqlite"])
 def server(request, tmp_path_factory):
-    """The address of a real server on loopback, over each kind of store."""
+    """Run a real server on loopback with each kind of store; yield its address."""
     folder, port = tmp_path_factory.mktemp("server"), free_port()
     stores = {"file": f"file://{folder}/store", "sqlite": f"sqlite:///{folder}/mlflow.db"}
     command = [Path(sys.executable).with_name("mlflow"), "server", "--workers", "1"]
     command += ["--backend-store-uri", stores[request.param], "--port", str(port)]
     command += ["--artifacts-destination", folder / "artifacts", "--host", "127.0.0.1"]
-    # MLflow keeps its file store in maintenance, and asks for this word
+    # MLflow requires this to use its file store
     allowed = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
@@ -69,21 +69,21 @@ def server(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Two versions, trained an hour apart, without a server."""
+    """Return two versions trained an hour apart, without a server."""
     home, con = tmp_path_factory.mktemp("trained"), new_warehouse(users=300)
     return Settings(home=home), [run(con, home, now=now) for now in (NOW, LATER)]
 
 
 @pytest.fixture
 def client(server, monkeypatch):
-    """A client of the server, which MLFLOW_TRACKING_URI names for this test."""
+    """Return a client; MLFLOW_TRACKING_URI names the server for this test."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     return mlflow.MlflowClient(server)
 
 
 @pytest.fixture
 def domain(request):
-    """A name of its own for each test: they share a server."""
+    """Return a name unique to each test, because tests share a server."""
     return re.sub(r"\W", "-", request.node.name)
 
 
@@ -185,9 +185,9 @@ def test_tampered_version_is_not_logged(client, domain, tmp_path):
 
 @pytest.mark.parametrize("server", ["file"], indirect=True)
 def test_tracking_retrain_and_rollback_changes_no_byte_of_the_model(client, home, monkeypatch):
-    """The real command: the model trained under tracking is, byte for byte, the one without.
+    """The model trained with tracking has the same bytes as the one without.
 
-    Without a search, which on a machine that is busy enough the clock would cut short.
+    There is no search, because its time limit could end it early on a busy machine.
     """
     with monkeypatch.context() as untracked:
         untracked.delenv("MLFLOW_TRACKING_URI")

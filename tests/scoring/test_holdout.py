@@ -1,4 +1,4 @@
-"""holdout: the same users in SQL and in Python, for ever, and about as many as asked for."""
+"""holdout: SQL and Python always choose the same users, in about the requested share."""
 
 import re
 
@@ -11,7 +11,7 @@ from python_jobs.settings import PROJECT
 
 
 def sql(share: float) -> str:
-    """The macro's SQL for a share, rendered as dbt would."""
+    """Return the macro's SQL for a share, rendered as in dbt."""
     from jinja2 import Environment
 
     text = (PROJECT / "macros/measures/in_holdout.sql").read_text()
@@ -40,7 +40,7 @@ def test_larger_holdout_share_only_adds_users():
 
 
 def test_only_campaign_models_read_treatments():
-    """Who was contacted never becomes a feature or a label."""
+    """Contact never becomes a feature or a label."""
     reads = re.compile(r"(source\(\s*'raw',\s*'|ref\(\s*')(treatments|treatments|campaign_)")
     readers = {
         path.stem for path in (PROJECT / "models").rglob("*.sql") if reads.search(path.read_text())
@@ -49,7 +49,7 @@ def test_only_campaign_models_read_treatments():
 
 
 def test_predictions_and_exports_flag_the_holdout_for_every_user(finished_home):
-    """What a retention team opens says whom to leave alone: 5 % by default, the same users."""
+    """All exports flag the same holdout users, 5 % by default."""
     current = finished_home / "published/current"
     exports = [*current.glob("*.csv"), *current.glob("*.parquet")]
     assert len(exports) == 4

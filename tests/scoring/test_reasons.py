@@ -1,4 +1,4 @@
-"""reasons: contributions add up, agree with brute force, and are told in plain words."""
+"""reasons: contributions add up, agree with brute force, and read as plain words."""
 
 from itertools import combinations
 from math import factorial
@@ -24,7 +24,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def data():
-    """Five features, the last of no use, one with gaps; the effects are additive and curved."""
+    """Return five features with additive, curved effects; one has gaps, the last no effect."""
     rng = np.random.default_rng(6)
     X = rng.normal(size=(3000, 5)).astype(np.float32)
     z = 1.5 * X[:, 0] - np.abs(X[:, 1]) + 0.8 * (X[:, 2] > 0.5) + 0.4 * X[:, 3]
@@ -49,7 +49,7 @@ def contributions(model, X):
 
 
 def test_reasons_add_up_to_the_score(model, data):
-    """Base plus contributions is the log-odds of every row, gaps and extremes included."""
+    """Base plus contributions is the log-odds of every row, also with gaps and extremes."""
     X = data[0].copy()
     X[0], X[1], X[2] = np.nan, 1e6, -1e6
     total = attribution.base(model) + contributions(model, X).sum(axis=1)
@@ -59,12 +59,12 @@ def test_reasons_add_up_to_the_score(model, data):
 
 
 def test_contributions_average_to_zero_over_the_training_rows(model, data):
-    """What is told is the way from the average of the training rows, so the mean of it is 0."""
+    """Contributions start at the average of the training rows, so their mean is 0."""
     assert np.abs(contributions(model, data[0]).mean(axis=0).sum()) < 0.05
 
 
 def walk(nodes, x):
-    """By hand: the mean prediction of the training rows at each node on the way of one row."""
+    """Walk a row through the trees with the mean prediction at each node."""
 
     def mean(place):
         node = nodes[place]
@@ -94,7 +94,7 @@ def test_tree_contributions_agree_with_walking_the_trees_by_hand(data):
 
 
 def test_linear_contributions_are_the_exact_shapley_values(data):
-    """Coefficient times distance from the mean, gap flags with the feature they belong to."""
+    """Coefficient times distance from the mean; gap flags count with their feature."""
     X, y = data
     pipeline = MEMBERS["logistic_regression"].make(7).fit(X, y)
     found = contributions(Blend([pipeline], [1.0], 0.0), X[:50])
@@ -105,7 +105,7 @@ def test_linear_contributions_are_the_exact_shapley_values(data):
 
 
 def shapley(model, x, background):
-    """Brute force over all coalitions of five features, against a reference population."""
+    """Compute Shapley values by brute force over all coalitions of five features."""
     n, value = len(x), {}
     for size in range(n + 1):
         for chosen in combinations(range(n), size):
@@ -123,7 +123,7 @@ def shapley(model, x, background):
 
 
 def test_reasons_agree_with_brute_force_shapley_values(model, data):
-    """Same order of strength nearly always, and the strongest reason points the same way."""
+    """The order nearly always agrees, and the strongest reason has the same sign."""
     X, _ = data
     found = contributions(model, X[:60])
     exact = np.array([shapley(model, x, X[100:250]) for x in X[:60]])
