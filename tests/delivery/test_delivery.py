@@ -74,7 +74,8 @@ def test_workflows_request_only_the_permissions_they_need():
 def test_production_waits_for_staging_and_an_approval():
     release = dict(jobs())
     production = release["release.yml production"]
-    assert production["environment"] == "production"  # reviewers: see its settings
+    # Required reviewers are set on the environment, in the settings of the repository.
+    assert production["environment"] == "production"
     assert production["needs"] == "staging"
     assert release["release.yml staging"]["needs"] == "build"
     assert release["release.yml build"]["needs"] == "checks"

@@ -105,7 +105,7 @@ def test_psi_of_unchanged_data_stays_below_the_noise_level():
         found = psi(one, other)
         exceeded += found["psi"] > found["noise_psi"]
     assert exceeded <= 4
-    assert found["noise_psi"] > 0.25  # alarms without the noise level
+    assert found["noise_psi"] > 0.25  # so small a sample needs it
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,8 @@ def test_jobs_make_the_same_intervals_as_the_dbt_python_model(scored_earlier: Pa
     with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
         by_dbt = connection.execute(query).fetchall()
         connection.execute("drop table performance_intervals")
-        connection.execute("create view performance_intervals as select 1")  # other version
+        # An earlier release had a view of this name.
+        connection.execute("create view performance_intervals as select 1")
         spark.measure_intervals(connection, Settings(home=home))
         assert connection.execute(query).fetchall() == by_dbt
         newest = [row for row in by_dbt if row[0] == date(2025, 3, 31)]

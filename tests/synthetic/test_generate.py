@@ -1,4 +1,4 @@
-"""The generator: repeatable, continuable, dirty in known ways, and honest about its own future."""
+"""The generator: repeatable, appendable, with known defects and correct probabilities."""
 
 from datetime import date
 from pathlib import Path
@@ -33,7 +33,7 @@ def made(folder: Path, **parameters) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory):
-    """A world of 3,000 users and 75 days as DuckDB views, each raw event with its arrival day."""
+    """Return DuckDB views over 3,000 users and 75 days, with each event's arrival day."""
     home = tmp_path_factory.mktemp("world")
     generate(home / "raw", home / "truth", users=3000, days=75)
     with duckdb.connect() as db:
@@ -278,7 +278,7 @@ def test_the_true_probability_agrees_with_what_happened(lake):
 
 @pytest.mark.parametrize("mood", [world.CONTENT, world.SOUR, world.FADING, world.STOPPED])
 def test_the_true_probability_agrees_with_simulation(mood):
-    """From each mood: many rare visitors live thirty days of hidden life and visits."""
+    """For each mood, simulates thirty days of many users who rarely visit."""
     n, day, rng = 40_000, 20_000, np.random.default_rng(5)
     people = world.newcomers(np.full(n, day - 10), rng)
     people.rate *= 0.1

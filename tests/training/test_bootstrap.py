@@ -1,4 +1,4 @@
-"""bootstrap: weights are the same as drawing users, and intervals cover what they claim."""
+"""bootstrap: weights equal drawing users, and intervals have the stated coverage."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ USERS = 120
 
 
 def sample(seed=1, users=USERS, dates=3, ties=20):
-    """Rows of some users on some dates; risks on a grid, so that many are equal."""
+    """Return rows of users on several dates; risks are on a grid, so many are equal."""
     rng = np.random.default_rng(seed)
     codes = np.tile(np.arange(users), dates)
     days = np.repeat(DAY + 7 * np.arange(dates), users)
@@ -22,7 +22,7 @@ def sample(seed=1, users=USERS, dates=3, ties=20):
 
 
 def test_a_replicate_is_the_metric_of_the_drawn_users():
-    """Every metric, for several draws, against rows repeated as often as their user was drawn."""
+    """Compares every metric with repeating rows as often as their user was drawn."""
     y, risk, codes, days = sample()
     part = metrics.resample(y, risk, codes, days, USERS, COSTS)
     block = next(bootstrap.weights(USERS, seed=3))
@@ -59,7 +59,7 @@ def test_grouping_many_risks_hardly_changes_the_metrics():
 
 
 def test_all_rows_of_a_drawn_user_are_used():
-    """Ten copies of each row are no more evidence, so the interval stays as wide."""
+    """Ten copies of each row add no evidence, so the interval stays as wide."""
     y, risk, codes, _ = sample(dates=1, users=400)
     copies = np.tile(np.arange(400), 10)
     one, ten = (
@@ -85,7 +85,7 @@ def test_interval_covers_the_true_value_about_95_percent_of_the_time():
 
 
 def test_paired_comparison_draws_the_same_users():
-    """A model against itself has no interval; against a better one, all of it lies below zero."""
+    """A model minus itself is exactly 0; minus a better one, the interval is below 0."""
     y, risk, codes, _ = sample(users=400)
     assert metrics.paired_difference(y, risk, risk, codes, seed=1) == Interval(0.0, 0.0, 0.0)
     better = 0.5 * risk + 0.5 * y

@@ -1,4 +1,4 @@
-"""estimators: what the transformer does to odd values, and what the baselines look at."""
+"""estimators: the transformer on unusual values, and the inputs of the baselines."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ FACTS = from_json({"names": FEATURES})
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
-    """Boosting on several threads crawls on busy cores."""
+    """Use one thread, because boosting on several is slow on busy cores."""
     with threadpool_limits(1):
         yield
 
@@ -80,7 +80,7 @@ def test_a_blend_is_the_sigmoid_of_the_weighted_log_odds():
 
 
 def test_platt_undoes_overconfidence():
-    """Log-odds that were doubled and shifted come back: slope 1/2, intercept 1/2 of the shift."""
+    """Doubled and shifted log-odds are restored: slope 1/2, intercept half the shift."""
     rng = np.random.default_rng(5)
     true = rng.normal(size=100_000)
     y = (rng.random(len(true)) < 1 / (1 + np.exp(-true))).astype(int)
@@ -136,7 +136,7 @@ def test_user_without_events_counts_as_the_longest_inactive():
 
 @pytest.mark.parametrize("column", range(len(FEATURES)))
 def test_rfm_reads_recency_and_the_longest_windows(column):
-    """events_trend is no window, and 30 days are longer than 7."""
+    """events_trend is not a window, and 30 days is longer than 7."""
     models, X, _ = fitted_baselines()
     other = X.copy()
     other[:, column] += 5

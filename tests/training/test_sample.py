@@ -1,4 +1,4 @@
-"""Training on a sample: bounded, stratified, the same again, and nothing where all rows fit."""
+"""Training on a sample: bounded, stratified, repeatable, and only if needed."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""search: parameters and calibration come from inside the training side, and later is later."""
+"""search: parameters and calibration use only training rows, and respect time."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ FIRST = np.datetime64("2025-01-05")
 
 
 def world(dates: int, users: int = 300, seed: int = 1, features: int = 3) -> Rows:
-    """Weekly dates; the risk is a steep function of the first feature."""
+    """Return weekly rows; the risk is a steep function of the first feature."""
     rng = np.random.default_rng(seed)
     n = dates * users
     X = rng.normal(size=(n, features)).astype(np.float32)
@@ -34,7 +34,7 @@ def test_long_history_is_validated_on_dates_a_horizon_later():
 
 
 def test_short_history_is_validated_on_other_users():
-    """Nine dates, as in 120 days: purging would leave a third of them to learn from."""
+    """120 days have nine dates, of which purging would leave a third for training."""
     rows = world(9)
     splits, kind = inner_splits(rows, np.arange(len(rows.y)), 30, seed=7)
     assert kind == "other users" and len(splits) == 2
@@ -69,7 +69,7 @@ def test_the_plan_grows_with_the_budget_and_shrinks_with_the_rows():
 
 
 def test_search_finds_the_parameters_that_fit_the_data():
-    """A checkerboard needs deep trees; the first trial and a few more are not the best."""
+    """A checkerboard needs deep trees, which the first trials do not have."""
     rng = np.random.default_rng(3)
     X = rng.integers(0, 8, size=(8000, 2)).astype(np.float32)
     y = ((X.sum(axis=1) % 2 == 0) ^ (rng.random(8000) < 0.1)).astype(int)
@@ -92,7 +92,7 @@ def test_time_limit_ends_the_search_and_is_reported():
 
 @pytest.mark.parametrize("dates", [9, 25])
 def test_rows_under_test_do_not_influence_their_fold(dates):
-    """Other labels and features from the first test date on: the first fold's models stay."""
+    """Changing all rows from the first test date on does not change the first fold's models."""
     rows = world(dates)
     held, _ = fit_and_hold_out(rows, {}, horizon_days=30, seed=7, budget=1, say=print)
     first = held.fold == "1"
@@ -105,7 +105,7 @@ def test_rows_under_test_do_not_influence_their_fold(dates):
 
 
 class Member:
-    """A fitted member whose log-odds are the first feature, as they are or three times too sure."""
+    """A fitted member with log-odds equal to the first feature, or three times as large."""
 
     def __init__(self, factor):
         self.factor = factor
@@ -115,7 +115,7 @@ class Member:
 
 
 def test_validation_rows_calibrate_each_member_and_the_blend():
-    """One member is three times too sure; all three candidates end well calibrated."""
+    """One member is overconfident by a factor of three; all candidates end calibrated."""
     rng = np.random.default_rng(8)
     X = rng.normal(size=(20_000, 1))
     y = (rng.random(20_000) < expit(X[:, 0] - 1)).astype(int)

@@ -1,4 +1,4 @@
-"""sklearn_internals: what is read of the trees still means what the exports take it to mean."""
+"""sklearn_internals: the tree fields we read still have the expected meaning."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def boosting(data) -> HistGradientBoostingClassifier:
 
 
 def read(what: str, boosting: HistGradientBoostingClassifier):
-    """One of the internals, or a failure that says that it is gone."""
+    """Return an internal attribute; fail clearly if it is gone."""
     try:
         return getattr(sklearn_internals, what)(boosting)
     except (AttributeError, TypeError, ValueError) as error:
@@ -38,7 +38,7 @@ def read(what: str, boosting: HistGradientBoostingClassifier):
 
 
 def log_odds(boosting: HistGradientBoostingClassifier, row: np.ndarray) -> float:
-    """By hand: the baseline plus the value of the leaf in each tree."""
+    """Compute log-odds by hand: the baseline plus the leaf value of each tree."""
     total = read("baseline", boosting)
     for nodes in read("trees", boosting):
         node = nodes[0]

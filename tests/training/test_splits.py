@@ -1,4 +1,4 @@
-"""folds: time separates training from test, to the day."""
+"""splits: training labels end before test dates, exact to the day."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def days(*offsets: int) -> np.ndarray:
 
 
 def periods(dates: np.ndarray, horizon_days: int = 30, n_splits: int = 3) -> list:
-    """Each period as (last training day, test days), counted from the first date."""
+    """Return each period as (last training day, test days), counted from the first date."""
     splitter = RollingOriginSplit(n_splits, horizon_days=horizon_days)
     return [
         (int((p.train_dates[-1] - FIRST).astype(int)), (p.test_dates - FIRST).astype(int).tolist())
@@ -37,7 +37,7 @@ def test_gap_is_measured_to_the_first_day_of_a_test_period():
 
 
 def test_nine_weekly_dates_give_three_test_dates():
-    """As in 120 days of data: four dates can be tested, the newest three are."""
+    """120 days of data have nine dates: four can be tested, the newest three are."""
     assert periods(days(*range(0, 63, 7))) == [(7, [42]), (14, [49]), (21, [56])]
 
 
@@ -56,7 +56,7 @@ def test_as_many_periods_as_history_allows():
 
 
 def test_splitter_works_in_scikit_learn():
-    """Indices of all rows of the dates, whatever the order of the rows; never one row twice."""
+    """It yields indices of all rows of the dates, in any row order and without repeats."""
     dates = np.tile(days(*range(0, 63, 7)), 4)
     splitter = RollingOriginSplit(horizon_days=30)
     splits = list(splitter.split(np.zeros((36, 1)), np.zeros(36), dates))
@@ -85,7 +85,7 @@ def test_invalid_split_settings_are_refused(arguments):
 
 @pytest.fixture
 def rows():
-    """60 users on nine weekly dates; the feature is the label, turned round for the ineligible."""
+    """Return 60 users on nine dates; the feature is the label, inverted if ineligible."""
     dates = np.repeat(days(*range(0, 63, 7)), 60)
     y = np.arange(len(dates)) % 3 % 2
     eligible = np.arange(len(dates)) % 2 == 0

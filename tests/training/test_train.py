@@ -1,4 +1,4 @@
-"""train: what a version holds, that it is repeatable, and every way in which it refuses.
+"""train: the content of a version, its repeatability and all refusals.
 
 `new_warehouse` makes a small world of tables; the tests of promote and score use it too.
 """
@@ -26,7 +26,7 @@ def trained(tmp_path_factory):
 
 
 def test_a_version_holds_every_file_with_its_hash(trained):
-    """The manifest lists what lies in the folder, and each file is what was registered."""
+    """The manifest lists every file of the folder with its hash."""
     _, settings, result = trained
     folder = settings.models / result.version
     assert result.version.startswith("2026-11-21T101500Z-")
@@ -36,7 +36,7 @@ def test_a_version_holds_every_file_with_its_hash(trained):
 
 
 def test_features_are_the_numeric_columns_in_table_order(trained):
-    """Text, flags, dates and the label are no features."""
+    """Text, flags, dates and the label are not features."""
     _, settings, result = trained
     features = store.read_features(settings.models, result.version)
     assert dict(zip(features.names, features.types, strict=True)) == {
@@ -94,7 +94,7 @@ def test_the_final_model_learns_from_eligible_rows_of_all_dates(trained):
 
 
 def test_manifest_records_how_to_reproduce_the_version(trained):
-    """Data, code, libraries, seed and parameters, as they are and not as they were meant."""
+    """Data, code, libraries, seed and parameters are those actually used."""
     con, _, result = trained
     manifest = result.manifest
     head = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
@@ -109,7 +109,7 @@ def test_manifest_records_how_to_reproduce_the_version(trained):
 
 
 def test_onnx_and_joblib_and_golden_rows_agree(trained):
-    """The file that serves gives what the original gives, on the golden rows too."""
+    """The ONNX file gives the same scores as the joblib file, also on golden rows."""
     _, settings, result = trained
     folder = settings.models / result.version
     session = onnx_model.load(folder / "model.onnx", result.manifest["files"]["model.onnx"])
@@ -122,7 +122,7 @@ def test_onnx_and_joblib_and_golden_rows_agree(trained):
 
 
 def test_the_same_data_give_the_same_bytes_in_any_row_order(trained, tmp_path):
-    """Only the moment differs: version name and created_at."""
+    """Only the time differs: version name and created_at."""
     _, _, result = trained
     shuffled = new_warehouse()
     shuffled.execute(
@@ -223,7 +223,7 @@ def test_six_weekly_dates_are_just_enough(tmp_path):
 
 
 def test_export_that_differs_from_the_model_is_not_registered(tmp_path, monkeypatch):
-    """The parity check stands between the export and the registry."""
+    """The parity check runs before registration."""
     monkeypatch.setattr("python_jobs.training.onnx_export.MAX_DIFFERENCE", 0.0)
     with pytest.raises(JobError, match="nothing was registered"):
         run(new_warehouse(users=200), tmp_path)
@@ -237,7 +237,7 @@ def test_progress_gets_short_plain_lines(tmp_path):
 
 
 def test_shuffled_labels_give_an_auc_near_one_half(tmp_path):
-    """The canary of the whole way from rows to metrics: nothing to learn, nothing learned."""
+    """Guards the whole path from rows to metrics: without a pattern nothing is learned."""
     con = new_warehouse(users=1500)
     con.execute("update evaluation_set set churn_label = hash(user_id, as_of_date, 5) % 10 < 4")
     tables = run(con, tmp_path).metrics["models"]
@@ -249,7 +249,7 @@ def test_shuffled_labels_give_an_auc_near_one_half(tmp_path):
 
 @pytest.mark.parametrize("begins", ["2025-03-10", "2026-01-01"], ids=["late", "never"])
 def test_feature_without_early_values_does_not_stop_training(tmp_path, begins):
-    """The first folds, or all, have no value of it to learn from; it is part of the model still."""
+    """Early folds, or all, have no value of the feature; the model still includes it."""
     con = new_warehouse(users=300)
     con.execute(f"""
         update evaluation_set set watch_minutes_30d = null where as_of_date < date '{begins}'

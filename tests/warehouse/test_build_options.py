@@ -1,4 +1,4 @@
-"""What a build would ignore is refused in one line: vars, days, selections, options."""
+"""Options that a build would ignore are refused in one line: vars, days, selections."""
 
 from datetime import date, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from python_jobs.warehouse.dbt import Dbt
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Tiny:
-    """Six days of one user, built through the fifth."""
+    """Return six days of one user, built up to the fifth."""
     tiny = Tiny(tmp_path_factory.mktemp("built") / "data")
     visits = [(f"e{n}", "ann", f"{day(n)} 12:00:00", "visit", 1) for n in range(6)]
     tiny.load([("ann", day(0), "a", f"{day(0)} 00:00:00")], visits)
@@ -23,7 +23,7 @@ def built(tmp_path_factory) -> Tiny:
 
 
 def refused(tiny: Tiny, *selection: str, **variables: str) -> str:
-    """Give the one line of a build that must fail."""
+    """Return the one line of a build that must fail."""
     dbt = Dbt(tiny.settings, variables)
     dbt._manifest = tinies._parsed.parse()
     with pytest.raises(JobError) as error:

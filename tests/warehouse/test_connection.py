@@ -1,4 +1,4 @@
-"""warehouse: one writer at a time, who it is, and what happens when it dies."""
+"""connection: one writer at a time, named to others, and replaced when it dies."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def settings(tmp_path):
 
 @pytest.fixture
 def holder(settings):
-    """Another process that holds the warehouse until its input ends."""
+    """Run another process that holds the warehouse until its input ends."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD],
         stdin=subprocess.PIPE,

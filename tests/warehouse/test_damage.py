@@ -1,4 +1,4 @@
-"""A full disk, a folder without rights, a damaged file: one clear line, and nothing is lost."""
+"""Full disks, missing rights and damaged files give one clear line and lose nothing."""
 
 import contextlib
 import errno
@@ -24,7 +24,7 @@ MEGABYTE = 2**20
 
 @pytest.fixture
 def disk(finished_home: Path, tmp_path: Path) -> Iterator[Path]:
-    """A home on a file system of its own, with news to take in; the test sets the room left."""
+    """Return a home on its own file system, with new data to ingest."""
     mounted = tmp_path / "disk"
     mounted.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1g", "churnhouse-test", str(mounted)]
@@ -39,7 +39,7 @@ def disk(finished_home: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 def leave(home: Path, room: int) -> None:
-    """Leave so many bytes on the home's file system."""
+    """Leave this many bytes free on the home's file system."""
     taken = shutil.disk_usage(home).used
     total = taken + room
     resize = ["mount", "-o", f"remount,size={total}", str(home.parent)]
@@ -87,7 +87,7 @@ def test_full_disk_stops_publication_and_leaves_no_partial_version(disk: Path):
 
 @pytest.mark.parametrize("job", ["ingest", "build", "publish"])
 def test_file_size_limit_stops_a_job_with_one_line(home: Path, job: str):
-    """The same without the right to mount: no file may become longer than the limit."""
+    """Works without the right to mount: no file may exceed the size limit."""
     churnhouse(home, "generate", "--days", 3, "--append")
     if job == "build":
         churnhouse(home, "ingest")
@@ -103,7 +103,7 @@ def test_file_size_limit_stops_a_job_with_one_line(home: Path, job: str):
 
 @contextlib.contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """A folder into which nobody may write."""
+    """Make a folder read-only within the block."""
     before = folder.stat().st_mode
     folder.chmod(0o555)
     try:
@@ -132,7 +132,7 @@ def test_read_only_published_folder_is_named(home: Path):
 
 
 def flip(path: Path) -> None:
-    """Turn over one bit in the middle of a file."""
+    """Flip one bit in the middle of a file."""
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -180,7 +180,7 @@ def test_a_flipped_byte_in_the_model_stops_scoring_and_publication(home: Path):
 
 
 def lose_a_row(path: Path) -> None:
-    """Leave a store that opens and is sound, and lacks one user."""
+    """Delete one user from a store, which stays a valid database."""
     with contextlib.closing(sqlite3.connect(path)) as store:
         store.execute("delete from users where user_id = (select min(user_id) from users)")
         store.commit()

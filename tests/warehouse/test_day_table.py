@@ -1,4 +1,4 @@
-"""day_table never leaves a table of which a part is missing or differs; 0.1 leaves nothing."""
+"""day_table: no partial or outdated table stays, nor tables of release 0.1."""
 
 import duckdb
 import pytest
@@ -33,7 +33,7 @@ def test_missing_table_asks_for_a_full_refresh(built: Tiny, table: str):
 
 
 def test_a_table_with_other_columns_asks_for_a_full_refresh(built: Tiny):
-    """Half of a table under another definition is worse than none."""
+    """Mixing rows of two definitions would be worse than failing."""
     before = built.tables()
     change(built, "alter table user_features_daily add column clicks_7d integer")
     with pytest.raises(JobError, match=r"user_features_daily has other columns.*--full-refresh"):
@@ -43,7 +43,7 @@ def test_a_table_with_other_columns_asks_for_a_full_refresh(built: Tiny):
 
 
 def test_build_drops_tables_that_only_release_0_1_had(built: Tiny):
-    """Nobody would update it, and `forget` would not find the person in it."""
+    """Nothing would update such a table, and `forget` would miss users in it."""
     change(built, "create table stg_events_checked as from accepted_events")
     change(built, "create view stg_events as from stg_events_checked")
     built.build()

@@ -1,4 +1,4 @@
-"""dbt_internals: what the jobs use of dbt beyond its documentation still works as they use it."""
+"""dbt_internals: undocumented parts of dbt still work as the jobs use them."""
 
 import gc
 import os
@@ -25,7 +25,7 @@ PROFILE = "small: {target: db, outputs: {db: {type: duckdb, path: '%s', threads:
 
 
 class Project:
-    """A dbt project of three models in a folder of its own, and its DuckDB file."""
+    """A dbt project of three models in its own folder, and its DuckDB file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -43,7 +43,7 @@ class Project:
         return dbtRunner(callbacks=list(callbacks)).invoke(["build", *where, *quiet, *arguments])
 
     def is_held(self) -> bool:
-        """Whether something in this process still has the file open for writing."""
+        """Return whether this process still has the file open for writing."""
         try:
             duckdb.connect(str(self.file), read_only=True).close()
         except duckdb.ConnectionException:
@@ -111,7 +111,7 @@ def test_process_exit_keeps_code_output_and_exit_handlers():
         "print('out', end=' '); print('err', file=sys.stderr, end='')\n"
         "end_process(75)"
     )
-    # with PYTHONUNBUFFERED there would be nothing left to write at the end
+    # with PYTHONUNBUFFERED no output would be left to flush at the end
     env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)

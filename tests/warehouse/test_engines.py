@@ -1,4 +1,4 @@
-"""engines: each engine answers every question of the jobs, and an unknown one is refused."""
+"""engines: each engine implements all methods, and unknown engines are refused."""
 
 import inspect
 
@@ -14,13 +14,13 @@ from python_jobs.warehouse.lock import writing
 
 
 class NoWorkers(Exception):
-    """An error as pyspark raises it."""
+    """An error like those of pyspark."""
 
     __module__ = "py4j.protocol"
 
 
 def questions(engine: type) -> dict[str, inspect.Signature]:
-    """The public methods of an engine, and how each is called."""
+    """Return the public methods of an engine with their signatures."""
     functions = inspect.getmembers(engine, inspect.isfunction)
     return {name: inspect.signature(f) for name, f in functions if not name.startswith("_")}
 

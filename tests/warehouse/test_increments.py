@@ -1,4 +1,4 @@
-"""However rows arrive, an incremental build ends where one full refresh of all of them would."""
+"""Incremental builds give the tables of one full refresh, however rows arrive."""
 
 import gc
 import random
@@ -19,7 +19,7 @@ LOADS = 3
 
 @st.composite
 def deliveries(draw):
-    """User records and events, each with the load that brings it; some events come twice."""
+    """Draw user records and events, each with its load; some events are repeated."""
     records = draw(
         st.dictionaries(
             st.tuples(st.sampled_from(USERS), st.integers(0, 9)),  # user, day of the change
@@ -40,7 +40,7 @@ def deliveries(draw):
                 st.sampled_from(["visit", "visit", "payment", "bogus"]),
                 st.sampled_from([None, -1, 0.1, 0.25, 7]),
                 st.integers(0, LOADS - 1),  # arrives with this load
-                st.one_of(st.none(), st.integers(0, LOADS - 1)),  # and again with this one
+                st.one_of(st.none(), st.integers(0, LOADS - 1)),  # repeated with this load
             ),
             min_size=10,
             max_size=40,
@@ -50,13 +50,13 @@ def deliveries(draw):
     for number, (user, on, kind, minutes, load, again) in enumerate(drawn):
         row = (f"e{number}", user, f"{day(on)} 12:00:00", kind, minutes)
         events += [(row, load)] + ([(row, again)] if again is not None else [])
-    # the last day is there from the start, so that later loads bring late rows, not new days only
+    # the last day is in the first load, so that later loads bring late rows too
     events.append((("last", "ann", f"{day(11)} 13:00:00", "payment", None), 0))
     return users, events, draw(st.integers(0, 2**16)), draw(st.integers(1, 3))
 
 
 def deliver(home: Path, users, events, seed: int, files: int) -> Tiny:
-    """Bring the rows in their loads, shuffled, in several files, building after each load."""
+    """Load the rows, shuffled and in several files, and build after each load."""
     shuffled = random.Random(seed)
     tiny = Tiny(home)
     for load in range(LOADS):
@@ -81,7 +81,7 @@ def check(delivery) -> None:
         assert not differences(by_increments, at_once.tables()), "not as in one load"
 
 
-# A build takes a second, so a failing delivery is shown as it was drawn, not shrunk for minutes.
+# A build takes a second: shrinking a failing example would take minutes.
 QUIET = {
     "deadline": None,
     "print_blob": True,
@@ -119,7 +119,7 @@ def visits(days) -> list[tuple]:
 
 
 def base(tiny: Tiny) -> None:
-    """Ann comes on even days from the first on, Bob on odd days from his signup on day 3 on."""
+    """Load Ann's events on even days, and Bob's on odd days from his signup on day 3."""
     tiny.load(USERS_OF_BASE, visits(range(10)))
     tiny.build()
 
@@ -171,7 +171,7 @@ def test_recomputing_from_a_day_changes_nothing(tiny: Tiny):
 
 
 def test_blocks_of_days_leave_no_gap_and_no_overlap(tiny: Tiny):
-    """However long the history, and wherever a block of days that one statement writes begins."""
+    """This holds for any length of history and any start of a block."""
     tiny.load(USERS_OF_BASE, visits(range(4)))
     tiny.build()
     tiny.load(events=visits(range(4, 38)))
@@ -187,7 +187,7 @@ def test_blocks_of_days_leave_no_gap_and_no_overlap(tiny: Tiny):
 
 
 def test_late_event_writes_only_the_days_of_its_user(tiny: Tiny):
-    """On those days others have most of the rows: they stay, not even written the same again."""
+    """Rows of other users on those days are not rewritten."""
     base(tiny)
     marked = (
         ("user_daily", "set visits = visits + 100 where day"),
@@ -202,7 +202,7 @@ def test_late_event_writes_only_the_days_of_its_user(tiny: Tiny):
     for query, last_day, of_bob in (
         ("select user_id, day from user_daily where visits >= 100", 9, (4, 5)),
         ("select user_id, as_of_date from user_features_daily where visits_2d >= 100", 9, (4, 5)),
-        # a label looks three days ahead
+        # a label depends on the next three days
         ("select user_id, as_of_date from churn_labels where churn_label >= 100", 6, ()),
     ):
         of_ann = [("ann", day(n)) for n in range(4, last_day + 1)]
@@ -210,7 +210,7 @@ def test_late_event_writes_only_the_days_of_its_user(tiny: Tiny):
 
 
 def test_each_build_in_one_process_continues_from_the_last(tiny: Tiny):
-    """What a build reads once it reads anew in the next."""
+    """Nothing that a build caches stays for the next one."""
     base(tiny)
     for user in ("ann", "bob"):
         tiny.load(events=[(f"late {user}", user, f"{day(6)} 23:59:59", "visit", 1.5)])
@@ -219,7 +219,7 @@ def test_each_build_in_one_process_continues_from_the_last(tiny: Tiny):
 
 
 def test_late_event_loaded_with_new_days_counts_once(tiny: Tiny):
-    """Bob's days are written from the late event on, Ann's new days alone."""
+    """Bob's days are rewritten from the late event on; for Ann only new days are written."""
     base(tiny)
     tiny.load(events=[("late", "bob", f"{day(6)} 23:59:59", "visit", 1.5), *visits((10, 11, 12))])
     tiny.build()
@@ -254,7 +254,7 @@ def test_earlier_first_day_adds_those_days_for_every_user(tiny: Tiny):
 
 
 def test_failed_block_leaves_the_table_unchanged(tiny: Tiny):
-    """The days of a table are one transaction, however many statements write them."""
+    """A table's days are one transaction, even if several statements write them."""
     base(tiny)
     before = tiny.tables()
     # more minutes than the running total can hold, in the third block of days
@@ -268,7 +268,7 @@ def test_failed_block_leaves_the_table_unchanged(tiny: Tiny):
 
 
 def test_failed_build_releases_the_warehouse(tiny: Tiny):
-    """At once, and not when Python happens to collect what dbt caught."""
+    """It is released at once, not when Python collects dbt's exception."""
     base(tiny)
     too_many = [(f"big{n}", "ann", f"{day(10)} 12:00:00", "visit", 9e13) for n in range(2)]
     tiny.load(events=too_many)
@@ -291,7 +291,7 @@ def test_build_failed_before_its_first_node_releases_the_warehouse(tiny: Tiny, m
 
 
 def test_without_an_accepted_event_there_are_no_days(tiny: Tiny):
-    """And no block of them is written, from whatever day on."""
+    """No block of days is written."""
     tiny.load(USERS_OF_BASE, [("e", "nobody", f"{day(1)} 12:00:00", "visit", 1)])
     tiny.build()
     assert tiny.rows("select data_from from build_window") == [(None,)]
@@ -353,7 +353,7 @@ def test_first_valid_row_of_an_id_counts(tiny: Tiny):
 
 
 def test_later_row_of_an_id_counts_once_the_first_is_invalid(tiny: Tiny):
-    """In one load the user's signup moves past the first row, and another row with its id comes."""
+    """One load moves the signup past the first row and brings another row with its id."""
     base(tiny)
     tiny.load(events=[("moved", "ann", f"{day(2)} 10:00:00", "visit", 5)])
     tiny.build()
@@ -377,7 +377,7 @@ def test_interrupted_build_is_done_again(tiny: Tiny):
 
 
 def test_days_removed_by_an_interrupted_build_come_back(tiny: Tiny):
-    """The last days are refused, their rows go, and the mark still tells of them."""
+    """The last events become invalid and their days are deleted, but the mark is older."""
     days = [(f"c{n}", "bob", f"{day(n)} 09:00:00", "visit", 5) for n in range(3, 7)]
     last = [("last", "ann", f"{day(9)} 09:00:00", "visit", 5)]
     tiny.load(USERS_OF_BASE, days + last)
@@ -393,7 +393,7 @@ def test_days_removed_by_an_interrupted_build_come_back(tiny: Tiny):
 
 
 def test_features_do_not_see_what_happens_later(tiny: Tiny):
-    """The canary: other events after day 5, the same features up to day 5."""
+    """Changing events after day 5 leaves features up to day 5 unchanged."""
     base(tiny)
     query = f"from user_features_daily where as_of_date <= date '{day(5)}' order by all"
     before = tiny.rows(query)

@@ -1,4 +1,4 @@
-"""Memory, cores and spill: DuckDB finds the machine's, settings overrule, a mistake is a line."""
+"""Limits of memory, cores and spill: defaults, settings, and messages for mistakes."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from python_jobs.warehouse.lock import writing
 
 
 def refused(home: Path, *arguments: str, **limits: str) -> str:
-    """The one line of a command that must fail under these limits."""
+    """Return the one line of a command that must fail under these limits."""
     command = Path(sys.executable).with_name("churnhouse")
     env = os.environ | {"CHURNHOUSE_HOME": str(home)} | limits
     done = subprocess.run(

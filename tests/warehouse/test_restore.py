@@ -1,4 +1,4 @@
-"""Backup and restore of a home, with the very commands of the runbook."""
+"""Backup and restore of a home with the commands of the runbook."""
 
 import csv
 import os
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def start(block: str, home: Path, backup: Path) -> subprocess.Popen:
-    """Begin a block of commands of docs/runbook.md as its reader would."""
+    """Start a block of commands of docs/runbook.md."""
     text = (PROJECT / "docs" / "runbook.md").read_text()
     (commands,) = re.findall(rf"^```sh {block}\n(.+?)^```", text, re.MULTILINE | re.DOTALL)
     here = {"CHURNHOUSE_HOME": str(home), "BACKUP": str(backup)}
@@ -27,7 +27,7 @@ def start(block: str, home: Path, backup: Path) -> subprocess.Popen:
 
 
 def numbers(home: Path) -> tuple:
-    """What is published, without the times at which it was."""
+    """Return the published numbers without times."""
     manifest = check_published(home)
     (path,) = (home / "published" / "current").glob("churn_predictions_*.csv")
     with path.open(newline="") as file:
@@ -61,7 +61,7 @@ def test_backup_is_refused_while_a_job_runs_and_leaves_no_file(home: Path, tmp_p
 
 
 def test_job_is_refused_while_a_backup_runs(home: Path, tmp_path: Path):
-    """The backup is held up by a pipe that is read no further than to see that it has begun."""
+    """A pipe blocks the backup: the test reads only enough to see that it has begun."""
     backup = tmp_path / "backup.tar.gz"
     partial = tmp_path / "backup.tar.gz.partial"
     os.mkfifo(partial)
@@ -71,5 +71,5 @@ def test_job_is_refused_while_a_backup_runs(home: Path, tmp_path: Path):
         assert os.read(reader, 2) == b"\x1f\x8b"
         assert churnhouse(home, "daily", check=False).returncode == 75
     finally:
-        os.close(reader)  # which ends what writes to it
+        os.close(reader)  # closing the pipe ends the backup
         assert process.wait(20) != 0
