@@ -174,7 +174,7 @@ def test_aliases_follow_challenger_and_production(client, domain, trained):
     assert len(runs(client, fresh)) == 1
 
 
-def test_tampered_version_is_not_logged(client, domain, tmp_path):
+def test_tampered_version_is_marked_failed_and_not_registered(client, domain, tmp_path):
     version = run(new_warehouse(users=200), tmp_path).version
     (tmp_path / "models" / version / "model.onnx").write_bytes(b"other")
     problem = tracking.track(Settings(home=tmp_path), domain, version, "challenger")

@@ -4,8 +4,8 @@ buildah builds them from the Dockerfiles. Only the base image is a substitute, b
 pulled: debootstrap makes a Debian of the same release and Python version under the name in FROM.
 
 They run in the image's unpacked root, in a new mount namespace. As in a container: the image's
-files, Entrypoint, Cmd, Env, WorkingDir and User; the read-only root; the mounts; no capabilities and
-no new privileges. Missing: network and process namespaces (a server listens on this machine's
+files, Entrypoint, Cmd, Env, WorkingDir and User; the read-only root; the mounts; no capabilities
+and no new privileges. Missing: network and process namespaces (a server listens on this machine's
 loopback and is not process 1), cgroup limits and seccomp.
 
 Images are kept in CHURNHOUSE_IMAGES (default /var/tmp/churnhouse-images); the base is made once.

@@ -55,7 +55,7 @@ def test_as_many_periods_as_history_allows():
     assert [len(periods(days(*range(0, 7 * n, 7)))) for n in range(9)] == [0] * 6 + [1, 2, 3]
 
 
-def test_splitter_works_in_scikit_learn():
+def test_splitter_behaves_like_those_of_scikit_learn():
     """It yields indices of all rows of the dates, in any row order and without repeats."""
     dates = np.tile(days(*range(0, 63, 7)), 4)
     splitter = RollingOriginSplit(horizon_days=30)

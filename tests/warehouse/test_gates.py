@@ -297,26 +297,24 @@ def test_failure_of_a_removed_gate_is_ignored(grown: Path, tmp_path: Path):
     """It can never pass again, so every later build would test everything."""
     home = tmp_path / "data"
     shutil.copytree(grown, home)
-    failed = "* replace ('gate_of_before' as node, 'fail' as status, 'test' as resource_type)"
+    failed = "* replace ('removed_gate' as node, 'fail' as status, 'test' as resource_type)"
     change(home, f"insert into ml.dbt_run_results select {failed} from ml.dbt_run_results limit 1")
     change(home, f"insert into churn_labels from churn_labels where as_of_date = date '{day(3)}'")
     Tiny(home).build("--select", "unique_grain_churn_labels*")
 
 
 @pytest.mark.parametrize(
-    ("of_before", "named"),
+    ("earlier", "named"),
     [
         ("alter table int_events_validated drop column event_key", "event_key"),
         # otherwise earlier ids would not be found and would count twice
         ("update int_events_validated set event_key = event_key + 1", "numbers of event ids"),
     ],
 )
-def test_tables_of_an_earlier_release_ask_for_a_full_refresh(
-    tiny: Tiny, of_before: str, named: str
-):
+def test_tables_of_an_earlier_release_ask_for_a_full_refresh(tiny: Tiny, earlier: str, named: str):
     tiny.load([("ann", day(0), "a", None)], [("e0", "ann", f"{day(0)} 12:00:00", "visit", 5)])
     tiny.build()
-    change(tiny.settings.home, of_before)
+    change(tiny.settings.home, earlier)
     with pytest.raises(JobError, match=f"{named}.* Next: run `churnhouse build --full-refresh`"):
         tiny.build()
     tiny.refresh()
