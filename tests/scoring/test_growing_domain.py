@@ -1,4 +1,4 @@
-"""A domain that measures more than its model knows is scored as before, with the same model."""
+"""A domain with more measures than its model knows is still scored by that model."""
 
 import shutil
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from ml.churn_predictions order by user_id
 
 @pytest.fixture
 def grown(tmp_path):
-    """The elearning domain with one more measure and one more attribute."""
+    """Return the elearning domain with one more measure and attribute."""
     folder = tmp_path / "domains/elearning"
     shutil.copytree(PROJECT / "domains/elearning", folder)
     settings, mapping = folder / "domain.yml", folder / "ingest.sql"
@@ -40,8 +40,8 @@ def grown(tmp_path):
     return domains.load("elearning", folder.parent)
 
 
-def test_a_new_measure_and_attribute_do_not_stop_scoring(home, grown):
-    """Rebuilt, scored by the old model with the same scores and reasons, published, served."""
+def test_new_measure_and_attribute_do_not_stop_scoring(home, grown):
+    """After a rebuild the old model gives the same scores and reasons, and they are served."""
     settings = Settings(home=home)
     before = rows(home, SCORES)
     version = store.production(settings.models).version
@@ -51,7 +51,7 @@ def test_a_new_measure_and_attribute_do_not_stop_scoring(home, grown):
     with connect(settings) as connection:
         day = score(connection, settings, now=NOW).as_of_date
         save_served_features(connection, day)
-        # as a version that was trained since and not promoted leaves it
+        # the state after a newer version was trained and not promoted
         connection.execute("alter table ml.training_reference add column videos_7d integer")
         connection.execute("alter table ml.training_reference add column cohort varchar")
     assert rows(home, SCORES) == before

@@ -1,1 +1,1 @@
-"""What tests share: worlds, servers and processes."""
+"""Shared by tests: data, servers and processes."""
