@@ -35,8 +35,8 @@ COLUMNS = (
         "as_of_date",
         "date",
         "The day at whose end a row is known. Features look back over"
-        " `(as_of_date - n, as_of_date]`, labels forward over"
-        " `(as_of_date, as_of_date + horizon]`: they meet and never overlap.",
+        " `(as_of_date - n, as_of_date]`. Labels look forward over"
+        " `(as_of_date, as_of_date + horizon]`. The two meet and never overlap.",
         json={"examples": ["2025-04-30"]},
     ),
     Column(
@@ -68,8 +68,8 @@ COLUMNS = (
     Column(
         "is_eligible",
         "boolean",
-        "Active in the trailing `eligibility_days`. Models are trained and judged on eligible"
-        " users; everybody is scored.",
+        "Active in the last `eligibility_days`. Models are trained and judged on eligible"
+        " users; every user is scored.",
         json={"examples": [True]},
     ),
     Column(
