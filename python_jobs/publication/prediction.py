@@ -2,7 +2,8 @@
 
 To add a column, add a line here and the same column to models/predictions/churn_predictions.yml,
 from which dbt makes the table (a test holds the two equal). Then compute its value: in
-python_jobs/scoring/rows.py, or in churn_predictions.sql for a column that the view makes.
+python_jobs/scoring/rows.py, or in churn_predictions.sql for a column that the view makes. A table
+that exists already gets the column from the next `churnhouse build`; score after it.
 """
 
 from collections.abc import Collection
