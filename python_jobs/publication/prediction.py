@@ -2,7 +2,8 @@
 
 To add a column, add a line here and the same column to models/predictions/churn_predictions.yml,
 from which dbt makes the table (a test holds the two equal). Then compute its value: in
-python_jobs/scoring/rows.py, or in churn_predictions.sql for a column that the view makes.
+python_jobs/scoring/rows.py, or in churn_predictions.sql for a column that the view makes. A table
+that exists already gets the column from the next `churnhouse build`; score after it.
 """
 
 from collections.abc import Collection
@@ -35,8 +36,8 @@ COLUMNS = (
         "as_of_date",
         "date",
         "The day at whose end a row is known. Features look back over"
-        " `(as_of_date - n, as_of_date]`, labels forward over"
-        " `(as_of_date, as_of_date + horizon]`: they meet and never overlap.",
+        " `(as_of_date - n, as_of_date]`. Labels look forward over"
+        " `(as_of_date, as_of_date + horizon]`. The two meet and never overlap.",
         json={"examples": ["2025-04-30"]},
     ),
     Column(
@@ -68,8 +69,8 @@ COLUMNS = (
     Column(
         "is_eligible",
         "boolean",
-        "Active in the trailing `eligibility_days`. Models are trained and judged on eligible"
-        " users; everybody is scored.",
+        "Active in the last `eligibility_days`. Models are trained and judged on eligible"
+        " users; every user is scored.",
         json={"examples": [True]},
     ),
     Column(
