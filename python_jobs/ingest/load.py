@@ -84,6 +84,9 @@ def _ingest(
     done = Ingested(known=known, rows=dict.fromkeys(columns, 0))
     for table, declared in columns.items():
         raw_files.make_empty_view(connection, table, declared or {"none": "text"})
+    _run_mapping(connection, domain)
+    for table in _mapped_tables(domain):
+        _check_mapping(domain, table, _columns_of(connection, domain, table))
     for number, file in enumerate(new, start=1):
         try:
             done.notes.extend(raw_files.make_view(connection, file, columns[file.table]))
@@ -144,6 +147,27 @@ def _run_mapping(connection: duckdb.DuckDBPyConnection, domain: Domain) -> None:
         ) from None
 
 
+def _mapped_tables(domain: Domain) -> list[str]:
+    """Return the canonical tables that ingest.sql must give a view of."""
+    declared = domain.files.columns()
+    derives = domain.vars.users_from_events
+    return [table for table in declared if declared[table] or (table == "users" and derives)]
+
+
+def _columns_of(
+    connection: duckdb.DuckDBPyConnection, domain: Domain, table: str
+) -> dict[str, str]:
+    """Return the columns of the mapping's view with their types; JobError if there is none."""
+    try:
+        described = connection.execute(f"describe temp.{table}").fetchall()
+    except duckdb.CatalogException:
+        raise JobError(
+            f"{domain.folder / 'ingest.sql'} makes no temp view {table!r}.",
+            next_step=f"add `create or replace temp view {table} as select ...` to it.",
+        ) from None
+    return {row[0]: row[1] for row in described}
+
+
 def _append(
     connection: duckdb.DuckDBPyConnection,
     domain: Domain,
@@ -152,8 +176,7 @@ def _append(
     ingested_at: datetime,
 ) -> int:
     """Append the mapping's view `table` to raw.`table`; add columns that are new."""
-    given = {row[0]: row[1] for row in connection.execute(f"describe {table}").fetchall()}
-    _check_mapping(domain, table, given)
+    given = _columns_of(connection, domain, table)
     columns = {
         name: _canonical(table, name, given.get(name, "VARCHAR"))
         for name in [*KEYS[table], *(name for name in given if name not in KEYS[table])]
@@ -231,7 +254,7 @@ def _check_mapping(domain: Domain, table: str, given: dict[str, str]) -> None:
     needed = {name: "every domain" for name in KEYS[table] if name not in OPTIONAL}
     if table == "users":
         needed |= {name: "attributes" for name in vars_.attributes}
-    else:
+    elif table == "events":
         needed |= {name: "checks" for name in vars_.checks if name not in vars_.attributes}
         needed |= {m.column: f"measure {m.name!r}" for m in vars_.measures if m.column}
     for name, by in needed.items():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from python_jobs.publication import onnx_model
+from python_jobs.publication.prediction import made_by
 from python_jobs.registry import store
 from python_jobs.scoring import snapshots
 from python_jobs.scoring.day import Day
@@ -41,6 +42,9 @@ def score_day(con: duckdb.DuckDBPyConnection, settings: Settings, day: Day) -> d
     con.register("features", day.told)
     con.begin()
     try:
+        for column in made_by("scoring", "ranking"):  # of which an older table lacks new ones
+            add = f"add column if not exists {column.name} {column.type}"
+            con.execute(f"alter table ml.churn_predictions {add}")
         con.execute("delete from ml.churn_predictions where as_of_date = ?", [as_of_date])
         con.execute(INSERT, day.constants)
         bands = con.execute(

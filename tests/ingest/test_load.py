@@ -97,6 +97,18 @@ def house(tmp_path):
     return House(tmp_path)
 
 
+def test_changed_domain_is_checked_without_new_files(house):
+    """A misspelt column would otherwise be an empty measure that nobody notices."""
+    house.ingest()
+    misspelt = house.make_domain(yml=DOMAIN.replace("column: amount", "column: amuont"))
+    house.refused("gives events no column 'amuont', which measure 'spend' needs", domain=misspelt)
+
+
+def test_view_that_ingest_sql_does_not_make_is_named(house):
+    half = house.make_domain(sql=INGEST.replace("temp view events", "temp view event"))
+    house.refused(r"ingest\.sql makes no temp view 'events'", domain=half)
+
+
 # Each file once
 
 

@@ -29,7 +29,7 @@ def test_warehouse_has_exactly_the_features_the_domain_explains(finished_home):
     columns = [
         row[0] for row in rows(finished_home, "describe user_features_daily") if row[1] in numbers
     ]
-    explained = explained_features(domains.load("elearning").vars)
+    explained = explained_features(domains.load("elearning", Settings()).vars)
     assert set(columns) - explained.keys() == {"days_since_last_activity", "tenure_days"}
     assert explained.keys() <= set(columns)
 
@@ -37,7 +37,7 @@ def test_warehouse_has_exactly_the_features_the_domain_explains(finished_home):
 @pytest.mark.parametrize("domain", ["elearning", "online_retail", "git_history"])
 def test_version_without_feature_facts_is_explained_by_column_names(domain):
     """An earlier release wrote none; its reasons keep their words and grouping."""
-    explained = explained_features(domains.load(domain).vars)
+    explained = explained_features(domains.load(domain, Settings()).vars)
     facts = facts_of(["days_since_last_activity", "tenure_days", *explained], explained)
     assert from_json({"names": list(facts)}) == facts
 

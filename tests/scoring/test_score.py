@@ -292,7 +292,15 @@ def test_a_failed_insert_keeps_the_old_scores(home, con):
     """Delete and insert are one transaction."""
     score(con, home, now=NOW)
     before = predictions(con)
-    con.execute("alter table ml.churn_predictions drop risk_band")
-    with pytest.raises(Exception, match="risk_band"):
+    con.execute("alter table ml.churn_predictions add column not_filled integer default 1")
+    con.execute("alter table ml.churn_predictions alter not_filled set not null")
+    con.execute("alter table ml.churn_predictions alter not_filled drop default")
+    with pytest.raises(Exception, match="not_filled"):
         score(con, home, now=NOW)
-    assert len(predictions(con)) == len(before)
+    assert [row[:-1] for row in predictions(con)] == before
+
+
+def test_a_column_that_an_older_table_lacks_is_added(home, con):
+    con.execute("alter table ml.churn_predictions drop risk_band")
+    score(con, home, now=NOW)
+    assert {row[0] for row in predictions(con, "risk_band")} <= {"high", "medium", "low"}
