@@ -20,7 +20,7 @@ help: ## List the targets.
 run: .venv/installed ## The main job: make run [DOMAIN=online_retail RAW=/path/to/files]
 	@$(BIN)/churnhouse run --domain $(DOMAIN) $(if $(RAW),--raw $(RAW))
 
-test: lint unit ## Everything that must be green before a change lands.
+test: lint unit ## All checks that must pass before a change is merged.
 
 lint: .venv/installed ## ruff, import-linter, mypy, sqlfluff and yamllint.
 	$(BIN)/ruff check .
@@ -38,22 +38,22 @@ format: .venv/installed ## Format Python and SQL in place.
 unit: .venv/installed ## dbt parse, dbt unit tests and pytest (which runs both), on every core.
 	$(call counted,unit) $(BIN)/pytest --numprocesses auto --dist loadfile -m "not nightly and not images and not spark"
 
-test-spark: .venv-spark/installed ## The second engine: the main job on a Spark cluster of this machine.
+test-spark: .venv-spark/installed ## Test Spark: the main job on a Spark cluster on this machine.
 	$(call counted,spark) .venv-spark/bin/pytest -m spark
 
-# Counts what a target's tests run, in all their processes.
+# Counts the lines and branches that a target's tests run, in all processes.
 define counted
 rm -rf build/coverage/$(1) && mkdir -p build/coverage/$(1) && \
   PYTHONPATH=$(CURDIR)/tests/support/coverage COVERAGE_FOLDER=$(CURDIR)/build/coverage/$(1)
 endef
 
-coverage: .venv/installed ## What the tests just run did not reach; fails below 90 % of lines and branches.
+coverage: .venv/installed ## Show what the last tests did not run; fails below 90 % of lines and branches.
 	$(BIN)/python tests/support/coverage/report_coverage.py build/coverage 90
 
-nightly: .venv/installed ## The exhaustive variants.
+nightly: .venv/installed ## Run the exhaustive variants of the tests.
 	$(BIN)/pytest -m nightly
 
-clean: ## Remove the virtual environment and what dbt left. Data stays.
+clean: ## Remove the virtual environments and dbt's files. Data stays.
 	rm -rf .venv .venv-tools .venv-mlflow .venv-spark target logs
 
 .venv/installed: requirements.lock pyproject.toml
@@ -65,7 +65,7 @@ clean: ## Remove the virtual environment and what dbt left. Data stays.
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-manifests: .venv/installed .venv-tools/installed ## Render, validate and judge what Kubernetes is given.
+manifests: .venv/installed .venv-tools/installed ## Render, validate and check the Kubernetes manifests.
 	@command -v kubectl >/dev/null || { echo "kubectl is missing. Next: install it (1.27 or newer)."; exit 1; }
 	$(BIN)/pytest tests/k8s
 
@@ -79,28 +79,28 @@ prometheus-rule: RULE := k8s/base/prometheus-rule.yaml
 	.venv-tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-tools.lock
 	@touch $@
 
-test-mlflow: .venv-mlflow/installed ## Tracking against a real MLflow server.
+test-mlflow: .venv-mlflow/installed ## Test tracking against a real MLflow server.
 	$(call counted,mlflow) .venv-mlflow/bin/pytest tests/registry/test_tracking.py
 
 
 .PHONY: packages sbom audit secrets digest push deploy
 
-packages: ## Debian packages that the tests use: a browser, Java, Prometheus, Alertmanager, tools for images.
+packages: ## Install Debian packages for the tests: a browser, Java, Prometheus, Alertmanager, tools for images.
 	$(if $(filter 0,$(shell id -u)),,sudo )apt-get update -qq
 	$(if $(filter 0,$(shell id -u)),,sudo )env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(PACKAGES) >/dev/null
 packages: PACKAGES := chromium openjdk-17-jre-headless prometheus prometheus-alertmanager buildah debootstrap
 
-# What is shipped: the locked packages of each image.
+# The images to ship, and the lock of each.
 IMAGES := churnhouse-ml churnhouse-api
 lock_of = docker/requirements-$(patsubst churnhouse-%,%,$(1)).lock
 
-sbom: .venv-tools/installed ## Bills of materials of both images (CycloneDX), in build/.
+sbom: .venv-tools/installed ## Write bills of materials of both images (CycloneDX) to build/.
 	@mkdir -p build
 	$(foreach image,$(IMAGES),.venv-tools/bin/cyclonedx-py requirements --sv 1.6 --output-reproducible \
 	  -o build/$(image).cdx.json $(call lock_of,$(image)) &&) true
 
-# --strict: a package that the service could not be asked about is no success.
-audit: .venv-tools/installed ## Known vulnerabilities of what is locked; asks an advisory service.
+# --strict: fail if the service could not answer for a package.
+audit: .venv-tools/installed ## List known vulnerabilities of locked packages; asks an advisory service.
 	@mkdir -p build
 	@for lock in $(AUDITED); do \
 	  if .venv-tools/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
@@ -111,7 +111,7 @@ audit: .venv-tools/installed ## Known vulnerabilities of what is locked; asks an
 	    "Next: run it where the advisory service can be asked."; exit 1; fi; done
 audit: AUDITED := requirements.lock $(foreach image,$(IMAGES),$(call lock_of,$(image)))
 
-secrets: .venv-tools/installed ## Whether a secret stands in a file that is, or would be, committed.
+secrets: .venv-tools/installed ## Search for secrets in files that are, or would be, committed.
 	git ls-files --cached --others --exclude-standard -z | xargs -0 \
 	  .venv-tools/bin/detect-secrets-hook --no-verify --baseline .secrets.baseline
 
@@ -124,7 +124,7 @@ digest: OVERLAY_FILE = k8s/overlays/$(OVERLAY)/kustomization.yaml
 
 OVERLAY ?= prod
 
-push: ## Push both images to REGISTRY as VERSION; staging and prod then name their digests.
+push: ## Push both images to REGISTRY as VERSION and write their digests into staging and prod.
 	@test -n "$(REGISTRY)" -a -n "$(VERSION)" || { echo "push: Next: make push REGISTRY=... VERSION=..."; exit 1; }
 	set -e; for image in $(IMAGES); do \
 	  docker tag $$image $(REGISTRY)/$$image:$(VERSION); \
@@ -134,7 +134,7 @@ push: ## Push both images to REGISTRY as VERSION; staging and prod then name the
 	    sed -i "s|newName: .*/$$image$$|newName: $(REGISTRY)/$$image|" k8s/overlays/$$overlay/kustomization.yaml; \
 	    $(MAKE) --no-print-directory digest OVERLAY=$$overlay IMAGE=$$image DIGEST=$${digest#*@}; done; done
 
-deploy: ## Apply OVERLAY to the cluster that kubectl knows, and wait until the API has changed over.
+deploy: ## Apply OVERLAY to kubectl's cluster and wait for the API's rollout.
 	kubectl -n $(NAMESPACE) delete job churnhouse-seed-model --ignore-not-found
 	kubectl apply -k k8s/overlays/$(OVERLAY)
 	kubectl -n $(NAMESPACE) rollout status deployment/churnhouse-api --timeout=15m
@@ -150,5 +150,5 @@ images: ENGINE ?= docker
 images: export BUILDAH_FORMAT = docker
 images: PROJECT_VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-test-images: .venv/installed ## Build both images without an engine and run them, jobs of a week included. Needs root.
+test-images: .venv/installed ## Build and run both images without a container engine. Needs root.
 	$(BIN)/pytest tests/images

@@ -1,4 +1,4 @@
-"""The API and the desk: create_app(settings) gives an app that reads published/ only.
+"""The API and the desk. create_app(settings) returns an app that reads only published/.
 
 It needs FastAPI, onnxruntime, prometheus-client, Jinja2 and sqlite3; never dbt, DuckDB, pandas or
 scikit-learn. Every handler is async and answers on the event loop.

@@ -1,4 +1,4 @@
-"""`python -m api`: serve, in an image that has no other command."""
+"""Serve the API and the desk: `python -m api`, the command of the API image."""
 
 import argparse
 import sys
@@ -11,12 +11,12 @@ from python_jobs.settings import Settings
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Refuse bad arguments in one line; argparse's own exit code means drift elsewhere."""
+        """Refuse bad arguments in one line with exit code 1; argparse's 2 would mean drift."""
         raise JobError(f"{message}.", next_step=f"see `{self.prog} --help`.")
 
 
 def main(arguments: list[str]) -> int:
-    """Serve; an expected failure is one line on stderr."""
+    """Serve the API; print an expected failure as one line on stderr."""
     parser = _Parser(prog="python -m api", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)

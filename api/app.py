@@ -1,4 +1,4 @@
-"""Puts the parts together."""
+"""Builds the app from its parts."""
 
 import asyncio
 import contextlib
@@ -22,9 +22,10 @@ from api.store.loader import Loader
 
 
 def create_app(settings: ApiSettings) -> FastAPI:
-    """The app over settings.published. It starts without a version and takes up the first good one.
+    """Return the app over settings.published.
 
-    Raises JobError where the file of keys is unusable.
+    It starts without a version and loads the first good one. Raises JobError if the key file is
+    unusable.
     """
     metrics = Metrics()
     loader = Loader(settings, metrics)
@@ -47,14 +48,14 @@ def create_app(settings: ApiSettings) -> FastAPI:
         version=_version(),
         description="Published churn predictions, and scores made now with the model behind them.",
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-        openapi_url=None,  # api.routes.openapi serves it, as it follows the version in use
+        openapi_url=None,  # api.routes.openapi serves it, because it depends on the loaded version
     )
     app.state.settings, app.state.metrics = settings, metrics
     app.state.loader, app.state.keys, app.state.sessions = loader, keys, sessions
     errors.install(app)
-    parts = (predict, predictions, monitoring, probes, openapi, desk)  # the busiest first
+    parts = (predict, predictions, monitoring, probes, openapi, desk)  # busiest first
     openapi.install(app, routing.install(app, [part.router for part in parts], lifespan))
-    # The whole stack, outermost last: Observe does what FastAPI's own outer layers would do.
+    # All middleware, outermost last. Observe replaces FastAPI's own outer layers.
     inner = ExceptionMiddleware(app.router, handlers=app.exception_handlers)
     guarded = Guard(inner, settings=settings, keys=keys, sessions=sessions, metrics=metrics)
     app.middleware_stack = Observe(guarded, metrics=metrics)
@@ -62,11 +63,11 @@ def create_app(settings: ApiSettings) -> FastAPI:
 
 
 def from_environment() -> FastAPI:
-    """The app of a worker process, which learns its settings from CHURNHOUSE_*."""
+    """Return the app of a worker process, with settings from CHURNHOUSE_* variables."""
     logs.write_utf8()
     app = create_app(ApiSettings())
     gc.collect()
-    gc.freeze()  # what was imported stays: looking through it again would only make requests wait
+    gc.freeze()  # imported modules stay: scanning them again would delay requests
     gc.set_threshold(10_000, 20, 20)
     return app
 

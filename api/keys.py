@@ -1,7 +1,7 @@
-"""API keys: a file with one `name:role:sha256` a line, made by `python -m api.keys`.
+"""API keys: a file with one `name:role:sha256` per line, written by `python -m api.keys`.
 
-A key is 32 random bytes, so its plain sha256 cannot be guessed back; the key itself is shown once,
-to the person who made it, and stands nowhere.
+A key is 32 random bytes, so a plain sha256 is enough. The key is shown once, to the person who
+made it, and is never stored.
 """
 
 import hashlib
@@ -25,26 +25,26 @@ LINE = re.compile(r"([a-z0-9][a-z0-9_-]{0,39}):(reader|operator):([0-9a-f]{64})"
 
 @dataclass(frozen=True)
 class Key:
-    """Who holds a key and what they may do; the key itself is not here."""
+    """The holder's name, role and hash; not the key itself."""
 
     name: str
     role: str
     sha256: str
 
     def may(self, role: str) -> bool:
-        """Whether this key opens what is meant for a role."""
+        """Return whether this key opens routes of a role."""
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
 class Keys:
-    """The keys of a file; read again when the file changes, kept as they were if it is broken."""
+    """The keys of a file. A changed file is read again; a broken one is ignored."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stamp, self._keys = self._read()
 
     def refresh(self) -> bool:
-        """Take over a changed file; False if it is broken and the old keys stay."""
+        """Read the file again if it changed; False if it is broken and the old keys stay."""
         try:
             if _stamp(self._path) != self._stamp:
                 self._stamp, self._keys = self._read()
@@ -53,7 +53,7 @@ class Keys:
         return True
 
     def find(self, presented: str) -> Key | None:
-        """The key with this text; every stored hash is compared, each in constant time."""
+        """Return the key with this text; compare every hash, each in constant time."""
         digest = hash_of(presented)
         match = None
         for key in self._keys:
@@ -62,7 +62,7 @@ class Keys:
         return match
 
     def named(self, name: str) -> Key | None:
-        """The key that a signed session names, if it still exists."""
+        """Return the key that a signed session names, if it still exists."""
         return next((key for key in self._keys if key.name == name), None)
 
     def _read(self) -> tuple[Stamp, list[Key]]:
@@ -77,7 +77,7 @@ class Keys:
 
 
 def parse(text: str, path: Path) -> list[Key]:
-    """The keys of a file's text; JobError names the line that is none (never its content)."""
+    """Parse the keys; JobError names the number of an invalid line, never its content."""
     keys: list[Key] = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
@@ -99,7 +99,7 @@ def parse(text: str, path: Path) -> list[Key]:
 
 
 def make(name: str, role: str) -> tuple[str, str]:
-    """A new key and the line that goes into the file."""
+    """Return a new key and its line for the file."""
     key = f"ch_{secrets.token_urlsafe(32)}"
     line = f"{name}:{role}:{hash_of(key)}"
     if not LINE.fullmatch(line):
@@ -108,7 +108,7 @@ def make(name: str, role: str) -> tuple[str, str]:
 
 
 def hash_of(key: str) -> str:
-    """What a file holds of a key."""
+    """Return the hash of a key, as stored in the file."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -118,7 +118,7 @@ def _stamp(path: Path) -> Stamp:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the line for the file on standard output, and the key, once, on standard error."""
+    """Print the file's line on standard output and the key on standard error."""
     try:
         name, role = arguments
         key, line = make(name, role)

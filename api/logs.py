@@ -1,4 +1,4 @@
-"""Structured log: one JSON object a line on standard output, never a key, never a body."""
+"""Structured log: one JSON object per line on standard output, without keys or bodies."""
 
 import io
 import logging
@@ -11,13 +11,13 @@ import orjson
 
 
 def write_utf8() -> None:
-    """Make standard output UTF-8, as JSON is, whatever the locale."""
+    """Make standard output UTF-8 in every locale, because JSON is."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def line(event: str, **members: object) -> None:
-    """Write one event; the line is complete and on its way when this returns."""
+    """Write one event as a line and flush it."""
     now = time.time()
     content = _encode({"time": _moment(int(now), int(now % 1 * 1000)), "event": event, **members})
     sys.stdout.write(content + "\n")
@@ -38,10 +38,10 @@ def _encode(content: dict[str, Any]) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """The server's own messages, and tracebacks, in the same form."""
+    """Formats the server's own messages and tracebacks as JSON too."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One JSON object, whatever the message holds."""
+        """Return the message as one JSON object."""
         moment = _moment(int(record.created), int(record.msecs))
         content = {"time": moment, "event": "log", "level": record.levelname.lower()}
         content |= {"logger": record.name, "message": record.getMessage()}
@@ -51,7 +51,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def config(level: str) -> dict[str, Any]:
-    """For logging.config.dictConfig; what `churnhouse serve` gives to uvicorn."""
+    """Return the configuration for logging.config.dictConfig that uvicorn gets."""
     return {
         "version": 1,
         "disable_existing_loggers": False,

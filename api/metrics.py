@@ -1,4 +1,4 @@
-"""Prometheus counters of the requests that this app answered."""
+"""Prometheus metrics of the requests that this app answered."""
 
 import os
 
@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-# A quantile is never seen above the last bound, so there must be some above what alerts ask for.
+# Quantiles are capped at the last bound, so bounds must go beyond the alert thresholds.
 BUCKETS = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
     *(2.5, 5.0, 10.0),
@@ -14,7 +14,7 @@ BUCKETS = (
 
 
 class Metrics:
-    """Counters of this app. With several workers they add up through PROMETHEUS_MULTIPROC_DIR."""
+    """Metrics of this app; PROMETHEUS_MULTIPROC_DIR adds up those of several workers."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -55,7 +55,7 @@ class Metrics:
             (self.reloads, ("success", "failure")),
             (self.refused, ("no_key", "bad_key", "role", "rate")),
         ):
-            for value in values:  # a series that starts at 0 can be alerted on
+            for value in values:  # alerts need series that start at 0
                 counter.labels(value)
         self.found, self.missing = self.lookups.labels("found"), self.lookups.labels("missing")
         self.single, self.batch = (
@@ -64,7 +64,7 @@ class Metrics:
         )
 
     def text(self, published: Collector) -> bytes:
-        """Return the exposition: counters of all workers, then what `published` yields."""
+        """Return the exposition: metrics of all workers, then those of `published`."""
         registry = self.registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             registry = CollectorRegistry()

@@ -21,7 +21,7 @@ GRACE_SECONDS = 20
 def serve(
     settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, workers: int = 1
 ) -> None:
-    """Serve until told to stop. Raises JobError where that would be unsafe or cannot work."""
+    """Serve until told to stop. Raises JobError if that would be unsafe or cannot work."""
     if workers < 1:
         raise JobError(f"--workers {workers} is too few.", next_step="give 1 or more.")
     chosen = ApiSettings(home=settings.home, target=settings.target, api_workers=workers)
@@ -47,14 +47,14 @@ def serve(
             port=port,
             workers=workers,
             log_config=logs.config(chosen.api_log_level),
-            access_log=False,  # api.middleware.observe writes a better one
+            access_log=False,  # api.middleware.observe writes its own access log
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
 
 
 def check(settings: ApiSettings, host: str) -> None:
-    """Refuse an address that others can reach while there are no keys, and keys that are none."""
+    """Refuse a public address without keys, and an invalid key file."""
     if settings.api_keys is not None:
         Keys(settings.api_keys)
     elif not is_loopback(host):
@@ -66,7 +66,7 @@ def check(settings: ApiSettings, host: str) -> None:
 
 
 def check_port(host: str, port: int) -> None:
-    """Refuse an address and port that cannot be listened on, before a server starts."""
+    """Refuse an address and port that cannot be used, before a server starts."""
     if not 1 <= port <= 65535:
         raise JobError(f"There is no port {port}.", next_step="give --port from 1 to 65535.")
     try:

@@ -1,4 +1,4 @@
-"""Settings of the API: CHURNHOUSE_HOME, and CHURNHOUSE_API_* for the rest."""
+"""Settings of the API: CHURNHOUSE_HOME and CHURNHOUSE_API_*."""
 
 import ipaddress
 import secrets
@@ -14,7 +14,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class ApiSettings(Settings):
-    """What the API is told when it starts; nothing of it changes while it runs."""
+    """Settings of the API, read once when it starts."""
 
     model_config = SettingsConfigDict(env_prefix="CHURNHOUSE_", frozen=True)
 
@@ -44,7 +44,7 @@ class ApiSettings(Settings):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a server on this address can be reached from this machine only."""
+    """Return whether only this machine can reach a server on this address."""
     if host == "localhost":
         return True
     try:

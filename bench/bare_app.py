@@ -1,4 +1,4 @@
-"""The app that the API is measured against: the same framework, one constant answer."""
+"""The app the API is compared with: the same framework, one constant answer."""
 
 import os
 

@@ -1,7 +1,7 @@
-"""A published version of any number of users, made from a real one with the writer's own code.
+"""Makes a published version with any number of users from a real one.
 
-Every user is a copy of a real user under a new id, so scores, features and model still agree and
-the API accepts the version as it would any other.
+It uses the product's own writer. Every user is a copy of a real user under a new id, so scores,
+features and model still agree and the API accepts the version.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ BATCH = 20_000
 
 
 def write(source: Path, published: Path, users: int) -> Path:
-    """Write published/<version>/ from a real version and make it current; give the folder."""
+    """Write published/<version>/ from a real version, make it current, return its folder."""
     version = f"bench-{users}"
     folder = published / version
     folder.mkdir(parents=True)
@@ -42,12 +42,12 @@ def write(source: Path, published: Path, users: int) -> Path:
 
 
 def user_id(number: int) -> str:
-    """The id of the n-th user of a store written here."""
+    """Return the id of the n-th user of a store written here."""
     return f"u{number:07d}"
 
 
 def _copies(rows: list[tuple], names: list[str], users: int):
-    """Copies of the real users, in order of id, their ranks in order of risk."""
+    """Return copies of the real users in order of id, ranked by risk."""
     at_id, at_rank = names.index("user_id"), names.index("risk_rank")
     risk = names.index("churn_risk")
     chosen = random.Random(7).choices(range(len(rows)), k=users)

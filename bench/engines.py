@@ -1,10 +1,9 @@
-"""Spark local[2] beside DuckDB: the same job on the same raw files, step by step.
+"""Compare Spark local[2] with DuckDB: the same job on the same raw files, step by step.
 
     .venv-spark/bin/python bench/engines.py --users 20000
 
-Both engines run once, one after the other, each in a process of its own. Wall seconds, CPU seconds
-of all its processes (which tell more on a machine that does other work too), and cost per million
-user-days of history.
+Both engines run once, one after the other, each in its own process. It prints wall seconds, CPU
+seconds of all processes (steadier on a busy machine) and cost per million user-days of history.
 """
 
 import argparse
@@ -26,7 +25,7 @@ STEPS = ("ingest", "build", "train", "promote", "score", "marts", "publish")
 
 
 def job(home: Path, target: str, *arguments: object) -> dict[str, float]:
-    """Wall seconds per step of one command, and wall and CPU seconds of all of it."""
+    """Return wall seconds per step of a command, and its total wall and CPU seconds."""
     variables = {"CHURNHOUSE_HOME": str(home), "CHURNHOUSE_TARGET": target}
     variables |= {"CHURNHOUSE_SPARK_MASTER": "local[2]", "SPARK_LOCAL_IP": "127.0.0.1"}
     started = time.monotonic()
@@ -49,26 +48,26 @@ def job(home: Path, target: str, *arguments: object) -> dict[str, float]:
         sys.exit(f"{target}: {' '.join(map(str, arguments))} failed:\n{said}")
     found = re.findall(r"^(\w+) .* ([\d.]+) s$", said, re.MULTILINE)
     measured |= {name: float(seconds) for name, seconds in found}
-    # a run of hours that is broken off has said what it found so far
+    # an interrupted run of hours has then printed its results so far
     print(target, arguments[0], measured, file=sys.stderr, flush=True)
     return measured
 
 
 def _ticks(session: int) -> dict[int, int]:
-    """CPU time so far of each process of a session: Spark's own outlive the command that waits."""
+    """Return CPU ticks of each process of a session; Spark's outlive the command."""
     found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text(encoding="utf-8").rsplit(")", 1)[1].split()
         except OSError:
-            continue  # it has ended
+            continue  # the process has ended
         if int(fields[3]) == session:
             found[int(stat.parent.name)] = int(fields[11]) + int(fields[12])
     return found
 
 
 def main() -> None:
-    """Measure, then print one table a job."""
+    """Measure, then print one table per job."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--days", type=int, default=120)

@@ -1,11 +1,11 @@
-"""What a full build costs beside the leanest SQL that makes the same tables.
+"""Compare a full build with the leanest SQL that makes the same tables.
 
     .venv/bin/python bench/full_build.py --users 200000 --runs 3
 
-One warehouse is filled once; then, in turn and in processes of their own: the hand-written SQL of
-bench/limit.sql, `churnhouse build` without tests, and `churnhouse build` with every test. Medians
-of wall and CPU seconds (the latter hardly vary on a busy machine) and the highest peak memory.
-The tables are compared row for row before anything is believed.
+One warehouse is filled once. Then three variants run in turn, each in its own process: the SQL of
+bench/limit.sql, `churnhouse build` without tests, and `churnhouse build` with every test. Prints
+median wall and CPU seconds (CPU hardly varies on a busy machine) and the highest peak memory.
+The tables are first compared row by row.
 """
 
 import argparse
@@ -27,8 +27,8 @@ MADE = ("int_user_history", "int_events_validated", "user_daily", "user_features
 MADE += ("churn_labels",)
 GOALS = {"models": 1.3, "models and tests": 2.0}
 PEAK_GOAL = 6.0
-MEMORY = "4.5GB"  # what DuckDB may hold, on every side; some memory of a process is not DuckDB's
-BLOCK = 10  # days that one statement writes, as in macros/increments/day_blocks.sql
+MEMORY = "4.5GB"  # DuckDB's memory limit in each variant; a process also uses memory outside DuckDB
+BLOCK = 10  # days per statement, as in macros/increments/day_blocks.sql
 REBUILD = ("build", "--full-refresh")
 
 
@@ -62,13 +62,13 @@ def limit(warehouse: Path, out: Path) -> None:
 
 
 def filled(home: Path, users: int, days: int) -> None:
-    """Generate and ingest so many users and days into `home`."""
+    """Generate and ingest this many users and days into `home`."""
     measured.run([measured.CHURNHOUSE, "generate", "--users", users, "--days", days], home)
     measured.run([measured.CHURNHOUSE, "ingest"], home)
 
 
 def rows_that_differ(warehouse: Path, out: Path) -> dict[str, int]:
-    """By table, how many rows one side has and the other has not."""
+    """Count, by table, the rows that only one side has."""
     with duckdb.connect() as db:
         db.execute(f"attach '{warehouse}' as ours (read_only); attach '{out}' as lean (read_only)")
         found = {}

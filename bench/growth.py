@@ -1,12 +1,11 @@
-"""Whether a user-day costs the same however many users there are.
+"""Measure whether the cost of a user-day depends on the number of users.
 
     .venv/bin/python bench/growth.py --users 20000 60000 200000 600000
 
-For each number of users a warehouse is filled, all at once on the disk; then, run by run, every
-one of them is built fully, with every test, so that a machine whose speed changes changes it for
-all. The cost of a user-day is what the build used beyond the same build of a hundred users, which
-is nearly all start-up; the exponent e is fitted to cost = c * user-days^e (least squares of the
-logarithms). One size, such as a million users, is built without a fit.
+All warehouses are filled first. Each run then builds every one of them fully, with every test, so a
+change of the machine's speed affects all sizes. The cost is what the build used beyond a build of a
+hundred users, which is nearly all start-up. The exponent e is fitted to cost = c * user-days^e
+(least squares of the logarithms). With a single size, such as a million users, nothing is fitted.
 """
 
 import argparse
@@ -28,7 +27,7 @@ GOAL = 0.20
 
 
 def size_of(home: Path, used: list[measured.Used]) -> dict[str, float]:
-    """User-days, and the medians of a full build, of one warehouse."""
+    """Return the user-days of a warehouse and the medians of its full builds."""
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as db:
         user_days = db.execute("select count(*) from user_daily").fetchone()[0]
     return {
@@ -42,7 +41,7 @@ def size_of(home: Path, used: list[measured.Used]) -> dict[str, float]:
 
 
 def built(sizes: list[int], days: int, runs: int) -> list[dict[str, float]]:
-    """What each number of users costs, measured in turn."""
+    """Measure each number of users in turn."""
     home = Path(tempfile.mkdtemp(prefix="churnhouse-bench-"))
     homes = {users: home / f"{users}" for users in sizes}
     try:
@@ -60,7 +59,7 @@ def built(sizes: list[int], days: int, runs: int) -> list[dict[str, float]]:
 
 
 def exponent(found: list[dict[str, float]], fixed: dict[str, float], what: str) -> float:
-    """By which power of the user-days the cost grows."""
+    """Return the power of the user-days by which the cost grows."""
     sizes = np.log([one["user_days"] for one in found])
     costs = np.log([one[what] - fixed[what] for one in found])
     return float(np.polyfit(sizes, costs, 1)[0])

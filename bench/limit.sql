@@ -1,5 +1,5 @@
--- The elearning tables by hand, as lean as DuckDB allows: what dbt's build is measured against.
--- No generality, no increments, no tests; the same rows and columns as the models of these names.
+-- Hand-written SQL for the elearning tables, as lean as DuckDB allows: the baseline for dbt's build.
+-- Same rows and columns as the models of these names, without increments, tests or other domains.
 
 create or replace table int_user_history as
 with records as (
@@ -91,8 +91,8 @@ create or replace table user_daily (
     last_active_on date
 );
 
--- a block of days, which bench/full_build.py writes block by block: running totals over the days with
--- events alone, each held until the next
+-- bench/full_build.py calls this for each block of days. Totals run over days with events only; each
+-- total holds until the user's next day with events.
 create or replace macro user_days(block_start, block_end) as table (
 with users as (
     select user_id, greatest(user_signup_date, block_start) as first_day
@@ -167,7 +167,7 @@ from held
 order by held_on
 );
 
--- the features of a block of days, which bench/full_build.py writes block by block
+-- Features of a block of days; bench/full_build.py calls this for each block.
 create or replace macro features(first_day, last_day) as table (
 with totals as (
     select

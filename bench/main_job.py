@@ -1,10 +1,10 @@
-"""How long the main job takes and how much memory, step by step, beside the reference's times.
+"""Measure the main job's time and memory, step by step, beside the reference's times.
 
     .venv/bin/python bench/main_job.py --users 2000 20000 --runs 3
 
-Each run starts in an empty home and in a process of its own. Wall seconds, medians; the peak is of
-the whole process. The reference (the same system in pandas over CSV files) was measured on two
-shared cores; its step times stand here, for it is not run again.
+Each run starts in an empty home, in its own process. Prints median wall seconds and the peak memory
+of the whole process. The reference (the same system in pandas over CSV files) is not run again; its
+step times below were measured on two shared cores.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 STEPS = ("generate", "ingest", "build", "train", "promote", "score", "marts", "publish")
-REFERENCE = {  # seconds: its nearest steps, summed
+REFERENCE = {  # seconds, summed over its matching steps
     2_000: {
         "generate": 13,
         "ingest": 1.1,
@@ -39,7 +39,7 @@ REFERENCE = {  # seconds: its nearest steps, summed
 
 
 def one_run(users: int) -> dict[str, float]:
-    """Seconds per step and in total, and the peak memory in GB, of one run from nothing."""
+    """Return seconds per step, total seconds and peak memory in GB of a run in an empty home."""
     with tempfile.TemporaryDirectory(prefix="churnhouse-bench-") as folder:
         used = measured.run([measured.CHURNHOUSE, "run", "--users", users], Path(folder) / "data")
     steps = dict(re.findall(r"^(\w+) .* ([\d.]+) s$", used.output, re.MULTILINE))
@@ -47,7 +47,7 @@ def one_run(users: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure, then print one table a size."""
+    """Measure, then print one table per size."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--users", type=int, nargs="+", default=[2_000])
     parser.add_argument("--runs", type=int, default=3)

@@ -1,4 +1,4 @@
-"""What a command used, as the operating system counts it: what the benches of jobs measure by."""
+"""Measures what a command uses, as the operating system counts it."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ CHURNHOUSE = Path(sys.executable).with_name("churnhouse")
 
 @dataclass(frozen=True)
 class Used:
-    """What a command took, as seen from outside, and what it printed."""
+    """What a command used, as the operating system counts it, and what it printed."""
 
     wall: float  # seconds
     cpu: float  # seconds
@@ -26,8 +26,8 @@ class Used:
 
 
 def run(command: Sequence[object], home: Path | None = None) -> Used:
-    """Run a command to its end, over `home` where one is given; the bench ends where it fails."""
-    ended = os.WEXITED | os.WNOWAIT | os.WNOHANG  # and still to be asked
+    """Run a command, over `home` if given; end the bench if it fails."""
+    ended = os.WEXITED | os.WNOWAIT | os.WNOHANG  # keeps its /proc readable
     started, spill = time.monotonic(), 0
     with tempfile.TemporaryFile("w+", encoding="utf-8") as printed:
         process = subprocess.Popen(
@@ -58,7 +58,7 @@ def run(command: Sequence[object], home: Path | None = None) -> Used:
 
 
 def _spilled(home: Path) -> int:
-    """Bytes that DuckDB has on disk for now beside a home's warehouse."""
+    """Return the size of DuckDB's temporary files beside a home's warehouse."""
     size = 0
     for file in (home / "warehouse.duckdb.tmp").glob("*"):
         with contextlib.suppress(FileNotFoundError):

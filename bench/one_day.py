@@ -1,13 +1,13 @@
-"""What one more day costs beside the full build, and whether that depends on the history.
+"""Compare the cost of one more day with a full build, for several lengths of history.
 
     .venv/bin/python bench/one_day.py --users 200000 --days 60 120 360 --runs 3
 
-For each length of history a warehouse is filled and built; then, run by run, each gets one more
-day and that of 120 days is built anew too, so that a machine whose speed changes does so for all.
-Measured is what runs each night before scoring, with its gates: wall and CPU seconds, bytes read by
-the process and rows written, of which the last two do not depend on the machine. The users are
-those of the last day, so that a day writes as many rows after any history. The first row is the
-same of a hundred users: what starting and some sixty nodes of dbt take, whatever the data.
+For each length of history a warehouse is filled and built. Each run then adds one day to every
+warehouse and rebuilds the one of 120 days, so a change of the machine's speed affects all. Measured
+is what runs each night before scoring, with its gates: wall and CPU seconds, bytes read and rows
+written; the last two do not depend on the machine. The number of users on the last day is the same
+for every history, so a day writes the same number of rows. The first row of the table is for a
+hundred users: the fixed cost of start-up and some sixty dbt nodes.
 """
 
 import argparse
@@ -32,17 +32,17 @@ FIXED, FIXED_USERS = "fixed", 100
 
 
 def run(home: Path, *arguments: object) -> measured.Used:
-    """What a command of churnhouse over this home used."""
+    """Return what a churnhouse command over this home used."""
     return measured.run([measured.CHURNHOUSE, *arguments], home)
 
 
 def asked_for(users: int, days: int) -> int:
-    """How many users to ask `generate` for, so that so many have signed up by the last day."""
+    """Return the number to give `generate` so that `users` have signed up by the last day."""
     return round(users / (FIRST_SHARE + (1 - FIRST_SHARE) * days / SIGNUP_DAYS))
 
 
 def rows_written(home: Path) -> int:
-    """Rows of the day tables that the last build wrote."""
+    """Return the rows of the day tables that the last build wrote."""
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as db:
         return sum(
             db.execute(
@@ -54,14 +54,14 @@ def rows_written(home: Path) -> int:
 
 
 def a_day_more(home: Path) -> tuple[measured.Used, int]:
-    """What a build of one more day used, and the rows that it wrote."""
+    """Return what a build of one more day used, and the rows it wrote."""
     run(home, "generate", "--days", 1, "--append")
     run(home, "ingest")
     return run(home, *BUILD), rows_written(home)
 
 
 def measure(users: int, lengths: list[int], runs: int) -> dict[str, tuple[list, list]]:
-    """By length of history, the fixed part first: full builds (one if not compared), days more."""
+    """Return full builds and one-day builds by length of history, the fixed part first."""
     root = Path(tempfile.mkdtemp(prefix="churnhouse-bench-"))
     sizes = {FIXED: (FIXED_USERS, SHARE_DAYS)} | {f"{days}": (users, days) for days in lengths}
     found: dict[str, tuple[list, list]] = {}
@@ -85,7 +85,7 @@ def measure(users: int, lengths: list[int], runs: int) -> dict[str, tuple[list, 
 
 
 def medians(full: list[measured.Used], more: list[tuple[measured.Used, int]]) -> dict[str, float]:
-    """The median of each count, and the highest memory of a day."""
+    """Return the median of each count, and the highest memory of a day."""
 
     def median(of: list[measured.Used], what: str) -> float:
         return statistics.median(getattr(used, what) for used in of)

@@ -1,10 +1,9 @@
-"""How good the newest model is, on its held-out rows: beside the baselines and, for a synthetic
-world, beside the oracle that knows the generator's hidden truth.
+"""Compare the newest model with the baselines on held-out rows, and with the oracle if synthetic.
 
     .venv/bin/python bench/quality.py --home data
 
-The oracle's lead over chance is what can be reached at all: what of it the model reaches is
-(AUC - 0.5) / (AUC of the oracle - 0.5).
+The oracle knows the generator's hidden truth, so no model can beat it. The model's share of what is
+possible is (AUC - 0.5) / (AUC of the oracle - 0.5).
 """
 
 import argparse
@@ -27,7 +26,7 @@ inner join read_parquet($truth) as truth
 
 
 def main() -> None:
-    """Print the metrics of both populations, leads over the baselines, and the oracle's part."""
+    """Print metrics of both populations, leads over the baselines, and the oracle's share."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--home", type=Path, default=Path("data"))
     home = parser.parse_args().home

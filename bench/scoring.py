@@ -1,10 +1,10 @@
-"""How long scoring takes (read, score, explain, write), how much memory, and beside scikit-learn.
+"""Measure time and memory of scoring (read, score, explain, write), beside scikit-learn.
 
     .venv/bin/python bench/scoring.py --home data --users 1000000
 
-The users are those of a finished home, repeated under new names; the model is its production
-model. The job runs in a process of its own. Beside it: the same matrix through the model's file
-and through scikit-learn's predict_proba, one thread and all threads.
+The users are copies of those of a finished home; the model is its production model. The job runs in
+its own process. For comparison, the same matrix is scored with the model's file and with
+scikit-learn's predict_proba, on one thread and on all threads.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def child(home: Path) -> None:
 
 
 def side_by_side(home: Path) -> None:
-    """The same matrix through the ONNX file and through scikit-learn."""
+    """Score the same matrix with the ONNX file and with scikit-learn."""
     models = home / "models"
     version = store.production(models).version
     features = store.read_features(models, version)

@@ -1,7 +1,7 @@
-"""How fast the API serves beside a bare app of the same framework: `python bench/serving.py`.
+"""Compare the API's speed with a bare app of the same framework: `python bench/serving.py`.
 
-Both run at the same time on loopback, with the same server and workers, and are loaded in turn by
-wrk (`apt-get install wrk`); the medians of several rounds are printed.
+Both run on loopback with the same server and workers. wrk (`apt-get install wrk`) loads them in
+turn; the medians of several rounds are printed.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def _rounds(folder: Path, api: dict, bare: dict, chosen) -> dict[tuple[str, str], list[tuple]]:
-    """wrk's figures by kind and app, the two apps in turn, after one round to warm up."""
+    """Return wrk's figures by kind and app, after one warm-up round."""
     found: dict[tuple[str, str], list[tuple]] = {}
     for number in range(chosen.rounds + 1):
         for kind in ("lookup", "predict"):
@@ -89,7 +89,7 @@ def _rounds(folder: Path, api: dict, bare: dict, chosen) -> dict[tuple[str, str]
 
 
 def _wrk(script: Path, port: int, connections: int, seconds: int) -> tuple[float, float, float]:
-    """Requests a second, p50 and p99 in ms. A single answer that is no success ends the bench."""
+    """Return requests per second, p50 and p99 in ms. A failed request ends the bench."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script)]
     done = subprocess.run(
         [*command, f"http://127.0.0.1:{port}"], capture_output=True, encoding="utf-8", check=True
@@ -113,7 +113,7 @@ def _api(folder: Path, workers: int):
 
 @contextmanager
 def _bare(folder: Path, api_port: int, workers: int):
-    """The bare app, its answers as long as those of the API."""
+    """Serve the bare app with answers as long as the API's."""
     base = f"http://127.0.0.1:{api_port}"
     lookup = urllib.request.urlopen(f"{base}/v1/predictions/{big_store.user_id(0)}").read()
     body = json.dumps({"user_id": big_store.user_id(0)}).encode()
@@ -164,14 +164,14 @@ def _free_port() -> int:
 
 
 def _workers(pid: int) -> list[str]:
-    """The processes that answer: the workers, or the one process that is its own worker."""
+    """Return the ids of the processes that answer: the workers, or the only process."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
     spawned = [p for p in children if b"spawn_main" in Path(f"/proc/{p}/cmdline").read_bytes()]
     return spawned or [str(pid)]
 
 
 def _cpu(pid: int) -> float:
-    """CPU seconds that the workers have used: what a busy machine does not distort."""
+    """Return CPU seconds of the workers, which other load hardly changes."""
     ticks = 0
     for worker in _workers(pid):
         fields = Path(f"/proc/{worker}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
@@ -180,7 +180,7 @@ def _cpu(pid: int) -> float:
 
 
 def _memory(pid: int) -> list[tuple[float, float]]:
-    """MB resident, and MB of it that belong to no file, of each worker."""
+    """Return resident MB of each worker, and how much of it is not file-backed."""
     found = []
     for worker in _workers(pid):
         status = Path(f"/proc/{worker}/status").read_text(encoding="utf-8")

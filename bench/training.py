@@ -1,9 +1,9 @@
-"""How long training takes on many rows, and how much memory.
+"""Measure time and memory of training on many rows.
 
     .venv/bin/python bench/training.py --home data --rows 1000000
 
-The rows are those of a finished home's evaluation_set, its users repeated under new names. The
-training runs in a process of its own: read, search, fit, judge, explain, report, register.
+The rows are copies of a finished home's evaluation_set under new user ids. Training runs in its own
+process: read, search, fit, judge, explain, report, register.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from python_jobs.training.metrics import Costs
 
 
 def child(home: Path) -> None:
-    """Train in this process, saying what is done when."""
+    """Train in this process, printing each step with its time."""
     from python_jobs.ingest import domain
     from python_jobs.registry.register import register
     from python_jobs.training.feature_facts import explained_features

@@ -3,12 +3,11 @@
 #   docker build -f docker/Dockerfile.ml -t churnhouse-ml .        (or `make images`)
 #   docker run --rm --read-only --tmpfs /tmp -v churnhouse:/data churnhouse-ml run
 #
-# Written to while it runs: /data (CHURNHOUSE_HOME, kept) and /tmp (scratch, not kept). Everything
-# else may be read-only. Domains of one's own are mounted at /domains, one folder each.
+# It writes only to /data (CHURNHOUSE_HOME, kept) and /tmp (scratch, not kept). Everything else may
+# be read-only. Mount your own domains at /domains, one folder each.
 ARG PYTHON=python:3.11-slim-bookworm
 
-# The dependencies are a layer of their own, which stays the same from release to release. Their
-# environment has no pip.
+# Dependencies are a separate layer, so that releases can share it. Their environment has no pip.
 FROM ${PYTHON} AS dependencies
 COPY docker/requirements-ml.lock /locks/
 RUN python3 -m venv --without-pip /app/.venv \
@@ -19,7 +18,7 @@ FROM dependencies AS project
 COPY docker/requirements-build.lock /locks/
 RUN python3 -m pip --python /app/.venv/bin/python install --require-hashes \
         -r /locks/requirements-build.lock
-# what .dockerignore lets through
+# only what .dockerignore allows
 COPY . /source
 RUN python3 -m pip --python /app/.venv/bin/python install --no-deps --no-build-isolation \
         --target /project /source
@@ -33,7 +32,7 @@ RUN groupadd --gid 10001 churnhouse \
 COPY --from=dependencies /app/.venv /app/.venv
 COPY --from=project /project /app
 COPY LICENSE /app/
-# Libraries keep their caches below HOME. onnxruntime reports to its maker unless told not to.
+# Libraries keep their caches below HOME. onnxruntime sends telemetry unless told not to.
 ENV PATH=/app/bin:/app/.venv/bin:$PATH \
     PYTHONPATH=/app \
     CHURNHOUSE_HOME=/data \
@@ -46,15 +45,15 @@ ENV PATH=/app/bin:/app/.venv/bin:$PATH \
 WORKDIR /app
 USER 10001:10001
 VOLUME ["/data", "/tmp"]
-# A job ends by itself, and its exit code tells how it went.
+# A job ends by itself; its exit code is its result.
 HEALTHCHECK NONE
 ENTRYPOINT ["churnhouse"]
 CMD ["--help"]
 ARG VERSION=unknown
 ARG COMMIT=unknown
-# an older buildah takes ENV and LABEL of another commit from its cache, but not RUN or what follows it
+# Older buildah versions reuse cached ENV and LABEL of another commit; a RUN with the commit stops that.
 RUN : "${COMMIT}"
-# what a model says about the code that trained it
+# training records this commit in the model's manifest
 ENV CHURNHOUSE_COMMIT=${COMMIT}
 LABEL org.opencontainers.image.title="churnhouse-ml" \
     org.opencontainers.image.description="Churnhouse's jobs: dbt, training, scoring, publishing" \

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes docker/secrets/, which docker-compose.yml mounts: keys for the API (a reader's, shown once, and
-# an operator's for Prometheus) and Grafana's password. Needs nothing but coreutils. For further keys:
+# Makes docker/secrets/, which docker-compose.yml mounts: API keys (a reader's, shown once, and an
+# operator's for Prometheus) and Grafana's password. Needs only coreutils. To add a key:
 #   docker compose exec api python -m api.keys NAME ROLE >> docker/secrets/api-keys
 set -eu
 folder=$(dirname "$0")/secrets
@@ -18,7 +18,7 @@ line() { # name, role, key
 
 reader=ch_$(secret)
 operator=ch_$(secret)
-umask 022 # the containers read the files as users of their own; the folder keeps others out
+umask 022 # containers read the files as other users; the folder's mode keeps everybody else out
 mkdir -m 700 "$folder"
 { line desk reader "$reader"; line prometheus operator "$operator"; } >"$folder/api-keys"
 echo "$operator" >"$folder/operator-key"

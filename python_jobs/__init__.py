@@ -2,6 +2,6 @@
 
 import os
 
-# onnxruntime reports to its maker unless told not to before it is imported; the product makes no
-# calls to the outside.
+# The product makes no calls to the outside. onnxruntime sends telemetry unless this is set before
+# its import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

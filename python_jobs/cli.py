@@ -1,4 +1,4 @@
-"""The `churnhouse` command: one subcommand a job. Heavy libraries load where they are used."""
+"""The `churnhouse` command: one subcommand per job. Large libraries are imported on first use."""
 
 import gc
 import importlib.util
@@ -21,7 +21,7 @@ from python_jobs.settings import Settings
 
 
 def _at_first_use(name: str) -> ModuleType:
-    """A module that loads at its first use, so that `serve` needs no library of the jobs."""
+    """Return a module that is loaded on first use, so that `serve` needs no jobs library."""
     if name not in sys.modules:
         spec = importlib.util.find_spec(name)
         if spec is None or spec.loader is None:
@@ -37,7 +37,7 @@ pipeline = _at_first_use("python_jobs.pipeline")
 warehouse = _at_first_use("python_jobs.warehouse.connection")
 lock = _at_first_use("python_jobs.warehouse.lock")
 
-# Typer gives its usage errors no public name but this one of their kind.
+# Typer has no public name for the base class of its usage errors.
 UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
@@ -48,7 +48,7 @@ app = typer.Typer(
 
 
 def _day(text: str | date) -> date:
-    """A date as typed, or as its default stands."""
+    """Return a date from typed text; a default date is returned unchanged."""
     try:
         return text if isinstance(text, date) else date.fromisoformat(text)
     except ValueError:
@@ -93,7 +93,7 @@ Users = Annotated[
     typer.Option(parser=_whole(1), metavar="N", help="Users who have signed up by day 120."),
 ]
 Days = Annotated[int, typer.Option(parser=_whole(1), metavar="N", help="Days to generate.")]
-# The greatest seed that scikit-learn takes.
+# 2**32 - 1 is the largest seed that scikit-learn accepts.
 Seed = Annotated[
     int,
     typer.Option(
@@ -110,7 +110,7 @@ TimeBudget = Annotated[
 
 def main() -> None:
     """Run the command and end the process."""
-    # dbt and pandas make millions of objects that stay; looking through them again and again
+    # dbt and pandas create millions of long-lived objects; repeated garbage collection of them
     # takes 6 % of a run
     gc.set_threshold(200_000, 50, 100)
     _ignore_the_locale()
@@ -125,11 +125,11 @@ def main() -> None:
 def _ignore_the_locale() -> None:
     """Make text and case the same under every locale; a terminal keeps its encoding."""
     for stream in (sys.stdout, sys.stderr):
-        # a name that the terminal cannot show must not end a job
+        # text that the terminal cannot show must not end a job
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        # for libraries: in Turkish the capital of i is not I, with which protobuf names fields
+        # for libraries: in Turkish, upper-case i is not I, which breaks protobuf's field names
         locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
     except locale.Error:
         locale.setlocale(locale.LC_CTYPE, "C")

@@ -3,7 +3,7 @@
 FAILED = 1
 DRIFT = 2
 BUSY = 75
-INTERRUPTED = 130  # as a shell tells of Ctrl-C
+INTERRUPTED = 130  # the exit code that shells use for Ctrl-C
 
 
 class JobError(Exception):

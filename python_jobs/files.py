@@ -10,7 +10,7 @@ from python_jobs.errors import JobError
 
 
 def check_name(path: Path) -> Path:
-    """Return a path as it is. Raises JobError if its name is no text that DuckDB could be given."""
+    """Return the path unchanged. Raises JobError if DuckDB cannot take its name as text."""
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError:

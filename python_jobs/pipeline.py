@@ -1,5 +1,6 @@
-"""The jobs as steps of a run: each is shown while it works and leaves one line behind."""
+"""The jobs as steps of a run: each shows its progress and leaves one line when it is done."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,17 +12,22 @@ from python_jobs.settings import Settings
 from python_jobs.warehouse.connection import connect
 
 if TYPE_CHECKING:
+    import duckdb
+
     from python_jobs.ingest.domain import Domain
     from python_jobs.warehouse.dbt import Built, Dbt
 
 
 def now() -> datetime:
-    """Return the time in UTC. Jobs are told it: nothing else reads a clock to decide by."""
+    """Return the current time in UTC. Jobs get it as an argument and never read a clock."""
     return datetime.now(UTC)
 
 
 def needs_generating(settings: Settings) -> bool:
-    """Whether raw/ is empty or holds a world that was not finished; files of others are left."""
+    """Return True if raw/ is empty or holds unfinished synthetic data.
+
+    Raw files from another source count as data: nothing is generated over them.
+    """
     from python_jobs.synthetic.generate import is_finished
 
     if settings.truth.exists():
@@ -32,7 +38,7 @@ def needs_generating(settings: Settings) -> bool:
 def generate(
     settings: Settings, users: int, days: int, start: date, seed: int, append: bool
 ) -> None:
-    """Make the synthetic world, or go on with it."""
+    """Generate synthetic data; with `append`, add days to the data that are there."""
     from python_jobs.synthetic.generate import generate as generate_world
 
     with terminal.step("generate") as step:
@@ -50,7 +56,7 @@ def generate(
 
 
 def ingest(settings: Settings, domain: "Domain", raw: Path | None) -> None:
-    """Load what is new in a folder; a domain that reads git exports the commits first."""
+    """Load the new files of a folder; for a domain that reads git, export its commits first."""
     from python_jobs.ingest.load import ingest as load
 
     with terminal.step("ingest") as step, connect(settings) as connection:
@@ -68,7 +74,9 @@ def ingest(settings: Settings, domain: "Domain", raw: Path | None) -> None:
         terminal.console.print(f"  note: {note}")
 
 
-def build(settings: Settings, domain, dbt: "Dbt", selection, name: str) -> "Built":
+def build(
+    settings: Settings, domain: "Domain | None", dbt: "Dbt", selection: Sequence[str], name: str
+) -> "Built":
     """Run dbt over a selection."""
     from python_jobs.warehouse.dbt import build as build_tables
 
@@ -79,9 +87,9 @@ def build(settings: Settings, domain, dbt: "Dbt", selection, name: str) -> "Buil
 
 
 def check_from_day(settings: Settings, from_day: date) -> None:
-    """Refuse to recompute from a day after the last build's data_through: it would change nothing.
+    """Raise JobError if `from_day` is after the last build's data_through.
 
-    Before the first build every day is built, whatever is asked.
+    Such a rebuild would change nothing. Before the first build, every day is accepted.
     """
     with connect(settings, read_only=True) as connection:
         built = connection.execute(
@@ -97,7 +105,7 @@ def check_from_day(settings: Settings, from_day: date) -> None:
 
 
 def train(settings: Settings, seed: int, time_budget: float) -> None:
-    """Train a version and keep a sample of what it was trained on."""
+    """Train and register a version, and keep a sample of its training rows."""
     from python_jobs.registry import tracking
     from python_jobs.registry.register import register
     from python_jobs.scoring.snapshots import save_training_sample
@@ -127,7 +135,7 @@ def train(settings: Settings, seed: int, time_budget: float) -> None:
 
 
 def promote(settings: Settings, version: str | None) -> bool:
-    """Decide on a version and print the reasons; give whether it was promoted."""
+    """Promote a version if it has earned it, and print the reasons; return True if promoted."""
     from python_jobs.registry.promotion import promote as decide
     from python_jobs.scoring.snapshots import save_training_sample
     from python_jobs.training.sample import draw
@@ -148,7 +156,7 @@ def promote(settings: Settings, version: str | None) -> bool:
 
 
 def track(settings: Settings, domain: str, version: str, alias: str) -> None:
-    """Tell MLflow about a version, where there is one; what goes wrong there is a warning."""
+    """Give a version an alias in MLflow, if MLflow is set up; print a warning if that fails."""
     from python_jobs.registry import tracking
 
     if not tracking.is_on():
@@ -166,7 +174,7 @@ def track(settings: Settings, domain: str, version: str, alias: str) -> None:
 
 
 def score(settings: Settings) -> None:
-    """Score everybody and keep the features as they were served."""
+    """Score every user and keep the features as they were served."""
     from python_jobs.scoring.score import save_served_features
     from python_jobs.scoring.score import score as score_users
 
@@ -178,7 +186,7 @@ def score(settings: Settings) -> None:
 
 
 def publish(settings: Settings) -> None:
-    """Publish a version."""
+    """Publish a new version."""
     from python_jobs.publishing.publish import publish as publish_version
 
     with terminal.step("publish") as step, connect(settings) as connection:
@@ -187,21 +195,21 @@ def publish(settings: Settings) -> None:
 
 
 def outcomes(settings: Settings) -> None:
-    """Print realised against expected."""
+    """Print realised against expected churn."""
     from python_jobs.monitoring.outcomes import latest
 
     with connect(settings, read_only=True) as connection:
         terminal.show_outcomes(latest(connection))
 
 
-def warehouse_domain(connection, settings: Settings) -> "Domain":
-    """The domain that filled this warehouse."""
-    row = connection.execute("select name from raw.domain").fetchone()
-    return domains.load(row[0], settings)
+def warehouse_domain(connection: "duckdb.DuckDBPyConnection", settings: Settings) -> "Domain":
+    """Return the domain that filled this warehouse."""
+    name = connection.execute("select name from raw.domain").fetchall()[0][0]
+    return domains.load(name, settings)
 
 
 def score_and_publish(settings: Settings) -> None:
-    """Score with what is in production now, build what follows, and publish."""
+    """Score with the production model, build the tables that follow, and publish."""
     from python_jobs.warehouse.dbt import AFTER_MODELS, Dbt
 
     score(settings)
@@ -210,7 +218,7 @@ def score_and_publish(settings: Settings) -> None:
 
 
 def why_retrain(settings: Settings) -> str | None:
-    """What failed of the production model: its features have drifted, or a promise; or None.
+    """Return why the production model should be retrained: drift or a shortfall; None if neither.
 
     Raises JobError if no model is in production.
     """

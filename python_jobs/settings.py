@@ -1,4 +1,4 @@
-"""Where things are and which engine runs: read once, from CHURNHOUSE_* variables."""
+"""Settings of an installation: folders, engine and limits, from CHURNHOUSE_* variables."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from python_jobs.errors import JobError
 from python_jobs.files import check_name
 
 _CODE = Path(__file__).resolve().parent
-# Where the dbt project and the shipped domains are: a wheel has them below the code.
+# Folder of the dbt project and the shipped domains; a wheel has them below the code.
 PROJECT = _CODE / "project" if (_CODE / "project").exists() else _CODE.parent
 
 
@@ -21,22 +21,23 @@ class Settings(BaseSettings):
 
     home: Path = Path("data")
     domains: Path = Path("domains")
-    """Folder of one's own domains, looked into before the shipped ones."""
+    """Folder of your own domains. It is searched before the shipped ones."""
     target: Literal["duckdb", "spark"] = "duckdb"
     approval_required: bool = False
     memory_limit: str | None = None
-    """What DuckDB may hold in memory ("4GB", "60%"); else 80 % of the machine or container.
+    """Memory that DuckDB may use ("4GB", "60%"); by default 80 % of the machine or container.
 
-    Spark's driver with a local master may hold half of it.
+    Spark's driver with a local master may use half of it.
     """
     threads: int | None = Field(None, ge=1, le=1024)
-    """How many cores DuckDB uses; else those of the machine or container."""
+    """Cores that DuckDB uses; by default all cores of the machine or container."""
     spill_limit: str | None = None
-    """What DuckDB may write beside the warehouse when memory is full; else 90 % of what is free."""
+    """Disk that DuckDB may use beside the warehouse when memory is full; by default 90 % of what
+    is free."""
     max_training_rows: int = Field(4_000_000, ge=1)
-    """Above it a model is trained on a stratified sample of so many rows."""
+    """Most rows to train on. With more rows, a stratified sample of this size is used."""
     lookup_shard_users: int = Field(10_000_000, ge=1)
-    """Above it the lookup store is written in shards of at most so many users."""
+    """Most users in one file of the lookup store. With more users, it is written in shards."""
 
     def __init__(self, **given: Any) -> None:
         """Read the variables; `given` overrules them. Raises JobError that names a bad one."""
@@ -61,30 +62,30 @@ class Settings(BaseSettings):
 
     @property
     def raw(self) -> Path:
-        """Folder in which raw files land; a domain names its files relative to it."""
+        """Return the folder of raw files; a domain names its files relative to it."""
         return self.home / "raw"
 
     @property
     def truth(self) -> Path:
-        """Folder of the generator's hidden truth, which no model and no job reads."""
+        """Return the folder of the generator's hidden truth, which models and jobs never read."""
         return self.home / "truth"
 
     @property
     def warehouse(self) -> Path:
-        """The DuckDB file that the jobs own."""
+        """Return the path of the warehouse, the jobs' DuckDB file."""
         return self.home / "warehouse.duckdb"
 
     @property
     def spark(self) -> Path:
-        """Folder of the Parquet tables, where Spark is the engine."""
+        """Return the folder of the Parquet tables that are used if Spark is the engine."""
         return self.home / "spark"
 
     @property
     def models(self) -> Path:
-        """Folder of immutable model versions, one subfolder each."""
+        """Return the folder of immutable model versions, one subfolder each."""
         return self.home / "models"
 
     @property
     def published(self) -> Path:
-        """Folder of published versions and the link `current`."""
+        """Return the folder of published versions and the link `current`."""
         return self.home / "published"

@@ -14,18 +14,18 @@ errors = Console(stderr=True, highlight=False)
 
 
 class Step:
-    """One running step: tell it how far it is, what it is doing, and what came of it."""
+    """One running step, which shows its progress, its present activity and its result."""
 
     def __init__(self, advance: Callable[..., None]) -> None:
         self._advance = advance
         self.result = ""
 
     def count(self, done: int, total: int) -> None:
-        """So many of so many are done."""
+        """Show that `done` of `total` are done."""
         self._advance(completed=done, total=total)
 
     def say(self, line: str) -> None:
-        """What is being done now."""
+        """Show what is being done now."""
         self._advance(doing=line)
 
 
@@ -51,7 +51,7 @@ def step(name: str) -> Iterator[Step]:
 
 
 def show(manifest: dict[str, Any], age: str, where: str) -> None:
-    """The short table that ends a run and that `status` prints."""
+    """Print the short table that ends a run and that `status` shows."""
     model = manifest["model"]
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold")
@@ -82,7 +82,7 @@ def show(manifest: dict[str, Any], age: str, where: str) -> None:
 
 
 def show_outcomes(dates: list[dict[str, Any]]) -> None:
-    """Realised against expected, newest scoring date first."""
+    """Print realised against expected churn, newest scoring date first."""
     table = _table("scored", "users", "churned", "expected@50", "realised@50", "AP", "ROC AUC")
     for row in dates:
         table.add_row(
@@ -98,7 +98,7 @@ def show_outcomes(dates: list[dict[str, Any]]) -> None:
 
 
 def show_models(versions: list[dict[str, Any]]) -> None:
-    """Model versions, newest first."""
+    """Print the model versions, newest first."""
     table = _table("version", "status", "AP", "ROC AUC", "prec@50", "approved by")
     for row in versions:
         table.add_row(
@@ -112,11 +112,11 @@ def show_models(versions: list[dict[str, Any]]) -> None:
     console.print(table)
 
 
-def show_drift(found: dict[str, Any], where: str) -> None:
-    """The features that drift most, and the predictions."""
+def show_drift(drift: dict[str, Any], where: str) -> None:
+    """Print the drift of the predictions and of the features that drift most."""
     table = _table("feature", "PSI", "status", "noise", "reference", "current")
-    shown = [row for row in found["features"] if row["status"] != "ok"] or found["features"][:5]
-    for row in [*found["predictions"], *shown]:
+    shown = [row for row in drift["features"] if row["status"] != "ok"] or drift["features"][:5]
+    for row in [*drift["predictions"], *shown]:
         table.add_row(
             row["feature"],
             _number(row["psi"]),
@@ -127,7 +127,7 @@ def show_drift(found: dict[str, Any], where: str) -> None:
         )
     console.print(table)
     console.print(
-        f"{found['status']}: {len(found['features'])} features as of {found['as_of_date']}; {where}"
+        f"{drift['status']}: {len(drift['features'])} features as of {drift['as_of_date']}; {where}"
     )
 
 

@@ -1,4 +1,4 @@
-"""The desk: pages for the retention team, rendered on the server, working without the internet."""
+"""The desk: server-rendered pages for the retention team that need no internet access."""
 
 from api.desk.pages import router
 

@@ -1,4 +1,4 @@
-"""The desk's pages."""
+"""Routes of the desk's pages."""
 
 import asyncio
 import csv
@@ -35,19 +35,19 @@ REPORT_POLICY = (
 
 @router.get("/")
 async def root(_: Request) -> Response:
-    """The desk is the front door."""
+    """Redirect the root address to the desk."""
     return RedirectResponse("/desk", 307)
 
 
 @router.get("/desk/static/{name:path}")
 async def static(request: Request) -> Response:
-    """Style, script and chart library, from this server."""
+    """Serve a stylesheet, a script or the chart library."""
     return static_file(request.path_params["name"]) or _lost(request)
 
 
 @router.get("/desk")
 async def overview(request: Request) -> Response:
-    """Who is at risk today."""
+    """Show who is at risk today."""
     publication = loader_of(request).current
     if publication is None or not publication.users:
         return page(request, "empty.html", 503 if publication is None else 200)
@@ -70,7 +70,7 @@ async def overview(request: Request) -> Response:
 
 @router.get("/desk/users")
 async def users(request: Request) -> Response:
-    """The list: filter, sort, search, download."""
+    """Show the list of users: filter, sort, search, download."""
     publication = loader_of(request).current
     if publication is None:
         return page(request, "empty.html", 503)
@@ -110,7 +110,7 @@ async def users(request: Request) -> Response:
 
 @router.get("/desk/users.csv")
 async def users_csv(request: Request) -> Response:
-    """The list as it is filtered and sorted, up to 10,000 rows, as a file."""
+    """Download the filtered and sorted list as CSV, up to 10,000 rows."""
     publication = loader_of(request).require()
     query = _query(request)
     sort = query.get("sort", "risk") if query.get("sort") in listing.SORTS else "risk"
@@ -125,7 +125,7 @@ async def users_csv(request: Request) -> Response:
 
 @router.get("/desk/users/{user_id:path}")
 async def user(request: Request) -> Response:
-    """One user: risk over time, activity, features, reasons, what if."""
+    """Show one user: risk over time, activity, features, reasons, what-if."""
     publication = loader_of(request).current
     if publication is None:
         return page(request, "empty.html", 503)
@@ -150,7 +150,7 @@ async def user(request: Request) -> Response:
 
 @router.get("/desk/model")
 async def model(request: Request) -> Response:
-    """The production model: how it did, against what, on what."""
+    """Show the production model: metrics, baselines and training data."""
     publication = loader_of(request).current
     if publication is None:
         return page(request, "empty.html", 503)
@@ -167,7 +167,7 @@ async def model(request: Request) -> Response:
 
 @router.get("/desk/model/report")
 async def report(request: Request) -> Response:
-    """The report that training wrote, shut off from everything else."""
+    """Serve the training report in a sandbox, cut off from the desk."""
     publication = loader_of(request).require()
     if publication.report is None:
         return _lost(request)
@@ -177,7 +177,7 @@ async def report(request: Request) -> Response:
 
 @router.get("/desk/sign-in")
 async def sign_in_form(request: Request) -> Response:
-    """Asks for a key; without keys there is nothing to ask."""
+    """Show the sign-in form, or go to the desk if no keys are configured."""
     if request.app.state.sessions is None:
         return RedirectResponse("/desk", 303)
     return page(
@@ -187,7 +187,7 @@ async def sign_in_form(request: Request) -> Response:
 
 @router.post("/desk/sign-in")
 async def sign_in(request: Request) -> Response:
-    """Exchange a key for a session that lives in an HttpOnly, SameSite=Strict cookie."""
+    """Exchange a key for a session in an HttpOnly, SameSite=Strict cookie."""
     sessions, keys = request.app.state.sessions, request.app.state.keys
     if sessions is None:
         return RedirectResponse("/desk", 303)
@@ -202,7 +202,7 @@ async def sign_in(request: Request) -> Response:
 
 @router.post("/desk/sign-out")
 async def sign_out(request: Request) -> Response:
-    """Forget the session in this browser."""
+    """Delete the session cookie in this browser."""
     sessions = request.app.state.sessions
     headers = {"Set-Cookie": sessions.cookie("", is_https=False)} if sessions else {}
     return RedirectResponse("/desk/sign-in", 303, headers)
@@ -210,7 +210,7 @@ async def sign_out(request: Request) -> Response:
 
 @router.get("/desk/{rest:path}")
 async def lost(request: Request) -> Response:
-    """Any other address below the desk."""
+    """Answer any unknown address below the desk."""
     return _lost(request)
 
 
@@ -219,12 +219,12 @@ def _lost(request: Request) -> Response:
 
 
 def _query(request: Request) -> dict[str, str]:
-    """What the form sends, without the fields that were left empty."""
+    """Return the form's query without empty fields."""
     return {name: value for name, value in request.query_params.items() if value}
 
 
 def _filter(publication: Publication, query: dict[str, str]) -> listing.Filter:
-    """Eligible users unless asked otherwise: nobody wins back who left months ago."""
+    """Return the filter of the list; by default only eligible users."""
     wanted = {"eligible": "true"} | query
     if wanted["eligible"] == "any":
         del wanted["eligible"]
@@ -237,7 +237,7 @@ def _is_number(query: dict[str, str]) -> bool:
 
 
 def _inside(path: str | None) -> str:
-    """A path of the desk to go on to, never another site's."""
+    """Return the path to go to after sign-in, never another site's."""
     path = path or ""
     safe = (path == "/desk" or path.startswith("/desk/")) and "\\" not in path
     return path if safe and path.isascii() and path.isprintable() else "/desk"
@@ -248,7 +248,7 @@ def _quoted(user_id: str) -> str:
 
 
 async def _csv(publication: Publication, ranks: list[int]) -> AsyncIterator[str]:
-    """The rows, in pieces; a text that a spreadsheet would run gets an apostrophe."""
+    """Yield the rows as CSV; text that looks like a formula gets an apostrophe."""
     head = ["rank", "user_id", "churn_risk", "band", "eligible", "reasons", *EXTRA]
     yield _line([*head, *publication.attributes])
     for start in range(0, len(ranks), 500):

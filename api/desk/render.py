@@ -1,4 +1,4 @@
-"""Templates, their filters, and the static files, all read once when the app starts."""
+"""Templates, their filters and the static files. All are read once, when the app starts."""
 
 import hashlib
 import mimetypes
@@ -18,35 +18,35 @@ FOREVER = "public, max-age=31536000, immutable"
 
 
 def words(name: str) -> str:
-    """A column's name as people read it: marketing_source is "Marketing source"."""
+    """Return a column's name in words: marketing_source is "Marketing source"."""
     text = name.replace("_", " ")
     return text[:1].upper() + text[1:]
 
 
 def number(value: float | None) -> str:
-    """At most two digits after the point, thousands apart; a dash for what is not known."""
+    """Format with at most two decimals and thousands separators; a dash for None."""
     if value is None:
         return UNKNOWN
     return f"{value:,.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else f"{value:,}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """0.1234 is 12.3 %."""
+    """Format a share: 0.1234 is 12.3 %."""
     return UNKNOWN if value is None else f"{value * 100:.{digits}f}%"
 
 
 def day(text: str) -> str:
-    """2025-04-30 is 30 Apr 2025."""
+    """Format a date: 2025-04-30 is 30 Apr 2025."""
     return f"{date.fromisoformat(text[:10]):%-d %b %Y}"
 
 
 def short_day(text: str) -> str:
-    """2025-04-30 is 30 Apr."""
+    """Format a date without its year: 2025-04-30 is 30 Apr."""
     return f"{date.fromisoformat(text[:10]):%-d %b}"
 
 
 def ago(seconds: float) -> str:
-    """An age in its largest whole unit."""
+    """Format an age in its largest whole unit."""
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if (count := int(seconds // length)) >= 1:
             return f"{count} {unit}{'s' if count > 1 else ''} ago"
@@ -54,12 +54,12 @@ def ago(seconds: float) -> str:
 
 
 def signed(value: float) -> str:
-    """A change with its sign."""
+    """Format a change with its sign."""
     return "no change" if not value else f"{'+' if value > 0 else MINUS}{number(abs(value))}"
 
 
 def measure(metric: dict[str, Any] | None) -> str:
-    """A metric with its interval, where it has one."""
+    """Format a metric, with its interval if it has one."""
     if not metric or metric["value"] is None:
         return UNKNOWN
     interval = "" if metric["low"] is None else f" ({metric['low']:.3f} to {metric['high']:.3f})"
@@ -81,7 +81,7 @@ FILES = _files()
 
 
 def static_url(name: str) -> str:
-    """The address of a static file, which changes with its content."""
+    """Return the address of a static file; it changes with the content."""
     return f"/desk/static/{name}?v={FILES[name][2]}"
 
 
@@ -108,7 +108,7 @@ TEMPLATES.globals["pairs"] = lambda values: [(value, value) for value in sorted(
 
 
 def page(request: Request, template: str, status: int = 200, **context: object) -> Response:
-    """A page with what all pages show: the version in use, and whether a newer one is refused."""
+    """Render a page with what all pages show: the version, and any refused newer version."""
     loader = loader_of(request)
     context |= {
         "publication": context.get("publication") or loader.current,
@@ -121,7 +121,7 @@ def page(request: Request, template: str, status: int = 200, **context: object) 
 
 
 def static_file(name: str) -> Response | None:
-    """One of the files read at the start; nothing else can be reached."""
+    """Return a static file that was read at start; no other path can be reached."""
     if name not in FILES:
         return None
     content, kind, tag = FILES[name]

@@ -1,4 +1,4 @@
-"""What the pages show, worked out from a published version. No HTML here, and no requests."""
+"""Computes what the pages show from a published version. No HTML and no requests here."""
 
 from itertools import groupby
 from typing import Any
@@ -34,7 +34,7 @@ GENERAL = ("days_since_last_activity", "tenure_days", "active_days", "events")
 
 
 def bands(publication: Publication) -> list[dict[str, Any]]:
-    """Eligible users by band today, and the change since the date published before."""
+    """Count eligible users by band, with the change since the previous published date."""
     before = _earlier(publication)
     total = sum(band["eligible_users"] for band in publication.bands.values()) or 1
     return [
@@ -49,7 +49,7 @@ def bands(publication: Publication) -> list[dict[str, Any]]:
 
 
 def expected(publication: Publication) -> dict[str, Any]:
-    """How many eligible users are expected to churn, and how that has changed."""
+    """Return how many eligible users are expected to churn, and the change."""
     now = sum(band["expected_churners"] for band in publication.bands.values())
     eligible = sum(band["eligible_users"] for band in publication.bands.values())
     before = _earlier(publication)
@@ -64,14 +64,14 @@ def expected(publication: Publication) -> dict[str, Any]:
 
 
 def _earlier(publication: Publication) -> dict[str, dict[str, Any]]:
-    """The bands of the date before this one, if it is published."""
+    """Return the bands of the previous date, if it is published."""
     rows = publication.monitoring.get("risk_bands", [])
     rows = newest([row for row in rows if row["as_of_date"] < publication.as_of_date])
     return {row["risk_band"]: row for row in rows}
 
 
 def bands_over_time(publication: Publication) -> dict[str, Any] | None:
-    """Eligible users by band at each published date, for a chart; None before the second date."""
+    """Return chart data of users by band and date; None until there are two dates."""
     rows = publication.monitoring.get("risk_bands", [])
     dates = sorted({row["as_of_date"] for row in rows})
     if len(dates) < 2:
@@ -82,7 +82,7 @@ def bands_over_time(publication: Publication) -> dict[str, Any] | None:
 
 
 def precision(publication: Publication) -> dict[str, Any] | None:
-    """Precision@50 expected and realised, by date; None until it is published."""
+    """Return expected and realised precision@50 by date; None until published."""
     rows = publication.monitoring.get("model_performance")
     if not rows:
         return None
@@ -94,7 +94,7 @@ def precision(publication: Publication) -> dict[str, Any] | None:
 
 
 def drift(publication: Publication) -> dict[str, Any] | None:
-    """The heat strip: a row a feature, the most drifted first, a cell a date."""
+    """Return the heat strip: one row per feature, worst first, one cell per date."""
     rows = publication.monitoring.get("feature_drift")
     if not rows:
         return None
@@ -118,7 +118,7 @@ def drift(publication: Publication) -> dict[str, Any] | None:
 
 
 def comparison(publication: Publication) -> list[dict[str, Any]]:
-    """The model beside the rules it had to beat, on eligible users of dates it had not seen."""
+    """Compare the model with the baselines on eligible users of held-out dates."""
     metrics = publication.metrics
     rows = []
     for name, model in metrics.get("models", {}).items():
@@ -131,7 +131,7 @@ def comparison(publication: Publication) -> list[dict[str, Any]]:
 
 
 def features(publication: Publication, values: tuple[Any, ...]) -> list[dict[str, Any]]:
-    """A user's features, grouped by what they measure, each with its slider and typical range."""
+    """Return a user's features by measure, each with its slider and typical range."""
     rows = []
     for (name, kind), value in zip(publication.features.items(), values, strict=True):
         typical = publication.typical.get(name)
@@ -154,7 +154,7 @@ def features(publication: Publication, values: tuple[Any, ...]) -> list[dict[str
 
 
 def feature_words(publication: Publication, name: str) -> str:
-    """A feature as the desk names it: watch_minutes_30d is "Watch minutes, last 30 days"."""
+    """Return a feature in words: watch_minutes_30d is "Watch minutes, last 30 days"."""
     fact = publication.feature_facts.get(name)
     if fact is None or fact.window is None:
         return words(name)
@@ -163,12 +163,12 @@ def feature_words(publication: Publication, name: str) -> str:
 
 
 def _group(fact: FeatureFact) -> str:
-    """The heading under which the desk lists a feature."""
+    """Return the heading under which the desk lists a feature."""
     return "General" if fact.measure in GENERAL else words(fact.measure)
 
 
 def _slider(value: float | None, typical: dict[str, Any] | None, *, whole: bool) -> dict[str, Any]:
-    """A range that holds the value and what is typical, with room to move, and a place on it."""
+    """Return a slider's range and step, and where the value and typical values lie on it."""
     known = [value or 0, *(typical.values() if typical else ())]
     known = [one for one in known if one is not None]
     low, high = min(0, *known, 0), max(known) * 1.5

@@ -1,4 +1,4 @@
-"""JSON answers with entity tags: the version is the tag of everything that is read from it."""
+"""JSON answers with entity tags; the tag is the published version."""
 
 import orjson
 from fastapi import Request
@@ -8,7 +8,7 @@ JSON = "application/json"
 
 
 def answer(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON answer that depends on more than the version."""
+    """Return a JSON answer that depends on more than the version."""
     return Response(orjson.dumps(content), status, headers, JSON)
 
 

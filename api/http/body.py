@@ -1,4 +1,4 @@
-"""Reading JSON bodies: capped while they arrive, refused where they are no plain JSON object."""
+"""Reads JSON bodies: limits their size on arrival and refuses all but plain JSON objects."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ KIB, MIB = 1024, 1024 * 1024
 
 
 async def read_object(request: Request, cap: int) -> dict[str, Any]:
-    """The body as an object; 413 above `cap` bytes, 415, 400 or 422 where it is not one."""
+    """Return the body as an object; 413 above `cap` bytes, else 415, 400 or 422 if invalid."""
     kind = dict(request.scope["headers"]).get(b"content-type", b"")
     if kind.partition(b";")[0].strip().lower() != b"application/json":
         raise Problem(415, "unsupported-media-type", "Send the body as application/json.")
@@ -28,7 +28,7 @@ async def read_object(request: Request, cap: int) -> dict[str, Any]:
 
 
 async def read(request: Request, cap: int) -> bytes:
-    """The body, or 413 as soon as it is known to be longer than `cap` bytes."""
+    """Return the body, or raise 413 as soon as it exceeds `cap` bytes."""
     length = dict(request.scope["headers"]).get(b"content-length", b"0")
     if length.isdigit() and int(length) > cap:
         raise _too_large(cap)

@@ -1,4 +1,4 @@
-"""Every error is RFC 9457 problem+json, and none carries the text of an exception."""
+"""Every error is RFC 9457 problem+json. None contains the text of an exception."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ TITLES = {413: "Body Too Large", 422: "Unprocessable Content"}
 
 
 class Problem(Exception):
-    """An answer other than success: a status, a short name, a sentence, and what helps."""
+    """An error answer: a status, a short name, a sentence and extra members."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Problem(Exception):
         self.headers, self.members = headers or {}, members
 
     def response(self, request_id: str = "") -> Response:
-        """The problem document, as an answer."""
+        """Return the problem document as a response."""
         content = {
             "type": f"urn:churnhouse:problem:{self.name}",
             "title": TITLES.get(self.status) or HTTPStatus(self.status).phrase,
@@ -44,17 +44,17 @@ class Problem(Exception):
 
 
 def invalid(detail: str, errors: list[dict[str, str]] | None = None) -> Problem:
-    """A 422 that names each field and what is wrong with it."""
+    """Return a 422 that names each field and what is wrong with it."""
     return Problem(422, "invalid-request", detail, errors=errors or [])
 
 
 def error(where: str, field: str, problem: str) -> dict[str, str]:
-    """One entry of a 422's `errors`."""
+    """Return one entry of a 422's `errors`."""
     return {"in": where, "field": field, "problem": problem}
 
 
 def not_ready() -> Problem:
-    """Nothing is loaded yet."""
+    """Return the 503 for a server without a loaded version."""
     return Problem(
         503,
         "not-ready",
@@ -64,17 +64,17 @@ def not_ready() -> Problem:
 
 
 def unknown_user() -> Problem:
-    """The user is not in the published version."""
+    """Return the 404 for a user who is not in the published version."""
     return Problem(404, "unknown-user", "The published version has no user with this id.")
 
 
 def failed() -> Problem:
-    """Anything unforeseen; the log has the rest, under the same request id."""
+    """Return a 500 without details; the log has them under the same request id."""
     return Problem(500, "internal-error", "The request failed. The log has it under this id.")
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of the app and of its framework as a problem."""
+    """Make the app answer every error, also its framework's, as a problem."""
     app.exception_handler(Problem)(_problem)
     app.exception_handler(HTTPException)(_of_framework)
     app.exception_handler(RequestValidationError)(_of_validation)

@@ -1,7 +1,7 @@
-"""FastAPI documents the routes, Starlette serves them.
+"""FastAPI documents the routes; Starlette serves them.
 
-Every handler takes the request and gives a response, so nothing of FastAPI's injection would be
-used; without it a request costs half as much.
+Handlers take a request and return a response, so they do not need FastAPI's injection. Without it
+a request costs half as much.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from starlette.types import Lifespan
 def install(
     app: FastAPI, routers: Iterable[APIRouter], lifespan: Lifespan[FastAPI]
 ) -> list[APIRoute]:
-    """Serve the routes of these routers, in this order; give them for the OpenAPI document."""
+    """Serve the routes of these routers in this order; return them for OpenAPI."""
     routes = [route for router in routers for route in router.routes]
     documented = [route for route in routes if isinstance(route, APIRoute)]
     served = [

@@ -1,1 +1,1 @@
-"""Around every request: keys, sessions, limits and the log."""
+"""Middleware around every request: keys, sessions, rate limits and the log."""

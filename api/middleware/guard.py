@@ -1,6 +1,6 @@
-"""The door: who asks, whether they may, and whether they ask too often. Plain ASGI.
+"""Checks key, role and rate limit of each request. Plain ASGI.
 
-Without a file of keys the server is bound to loopback, and the door is open.
+Without a key file the server listens only on loopback, and every request passes.
 """
 
 import time
@@ -31,7 +31,7 @@ class Buckets:
         self._levels: dict[str, tuple[float, float]] = {}
 
     def wait(self, name: str, now: float) -> float:
-        """Take a token; 0, or the seconds until there will be one."""
+        """Take a token; return 0, or the seconds until there is one."""
         level, since = self._levels.get(name, (self._burst, now))
         level = min(self._burst, level + (now - since) * self._rate)
         taken = level >= 1
@@ -40,7 +40,7 @@ class Buckets:
 
 
 class Guard:
-    """Lets a request through with its key's name in scope["key"], or answers it here."""
+    """Passes a request on with its key's name in scope["key"], or answers it."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Guard:
         self._buckets = Buckets(rate, max(1.0, burst))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Judge one request."""
+        """Check one request."""
         if scope["type"] != "http" or self._keys is None:
             return await self._app(scope, receive, send)
         path = scope["path"]

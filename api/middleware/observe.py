@@ -1,6 +1,6 @@
-"""Watches every request from outside: its id, its line in the log, its metrics. Plain ASGI.
+"""Gives every request an id, a log line and metrics. Plain ASGI.
 
-It also turns what nobody caught into a 500 that tells nothing, and adds the security headers.
+It also turns uncaught exceptions into a 500 without details, and adds the security headers.
 """
 
 import logging
@@ -34,7 +34,7 @@ METHODS = {"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class Observe:
-    """Outermost of the app's own layers."""
+    """The outermost middleware."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
@@ -43,7 +43,7 @@ class Observe:
         self._counters: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request through the app, whatever happens in it."""
+        """Pass one request to the app; answer 500 if it fails."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         started = time.perf_counter()
@@ -94,7 +94,7 @@ class Observe:
 
 
 def _page_headers(message: Message) -> list[tuple[bytes, bytes]]:
-    """Pages get a policy of what they may load, unless they bring a stricter one of their own."""
+    """Add a content security policy to pages that do not set their own."""
     present = dict(message["headers"])
     if not present.get(b"content-type", b"").startswith(b"text/html"):
         return []

@@ -1,4 +1,4 @@
-"""How a person stays signed in to the desk: a signed cookie that names a key, never holds it."""
+"""Desk sessions: a signed cookie with the name of a key, never the key itself."""
 
 import hashlib
 import hmac
@@ -10,18 +10,18 @@ COOKIE = "churnhouse_session"
 
 
 class Sessions:
-    """Makes and checks sessions. One ends by its age, or when its key leaves the file."""
+    """Makes and checks sessions. A session ends by age or when its key is removed."""
 
     def __init__(self, keys: Keys, secret: str, hours: float) -> None:
         self._keys, self._secret, self.seconds = keys, secret.encode(), int(hours * 3600)
 
     def make(self, key: Key) -> str:
-        """The cookie's value for someone who has just shown a key."""
+        """Return the cookie's value for the holder of a key."""
         content = f"{key.name}.{int(time.time()) + self.seconds}"
         return f"{content}.{self._sign(content, key)}"
 
     def holder(self, value: str) -> Key | None:
-        """The key behind a session, or None where it is forged, too old or revoked."""
+        """Return the key of a session, or None if it is forged, too old or revoked."""
         name, _, rest = value.partition(".")
         until, _, signature = rest.partition(".")
         key = self._keys.named(name)
@@ -33,7 +33,7 @@ class Sessions:
         return key if time.time() < int(until) else None
 
     def cookie(self, value: str, *, is_https: bool) -> str:
-        """The Set-Cookie header; an empty value signs out."""
+        """Return the Set-Cookie header; an empty value signs out."""
         age = self.seconds if value else 0
         secure = "; Secure" if is_https else ""
         return f"{COOKIE}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}"

@@ -1,1 +1,1 @@
-"""The endpoints."""
+"""The API's endpoints."""

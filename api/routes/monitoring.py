@@ -1,4 +1,4 @@
-"""What the published version says about its model: facts, drift, realised performance."""
+"""Endpoints for the model's facts, drift and realised performance."""
 
 from typing import Any
 
@@ -15,14 +15,14 @@ router = APIRouter(tags=["model"], prefix="/v1")
 
 @router.get("/model", operation_id="model", summary="The model", **described(MODEL, 304))
 async def model(request: Request) -> Response:
-    """Version, features, and how it did on dates it had not seen."""
+    """Return the model's version, its features and its metrics on held-out dates."""
     publication = loader_of(request).require()
     return tagged(request, publication.etag, facts(publication))
 
 
 @router.get("/drift", operation_id="drift", summary="Drift", **described(DRIFT, 304))
 async def drift(request: Request) -> Response:
-    """PSI by feature and of the predictions, by date; empty until it is published."""
+    """Return PSI of each feature and of the predictions by date; empty until published."""
     publication = loader_of(request).require()
     tables = publication.monitoring
     content = {
@@ -41,7 +41,7 @@ async def drift(request: Request) -> Response:
     **described(PERFORMANCE, 304),
 )
 async def performance(request: Request) -> Response:
-    """One entry a date; what has not matured has expectations only."""
+    """Return one entry per date; dates whose labels are still open have only expectations."""
     publication = loader_of(request).require()
     tables = publication.monitoring
     content = {
@@ -53,7 +53,7 @@ async def performance(request: Request) -> Response:
 
 
 def facts(publication: Publication) -> dict[str, Any]:
-    """The model as /v1/model and the desk's model page show it."""
+    """Return the model as /v1/model and the desk's model page show it."""
     manifest, metrics = publication.manifest, publication.metrics
     chosen = metrics.get("models", {}).get(metrics.get("selected"), {})
     pooled = chosen.get("folds", {}).get("pooled", chosen.get("pooled", {}))

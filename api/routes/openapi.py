@@ -1,4 +1,4 @@
-"""The OpenAPI document: what is always so, and the features and filters of the version in use."""
+"""The OpenAPI document: fixed parts, plus features and filters of the loaded version."""
 
 import copy
 from collections.abc import Collection
@@ -34,7 +34,7 @@ def _list(items: Schema) -> Schema:
 
 
 def _prediction(columns: Collection[str]) -> Schema:
-    """A prediction of a version that has these columns."""
+    """Return the schema of a prediction with these columns."""
     properties = prediction.json_properties(columns)
     properties["user_id"] |= ID
     attributes = {"type": "object", "examples": [{"plan": "basic", "country": "DE"}]}
@@ -177,7 +177,7 @@ def described(
     body: Schema | None = None,
     parameters: list[Schema] | None = None,
 ) -> Schema:
-    """The documentation of a route, as arguments for its decorator."""
+    """Return the documentation of a route as arguments for its decorator."""
     content = {"schema": {"$ref": REF + schema}}
     responses: dict[int, Schema] = {
         200: {"description": "Done", "content": {"application/json": content}}
@@ -196,7 +196,7 @@ def described(
 
 
 def install(app: FastAPI, routes: list[APIRoute]) -> None:
-    """Make the app's document follow the version in use."""
+    """Make the app's document follow the loaded version."""
     cache: dict[str | None, Schema] = {}
 
     def document() -> Schema:
@@ -212,7 +212,7 @@ def install(app: FastAPI, routes: list[APIRoute]) -> None:
 
 @router.get("/openapi.json")
 async def openapi_json(request: Request) -> Response:
-    """The document."""
+    """Return the OpenAPI document."""
     return JSONResponse(request.app.openapi())
 
 

@@ -1,4 +1,4 @@
-"""Scores made now, with the model of the published version."""
+"""Endpoints that score on request with the published model."""
 
 import asyncio
 from typing import Any
@@ -31,10 +31,10 @@ FIELDS = {"user_id", "features"}
     **described(SCORE, 400, 413, 415, 422, body=PREDICT_BODY),
 )
 async def predict(request: Request) -> Response:
-    """What the model says about these features.
+    """Return the model's churn risk for these features.
 
-    For a known user, features that are not given come from the published row: "what if" needs one
-    number. For an unknown user, or without a user_id, every feature is required.
+    For a known user, missing features come from the published row, so "what if" needs one number.
+    For an unknown user, or without a user_id, every feature is required.
     """
     content = await read_object(request, 64 * KIB)
     publication = loader_of(request).require()
@@ -63,7 +63,7 @@ async def predict(request: Request) -> Response:
     **described(BATCH, 400, 413, 415, 422, body=BATCH_BODY),
 )
 async def predict_batch(request: Request) -> Response:
-    """Like /predict, row by row, in the order given. One bad row refuses the batch."""
+    """Score rows like /predict, in the order given. One bad row refuses the batch."""
     content = await read_object(request, 32 * MIB)
     publication = loader_of(request).require()
     rows = content.get("rows")
@@ -100,7 +100,7 @@ async def predict_batch(request: Request) -> Response:
 def _values(
     publication: Publication, row: object
 ) -> tuple[list[Any] | tuple[Any, ...], list[dict[str, str]]]:
-    """The model's input for one row, and what is wrong with it."""
+    """Return the model's input for one row, and its errors."""
     if not isinstance(row, dict):
         return [], [error("body", "row", "must be an object")]
     errors = [error("body", name, "unknown field") for name in row.keys() - FIELDS]
@@ -116,7 +116,7 @@ def _values(
 
 
 def _audit(request: Request, publication: Publication, scored: list[list[Any]]) -> None:
-    """Who was told what: written before the answer leaves."""
+    """Log who was told what, before the answer leaves."""
     logs.line(
         "prediction",
         id=request.scope.get("request_id"),

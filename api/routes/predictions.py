@@ -1,4 +1,4 @@
-"""Published predictions: one user, some users, and the list from the top."""
+"""Endpoints for published predictions: one user, several users, and the ranked list."""
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -32,8 +32,8 @@ DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
 async def predictions(request: Request) -> Response:
     """Page through users by falling risk; `next_cursor` continues exactly where a page ended.
 
-    A cursor belongs to one published version, which stays readable for a while after the next
-    one is published: a list that was begun is finished without gaps or repeats.
+    A cursor belongs to one published version. That version stays readable for a while after the
+    next one is published, so paging has no gaps or repeats.
     """
     query = request.query_params
     loader = loader_of(request)
@@ -66,7 +66,7 @@ async def predictions(request: Request) -> Response:
     **described(PREDICTIONS, 400, 413, 415, 422, body=LOOKUP_BODY),
 )
 async def lookup(request: Request) -> Response:
-    """The published rows of these users, in the order asked for, and the ids that are unknown."""
+    """Return the published rows of these users in the given order, and unknown ids."""
     content = await read_object(request, 1024 * KIB)
     publication = loader_of(request).require()
     ids = content.get("user_ids")
@@ -96,7 +96,7 @@ async def lookup(request: Request) -> Response:
     **described(PREDICTION, 304, 404, parameters=[USER_ID]),
 )
 async def prediction(request: Request) -> Response:
-    """The published row of a user, with the reasons in words."""
+    """Return the published row of a user, with the reasons in words."""
     publication = loader_of(request).require()
     user_id = request.path_params["user_id"]
     row = publication.prediction(user_id) if is_id(user_id) else None

@@ -1,4 +1,4 @@
-"""What machines ask: is it up, can it answer, how is it, what does it count."""
+"""Endpoints for probes and monitoring: live, ready, health and metrics."""
 
 import time
 
@@ -17,20 +17,20 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 @router.get("/live", operation_id="live", summary="The process is up", **described(LIVE))
 async def live(_: Request) -> Response:
-    """Always 200 while the process answers."""
+    """Return 200 while the process answers."""
     return answer({"status": "live"}, headers=NO_STORE)
 
 
 @router.get("/ready", operation_id="ready", summary="A version is loaded", **described(READY))
 async def ready(request: Request) -> Response:
-    """503 until a version is loaded, then which one it is."""
+    """Return 503 until a version is loaded, then its name."""
     publication = loader_of(request).require()
     return answer({"status": "ready", "version": publication.version}, headers=NO_STORE)
 
 
 @router.get("/health", operation_id="health", summary="How it is", **described(HEALTH))
 async def health(request: Request) -> Response:
-    """What is served, how old it is, and whether a newer version is kept out, and why."""
+    """Return the served version, its age, and why a newer one is refused, if one is."""
     loader = loader_of(request)
     current = loader.current
     status = "not_ready" if current is None else "degraded" if loader.bad else "ok"
@@ -47,7 +47,7 @@ async def health(request: Request) -> Response:
 
 @router.get("/metrics", include_in_schema=False)
 async def metrics(request: Request) -> Response:
-    """Prometheus exposition."""
+    """Return the metrics in Prometheus format."""
     loader = loader_of(request)
     gauges = PublishedGauges(loader.current, loader.bad)
     text = request.app.state.metrics.text(gauges)

@@ -1,1 +1,1 @@
-"""The published version in memory: loading it, and asking it."""
+"""Loads the published version and answers queries on it."""

@@ -1,4 +1,4 @@
-"""From what a client sends to the model's input: every field is known, present and of its type."""
+"""Checks a client's features and turns them into the model's input."""
 
 from typing import Any
 
@@ -11,16 +11,16 @@ LARGEST = 1e12
 
 
 def is_id(value: object) -> bool:
-    """Whether a value can be a user's id: text that is neither empty nor endless."""
+    """Return whether a value can be a user id: text of a limited length, not empty."""
     return isinstance(value, str) and 0 < len(value) <= ID_LENGTH
 
 
 def vector(
     publication: Publication, given: dict[str, Any], published: tuple[Any, ...] | None
 ) -> tuple[list[Any] | tuple[Any, ...], list[dict[str, str]]]:
-    """The values in the model's order, and what is wrong with those that were given.
+    """Return the values in the model's order, and the errors in the given ones.
 
-    What is not given comes from the user's published row; without one, everything is required.
+    Missing features come from the user's published row; without one, all are required.
     """
     features = publication.features
     if not given and published is not None:

@@ -1,4 +1,4 @@
-"""Prometheus gauges: what the published version says about itself."""
+"""Prometheus gauges of the published version: risk, drift and performance."""
 
 import itertools
 import time
@@ -18,13 +18,13 @@ STATUS = {"ok": 0, "warn": 1, "fail": 2}
 
 
 class PublishedGauges(Collector):
-    """Gauges of the version in use, made for one scrape, so that none outlives its version."""
+    """Gauges of the loaded version, made anew for each scrape."""
 
     def __init__(self, current: Publication | None, bad: dict[str, str] | None) -> None:
         self._current, self._bad = current, bad
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the gauges; those that need a version only when there is one."""
+        """Yield the gauges; skip those of a version if none is loaded."""
         current, bad = self._current, self._bad
         yield _gauge("ready", "1 while a version is loaded.", float(current is not None))
         yield _gauge("bad_version", "1 while the newest version is kept out.", float(bool(bad)))
@@ -43,7 +43,7 @@ class PublishedGauges(Collector):
 
 
 def _risk(tenths: list[tuple[int, int, float]]) -> Metric:
-    """How many eligible users have at most which churn_risk, for each tenth of it."""
+    """Return the cumulative histogram of churn_risk of eligible users, in tenths."""
     users = {tenth: count for tenth, count, _ in tenths}
     below = list(itertools.accumulate(users.get(tenth, 0) for tenth in range(1, 11)))
     buckets = [(f"{tenth / 10}", count) for tenth, count in enumerate(below, start=1)]
@@ -67,7 +67,7 @@ def _drift(monitoring: dict[str, list[dict[str, Any]]]) -> Iterator[Metric]:
 
 
 def _performance(rows: list[dict[str, Any]]) -> Metric:
-    """The newest mature date: what the model really achieved."""
+    """Yield the realised performance of the newest date with closed labels."""
     family = _family("model_performance", "Realised, newest mature date.", ["measure"])
     for row in newest([row for row in rows if row.get("is_mature")])[-1:]:
         for measure in PERFORMANCE:
@@ -76,7 +76,7 @@ def _performance(rows: list[dict[str, Any]]) -> Metric:
 
 
 def _bounds(rows: list[dict[str, Any]]) -> Metric:
-    """The 95 % interval of what was realised on that date."""
+    """Return the 95 % interval of the realised metric on that date."""
     labels = ["measure", "bound"]
     family = _family("model_performance_bound", "95 % interval, newest mature date.", labels)
     for row in newest(rows):
@@ -86,7 +86,7 @@ def _bounds(rows: list[dict[str, Any]]) -> Metric:
 
 
 def newest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of the last as_of_date."""
+    """Return the rows of the last as_of_date."""
     last = max((row["as_of_date"] for row in rows), default=None)
     return [row for row in rows if row["as_of_date"] == last]
 

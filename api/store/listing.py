@@ -1,6 +1,6 @@
-"""Lists of users, top risk first, over a store of any size without holding up anybody else.
+"""Lists of users, highest risk first, that do not block other requests.
 
-A list is found in windows of ranks. Each window is a few milliseconds in the covering index, and
+A list is read in windows of ranks. Each window takes a few milliseconds in the covering index;
 between two windows the event loop serves other requests.
 """
 
@@ -27,13 +27,13 @@ SORTS = {
 
 @dataclass(frozen=True)
 class Filter:
-    """Which users are listed: exact values of columns, and a smallest risk."""
+    """Selects users by exact column values and a minimum risk."""
 
     equal: dict[str, object] = field(default_factory=dict)
     min_risk: float = 0.0
 
     def where(self) -> tuple[str, list[Any]]:
-        """The SQL condition and its parameters."""
+        """Return the SQL condition and its parameters."""
         names = "".join(f' and "{name}" = ?' for name in self.equal)
         values = list(self.equal.values())
         return (
@@ -44,7 +44,7 @@ class Filter:
 
 
 def parse(publication: Publication, query: Mapping[str, str], ignore: set[str]) -> Filter:
-    """The filter that a query string asks for; 422 names what is not understood."""
+    """Parse the filter of a query string; 422 names what is invalid."""
     equal: dict[str, object] = {}
     min_risk, errors = 0.0, []
     flags = {"eligible": "is_eligible", "in_holdout": "in_holdout"}
@@ -72,9 +72,9 @@ def parse(publication: Publication, query: Mapping[str, str], ignore: set[str]) 
 
 
 def to_contact(publication: Publication) -> Filter:
-    """Whom somebody may contact: eligible users outside the holdout, as in churn_top_risk.
+    """Return the filter for contactable users: eligible and outside the holdout.
 
-    Versions of early releases do not say who is in the holdout.
+    Versions of early releases have no holdout column and list all eligible users.
     """
     wanted = {"is_eligible": 1, "in_holdout": 0}
     return Filter({n: v for n, v in wanted.items() if n in publication.prediction_columns})
@@ -89,7 +89,7 @@ def _risk(text: str) -> tuple[float, str | None]:
 
 
 async def ranks(publication: Publication, chosen: Filter, after: int, limit: int) -> list[int]:
-    """The first `limit` ranks above `after` that the filter lets through."""
+    """Return the first `limit` ranks above `after` that pass the filter."""
     where, values = chosen.where()
     sql = (
         "select risk_rank from users where risk_rank > ? and risk_rank <= ?"
@@ -107,7 +107,7 @@ async def ranks(publication: Publication, chosen: Filter, after: int, limit: int
 async def top(
     publication: Publication, chosen: Filter, sort: str, limit: int
 ) -> tuple[list[int], int]:
-    """The ranks of the first `limit` users in any order of SORTS, and how many match in all."""
+    """Return ranks of the first `limit` users in an order of SORTS, and the match count."""
     column, descending = SORTS[sort]
     where, values = chosen.where()
     order = f'"{column}" {"desc" if descending else "asc"}, risk_rank'
@@ -133,7 +133,7 @@ def _reversed(row: tuple[Any, ...]) -> tuple[Any, ...]:
 async def _windows(
     publication: Publication, chosen: Filter, after: int
 ) -> AsyncIterator[tuple[int, int]]:
-    """Windows of ranks, from the top; none below the smallest risk asked for."""
+    """Yield windows of ranks from the top, down to the minimum risk."""
     sql = "select churn_risk from users where risk_rank = ?"
     for low in range(after, publication.max_rank, WINDOW):
         row = publication.store.execute(sql, (low + 1,)).fetchone()
@@ -146,7 +146,7 @@ async def _windows(
 def rows(
     publication: Publication, wanted: list[int], extra: tuple[str, ...] = ()
 ) -> list[dict[str, Any]]:
-    """The users at these ranks, in this order, as the API shows them; `extra` columns as well."""
+    """Return the users at these ranks, in this order, with the `extra` columns."""
     columns = [*publication.prediction_columns, *publication.attributes]
     named = ", ".join(f'"{name}"' for name in [*columns, *extra])
     sql = f"select {named} from users where risk_rank = ?"
@@ -159,7 +159,7 @@ def rows(
 
 
 def matching(publication: Publication, prefix: str, limit: int) -> list[int]:
-    """The ranks of users whose id begins with a text, by id."""
+    """Return the ranks of users whose id begins with a text, ordered by id."""
     sql = "select risk_rank from users where user_id >= ? and user_id < ? order by user_id limit ?"
     return [
         row[0] for row in publication.store.execute(sql, (prefix, prefix + "\U0010ffff", limit))
@@ -167,12 +167,12 @@ def matching(publication: Publication, prefix: str, limit: int) -> list[int]:
 
 
 def cursor_of(version: str, rank: int) -> str:
-    """Where a list goes on: the version it is a list of, and the last rank shown."""
+    """Return the cursor for the next page: the version and the last rank shown."""
     return base64.urlsafe_b64encode(f"{version}|{rank}".encode()).decode().rstrip("=")
 
 
 def read_cursor(text: str) -> tuple[str, int]:
-    """The version and rank of a cursor; 422 where it is none."""
+    """Return the version and rank of a cursor; 422 if it is invalid."""
     try:
         content = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         version, rank = content.decode("ascii").split("|")
@@ -185,6 +185,6 @@ def read_cursor(text: str) -> tuple[str, int]:
 
 
 def expired() -> Problem:
-    """The cursor's version is not open any more."""
+    """Return the error for a cursor whose version is no longer open."""
     detail = "The list this cursor belongs to has been replaced. Start again without a cursor."
     return Problem(410, "cursor-expired", detail)

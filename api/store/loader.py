@@ -1,8 +1,8 @@
-"""Loads the version that is served, and watches for the next one.
+"""Loads the served version and watches for the next one.
 
-A request takes `current` once and answers from it alone, so no answer mixes two versions. A new
-version is verified beside the event loop, then swapped in by one assignment. The last few stay
-open for readers who are in the middle of a list.
+A request reads `current` once and uses only that, so no answer mixes two versions. A new version
+is verified in a thread, then swapped in by one assignment. The last few versions stay open for
+clients that are paging through a list.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ KEPT_SECONDS = 900
 
 
 class Loader:
-    """The published version in use, the ones just before it, and the last bad one."""
+    """The loaded version, the few before it, and the last bad one."""
 
     def __init__(self, settings: ApiSettings, metrics: Metrics) -> None:
         self._settings, self._metrics = settings, metrics
@@ -38,20 +38,20 @@ class Loader:
         self._bad_until = 0.0
 
     def require(self) -> Publication:
-        """The version to answer from; the problem 503 where there is none."""
+        """Return the version to answer from; raise 503 if there is none."""
         if self.current is None:
             raise not_ready()
         return self.current
 
     async def pinned(self, version: str) -> Publication | None:
-        """A version that a reader began with, while it is still open here."""
+        """Return a version by name if it is still open, for a client that began with it."""
         if version not in self._open:
-            await self.refresh()  # another worker may have been quicker
+            await self.refresh()  # another worker may have loaded it already
         publication, _ = self._open.get(version, (None, 0.0))
         return publication
 
     async def watch(self, keys: Keys | None) -> None:
-        """Look for a new version, and for changed keys, until cancelled."""
+        """Check for a new version and changed keys until cancelled."""
         keys_are_good = True
         while True:
             if keys and keys.refresh() != keys_are_good:
@@ -59,12 +59,12 @@ class Loader:
                 logs.line("keys_readable" if keys_are_good else "keys_unreadable")
             try:
                 await self.refresh()
-            except Exception as error:  # the watch must outlive whatever it meets
+            except Exception as error:  # no error may stop the watch
                 logs.line("reload_error", kind=type(error).__name__)
             await asyncio.sleep(self._settings.api_reload_seconds)
 
     async def refresh(self) -> None:
-        """Serve what `current` points to if that is new and good; else go on as before."""
+        """Serve the version that `current` points to, if it is new and good."""
         async with self._lock:
             version = self.linked()
             self._forget_old()
@@ -79,13 +79,13 @@ class Loader:
                     load, self._published, version, self._settings.api_mmap_bytes
                 )
             except BadVersion as error:
-                if self.linked() == version:  # else it was pruned while we read it
+                if self.linked() == version:  # otherwise it was pruned during reading
                     self._refuse(version, str(error))
                 return
             self._swap(loaded, time.perf_counter() - started)
 
     def linked(self) -> str | None:
-        """The version that published/current names now."""
+        """Return the version that published/current names now."""
         with contextlib.suppress(OSError):
             name = (self._published / "current").readlink().name
             return name if VERSION.fullmatch(name) else None
@@ -107,7 +107,7 @@ class Loader:
         logs.line("reload", result="failure", version=version, reason=reason)
 
     def _forget_old(self) -> None:
-        """Close what nobody should need any more; a request that still holds it keeps it open."""
+        """Retire old versions; a request that still uses one keeps it open."""
         now, newest = time.monotonic(), next(reversed(self._open), None)
         for version, (_, since) in list(self._open.items()):
             too_many = len(self._open) > KEPT_OPEN

@@ -1,7 +1,7 @@
-"""One published version, verified and opened: what every answer of one request comes from.
+"""One published version, verified and opened.
 
-Its files are opened once. A publication that is still in use goes on working when its folder has
-been pruned, because the store is an open file and everything else is in memory.
+Its files are opened once. It keeps working after its folder is pruned, because the store is an
+open file and everything else is in memory.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ MANY_VALUES = 60
 
 
 class BadVersion(Exception):
-    """A version that must not be served; the text says why and may be logged and shown."""
+    """A version that must not be served; the text says why and may be shown."""
 
 
 @dataclass(frozen=True)
@@ -69,27 +69,27 @@ class Publication:
 
     @property
     def etag(self) -> str:
-        """The entity tag of everything in this version."""
+        """Return the entity tag of this version."""
         return f'"{self.version}"'
 
     @property
     def model_version(self) -> str:
-        """The model that made these predictions and makes new ones."""
+        """Return the version of the model that made these predictions."""
         return str(self.manifest["model_version"])
 
     @property
     def as_of_date(self) -> str:
-        """The day at whose end the features were known."""
+        """Return the day at whose end the features were known."""
         return str(self.manifest["as_of_date"])
 
     @cached_property
     def published_at(self) -> float:
-        """When it was published, as a Unix time."""
+        """Return when it was published, as a Unix time."""
         return datetime.fromisoformat(self.manifest["published_at"]).timestamp()
 
     @cached_property
     def positions(self) -> dict[str, int]:
-        """Where each feature stands in the model's input."""
+        """Return the position of each feature in the model's input."""
         return {name: position for position, name in enumerate(self.features)}
 
     @cached_property
@@ -105,23 +105,23 @@ class Publication:
         return self._of_one_user("activity, history")
 
     def _of_one_user(self, columns: str) -> list[str]:
-        """The query for one user's columns, for each shard that may hold the user."""
+        """Return the query for one user's columns, for each shard."""
         tables = [f"shard_{number}.users" for number in range(self.shards)] or ["users"]
         return [f"select {columns} from {table} where user_id = ?" for table in tables]
 
     def _row(self, sql: list[str], user_id: str) -> tuple[Any, ...] | None:
-        """The row of a user from the one shard where it can be."""
+        """Return the row of a user from the only shard that can hold it."""
         number = lookup_store.shard_of(user_id, self.shards) if self.shards else 0
         row: tuple[Any, ...] | None = self.store.execute(sql[number], (user_id,)).fetchone()
         return row
 
     def prediction(self, user_id: str) -> dict[str, Any] | None:
-        """The published prediction of a user as the API shows it, or None."""
+        """Return the published prediction of a user as the API shows it, or None."""
         row = self._row(self._prediction_sql, user_id)
         return None if row is None else self.shown(row)
 
     def shown(self, row: tuple[Any, ...]) -> dict[str, Any]:
-        """A row of the prediction columns and attributes, as the API shows it."""
+        """Return a row of prediction columns and attributes as the API shows it."""
         width = len(self.prediction_columns)
         shown = prediction.shown(dict(zip(self.prediction_columns, row, strict=False)))
         shown["attributes"] = dict(zip(self.attributes, row[width:], strict=True))
@@ -129,21 +129,21 @@ class Publication:
         return shown
 
     def user_features(self, user_id: str) -> tuple[Any, ...] | None:
-        """The model's inputs for a user, in the model's order, or None."""
+        """Return the model's inputs for a user, in the model's order, or None."""
         return self._row(self._features_sql, user_id)
 
     def series(self, user_id: str) -> tuple[list[Any], list[Any]]:
-        """Events per day up to as_of_date, and the history of {as_of_date, churn_risk}."""
+        """Return events per day up to as_of_date, and past {as_of_date, churn_risk}."""
         activity, history = self._row(self._series_sql, user_id) or (None, None)
         return json.loads(activity or "[]"), json.loads(history or "[]")
 
     def retire(self) -> None:
-        """Give back the mapped memory; what still reads this version reads on through the file."""
+        """Free the mapped memory; open requests go on reading through the file."""
         self.store.execute("pragma mmap_size = 0")
         self.store.execute("pragma shrink_memory")
 
     def score(self, rows: list[Any]) -> list[float]:
-        """Churn risk of each row of values in the model's order; None counts as missing."""
+        """Return the churn risk of each row of values in the model's order; None is missing."""
         matrix = np.array(rows, dtype=np.float32)
         scores: list[float] = onnx_model.score(self.session, matrix).tolist()
         return scores
@@ -152,7 +152,7 @@ class Publication:
 def load(published: Path, version: str, mmap_bytes: int) -> Publication:
     """Verify a version file by file and row by row, and open it. Raises BadVersion.
 
-    Slow for a large store (it is read once, to hash it), so it runs beside the event loop.
+    Hashing a large store is slow, so this runs in a thread beside the event loop.
     """
     folder = published / version
     try:
@@ -204,7 +204,7 @@ def _load(folder: Path, version: str, mmap_bytes: int) -> Publication:
 
 
 def _verified(path: Path, expected: dict[str, Any] | None, *, keep: bool) -> bytes:
-    """The content of a file whose hash is that of the manifest; b"" where it is not kept."""
+    """Return a file's content after checking its hash; b"" if it is not kept."""
     if expected is None or not path.is_file():
         raise BadVersion(f"{path.name} is missing")
     if keep:
@@ -219,13 +219,13 @@ def _verified(path: Path, expected: dict[str, Any] | None, *, keep: bool) -> byt
 
 
 def _open(path: Path, shards: list[Path], mmap_bytes: int) -> sqlite3.Connection:
-    """The store, read-only; made beside the event loop and used on it, never by both at once.
+    """Open the store read-only; it is made in a thread, then used only on the event loop.
 
-    The users of all shards are one table: a list in the order of an index merges the shards' own.
+    The users of all shards form one view; ordered lists merge the shards' indexes.
     """
     uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
     store = sqlite3.connect(uri, uri=True, check_same_thread=False, cached_statements=256)
-    store.execute("pragma temp_store = memory")  # first: it drops what is temporary
+    store.execute("pragma temp_store = memory")  # first: this pragma drops temporary tables
     for number, shard in enumerate(shards):
         uri = f"{shard.resolve().as_uri()}?mode=ro&immutable=1"
         store.execute(f"attach ? as shard_{number}", (uri,))
@@ -238,9 +238,9 @@ def _open(path: Path, shards: list[Path], mmap_bytes: int) -> sqlite3.Connection
 
 
 def _facts(store: sqlite3.Connection, attributes: list[str] | None) -> dict[str, Any]:
-    """What is asked of every version and never changes in it.
+    """Return the facts of a version that many requests need.
 
-    `attributes`: those that the manifest names, None where an earlier release published it.
+    `attributes`: those of the manifest, None if an earlier release published it.
     """
     tables = {row[0] for row in store.execute("select name from sqlite_master")}
     columns = lookup_store.columns(store)
@@ -260,7 +260,7 @@ def _facts(store: sqlite3.Connection, attributes: list[str] | None) -> dict[str,
             " from users group by 1"
         )
     }
-    # tenth of churn_risk (1 to 10; 0.1 itself is in the first), eligible users, sum of their risks
+    # tenth of churn_risk (1 to 10; 0.1 belongs to the first), eligible users, sum of their risks
     tenths = store.execute(
         "select max(1, 10 - cast((1 - churn_risk) * 10 as integer)), count(*), sum(churn_risk)"
         " from users where is_eligible group by 1"
@@ -278,7 +278,7 @@ def _facts(store: sqlite3.Connection, attributes: list[str] | None) -> dict[str,
 
 
 def _table(store: sqlite3.Connection, name: str) -> list[dict[str, Any]]:
-    """The rows of the newest dates, oldest date first."""
+    """Return the rows of the newest dates, oldest date first."""
     dates = f"select distinct as_of_date from {name} order by 1 desc limit {SHOWN_DATES}"
     cursor = store.execute(f"select * from {name} where as_of_date in ({dates}) order by 1, 2")
     names = [column[0] for column in cursor.description]
@@ -287,7 +287,7 @@ def _table(store: sqlite3.Connection, name: str) -> list[dict[str, Any]]:
 
 
 def _nullable(features: dict[str, str], golden: dict[str, Any]) -> frozenset[str]:
-    """Features that may be null: those that are no whole numbers, and those that were null."""
+    """Return features that may be null: non-integers, and those that were null."""
     missing = [any(row[i] is None for row in golden["rows"]) for i in range(len(features))]
     whole = [is_whole(kind) for kind in features.values()]
     return frozenset(
@@ -298,14 +298,14 @@ def _nullable(features: dict[str, str], golden: dict[str, Any]) -> frozenset[str
 
 
 def is_whole(kind: str) -> bool:
-    """Whether a SQL type holds whole numbers only."""
+    """Return whether a SQL type holds only whole numbers."""
     return "INT" in kind
 
 
 def _spot_check(publication: Publication, expected: list[int | None]) -> None:
-    """Store, model and manifest belong together: counts, versions, and scores of real users.
+    """Check that store, model and manifest fit: counts, versions, scores of real users.
 
-    `expected`: the users that each file of the store has by the manifest, None where it says none.
+    `expected`: users in each file of the store by the manifest, None if it does not say.
     """
     counts = [count for count in expected if count is not None]
     rows = sum(counts) if counts else publication.users

@@ -1,8 +1,8 @@
-"""A domain: what a kind of business brings, read from a folder of its name and checked once.
+"""Domains: the data and settings of one kind of business, read from one folder and checked.
 
 `domain.yml` says where the raw files are, which columns they have and what is measured;
-`ingest.sql` maps them to raw.users and raw.events. Defaults stand in dbt_project.yml.
-Folders lie in CHURNHOUSE_DOMAINS, and the shipped ones beside the dbt project.
+`ingest.sql` maps them to raw.users and raw.events. Defaults are in dbt_project.yml.
+Your own folders are in CHURNHOUSE_DOMAINS, the shipped ones beside the dbt project.
 """
 
 import csv
@@ -30,11 +30,11 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _KeyTwice(yaml.YAMLError):
-    """A key stands twice in one mapping, where plain YAML would let the last one win."""
+    """A mapping has the same key twice; plain YAML would silently take the last one."""
 
 
 class _EachKeyOnce(yaml.SafeLoader):
-    """Reads YAML and refuses a mapping that has a key twice."""
+    """YAML loader that raises _KeyTwice for a mapping with the same key twice."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -62,7 +62,7 @@ class RawFiles(_Strict):
 class Files(_Strict):
     """The raw files of a domain. Without `users`, ingest.sql derives users from the events.
 
-    `treatments` (user_id, treated_at, campaign) tells who was contacted, where that is known.
+    `treatments` (user_id, treated_at, campaign): who was contacted, if that is known.
     """
 
     events: RawFiles
@@ -70,11 +70,11 @@ class Files(_Strict):
     treatments: RawFiles | None = None
 
     def by_table(self) -> dict[str, RawFiles | None]:
-        """The canonical tables in the order of loading, and what fills each."""
+        """Return the canonical tables in the order of loading, with the files that fill each."""
         return {"users": self.users, "events": self.events, "treatments": self.treatments}
 
     def columns(self) -> dict[str, dict[str, str]]:
-        """The declared columns of each canonical table, in the same order; {} without files."""
+        """Return the declared columns of each canonical table, in that order; {} without files."""
         return {t: dict(spec.columns) if spec else {} for t, spec in self.by_table().items()}
 
 
@@ -102,10 +102,10 @@ class Ratio(_Strict):
 
 
 class Check(_Strict):
-    """What a value must be to be accepted; a missing value is accepted.
+    """A check on one column's values; a missing value is accepted.
 
-    With `only_on`, events of those types must have a value, and at most `elsewhere_share` of the
-    others may.
+    With `only_on`, events of those types must have a value. At most the share `elsewhere_share`
+    of all other events may have one.
     """
 
     min: float | None = None
@@ -117,14 +117,14 @@ class Check(_Strict):
 
 
 class EventType(_Strict):
-    """What is known of one event type."""
+    """The settings of one event type."""
 
     is_activity: bool
     description: str = ""
 
 
 class Vars(_Strict):
-    """Everything a domain may set; see dbt_project.yml for the defaults."""
+    """The settings of a domain; the defaults are in dbt_project.yml."""
 
     churn_horizon_days: Days
     eligibility_days: Days
@@ -203,7 +203,7 @@ class Domain:
         try:
             return model.model_validate(content)
         except ValidationError as error:
-            # a misspelt key before the key that is missing because of it
+            # report a misspelt key first: it is why another key is missing
             first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
             path = ".".join(str(part) for part in [under, *first["loc"]] if part != "")
             if first["type"] == "extra_forbidden":
@@ -216,7 +216,7 @@ class Domain:
 
     @property
     def note(self) -> str | None:
-        """Say that the domain hides a shipped one of its name which differs from it."""
+        """Return a note if this domain replaces a shipped one of the same name; else None."""
         shipped = SHIPPED / self.name
         if not shipped.is_dir() or not filecmp.cmpfiles(self.folder, shipped, FILES, False)[1]:
             return None
@@ -224,10 +224,10 @@ class Domain:
 
     @cached_property
     def settings_json(self) -> str:
-        """What the warehouse remembers of this domain, for the dbt macros to read.
+        """Return the settings that the warehouse stores for the dbt macros, as JSON.
 
-        It tells one way of building from another: tables built under other settings, other
-        event types or by another version of the product are rebuilt from the start.
+        A change of settings, event types or product version changes this text, and the next build
+        then starts from scratch.
         """
         event_types = hashlib.sha256(_read(PROJECT / "seeds/event_types.csv").encode())
         built_with = {
@@ -241,7 +241,7 @@ class Domain:
 
 
 def load(name: str, settings: Settings) -> Domain:
-    """Read and check one domain. Errors name the file, the key and what to do."""
+    """Read and check one domain. Raises JobError naming the file and the key."""
     known = available(settings)
     if name not in known:
         raise JobError(
@@ -254,7 +254,7 @@ def load(name: str, settings: Settings) -> Domain:
 
 
 def available(settings: Settings) -> dict[str, Path]:
-    """The folder of every domain by name, sorted; one's own hides a shipped one of its name."""
+    """Return the folder of every domain by name, sorted. Your own replace shipped ones."""
     if "domains" in settings.model_fields_set and not settings.domains.is_dir():
         raise JobError(
             f"CHURNHOUSE_DOMAINS={settings.domains} is not a folder.",
@@ -287,7 +287,7 @@ def _read(path: Path) -> str:
 
 
 def _closest(loc: tuple[Any, ...], model: type[BaseModel]) -> str:
-    """A guess at the key that was meant, among the keys its place allows."""
+    """Return the allowed key that is closest to the one at `loc`, as a hint for the message."""
     for part in loc[:-1]:
         annotation = model.model_fields[part].annotation if part in model.model_fields else None
         nested = [

@@ -1,7 +1,7 @@
-"""Commits of a git clone as raw files: one CSV for each head that brought commits not yet seen.
+"""Export the commits of a git clone as raw files: one CSV for each head with new commits.
 
-Who wrote a commit stands in the file as a hash of the author's e-mail address; neither addresses,
-names, subjects nor paths are written anywhere.
+Authors are written as a hash of their e-mail address. No address, name, subject or path is
+written.
 """
 
 import csv
@@ -19,7 +19,7 @@ from typing import Any
 
 from python_jobs.errors import JobError
 
-# What a touched file is, told by its path: the first kind that fits, and code is all the rest.
+# Kinds of changed files, by path. The first match counts; every other file is code.
 KINDS = {
     "test": rb"(^|/)(tests?|specs?|__tests__)/|(^|/)test_[^/]*$|[._-](test|spec)\.[^/.]*$",
     "docs": rb"(^|/)docs?/|\.(md|markdown|rst|adoc|tex)$"
@@ -37,8 +37,8 @@ COLUMNS = (
 )
 HEAD = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})\.csv\.gz")
 
-# NUL ends each field that could hold anything. The options that follow undo what a person's own
-# git configuration could change in the numbers.
+# NUL ends each field, since a field may hold any text. The other options override what the user's
+# own git configuration would change in the numbers.
 LOG = (
     *("-c", "log.showRoot=true", "log", "-z", "--numstat", "--format=commit %H %ct %P%x09%aE"),
     *("--find-renames", "--diff-algorithm=default", "--encoding=UTF-8", "--no-show-signature"),
@@ -48,9 +48,9 @@ LOG = (
 def export(clone: Path, folder: Path, *, progress: Progress | None = None) -> Path:
     """Write the commits of HEAD that `folder` does not hold yet to `<head>.csv.gz`, if any.
 
-    Returns `folder`, from which to ingest. The file appears whole or not at all. Commits are told
-    from those exported before by the heads in the file names, so that several clones may share a
-    folder, and rewritten history counts as new commits.
+    Returns `folder`, from which to ingest. The file appears whole or not at all. The heads in the
+    file names say which commits were exported before. So several clones may share a folder, and
+    rewritten history counts as new commits.
     """
     head = _head(clone)
     try:
@@ -70,7 +70,7 @@ def export(clone: Path, folder: Path, *, progress: Progress | None = None) -> Pa
 
 
 def _head(clone: Path) -> str:
-    """The commit that is checked out, of a clone whose history is all there."""
+    """Return the checked-out commit. Raises JobError if the clone's history is incomplete."""
     if not clone.is_dir():
         raise JobError(
             f"The folder {clone} does not exist.", next_step="name a git clone with --raw."
@@ -96,7 +96,7 @@ def _head(clone: Path) -> str:
 
 
 def _commits(fields: Iterator[bytes]) -> Iterator[dict[str, Any]]:
-    """One row per commit, from the fields of `git log -z --numstat`."""
+    """Yield one row per commit, from the fields of `git log -z --numstat`."""
     commit: dict[str, Any] = {}
     for field in fields:
         if field.startswith(b"commit "):
@@ -105,7 +105,7 @@ def _commits(fields: Iterator[bytes]) -> Iterator[dict[str, Any]]:
             commit = _commit(field)
             continue
         added, deleted, path = field.lstrip(b"\n").split(b"\t", 2)
-        if not path:  # renamed: the old path and the new one are fields of their own
+        if not path:  # renamed: the old and the new path follow as separate fields
             _, path = next(fields, b""), next(fields, b"")
         kind = next(kind for kind, pattern in PATTERNS.items() if pattern.search(path))
         commit[f"{kind}_files"] += 1
@@ -129,7 +129,7 @@ def _commit(field: bytes) -> dict[str, Any]:
 
 
 def _utc(seconds: str) -> str:
-    """Seconds since 1970 as a time in UTC; what is no time stays as it is, to be rejected."""
+    """Return seconds since 1970 as UTC text. Invalid values stay as they are, to be rejected."""
     try:
         return f"{datetime.fromtimestamp(int(seconds), UTC):%Y-%m-%d %H:%M:%S}"
     except (ValueError, OverflowError, OSError):
@@ -158,7 +158,7 @@ def _write(
 
 
 def _fields(clone: Path, *arguments: str) -> Iterator[bytes]:
-    """What git prints, cut at each NUL, as it comes. Raises JobError if git fails at the end."""
+    """Yield git's output as it arrives, split at each NUL. Raises JobError if git fails."""
     command = ["git", "-C", str(clone), *arguments]
     with tempfile.TemporaryFile() as said:
         with subprocess.Popen(
@@ -194,7 +194,10 @@ def _check(clone: Path, done: subprocess.CompletedProcess[bytes]) -> bytes:
 
 
 def _environment(clone: Path) -> dict[str, str]:
-    """Ours without what would point git to another repository, or let it fetch what is missing."""
+    """Return this process's environment without variables that would point git elsewhere.
+
+    It also keeps git from fetching missing objects.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()

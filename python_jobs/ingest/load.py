@@ -14,7 +14,7 @@ from python_jobs.ingest import raw_files
 from python_jobs.ingest.domain import Domain
 from python_jobs.ingest.raw_files import RawFile
 
-# What every canonical table has; what else a row carries is the domain's own business.
+# The columns that every canonical table has. A domain may add others.
 KEYS = {
     "users": {"user_id": "varchar", "signup_date": "date", "updated_at": "timestamp"},
     "events": {
@@ -28,7 +28,7 @@ KEYS = {
 }
 OPTIONAL = {"updated_at", "reject_reason"}
 TIMES = {"signup_date", "event_time", "updated_at", "treated_at"}
-# row_id is the file's number, then the row's: unique, and rising with arrival.
+# row_id combines the number of the file and of the row: unique, and increasing with arrival.
 ROWS_PER_FILE = 2**32
 STAMPS = {"row_id": "bigint", "file_id": "integer", "ingested_at": "timestamp"}
 
@@ -53,7 +53,8 @@ def ingest(
 ) -> Ingested:
     """Load the files below `folder` that were not loaded before, in one transaction.
 
-    `now` stamps the rows, in UTC; it is moved on where it would not be later than the last load.
+    `now` becomes the rows' ingested_at, in UTC; if it is not after the last load, a later time is
+    used.
     Raises JobError, and loads nothing, for a file without a required column, with a
     value that its column's type cannot hold, or changed after it was loaded.
     """
@@ -76,8 +77,8 @@ def _ingest(
 ) -> Ingested:
     _create_tables(connection)
     remember_domain(connection, domain)
-    found = raw_files.find(folder, domain.files)
-    new, known = raw_files.new_files(connection, found)
+    files = raw_files.find(folder, domain.files)
+    new, known = raw_files.new_files(connection, files)
     ingested_at = _stamp(connection, now.astimezone(UTC).replace(tzinfo=None))
     columns = domain.files.columns()
     done = Ingested(known=known, rows=dict.fromkeys(columns, 0))
@@ -106,7 +107,7 @@ def _load(
     ingested_at: datetime,
     done: Ingested,
 ) -> None:
-    """Run the domain's mapping over one file and append what it gives to the raw tables."""
+    """Run the domain's mapping over one file and append its rows to the raw tables."""
     _run_mapping(connection, domain)
     file_rows = connection.execute(f"select count(*) from {file.table}_file").fetchall()[0][0]
     file_id = connection.execute(
@@ -150,7 +151,7 @@ def _append(
     file_id: int,
     ingested_at: datetime,
 ) -> int:
-    """Append the mapping's view `table` to raw.`table`; a column seen first is added to it."""
+    """Append the mapping's view `table` to raw.`table`; add columns that are new."""
     given = {row[0]: row[1] for row in connection.execute(f"describe {table}").fetchall()}
     _check_mapping(domain, table, given)
     columns = {
@@ -185,7 +186,10 @@ def _append(
 
 
 def _without_the_forgotten(selected: str, name: str) -> str:
-    """A column's select entry that keeps no id of a person who was removed, and says why."""
+    """Return the column's SELECT entry, without the user_id of a forgotten user.
+
+    The row's reject_reason becomes `forgotten_user`.
+    """
     is_forgotten = "sha256(cast(user_id as varchar)) in (select user_hash from raw.forgotten)"
     if name == "user_id":
         return f"case when not coalesce({is_forgotten}, false) then {selected} end"
@@ -195,7 +199,7 @@ def _without_the_forgotten(selected: str, name: str) -> str:
 
 
 def _canonical(table: str, name: str, given: str) -> str:
-    """The type under which raw keeps a column: its canonical one, else a number or text."""
+    """Return the column's type in raw: the canonical one if there is one, else number or text."""
     return KEYS[table].get(name) or ("double" if raw_files.is_number(given) else "varchar")
 
 
@@ -206,7 +210,7 @@ def _select(name: str, kind: str, given: str | None) -> str:
 
 
 def _read_time(name: str, kind: str, given: str) -> str:
-    """Text with an offset is taken to UTC, text without one is UTC; what cannot be read is NULL."""
+    """Return SQL that reads a time as UTC: text without an offset is UTC, unreadable text NULL."""
     if given == "VARCHAR":
         instant = f'try_cast("{name}" as timestamptz)'
         return f"case when isfinite({instant}) then cast(timezone('UTC', {instant}) as {kind}) end"
@@ -216,7 +220,7 @@ def _read_time(name: str, kind: str, given: str) -> str:
 
 
 def _select_unread(name: str, kind: str, given: str | None) -> str:
-    """What stood where no time could be read, kept as text for the rejected tables."""
+    """Return SQL for the original text of an unreadable time, for the rejected tables."""
     if given != "VARCHAR":
         return "cast(null as varchar)"
     return f'case when {_read_time(name, kind, given)} is null then "{name}" end'
@@ -259,7 +263,7 @@ def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def remember_domain(connection: duckdb.DuckDBPyConnection, domain: Domain) -> None:
-    """Write down which domain fills this warehouse; refuse any other from then on."""
+    """Store which domain fills this warehouse. Raises JobError if it is another one already."""
     row = connection.execute("select name, settings from raw.domain").fetchone()
     if row and row[0] != domain.name:
         raise JobError(
@@ -276,9 +280,9 @@ def remember_domain(connection: duckdb.DuckDBPyConnection, domain: Domain) -> No
 
 
 def _add_declared_columns(connection: duckdb.DuckDBPyConnection, domain: Domain) -> None:
-    """Add the columns that a changed domain.yml names by now; earlier rows have no value there.
+    """Add the columns that domain.yml declares and raw does not have yet; old rows get NULL.
 
-    Otherwise every build would fail until a file brings them.
+    Without them, every build would fail until a file with these columns arrives.
     """
     vars_, given = domain.vars, domain.files.events.columns
     measured = {m.column for m in vars_.measures if m.column}
@@ -291,7 +295,7 @@ def _add_declared_columns(connection: duckdb.DuckDBPyConnection, domain: Domain)
 
 
 def _in_one_line(error: duckdb.Error) -> str:
-    """What DuckDB says is wrong, without its hints and without the rows it quotes at length."""
+    """Return DuckDB's error message in one line, without its hints and quoted rows."""
     said = re.split(r"\n\s*(?:Possible|LINE \d|file =)", str(error), maxsplit=1)[0]
     return textwrap.shorten(said, 240, placeholder=" ...").rstrip(".")
 

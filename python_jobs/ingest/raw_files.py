@@ -1,4 +1,4 @@
-"""Raw files: finding them, telling new from known, and reading one as a typed view."""
+"""Raw files: find them, tell new from known ones, and read one as a typed view."""
 
 import contextlib
 import csv
@@ -25,15 +25,15 @@ TIMES = (
     "TIMESTAMP WITH TIME ZONE",
 )
 WHOLE = tuple(kind for kind in NUMBERS if kind not in ("FLOAT", "DOUBLE", "DECIMAL"))
-# Which Parquet types may stand in a column of a declared type. Ids may be whole numbers. A column
-# without any value has the type "NULL", and may be declared anything.
+# Parquet types that are accepted for each declared type. Ids may be whole numbers. A column
+# without any value has the type "NULL" and fits every declared type.
 READABLE = {"text": ("VARCHAR", "UUID", *WHOLE), "number": NUMBERS, "date": TIMES}
 READABLE["timestamp"] = TIMES
 
 
 @dataclass(frozen=True)
 class RawFile:
-    """One file on disk: the canonical table it fills, its name below the raw folder, its bytes."""
+    """One file on disk: the canonical table it fills, its name in the raw folder, its size."""
 
     table: str
     path: Path
@@ -44,13 +44,13 @@ class RawFile:
 
 
 def find(folder: Path, files: Files) -> list[RawFile]:
-    """The CSV and Parquet files of a domain, users before events, by name."""
+    """Return the CSV and Parquet files of a domain, users before events, then by name."""
     if not folder.is_dir():
         raise JobError(
             f"The raw folder {folder} does not exist.",
             next_step="name the folder with --raw, or make data with `churnhouse generate`.",
         )
-    found = []
+    raw_files = []
     for table, spec in files.by_table().items():
         if spec is None:
             continue
@@ -64,16 +64,16 @@ def find(folder: Path, files: Files) -> list[RawFile]:
             name = check_name(path).relative_to(folder).as_posix()
             with _reading(name):
                 stat = path.stat()
-            found.append(RawFile(table, path, name, stat.st_size, stat.st_mtime_ns))
-    return found
+            raw_files.append(RawFile(table, path, name, stat.st_size, stat.st_mtime_ns))
+    return raw_files
 
 
 def new_files(
-    connection: duckdb.DuckDBPyConnection, found: list[RawFile]
+    connection: duckdb.DuckDBPyConnection, files: list[RawFile]
 ) -> tuple[list[RawFile], int]:
-    """Those files whose content was never loaded, and how many were.
+    """Return the files whose content was never loaded, and how many were loaded before.
 
-    A file of known name, size and modification time is taken as unchanged; any other is hashed.
+    A file with known name, size and modification time counts as unchanged; others are hashed.
     """
     rows = connection.execute(
         "select table_name, name, sha256, size, modified_ns from raw.files"
@@ -82,7 +82,7 @@ def new_files(
     by_name = {(table, name): sha256 for table, name, sha256, _, _ in rows}
     by_content = {(table, sha256) for table, _, sha256, _, _ in rows}
     new = []
-    for file in found:
+    for file in files:
         key = (file.table, file.name)
         if stats.get(key) == (file.size, file.modified_ns):
             continue
@@ -97,13 +97,13 @@ def new_files(
             by_content.add((file.table, sha256))
             stamped = RawFile(file.table, file.path, file.name, file.size, file.modified_ns, sha256)
             new.append(stamped)
-    return new, len(found) - len(new)
+    return new, len(files) - len(new)
 
 
 def make_empty_view(
     connection: duckdb.DuckDBPyConnection, table: str, columns: dict[str, str]
 ) -> None:
-    """Make the temp view `<table>_file` without rows: ingest.sql names it whatever file is next."""
+    """Create an empty temp view `<table>_file`: ingest.sql names the views of all tables."""
     kinds = {"text": "varchar", "number": "double", "date": "date", "timestamp": "timestamp"}
     nulls = (f'cast(null as {kinds[declared]}) as "{name}"' for name, declared in columns.items())
     connection.execute(
@@ -114,7 +114,7 @@ def make_empty_view(
 def make_view(
     connection: duckdb.DuckDBPyConnection, file: RawFile, columns: dict[str, str]
 ) -> list[str]:
-    """Make the temp view `<table>_file` over one file, with the declared columns and types.
+    """Create the temp view `<table>_file` over one file, with the declared columns and types.
 
     Returns notes on columns that were not declared and are ignored. Raises JobError naming file,
     column and, for a value that is not a number, the first bad row (1 is the first data row).
@@ -152,18 +152,18 @@ def make_view(
 
 
 def is_number(kind: str) -> bool:
-    """Whether a DuckDB type is numeric."""
+    """Return True if a DuckDB type is numeric."""
     return kind.split("(", maxsplit=1)[0] in NUMBERS
 
 
 def _fits(kind: str, declared: str, file: RawFile) -> bool:
-    """CSV has no types, its values decide; in Parquet the column's type is a promise."""
+    """Return True if a column's type fits the declared one. CSV always fits: it has no types."""
     plain = kind.split("(", maxsplit=1)[0]
     return not file.name.endswith(".parquet") or plain in (*READABLE[declared], '"NULL"')
 
 
 def rows_of(file: RawFile) -> str:
-    """How DuckDB reads this one file as it stands: nothing guessed from its name or first rows."""
+    """Return SQL that reads this one file, without guesses from its name or first rows."""
     path = re.sub(r"([*?\[])", r"[\1]", str(file.path)).replace("'", "''")
     if file.name.endswith(".parquet"):
         return f"read_parquet('{path}', hive_partitioning = false)"
@@ -175,7 +175,7 @@ def rows_of(file: RawFile) -> str:
 
 
 def _header(file: RawFile) -> list[str]:
-    """The names in the first line of a CSV file; one that stands there twice gets its position."""
+    """Return the column names of a CSV file; a repeated name gets its position appended."""
     opened = gzip.open if file.name.endswith(".gz") else open
     with (
         _reading(file.name),

@@ -1,1 +1,1 @@
-"""Monitoring: drift, and realised against expected."""
+"""Monitoring: drift, and realised against expected churn."""

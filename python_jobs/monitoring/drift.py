@@ -1,4 +1,4 @@
-"""The drift check: reads what is published, and nothing else."""
+"""The drift check of the published version; it reads only published/."""
 
 import math
 from pathlib import Path
@@ -25,9 +25,9 @@ PREDICTIONS = """
 
 
 def check(settings: Settings) -> dict[str, Any]:
-    """The drift of the current version: version, as_of_date, status, features, predictions.
+    """Return the drift of the current version: version, as_of_date, status, features, predictions.
 
-    `status` is the worst of the features' own: ok, warn or fail. Raises JobError where nothing is
+    `status` is the worst status of all features: ok, warn or fail. Raises JobError if nothing is
     published or nothing was measured.
     """
     manifest = status.read(settings)
@@ -57,14 +57,15 @@ def check(settings: Settings) -> dict[str, Any]:
     }
 
 
-def write(settings: Settings, found: dict[str, Any]) -> Path:
-    """Keep the check beside the versions as data_drift_latest.json; versions do not change.
+def write(settings: Settings, drift: dict[str, Any]) -> Path:
+    """Write the check to published/data_drift_latest.json; return its path.
 
-    The folder may be read-only for whoever checks: then JobError says so.
+    It is outside the version's folder, since versions never change. Raises JobError if the folder
+    is read-only.
     """
     path = settings.published / "data_drift_latest.json"
     try:
-        replace_json(path, found)
+        replace_json(path, drift)
     except OSError as error:
         raise JobError(
             f"{path} cannot be written ({error.strerror}).",

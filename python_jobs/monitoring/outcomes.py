@@ -1,4 +1,4 @@
-"""Realised against expected: what became of the users that a model pointed at."""
+"""Outcomes: realised churn of scored users, against what the model expected."""
 
 from typing import Any
 
@@ -20,9 +20,9 @@ PERFORMANCE = """
 
 
 def latest(connection: duckdb.DuckDBPyConnection, *, dates: int = 10) -> list[dict[str, Any]]:
-    """The newest scoring dates of model_performance, newest first, one dict a date.
+    """Return the newest `dates` scoring dates of model_performance, newest first, one dict each.
 
-    Numbers of dates whose labels are not mature yet are None: unknown.
+    Numbers are None for a date whose labels are not mature yet.
     """
     cursor = connection.execute(PERFORMANCE, [dates])
     names = [column[0] for column in cursor.description]
@@ -30,12 +30,11 @@ def latest(connection: duckdb.DuckDBPyConnection, *, dates: int = 10) -> list[di
 
 
 def failure(connection: duckdb.DuckDBPyConnection, version: str) -> str | None:
-    """What failed on the newest date that tells: a drifted feature, or a promise not kept.
+    """Return what failed: a feature's drift or the precision of `version`; None if neither did.
 
-    A promise is not kept where the precision among the 50 riskiest came out so low that even the
-    upper bound of its interval lies under what was expected. Only those of `version` count, the
-    one in production: what its predecessor promised has had its answer. None where neither
-    happened.
+    Drift counts on the newest date that has been measured. Precision among the 50 riskiest fails
+    if even the upper bound of its interval is below what was expected. Only a shortfall of the
+    current model `version` triggers retraining.
     """
     drifted = connection.execute(
         """

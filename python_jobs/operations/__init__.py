@@ -1,1 +1,1 @@
-"""Operations: looking after an installation and the people in it."""
+"""Operations: check an installation, and remove a person's data."""

@@ -1,8 +1,8 @@
-"""Doctor: what is wrong with this installation, and what to do about it.
+"""Doctor: check this installation, and say what is wrong and what to do.
 
-A check gives one line on what it found in order, or raises the JobError that a job would raise.
-Nothing is changed, and a run that is at work is left alone. Libraries that may be broken load in
-the checks that need them, so that the others still tell.
+A check returns one line if all is well, or raises the JobError that a job would raise. Checks
+change nothing and do not disturb a running job. Libraries that may be broken are imported in the
+checks that need them, so that the other checks still work.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from python_jobs.warehouse.limits import starved
 from python_jobs.warehouse.lock import holder
 
 LOCK = PROJECT / "requirements.lock"
-# What has compiled parts, or parts that come as packages of their own.
+# Libraries with compiled parts, or with parts in separate packages.
 LOADED = (
     *("duckdb", "dbt.cli.main", "dbt.adapters.duckdb", "numpy", "pandas", "scipy", "sklearn"),
     *("onnx", "skl2onnx", "onnxruntime", "pydantic", "orjson", "fastapi", "uvicorn"),
@@ -42,7 +42,7 @@ AT_WORK = "a run is at work on it: look again when it has finished"
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found, and what to do if that is wrong ("" where nothing is)."""
+    """Result of one check; `next_step` says what to do, or is "" if all is well."""
 
     name: str
     found: str
@@ -50,20 +50,20 @@ class Finding:
 
 
 def examine(settings: Settings, *, now: datetime) -> Iterator[Finding]:
-    """Make every check, one after the other."""
+    """Yield the result of each check, one after the other."""
     for name, check in CHECKS.items():
         try:
             yield Finding(name, check(settings, now))
         except JobError as error:
             found, _, next_step = str(error).partition(" Next: ")
             yield Finding(name, found, next_step)
-        except Exception as error:  # a check that breaks has found something too
+        except Exception as error:  # a check that crashes has found a problem too
             what = " ".join(f"{type(error).__name__}: {error}".split())
             yield Finding(name, what, "look at what it names; the other checks went on.")
 
 
 def table(findings: list[Finding]) -> Table:
-    """The findings as a person reads them; what to do stands below what is wrong."""
+    """Return the findings as a table, with the next step below each problem."""
     shown = Table.grid(padding=(0, 2))
     shown.add_column()
     shown.add_column(style="bold")
@@ -92,7 +92,7 @@ def _python(settings: Settings, now: datetime) -> str:
 
 
 def _packages(settings: Settings, now: datetime) -> str:
-    """Every package that the product names is there, as locked, and what is compiled loads."""
+    """Check that every required package is there in its locked version, and that LOADED load."""
     required = {
         re.split(r"[^\w.-]", line, maxsplit=1)[0]
         for line in metadata.requires("churnhouse") or []
@@ -109,7 +109,7 @@ def _packages(settings: Settings, now: datetime) -> str:
     for module in LOADED:
         try:
             importlib.import_module(module)
-        except Exception as error:  # whatever a broken library does when it loads
+        except Exception as error:  # a broken library may raise anything
             wrong.append(f"{module} does not load ({' '.join(str(error).split())})")
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
@@ -123,7 +123,7 @@ def _packages(settings: Settings, now: datetime) -> str:
 
 
 def _locked(lock: Path) -> dict[str, set[str]]:
-    """The versions that a lock file allows of each package; none where there is no such file."""
+    """Return the versions of each package in a lock file; {} if there is no such file."""
     versions: dict[str, set[str]] = {}
     if lock.exists():
         text = lock.read_text(encoding="utf-8")
@@ -140,7 +140,7 @@ def _installed(name: str) -> str | None:
 
 
 def _home(settings: Settings, now: datetime) -> str:
-    """The home can be written, and has room for a copy of the warehouse and one more version."""
+    """Check that the home is writable, with room for a warehouse copy and one more version."""
     home = settings.home.resolve()
     there = next(folder for folder in (home, *home.parents) if folder.exists())
     try:
@@ -176,7 +176,7 @@ def _lock(settings: Settings, now: datetime) -> str:
 
 
 def _warehouse(settings: Settings, now: datetime) -> str:
-    """The file opens, and every table in it can be counted."""
+    """Check that the file opens, and that every table in it can be counted."""
     if not settings.warehouse.exists():
         return "none yet: `churnhouse ingest` makes it"
     if holder(settings):
@@ -191,7 +191,7 @@ def _warehouse(settings: Settings, now: datetime) -> str:
 
 
 def _domain(settings: Settings, now: datetime) -> str:
-    """The domain that filled the warehouse is still here and sound."""
+    """Check that the domain that filled the warehouse is still there and valid."""
     if not settings.warehouse.exists():
         return "none yet: `churnhouse ingest` remembers it"
     if holder(settings):
@@ -207,7 +207,7 @@ def _domain(settings: Settings, now: datetime) -> str:
 
 
 def _project(settings: Settings, now: datetime) -> str:
-    """dbt can read the project; it leaves nothing behind."""
+    """Check that dbt can read the project; no file is left behind."""
     from python_jobs.warehouse.dbt import Dbt
 
     with tempfile.TemporaryDirectory(prefix="churnhouse-doctor-") as work:
@@ -217,7 +217,7 @@ def _project(settings: Settings, now: datetime) -> str:
 
 
 def _model(settings: Settings, now: datetime) -> str:
-    """The files of the production model are those registered, and it scores as it once did."""
+    """Check that the production model's files are as registered, and its scores as before."""
     from python_jobs.publication import onnx_model
     from python_jobs.registry import store
 
@@ -241,7 +241,7 @@ def _model(settings: Settings, now: datetime) -> str:
 
 
 def _published(settings: Settings, now: datetime) -> str:
-    """Every file of the current version is the one that was published."""
+    """Check that every file of the current version is as published."""
     if not (settings.published / "current").is_symlink():
         return "nothing yet: `churnhouse run` publishes"
     manifest = status.read(settings)
@@ -249,7 +249,7 @@ def _published(settings: Settings, now: datetime) -> str:
 
 
 def _times(settings: Settings, now: datetime) -> str:
-    """Nothing was done later than now: a clock that ran ahead makes old data look fresh."""
+    """Check that no time stamp is in the future: a fast clock makes old data look fresh."""
     for what, moment in _stamps(settings):
         if moment > now + TOLERANCE:
             raise JobError(
@@ -261,7 +261,7 @@ def _times(settings: Settings, now: datetime) -> str:
 
 
 def _stamps(settings: Settings) -> Iterator[tuple[str, datetime]]:
-    """The newest time of each kind of work; what cannot be read, another check tells."""
+    """Yield the newest time stamp of each kind of work. Other checks report unreadable files."""
     from python_jobs.registry import store
 
     if settings.warehouse.exists() and not holder(settings):
@@ -282,7 +282,7 @@ def _stamps(settings: Settings) -> Iterator[tuple[str, datetime]]:
 
 
 def _keys(settings: Settings, now: datetime) -> str:
-    """A file of API keys is whole, and nobody but its owner and its group can read it."""
+    """Check that the file of API keys is valid, and readable only by its owner and group."""
     path = ApiSettings(home=settings.home).api_keys
     if path is None:
         return "none set: the API answers this machine only"

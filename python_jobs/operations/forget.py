@@ -1,4 +1,4 @@
-"""Remove one person: from raw files, every table, kept features, predictions and publications."""
+"""Remove one person: from raw files, all tables, saved features and predictions."""
 
 import contextlib
 import hashlib
@@ -19,18 +19,18 @@ from python_jobs.warehouse.engines import Engine, engine_of
 
 
 def user_hash(user_id: str) -> str:
-    """What is kept of a person who was forgotten: that somebody of this hash was."""
+    """Return the hash of a user_id, which is all that is stored about a forgotten user."""
     return hashlib.sha256(user_id.encode()).hexdigest()
 
 
 def forget(settings: Settings, domain: Domain, user_id: str, *, now: datetime) -> dict[str, int]:
     """Remove every row of a user from the warehouse and from the raw files below its home.
 
-    Gives the rows removed per table. The warehouse file is written anew, since a deleted row stays
+    Returns the rows removed per table. The warehouse file is rewritten, since deleted rows stay
     readable in a database file's free space. Rows of this user that arrive later are rejected as
-    `forgotten_user`, without the id. What was published before has to be pruned by the caller,
-    after the next version is out. A removal that broke off is finished by doing it again. Raises
-    JobError for a user nobody knows, and for a raw file that cannot be read.
+    `forgotten_user`, without the id. The caller prunes older published versions after publishing a
+    new one. An interrupted removal is completed by running it again. Raises JobError for an
+    unknown user, and for a raw file that cannot be read.
     """
     removed = {}
     engine = engine_of(settings)
@@ -79,7 +79,7 @@ def forget(settings: Settings, domain: Domain, user_id: str, *, now: datetime) -
     return {name: rows for name, rows in removed.items() if rows}
 
 
-def _tables_with_users(connection) -> list[str]:
+def _tables_with_users(connection: duckdb.DuckDBPyConnection) -> list[str]:
     rows = connection.execute(
         """
         select table_schema || '.' || table_name
@@ -93,7 +93,7 @@ def _tables_with_users(connection) -> list[str]:
 
 
 def _recount(connection: duckdb.DuckDBPyConnection, engine: Engine) -> None:
-    """Files hold fewer rows now, some none: every row of a file must still be accounted for."""
+    """Update the row counts of files, which must still match the rows in the raw tables."""
     for table in exchange.INBOX:
         connection.execute(
             f"""
@@ -108,7 +108,7 @@ def _recount(connection: duckdb.DuckDBPyConnection, engine: Engine) -> None:
 
 
 def _rows_in_files(folders: list[Path], user_id: str) -> dict[Path, int]:
-    """Return the Parquet files of the folders that hold rows of a user, and how many."""
+    """Return the Parquet files with rows of a user, and the number of these rows."""
     rows_of_user: dict[Path, int] = {}
     with duckdb.connect() as reader:
         for folder in folders:
@@ -124,27 +124,27 @@ def _rows_in_files(folders: list[Path], user_id: str) -> dict[Path, int]:
 
 
 def _rewrite_built(path: Path, user_id: str) -> None:
-    """Write a Parquet file of a built table without a user's rows."""
+    """Rewrite a Parquet file of a built table without a user's rows."""
     with duckdb.connect() as reader:
         rows = f"read_parquet({sql_text(path)}, hive_partitioning = false) as file"
         _, partial = _write_without(reader, path, rows, "user_id", user_id)
-    # the checksum that Spark keeps beside a file is of what it wrote
+    # Spark's checksum beside the file is that of the old content
     path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
     if partial:
         partial.replace(path)
 
 
 def _raw_files(settings: Settings, domain: Domain) -> list[RawFile]:
-    """The domain's files below the home: where files land, and where a reader exports to."""
+    """Return the domain's files below the home, exported ones included."""
     files = []
     for folder in (settings.raw, settings.raw / domain.name):
-        with contextlib.suppress(JobError):  # nothing there: the files are read elsewhere
+        with contextlib.suppress(JobError):  # no files here: they are in a folder outside the home
             files += raw_files.find(folder, domain.files)
     return files
 
 
 def _other_files(settings: Settings, known: list[RawFile]) -> list[Path]:
-    """Data files below the home that no domain declares, the generator's own truth among them."""
+    """Return the data files below the home that the domain does not declare, truth included."""
     paths = [*settings.raw.rglob("*"), *settings.truth.rglob("*")]
     data = {path for path in paths if path.is_file() and path.name.endswith(raw_files.ENDINGS)}
     return sorted(data - {file.path for file in known})
@@ -157,9 +157,10 @@ def _rewrite_raw(
     file: RawFile,
     user_id: str,
 ) -> int:
-    """Write a raw file without a user's rows; the warehouse learns its new hash.
+    """Rewrite a raw file without a user's rows and store its new hash in the warehouse.
 
-    Whose row it is tells the domain's own mapping, which gives one row for each of the file.
+    The domain's ingest.sql decides which user a raw row belongs to; it returns one row for each
+    row of the file. Returns the number of rows removed.
     """
     before = sha256_of(file.path)
     for table, columns in domain.files.columns().items():
@@ -179,12 +180,12 @@ def _rewrite_raw(
             "where table_name = ? and sha256 = ?",
             [*new, file.table, before],
         )
-        partial.replace(file.path)  # last: whoever breaks off here does the same again
+        partial.replace(file.path)  # last, so that an interrupted removal can be repeated
     return removed
 
 
 def _rewrite_other(path: Path, user_id: str) -> int:
-    """Write a file that no domain declares without a user's rows, if it has a user_id."""
+    """Rewrite an undeclared file without a user's rows, if it has a user_id; return the count."""
     rows = raw_files.rows_of(RawFile("", path, path.name, 0, 0))
     with duckdb.connect() as reader:
         columns = {row[0] for row in reader.execute(f"describe from {rows}").fetchall()}
@@ -197,15 +198,16 @@ def _rewrite_other(path: Path, user_id: str) -> int:
 
 
 def _write_without(
-    reader, path: Path, rows: str, owner: str, user_id: str
+    reader: duckdb.DuckDBPyConnection, path: Path, rows: str, owner: str, user_id: str
 ) -> tuple[int, Path | None]:
-    """Write a file's rows of other owners beside it. Give how many are left out, and the new file.
+    """Write the rows of other users to a new file; return the number left out and the new file.
 
-    `rows` is the SQL of all rows, in which the file is called file.
+    `rows` is the SQL of all rows, in which the file is called file. `owner` is the SQL of a row's
+    user. The new file is None if no row is left out.
     """
     is_owned = f"coalesce(cast({owner} as varchar) = ?, false)"
     query = f"select count(*) from {rows} where {is_owned}"
-    removed = reader.execute(query, [user_id]).fetchone()[0]
+    removed: int = reader.execute(query, [user_id]).fetchall()[0][0]
     if not removed:
         return 0, None
     is_parquet = path.name.endswith(".parquet")
@@ -222,11 +224,11 @@ def _write_without(
 
 
 def _rewrite_warehouse(settings: Settings) -> None:
-    """Copy the warehouse into a fresh file, which has no free space that remembers."""
+    """Copy the warehouse into a new file, whose free space holds no deleted rows."""
     fresh = settings.warehouse.with_suffix(".fresh")
     fresh.unlink(missing_ok=True)
     with duckdb.connect() as copier:
-        # views name their tables by the warehouse's own name
+        # views refer to their tables by the database name `warehouse`
         copier.execute(f"attach {sql_text(settings.warehouse)} as warehouse (read_only)")
         copier.execute(f"attach {sql_text(fresh)} as fresh")
         copier.execute("copy from database warehouse to fresh")

@@ -1,1 +1,1 @@
-"""What every reader of published/ must know: no pandas, no DuckDB, no dbt."""
+"""Code shared by all readers of published/: without pandas, DuckDB and dbt."""

@@ -1,6 +1,7 @@
-"""What each feature measures, over which window, and its label: features.json says it.
+"""Facts about a model's features, from features.json: the measure, its window and its label.
 
-Nobody else reads facts off a feature's name. Imports the standard library alone, for the API.
+Only this module derives facts from a feature's name. For the API, it imports only the standard
+library.
 """
 
 import re
@@ -13,7 +14,7 @@ SUFFIX = re.compile(r"(.+)_(?:(\d+)d|trend)")
 
 @dataclass(frozen=True)
 class FeatureFact:
-    """`measure` is the thing measured; `window` its trailing days, "trend", or None for neither."""
+    """What a feature measures; `window` is trailing days, "trend", or None for neither."""
 
     measure: str
     window: int | Literal["trend"] | None
@@ -32,7 +33,7 @@ class FeatureFact:
 def from_json(features: Mapping[str, Any]) -> dict[str, FeatureFact]:
     """Return the facts of each feature, in the model's order, from the content of features.json.
 
-    A version that an earlier release registered has none: there the names tell.
+    A version from an earlier release has no facts; they are then derived from the names.
     """
     if "facts" in features:
         return {name: FeatureFact(**features["facts"][name]) for name in features["names"]}

@@ -1,4 +1,4 @@
-"""The model file that serves: verified loading, and scoring.
+"""Load the ONNX model file, once verified, and score with it.
 
 Imports only numpy and onnxruntime, so that the API's image needs no scikit-learn.
 """
@@ -17,14 +17,14 @@ MAX_DIFFERENCE = 1e-5
 
 
 def open_session(model: bytes) -> onnxruntime.InferenceSession:
-    """Session on one thread: a row's score is then the same alone, in a batch, on any machine."""
+    """Return a session on one thread, so a row's score is the same in any batch and machine."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def load(path: Path, expected_sha256: str) -> onnxruntime.InferenceSession:
-    """Open a model file whose content has the expected sha256; else JobError names the file."""
+    """Open a model file. Raises JobError if its content does not have the expected sha256."""
     content = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != expected_sha256:
         raise JobError(
@@ -35,7 +35,7 @@ def load(path: Path, expected_sha256: str) -> onnxruntime.InferenceSession:
 
 
 def score(session: onnxruntime.InferenceSession, matrix: np.ndarray) -> np.ndarray:
-    """Churn risk of each row of a float32 (rows, features) matrix, as float64 (rows,)."""
+    """Return the churn risk of each row of a float32 (rows, features) matrix, float64 (rows,)."""
     if not len(matrix):
         return np.empty(0)
     (risk,) = session.run(["churn_risk"], {"features": np.ascontiguousarray(matrix)})
@@ -44,7 +44,7 @@ def score(session: onnxruntime.InferenceSession, matrix: np.ndarray) -> np.ndarr
 
 
 def check_golden(session: onnxruntime.InferenceSession, expected: dict[str, Any]) -> None:
-    """Raise JobError if the golden rows do not get their scores here and now."""
+    """Raise JobError if the golden rows do not get their registered scores."""
     rows = np.array(expected["rows"], dtype=np.float32)
     difference = np.abs(score(session, rows) - np.array(expected["churn_risk"])).max()
     if not difference < MAX_DIFFERENCE:

@@ -1,4 +1,4 @@
-"""The columns of a prediction: the one list from which every writer and reader takes them.
+"""The columns of a prediction: one list for every writer and reader.
 
 To add a column, add a line here and the same column to models/predictions/churn_predictions.yml,
 from which dbt makes the table (a test holds the two equal). Then compute its value: in
@@ -14,10 +14,10 @@ from typing import Any, Literal
 class Column:
     """One column of a prediction.
 
-    `type` is a SQL type that both engines know by this name. `made_by` is the step that gives the
-    value: scoring a row, ranking all rows of a day, or the view over what the jobs wrote. `json`
-    adds to what OpenAPI says of the type. Columns with the same `gathered_in` are shown by the API
-    as one list of that name, without the empty ones; `json` of the first is that of the list.
+    `type`: a SQL type with this name in both engines. `made_by`: the step that computes the value:
+    scoring a row, ranking all rows of a day, or the view over the jobs' tables. `json`: additions
+    to the OpenAPI type. `gathered_in`: the API shows columns with the same name here as one list
+    of that name, without empty values; `json` of the first column describes the list.
     """
 
     name: str
@@ -110,7 +110,7 @@ LISTS = {
     for gathered in dict.fromkeys(column.gathered_in for column in COLUMNS)
     if gathered
 }
-"""The lists that the API shows, each with the columns that it gathers."""
+"""The lists that the API shows, with the columns of each."""
 
 JSON_TYPES: dict[str, dict[str, Any]] = {
     "string": {"type": "string"},
@@ -124,12 +124,12 @@ JSON_TYPES: dict[str, dict[str, Any]] = {
 
 
 def made_by(*steps: str) -> tuple[Column, ...]:
-    """Return the columns that these steps make, in the order of the schema."""
+    """Return the columns that these steps compute, in the order of the schema."""
     return tuple(column for column in COLUMNS if column.made_by in steps)
 
 
 def typed(expression: str, columns: tuple[Column, ...]) -> str:
-    """Return a SELECT of these columns, cast to their types, from a query that gives them."""
+    """Return a SELECT of these columns from the query `expression`, cast to their types."""
     casts = (f"cast({column.name} as {column.type}) as {column.name}" for column in columns)
     return f"select {', '.join(casts)} from ({expression})"
 
@@ -146,7 +146,7 @@ def shown(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def json_properties(names: Collection[str] = NAMES) -> dict[str, dict[str, Any]]:
-    """Return what OpenAPI says of a prediction that has these columns, property by property."""
+    """Return the OpenAPI properties of a prediction that has these columns."""
     properties: dict[str, dict[str, Any]] = {}
     for column in COLUMNS:
         said = {"description": column.description} | column.json

@@ -1,1 +1,1 @@
-"""Publishing: immutable versions under published/, and what they say."""
+"""Publishing: write immutable versions under published/, and read their status."""

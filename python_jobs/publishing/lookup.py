@@ -1,7 +1,7 @@
-"""The lookup store: SQLite files from which the API answers, without the warehouse.
+"""Write the lookup store: SQLite files from which the API answers, without the warehouse.
 
-One file holds everything, up to a number of users. Beyond it the users are in shards beside it,
-each the users of one remainder of a hash; a reader attaches them and sees one table.
+Up to a number of users, one file holds everything. With more users, they are in shards beside it,
+by a hash of the user_id. A reader attaches the shards and sees one table.
 """
 
 import contextlib
@@ -67,7 +67,7 @@ TABLES = {
         order by user_id
         """,
     ),
-    # how many users each band held at each date, for "change since the last publication"
+    # number of users in each band at each date, for "change since the last publication"
     "risk_bands": (
         "as_of_date, risk_band",
         f"""
@@ -110,10 +110,10 @@ TABLES = {
 def write(
     connection: "duckdb.DuckDBPyConnection", path: Path, shard_users: int, attributes: list[str]
 ) -> dict[str, dict[str, int]]:
-    """Write the store anew at `path`; give the rows of each table, file by file.
+    """Write a new store at `path`; return the rows of each table, {file: {table: rows}}.
 
-    `attributes`: the columns of user_features_latest that lists can be filtered by.
-    Where there are more than `shard_users` users, they are in shards beside it: lookup-0.sqlite ...
+    `attributes`: the columns of user_features_latest that lists can be filtered by. More than
+    `shard_users` users are written in shards beside it: lookup-0.sqlite ...
     """
     users = connection.execute("select count(*) from main.churn_predictions_latest").fetchall()[0][
         0
@@ -142,7 +142,7 @@ def _write(connection: "duckdb.DuckDBPyConnection", store: sqlite3.Connection, n
 
 @contextlib.contextmanager
 def new_store(path: Path, attributes: Iterable[str]) -> Iterator[sqlite3.Connection]:
-    """A new store to fill with write_table; leaving the block adds the indexes and closes it."""
+    """Yield a new store to fill with write_table; afterwards add the indexes and close it."""
     store = sqlite3.connect(path)
     try:
         store.execute("pragma journal_mode = off")
@@ -163,7 +163,7 @@ def write_table(
     columns: dict[str, str],
     batches: Iterable[list[tuple[Any, ...]]],
 ) -> int:
-    """Create a table of these columns (name -> SQLite type), fill it, give its number of rows."""
+    """Create a table of these columns (name -> SQLite type), fill it, return its row count."""
     typed = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
     store.execute(f"create table {name} ({typed}, primary key ({key})) without rowid")
     marks = ", ".join("?" * len(columns))
@@ -175,7 +175,7 @@ def write_table(
 
 
 def count(path: Path, tables: list[str]) -> dict[str, int]:
-    """Open the store as its readers do, check it, and count; {} where it is damaged."""
+    """Open the store as its readers do and return its row counts; {} if it is damaged."""
     store = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
     try:
         if store.execute("pragma quick_check").fetchone() != ("ok",):
@@ -193,7 +193,7 @@ def _batches(
 
 
 def _plain(value: object) -> object:
-    """A value as SQLite keeps it: dates and times as ISO text."""
+    """Return a value as SQLite stores it: dates and times as ISO text."""
     return value.isoformat() if isinstance(value, date) else value
 
 

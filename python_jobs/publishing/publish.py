@@ -1,4 +1,4 @@
-"""Publish: write one complete, checked, immutable version and swap `current` to it."""
+"""Publish: write one complete, checked, immutable version and point `current` to it."""
 
 import itertools
 import json
@@ -22,9 +22,9 @@ from python_jobs.settings import Settings
 
 RECENT_DAYS = 90
 KEPT_VERSIONS = 5
-# A reader who resolved `current` before it moved on has this long to open what it needs.
+# A reader that resolved `current` before the switch has this long to open its files.
 GRACE = timedelta(minutes=10)
-# What analysts find in the published DuckDB file, and the query that fills it.
+# The tables of the published DuckDB file, and the query that fills each.
 TABLES = {
     "churn_predictions": "from main.churn_predictions order by as_of_date, risk_rank",
     "churn_predictions_latest": "from main.churn_predictions_latest order by risk_rank",
@@ -50,7 +50,7 @@ MODEL_FILES = ("model.onnx", "features.json", "golden.json", "metrics.json", "ty
 
 @dataclass(frozen=True)
 class Published:
-    """A version that is now current."""
+    """The version that is now current."""
 
     version: str
     folder: Path
@@ -66,8 +66,8 @@ def publish(
 ) -> Published:
     """Write published/<version>/, read it back, then point `current` at it; prune old versions.
 
-    Raises JobError, leaving `current` where it was, where there is nothing to publish, a file
-    cannot be written or what was written does not read back.
+    Raises JobError, and leaves `current` unchanged, if there is nothing to publish, a file cannot
+    be written, or a written file does not read back.
     """
     as_of_date, model_version = _what_to_publish(connection)
     version = f"{as_of_date}-{_stamp(now)}"
@@ -120,7 +120,7 @@ def publish(
 
 
 def point(published: Path, version: str) -> None:
-    """Make `current` a link to a version, in one step: a reader sees the old one or the new one."""
+    """Make `current` a link to a version, atomically: readers see the old or the new version."""
     link = published / f".current-{os.getpid()}"
     link.unlink(missing_ok=True)
     link.symlink_to(version)
@@ -129,9 +129,10 @@ def point(published: Path, version: str) -> None:
 
 
 def prune(published: Path, keep: int, *, replaced_before: datetime | None = None) -> None:
-    """Remove all but the newest versions; with a time, only those that had a successor by then.
+    """Remove all but the newest `keep` versions. The current version always stays.
 
-    The current one always stays. A version leaves its name first, so that none is ever half there.
+    `replaced_before`: remove only versions that had a successor by then. A version is renamed
+    before it is removed, so that no reader sees a part of it.
     """
     current = (published / "current").resolve().name
     folders = [path for path in published.iterdir() if path.is_dir() and not path.is_symlink()]
@@ -144,7 +145,7 @@ def prune(published: Path, keep: int, *, replaced_before: datetime | None = None
 
 
 def _stamp(moment: datetime) -> str:
-    """A time as versions carry it in their names: text that sorts by time."""
+    """Return a time as text for a version's name; it sorts by time."""
     return f"{moment.astimezone(UTC):%Y%m%dT%H%M%S%fZ}"
 
 
@@ -153,7 +154,7 @@ def _published_at(folder: Path) -> str:
 
 
 def _what_to_publish(connection: duckdb.DuckDBPyConnection) -> tuple[date, str]:
-    """The as_of_date and model of the newest predictions, after checking that they are whole."""
+    """Return as_of_date and model of the newest predictions. Raises JobError if incomplete."""
     as_of_date, model_version, models, scored = connection.execute(
         """
         select max(as_of_date), max(model_version), count(distinct model_version), count(*)
@@ -191,16 +192,16 @@ def _what_to_publish(connection: duckdb.DuckDBPyConnection) -> tuple[date, str]:
 
 
 def _attributes(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """The attributes that the domain declares, by which readers tell them from other columns."""
+    """Return the attributes that the domain declares; readers need them to know these columns."""
     ((settings,),) = connection.execute("select settings from raw.domain").fetchall()
     attributes: list[str] = json.loads(settings)["attributes"]
     return attributes
 
 
 def _check_gates(connection: duckdb.DuckDBPyConnection) -> None:
-    """Refuse to publish tables whose last build left a failed gate or a broken model behind.
+    """Raise JobError if a gate or a model failed in the last build.
 
-    A node's last result counts if it is as new as the last build of the day tables.
+    A node's last result counts if it is not older than the last build of the day tables.
     """
     bad = connection.execute(
         """
@@ -233,7 +234,7 @@ def _check_gates(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _write_tables(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, dict[str, int]]:
-    """Copy the tables into a fresh DuckDB file; a copy, since the warehouse is nobody else's."""
+    """Copy the tables into a new DuckDB file; return {file: {table: rows}}."""
     connection.execute(f"attach {sql_text(path)} as publication")
     try:
         for name, query in TABLES.items():
@@ -260,12 +261,12 @@ def _write_exports(
 
 
 def _read_back(work: Path, rows: dict[str, dict[str, int]]) -> None:
-    """Open every file as its readers will and count again. Raises JobError at a difference."""
+    """Open every file as its readers do and count its rows. Raises JobError at a difference."""
     for name, expected in rows.items():
-        found = _count_rows(work / name, list(expected))
-        if found != expected:
+        counts = _count_rows(work / name, list(expected))
+        if counts != expected:
             raise JobError(
-                f"{name} does not read back: {found} instead of {expected} rows.",
+                f"{name} does not read back: {counts} instead of {expected} rows.",
                 next_step="check the disk, then run `churnhouse publish` again.",
             )
 
@@ -296,7 +297,7 @@ def _files(work: Path, rows: dict[str, dict[str, int]]) -> dict[str, dict[str, A
 
 
 def _sweep(published: Path) -> None:
-    """Remove what an interrupted publication left; the writer's lock is held, so nobody uses it."""
+    """Remove leftovers of an interrupted publication; the job's lock ensures that none runs."""
     for path in published.glob(".*"):
         if path.is_symlink():
             path.unlink()

@@ -1,4 +1,4 @@
-"""What is published: read from published/current alone."""
+"""The status of the published version, read only from published/current."""
 
 import json
 from datetime import datetime
@@ -11,11 +11,11 @@ from python_jobs.settings import Settings
 
 
 def read(settings: Settings) -> dict[str, Any]:
-    """The manifest of the current version, once every file it names is found as it was published.
+    """Return the manifest of the current version, once all its files are verified.
 
-    Raises JobError where nothing is published yet, or where a file is damaged.
+    Raises JobError if nothing is published yet, or if a file is damaged.
     """
-    folder = (settings.published / "current").resolve()  # once: `current` may move on meanwhile
+    folder = (settings.published / "current").resolve()  # resolved once, since `current` may change
     path = folder / "manifest.json"
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -32,14 +32,14 @@ def read(settings: Settings) -> dict[str, Any]:
 
 
 def verify(folder: Path, manifest: dict[str, Any]) -> None:
-    """Raise JobError, naming the file, unless all files are those of the manifest."""
+    """Raise JobError, naming the file, if a file is not as the manifest says."""
     for name, facts in manifest["files"].items():
         path = folder / name
         try:
-            found = sha256_of(path)
+            sha256 = sha256_of(path)
         except OSError:
-            found = None
-        if found != facts["sha256"]:
+            sha256 = None
+        if sha256 != facts["sha256"]:
             raise JobError(
                 f"{path} is missing or is not the file that was published.",
                 next_step="restore it, or run `churnhouse publish` to publish anew.",
@@ -47,7 +47,7 @@ def verify(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def age(manifest: dict[str, Any], now: datetime) -> str:
-    """How long ago the version was published, in the largest whole unit."""
+    """Return how long ago the version was published, in the largest whole unit."""
     published_at = datetime.fromisoformat(manifest["published_at"])
     seconds = max(0, int((now - published_at).total_seconds()))
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):

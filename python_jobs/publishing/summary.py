@@ -1,4 +1,4 @@
-"""The numbers of one run: what the main job prints, and what the published manifest keeps."""
+"""The summary of one run, for the terminal and the published manifest."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from python_jobs.warehouse.engines import engine_of
 def of(
     connection: duckdb.DuckDBPyConnection, settings: Settings, model_version: str
 ) -> dict[str, Any]:
-    """Counts from the warehouse, headline metrics of the model, and the first five to contact."""
+    """Return counts from the warehouse, the model's main metrics, and five users to contact."""
     domain, data_from, data_through = connection.execute(
         "select raw.domain.name, data_from, data_through from main.build_window, raw.domain"
     ).fetchall()[0]
@@ -45,7 +45,7 @@ def of(
     riskiest = connection.execute(
         "select user_id, churn_risk from main.churn_top_risk order by risk_rank limit 5"
     ).fetchall()
-    # a training that broke off may have left its version out of the tables
+    # an interrupted training may not have added its version to the tables
     write_registry_tables(connection, settings.models)
     model = connection.execute("select * from ml.model_versions where version = ?", [model_version])
     names = [column[0] for column in model.description]

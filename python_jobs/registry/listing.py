@@ -1,4 +1,6 @@
-"""Every model version with its status and metrics, for `churnhouse models`."""
+"""The list of all model versions with status and metrics, for `churnhouse models`."""
+
+from typing import Any
 
 import duckdb
 
@@ -7,17 +9,17 @@ from python_jobs.registry.tables import write_registry_tables
 from python_jobs.settings import Settings
 
 
-def listing(con: duckdb.DuckDBPyConnection, settings: Settings) -> list[dict]:
-    """Every version, newest first, for `churnhouse models`.
+def listing(con: duckdb.DuckDBPyConnection, settings: Settings) -> list[dict[str, Any]]:
+    """Return all versions, newest first, for `churnhouse models`.
 
-    {version, status, estimator, created_at, approved_by, metrics...}: status is production,
-    previous, rolled back, promoted (once), unapproved, refused or not judged yet; metrics are
-    those of ml.model_versions, with the interval of average_precision.
+    Each is {version, status, estimator, created_at, approved_by, metrics...}. `status`:
+    production, previous, rolled back, promoted (earlier), unapproved, refused or not judged yet.
+    The metrics are those of ml.model_versions, with the interval of average_precision.
     """
     models = settings.models
     write_registry_tables(con, models)
     pointer, gone = store.production(models), approvals.withdrawn(models)
-    judged = dict(
+    judged: dict[str, str] = dict(
         con.execute(
             """
             select version, arg_max(case
@@ -40,11 +42,11 @@ def listing(con: duckdb.DuckDBPyConnection, settings: Settings) -> list[dict]:
             return "previous"
         return judged.get(version, "not judged yet")
 
-    found = con.execute("from ml.model_versions order by version desc")
-    names = [column[0] for column in found.description]
+    cursor = con.execute("from ml.model_versions order by version desc")
+    names = [column[0] for column in cursor.description]
     known = store.versions(models)
     listed = []
-    for row in found.fetchall():
+    for row in cursor.fetchall():
         facts = dict(zip(names, row, strict=True))
         if (version := facts["version"]) in known:
             given = approvals.approval(models, version)

@@ -1,7 +1,9 @@
-"""The model card: what a version is for, what it was made from and how far to trust it.
+"""The model card: a version's intended use, data, quality and limits.
 
 After Mitchell et al. 2019, "Model cards for model reporting".
 """
+
+from typing import Any
 
 SHOWN = {
     "average_precision": "average precision",
@@ -16,8 +18,8 @@ SHOWN = {
 }
 
 
-def interval(measure: dict, digits: int = 3) -> str:
-    """'0.812 (0.790 to 0.831)', without bounds if there are none; a dash for no value."""
+def interval(measure: dict[str, Any], digits: int = 3) -> str:
+    """Return '0.812 (0.790 to 0.831)', without bounds if there are none; '-' without a value."""
     if measure["value"] is None:
         return "-"
     value = f"{measure['value']:z.{digits}f}"
@@ -26,8 +28,8 @@ def interval(measure: dict, digits: int = 3) -> str:
     return f"{value} ({measure['low']:z.{digits}f} to {measure['high']:z.{digits}f})"
 
 
-def model_card(manifest: dict, metrics: dict) -> str:
-    """The card as Markdown."""
+def model_card(manifest: dict[str, Any], metrics: dict[str, Any]) -> str:
+    """Return the card as Markdown."""
     chosen, horizon = manifest["estimator"], manifest["horizon_days"]
     folds = metrics["folds"]
     pooled = metrics["models"][chosen]["folds"]["pooled"]
@@ -86,8 +88,8 @@ def model_card(manifest: dict, metrics: dict) -> str:
             f"{s['mean_risk']:.1%} | "
             + ("-" if s["roc_auc"] is None else f"{s['roc_auc']:.3f}")
             + " |"
-            for attribute, found in metrics["slices"].items()
-            for value, s in found.items()
+            for attribute, values in metrics["slices"].items()
+            for value, s in values.items()
         ),
         "",
         "## Limits",

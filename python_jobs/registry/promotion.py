@@ -1,10 +1,11 @@
-"""Promote: decide whether a version becomes production, point to it, and record the decision."""
+"""Promotion: decide whether a version becomes production, record the decision and apply it."""
 
 import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -24,9 +25,9 @@ Metrics = Mapping[str, float | None]
 
 @dataclass(frozen=True)
 class ChampionComparison:
-    """Average precision of champion and challenger on the same eligible rows; both held out.
+    """Average precision of champion and challenger on the same eligible held-out rows.
 
-    `lead` is the challenger's lead with its interval, from the same users drawn for both.
+    `lead` is challenger minus champion, with an interval from the same bootstrap users for both.
     """
 
     challenger: float
@@ -38,17 +39,17 @@ class ChampionComparison:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether the version becomes production, why, and whom it was compared with."""
+    """Decision on a version: whether it becomes production, why, and the champion it met."""
 
     is_promoted: bool
     reasons: list[str]
     version: str = ""
     champion: str | None = None
-    numbers: dict = field(default_factory=dict)
+    numbers: dict[str, Any] = field(default_factory=dict)
 
     @property
     def reason(self) -> str:
-        """The reasons as one text."""
+        """Return the reasons as one text."""
         return "; ".join(self.reasons)
 
 
@@ -58,15 +59,13 @@ def decide(
     comparison: ChampionComparison | None,
     leads: Mapping[str, Interval] | None = None,
 ) -> Decision:
-    """Promote only what is measured in full, beats every baseline, and is not worse than
-    the champion.
+    """Decide: promote a model that beats every baseline and is not worse than the champion.
 
-    `challenger` and `baselines` hold pooled metrics on eligible held-out rows; None or NaN is a
-    metric that could not be measured. A tie with a baseline refuses: a model must earn its keep. It
-    is worse than the champion if the whole interval of its lead lies below zero: a loss within the
-    interval is chance, and the newer model has seen newer data. Without a comparison with the
-    champion, the baselines alone decide. `leads` are the leads over the baselines, for the words
-    only.
+    `challenger` and `baselines` hold pooled metrics on eligible held-out rows; a metric of None or
+    NaN could not be measured, and one in `challenger` refuses it. A tie with a baseline refuses
+    too. The challenger is worse than the champion if the whole interval of its lead is below zero;
+    a smaller loss may be chance, and the newer model has seen newer data. Without `comparison`,
+    only the baselines decide. `leads` over the baselines appear only in the reasons.
     """
     unknown = [name for name, value in challenger.items() if _unknown(value)]
     if unknown:
@@ -113,11 +112,11 @@ def promote(
     version: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Decision:
-    """Decide on a version, the newest by default; record the decision and act on it.
+    """Decide on a version, the newest by default; record the decision and apply it.
 
-    Promoting what is in production already changes and records nothing. A version that was rolled
-    back is promoted only if it is named. Raises JobError if there is no such version, a file of it
-    is not what was registered, or another promotion was faster.
+    For the version already in production, nothing changes and nothing is recorded. A version that
+    was rolled back is promoted only if it is named. Raises JobError if there is no such version,
+    one of its files differs from the registered one, or another promotion was faster.
     """
     say = progress or (lambda line: None)
     models = settings.models
@@ -139,7 +138,7 @@ def promote(
 def record(
     con: duckdb.DuckDBPyConnection, decision: Decision, now: datetime, act: Callable[[], object]
 ) -> None:
-    """Write a decision to ml.promotions, and act on it if it promotes: both or neither."""
+    """Write a decision to ml.promotions, and call `act` if it promotes: both or neither."""
     row = {
         "decided_at": store.utc(now),
         "version": decision.version,
@@ -163,7 +162,7 @@ def record(
 
 
 def _held_back(settings: Settings, version: str, is_named: bool) -> str | None:
-    """Why a version that has earned promotion is not promoted yet, or None."""
+    """Return why a version that has earned promotion cannot be promoted yet; None if it can."""
     if not is_named and version in approvals.withdrawn(settings.models):
         return f"it was rolled back; `churnhouse promote {version}` promotes it again"
     if settings.approval_required and not approvals.approval(settings.models, version):
@@ -177,7 +176,7 @@ def _held_back(settings: Settings, version: str, is_named: bool) -> str | None:
 def _judged(
     con: duckdb.DuckDBPyConnection, settings: Settings, version: str, champion: str | None
 ) -> Decision:
-    """Read what decide() needs and ask it."""
+    """Read the metrics and comparisons that decide() needs, and return its decision."""
     for name in store.read_manifest(settings.models, version)["files"]:
         store.verified(settings.models, version, name)
     metrics = store.read_json(settings.models, version, "metrics.json")
@@ -197,7 +196,7 @@ def _judged(
     judged = {name: value for name, value in ours.items() if name != "expected_value"}
     numbers = {
         "challenger": ours,
-        "baselines": {name: found["average_precision"] for name, found in baselines.items()},
+        "baselines": {name: metrics["average_precision"] for name, metrics in baselines.items()},
         "leads": {name: asdict(lead) for name, lead in leads.items()},
         "champion_comparison": asdict(comparison) if comparison else None,
     }
@@ -208,12 +207,11 @@ def _judged(
 def _compared_on_unseen_rows(
     con: duckdb.DuckDBPyConnection, settings: Settings, version: str, champion: str
 ) -> ChampionComparison | None:
-    """The champion's own file against the challenger's fold models, where neither cheats.
+    """Compare the champion's model file with the challenger's fold models on rows new to both.
 
-    A fold model never saw its test rows. The champion never saw a row whose as_of_date is a
-    horizon or more after its last training date; of rows before that it knows the label's window
-    at least in part. None if the rows left are not of both classes, or if the champion cannot
-    read today's features.
+    A fold model has never seen its test rows. The champion has never seen rows at least a horizon
+    after its last training date; labels of earlier rows overlap its training labels in time.
+    None if these rows have one class only, or if the champion lacks one of its features.
     """
     models = settings.models
     manifest = store.read_manifest(models, champion)
@@ -251,13 +249,13 @@ def _compared_on_unseen_rows(
 
 
 def _compared_by_recipe(
-    settings: Settings, tables: dict[str, dict], chosen: str, champion: str
+    settings: Settings, tables: dict[str, dict[str, Any]], chosen: str, champion: str
 ) -> ChampionComparison | None:
-    """The champion's recipe, searched and fitted again on the challenger's folds, against it.
+    """Compare the challenger with the champion's kind of model, refitted on the same folds.
 
-    This is what is left when the champion has trained on the challenger's test dates, as it has
-    when models are retrained more often than once a horizon: its own scores there would flatter
-    it. None if the recipe is no longer among the candidates, or cannot be measured.
+    Needed if models are retrained more than once per horizon: then the champion was trained on the
+    challenger's test dates, and its own scores there would be too good. None if that kind of model
+    is no longer a candidate, or cannot be measured.
     """
     recipe = store.read_manifest(settings.models, champion)["estimator"]
     if recipe not in tables:

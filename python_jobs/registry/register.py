@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import joblib
@@ -22,22 +23,22 @@ class Registered:
     """A registered version, with the content of its metrics.json and manifest.json."""
 
     version: str
-    metrics: dict
-    manifest: dict
+    metrics: dict[str, Any]
+    manifest: dict[str, Any]
 
     @property
     def headline(self) -> dict[str, float | None]:
-        """The metrics of ml.model_versions: pooled, of the chosen candidate, on eligible users."""
+        """Return the chosen candidate's pooled metrics on eligible users, as ml.model_versions."""
         return headline(self.metrics["models"], self.metrics["selected"])
 
 
 def register(
     con: duckdb.DuckDBPyConnection, models: Path, trained: Trained, *, now: datetime
 ) -> Registered:
-    """Write a version folder and its rows in ml.*; production stays as it is.
+    """Write a version folder and its rows in ml.*; production does not change.
 
-    The version exists as a whole or not at all. Raises JobError if a version of this second and
-    data exists with another model.
+    The version exists completely or not at all. Raises JobError if a version with the same second
+    and data hash exists and has another model.
     """
     version = store.version_name(now, trained.facts["data_hash"])
     manifest = {
@@ -73,7 +74,7 @@ def register(
 def _write_held_out(con: duckdb.DuckDBPyConnection, path: Path, rows: Rows, held: HeldOut) -> None:
     """Write the held-out rows, with one column of risks per model, as Parquet.
 
-    Users are hashed: a version outlives the users who may ask to be forgotten.
+    Users are hashed, since versions are never rewritten when a user asks to be forgotten.
     """
     table = pd.DataFrame(
         {

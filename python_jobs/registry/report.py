@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from python_jobs.publication.feature_facts import FeatureFact
@@ -17,7 +18,7 @@ from python_jobs.training.splits import HeldOut, Rows
 from python_jobs.training.train import Trained
 
 POINTS = 200
-"""Points of a drawn curve."""
+"""Most points of a drawn curve."""
 
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -75,8 +76,8 @@ td.wide { width: 55%; text-align: left }
 """
 
 
-def report(manifest: dict, trained: Trained) -> str:
-    """The page without a decision, which published_report adds once there is one."""
+def report(manifest: dict[str, Any], trained: Trained) -> str:
+    """Return the page without a decision, which published_report adds later."""
     metrics, rows, held = trained.metrics, trained.rows, trained.held
     chosen = manifest["estimator"]
     sections = [
@@ -86,7 +87,7 @@ def report(manifest: dict, trained: Trained) -> str:
         ("Lead over the other models", _leads(metrics, chosen)),
         ("Fold by fold, eligible users", _folds(metrics, chosen)),
         ("What moves the scores", _importances(metrics, trained.feature_facts)),
-        *((f"Slices by {name}", _slices(found)) for name, found in metrics["slices"].items()),
+        *((f"Slices by {name}", _slices(values)) for name, values in metrics["slices"].items()),
     ]
     body = "".join(f"<section><h2>{_text(title)}</h2>{part}</section>" for title, part in sections)
     return f"""<!doctype html>
@@ -103,7 +104,7 @@ def report(manifest: dict, trained: Trained) -> str:
 """
 
 
-def _figures(metrics: dict, rows: Rows, held: HeldOut, chosen: str) -> str:
+def _figures(metrics: dict[str, Any], rows: Rows, held: HeldOut, chosen: str) -> str:
     who = rows.eligible[held.rows]
     y = rows.y[held.rows][who]
     names = [chosen, *(n for n, t in metrics["models"].items() if is_baseline(t))]
@@ -142,9 +143,12 @@ def _figures(metrics: dict, rows: Rows, held: HeldOut, chosen: str) -> str:
 
 
 def _svg(figure: Figure) -> str:
-    """The figure as an SVG element as wide as its place, told by its title, with no id twice."""
+    """Return the figure as an SVG element that fills its width, with an accessible title.
+
+    Its ids are unique on the page.
+    """
     title, buffer = figure.axes[0].get_title(loc="left"), io.StringIO()
-    with rc_context({"svg.hashsalt": title}):  # ids differ from figure to figure, not by the run
+    with rc_context({"svg.hashsalt": title}):  # ids differ between figures, not between runs
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
@@ -157,15 +161,15 @@ def _svg(figure: Figure) -> str:
 
 
 def _cumulated(y: np.ndarray, risk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Churners found and users seen, from 0 on, at up to POINTS cuts; ties are not split."""
+    """Return churners and users above each of up to POINTS cuts, from 0 on; ties stay together."""
     order = np.argsort(-risk, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(risk[order]) != 0, True))
     ends = ends[np.unique(np.linspace(0, len(ends) - 1, min(len(ends), POINTS)).astype(int))]
     return np.append(0, np.cumsum(y[order])[ends]), np.append(0, ends + 1.0)
 
 
-def _calibration(axes, y: np.ndarray, risk: np.ndarray) -> None:
-    """Mean risk against churn rate in ten bins of equal size, with Wilson 95 % intervals."""
+def _calibration(axes: Axes, y: np.ndarray, risk: np.ndarray) -> None:
+    """Draw mean risk against churn rate in ten quantile bins, with Wilson 95 % intervals."""
     bins = calibration_bins(risk)
     used = np.unique(bins)
     n = np.array([(bins == b).sum() for b in used])
@@ -181,15 +185,15 @@ def _calibration(axes, y: np.ndarray, risk: np.ndarray) -> None:
     _name(axes, "Calibration", "mean churn risk", "churn rate")
 
 
-def _name(axes, title: str, x: str, y: str) -> None:
+def _name(axes: Axes, title: str, x: str, y: str) -> None:
     axes.set_title(title, fontweight="bold", loc="left")
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.set_xlim(0)
 
 
-def _models(metrics: dict, population: str) -> str:
-    """One line a metric, one column a model, the chosen one first."""
+def _models(metrics: dict[str, Any], population: str) -> str:
+    """Return the table of metrics: a line per metric, a column per model, the chosen one first."""
     names = [metrics["selected"], *(n for n in metrics["models"] if n != metrics["selected"])]
     measures = {n: metrics["models"][n]["folds"]["pooled"][population] for n in names}
     lines = [
@@ -202,7 +206,7 @@ def _models(metrics: dict, population: str) -> str:
     return f'<p class="quiet">{note}</p>' + _table(head, lines, "models")
 
 
-def _cost_note(metrics: dict) -> str:
+def _cost_note(metrics: dict[str, Any]) -> str:
     if not (costs := metrics["costs"]):
         return ""
     return (
@@ -212,7 +216,7 @@ def _cost_note(metrics: dict) -> str:
     )
 
 
-def _leads(metrics: dict, chosen: str) -> str:
+def _leads(metrics: dict[str, Any], chosen: str) -> str:
     over = metrics["models"][chosen]["over"]
     lines = [
         [_words(name), _brackets(o["average_precision"]), _brackets(o["roc_auc"])]
@@ -223,7 +227,7 @@ def _leads(metrics: dict, chosen: str) -> str:
     return f'<p class="quiet">{note}</p>' + _table(head, lines)
 
 
-def _folds(metrics: dict, chosen: str) -> str:
+def _folds(metrics: dict[str, Any], chosen: str) -> str:
     shown = ("average_precision", "roc_auc", "expected_calibration_error", "precision_at_50")
     head = ["fold", "trained through", "tested", "rows", *(SHOWN[name] for name in shown)]
     lines = []
@@ -236,7 +240,7 @@ def _folds(metrics: dict, chosen: str) -> str:
     return _table(head, lines)
 
 
-def _importances(metrics: dict, facts: dict[str, FeatureFact]) -> str:
+def _importances(metrics: dict[str, Any], facts: dict[str, FeatureFact]) -> str:
     strongest = sorted(metrics["importances"].items(), key=lambda item: -item[1])[:15]
     top = strongest[0][1] or 1.0
     lines = "".join(
@@ -249,13 +253,13 @@ def _importances(metrics: dict, facts: dict[str, FeatureFact]) -> str:
     return f'<p class="quiet">{note}</p>{table}'
 
 
-def _slices(found: dict) -> str:
+def _slices(values: dict[str, Any]) -> str:
     shown = ("average_precision", "roc_auc", "expected_calibration_error")
     head = ["value", "rows", "churned", "mean risk", *(SHOWN[name] for name in shown)]
     lines = [
         [_text(value), f"{s['rows']:,}", f"{s['base_rate']:.1%}", f"{s['mean_risk']:.1%}"]
         + ["-" if s[name] is None else f"{s[name]:.3f}" for name in shown]
-        for value, s in found.items()
+        for value, s in values.items()
     ]
     return _table(head, lines)
 
@@ -267,7 +271,7 @@ def _table(head: list[str], lines: list[list[str]], kind: str = "") -> str:
     return f'<div class="table {kind}">{table}</div>'
 
 
-def _brackets(measure: dict) -> str:
+def _brackets(measure: dict[str, Any]) -> str:
     value, _, bounds = interval(measure).partition(" ")
     return value + (f'<br><span class="quiet">{bounds}</span>' if bounds else "")
 

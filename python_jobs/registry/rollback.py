@@ -1,4 +1,4 @@
-"""Rollback: return to the production version before the present one."""
+"""Rollback: return to the previous production version."""
 
 from datetime import datetime
 
@@ -11,11 +11,11 @@ from python_jobs.settings import Settings
 
 
 def rollback(con: duckdb.DuckDBPyConnection, settings: Settings, *, now: datetime) -> str:
-    """Point production to the version before the present one, which is marked withdrawn.
+    """Point production to the previous version and return it; mark the present one withdrawn.
 
-    The decision is recorded in ml.promotions; scoring and publishing are the caller's next steps.
-    Raises JobError if there is no version before, a file of it is not what was registered, it was
-    itself rolled back, or another promotion was faster. Returns the version now in production.
+    The decision is recorded in ml.promotions. The caller scores and publishes afterwards. Raises
+    JobError if there is no previous version, one of its files differs from the registered one, it
+    was itself rolled back, or another promotion was faster.
     """
     models = settings.models
     current = store.production(models)

@@ -1,6 +1,6 @@
-"""The registry: immutable version folders, and the pointer that says which one is in production.
+"""The registry: immutable version folders, and the pointer to the one in production.
 
-The folders are the truth. ml.model_versions and ml.fold_metrics repeat them for SQL.
+ml.model_versions and ml.fold_metrics are copies for SQL, made from the folders.
 """
 
 import contextlib
@@ -36,31 +36,31 @@ class Production:
 
 
 def utc(moment: datetime) -> datetime:
-    """An aware moment as the naive UTC time, in whole seconds, that the warehouse stores."""
+    """Return an aware time as the naive UTC time in whole seconds that the warehouse stores."""
     if moment.tzinfo is None:
         raise ValueError("a time without a zone")
     return moment.astimezone(UTC).replace(tzinfo=None, microsecond=0)
 
 
 def version_name(now: datetime, data_hash: str) -> str:
-    """Name of a version: sorts by time, and depends on nothing but time and data."""
+    """Return the name of a version, which depends only on time and data and sorts by time."""
     return f"{utc(now):%Y-%m-%dT%H%M%SZ}-{data_hash[:8]}"
 
 
 def versions(models: Path) -> list[str]:
-    """Complete versions, oldest first. What a crash left behind does not count."""
-    found = models.iterdir() if models.is_dir() else ()
+    """Return the complete versions, oldest first. Leftovers of a crash are not included."""
+    paths = models.iterdir() if models.is_dir() else ()
     return sorted(
-        p.name for p in found if VERSION.fullmatch(p.name) and (p / "manifest.json").exists()
+        p.name for p in paths if VERSION.fullmatch(p.name) and (p / "manifest.json").exists()
     )
 
 
 @contextlib.contextmanager
-def new_version(models: Path, version: str, manifest: dict) -> Iterator[Path]:
-    """Give a folder to fill; on leaving, hash and seal it, and rename it to its version.
+def new_version(models: Path, version: str, manifest: dict[str, Any]) -> Iterator[Path]:
+    """Yield a folder to fill; afterwards write its manifest and rename it to its version.
 
-    Until the rename there is no such version. A version of that name that exists already is left
-    as it is if its model is the same; else JobError.
+    The version does not exist before the rename. An existing version with the same name and model
+    is left unchanged. Raises JobError if it has another model.
     """
     models.mkdir(parents=True, exist_ok=True)
     for leak in models.glob(".writing-*"):
@@ -86,41 +86,43 @@ def new_version(models: Path, version: str, manifest: dict) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def read_manifest(models: Path, version: str) -> dict:
-    """The manifest of a complete version; JobError if there is none."""
+def read_manifest(models: Path, version: str) -> dict[str, Any]:
+    """Return the manifest of a complete version. Raises JobError if there is no such version."""
     if version not in versions(models):
         raise JobError(
             f"There is no model version {version} in {models}.",
             next_step="see `churnhouse models`, or run `churnhouse train`.",
         )
-    return json.loads((models / version / "manifest.json").read_bytes())
+    manifest: dict[str, Any] = json.loads((models / version / "manifest.json").read_bytes())
+    return manifest
 
 
-def read_json(models: Path, version: str, name: str) -> dict:
-    """Content of a version's JSON file, once verified."""
-    return json.loads(verified(models, version, name).read_bytes())
+def read_json(models: Path, version: str, name: str) -> dict[str, Any]:
+    """Return the content of a version's JSON file, once verified."""
+    content: dict[str, Any] = json.loads(verified(models, version, name).read_bytes())
+    return content
 
 
 def read_features(models: Path, version: str) -> Features:
-    """The features of a version."""
+    """Return the features of a version."""
     saved = read_json(models, version, "features.json")
     return Features(saved["names"], saved["types"])
 
 
 def read_feature_facts(models: Path, version: str) -> dict[str, FeatureFact]:
-    """What each feature of a version measures, in the model's order."""
+    """Return the facts of each feature of a version, in the model's order."""
     return feature_facts.from_json(read_json(models, version, "features.json"))
 
 
 def load_joblib(models: Path, version: str) -> Any:
-    """The scikit-learn model of a version, unpickled only if its hash is the registered one."""
+    """Return the scikit-learn model of a version; it is unpickled only if its hash matches."""
     import joblib
 
     return joblib.load(verified(models, version, "model.joblib"))
 
 
 def verified(models: Path, version: str, name: str) -> Path:
-    """Path of a version's file whose content is what was registered; else JobError names it."""
+    """Return the path of a version's file. Raises JobError if it is not as registered."""
     path = models / version / name
     expected = read_manifest(models, version)["files"].get(name)
     if not path.is_file() or sha256_of(path) != expected:
@@ -132,7 +134,7 @@ def verified(models: Path, version: str, name: str) -> Path:
 
 
 def production(models: Path) -> Production | None:
-    """Which version is in production; None before the first promotion."""
+    """Return the content of production.json; None before the first promotion."""
     path = models / "production.json"
     return Production(**json.loads(path.read_bytes())) if path.exists() else None
 
@@ -140,7 +142,7 @@ def production(models: Path) -> Production | None:
 def swap_production(
     models: Path, expected: Production | None, version: str, now: datetime
 ) -> Production:
-    """Point production to a version, if it still points to where `expected` says; else JobError."""
+    """Point production to a version. Raises JobError if it no longer equals `expected`."""
     new = Production(version, f"{utc(now).isoformat()}Z", expected.version if expected else None)
     lock = os.open(models / "production.lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -157,11 +159,11 @@ def swap_production(
 
 
 def git_commit() -> str | None:
-    """The commit of the code that runs, of the image or the repository; None without either."""
+    """Return the commit of the running code, from image or repository; None if unknown."""
     if stamped := os.environ.get("CHURNHOUSE_COMMIT"):
         return stamped
     if not (PROJECT / "pyproject.toml").exists():
-        return None  # an installed copy: the repository around it is not Churnhouse's
+        return None  # an installed copy, which may lie in another project's repository
     command = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         done = subprocess.run(command, capture_output=True, check=True, encoding="utf-8")

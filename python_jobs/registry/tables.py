@@ -1,6 +1,7 @@
-"""What SQL sees of the registry: ml.model_versions and ml.fold_metrics, made from the folders."""
+"""The registry's tables for SQL, made from its folders: ml.model_versions, ml.fold_metrics."""
 
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -25,7 +26,7 @@ NUMBERS = ["value", "low", "high"]
 
 
 def write_registry_tables(con: duckdb.DuckDBPyConnection, models: Path) -> None:
-    """Add each version folder that ml.model_versions lacks to it and to ml.fold_metrics."""
+    """Add the versions that ml.model_versions lacks to it and to ml.fold_metrics."""
     known = {row[0] for row in con.execute("select version from ml.model_versions").fetchall()}
     for version in [v for v in store.versions(models) if v not in known]:
         manifest = store.read_manifest(models, version)
@@ -60,10 +61,10 @@ def write_registry_tables(con: duckdb.DuckDBPyConnection, models: Path) -> None:
             con.unregister("new_fold_metrics")
 
 
-def headline(tables: dict[str, dict], model: str) -> dict[str, float | None]:
-    """The pooled metrics of a model on eligible users, and the bounds of its precision."""
-    found = pooled(tables, model)
+def headline(tables: dict[str, dict[str, Any]], model: str) -> dict[str, float | None]:
+    """Return a model's pooled metrics on eligible users, with bounds of average precision."""
+    metrics = pooled(tables, model)
     precision = tables[model]["folds"]["pooled"]["eligible"]["average_precision"]
-    return {name: found[name] for name in HEADLINE} | {
+    return {name: metrics[name] for name in HEADLINE} | {
         f"average_precision_{bound}": precision[bound] for bound in ("low", "high")
     }

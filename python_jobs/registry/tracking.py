@@ -1,7 +1,7 @@
-"""Tracking: tells an MLflow server about versions, where MLFLOW_TRACKING_URI names one.
+"""Tracking: log versions to an MLflow server, if MLFLOW_TRACKING_URI names one.
 
-It only reads a version's folder, after that was registered here: what is trained, promoted and
-served does not depend on it, and a server that is away costs a warning.
+It only reads the folders of registered versions. Training, promotion and serving do not depend on
+it, and an unreachable server causes only a warning.
 """
 
 import importlib.util
@@ -11,7 +11,7 @@ import re
 import tempfile
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from python_jobs.errors import JobError
 from python_jobs.registry import store
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 URI = "MLFLOW_TRACKING_URI"
-"""MLflow's own variable; its others, for credentials or timeouts, are honoured as well."""
+"""MLflow's own variable. Its variables for credentials and timeouts work too."""
 
 DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # the product makes no calls to the outside
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # its 7, with growing pauses, last minutes
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # the default of 7, with growing pauses, takes minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 STAYS_HERE = {"model.joblib", "held_out.parquet"}
-"""A pickle, which nobody else should load, and rows about single users."""
+"""Files that are not sent: a pickle, which is unsafe to load, and rows about single users."""
 
 PARAMETERS = ["estimator", "seed", "horizon_days", "rows", "positives", "data_from", "data_through"]
 PARAMETERS += ["first_as_of_date", "last_as_of_date", "data_hash", "features_fingerprint"]
 
 
 def is_on() -> bool:
-    """Whether there is an MLflow server to tell."""
+    """Return True if an MLflow server is set."""
     return bool(os.environ.get(URI))
 
 
 def check_installed() -> None:
-    """Raise JobError if versions should be tracked and MLflow's client is not installed."""
+    """Raise JobError if an MLflow server is set and MLflow's client is not installed."""
     if is_on() and importlib.util.find_spec("mlflow") is None:
         raise JobError(
             f"{URI} is set, but MLflow's client is not installed.",
@@ -52,18 +52,18 @@ def check_installed() -> None:
 
 
 def track(settings: Settings, domain: str, version: str, alias: str) -> str | None:
-    """Give a version an alias in MLflow, and log it there first if MLflow does not know it yet.
+    """Give a version an alias in MLflow; return what went wrong, in one line, or None.
 
-    So what an absent server missed is made good when the version is promoted. The experiment and
-    the registered model are called churnhouse-<domain>. A version in production is no challenger
-    any more. Gives what went wrong, in one line, or None.
+    A version that MLflow does not know yet is logged first, for example if the server could not be
+    reached after training. The experiment and the registered model are called churnhouse-<domain>.
+    A version that goes into production loses the alias `challenger`.
     """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     try:
         from mlflow import MlflowClient
 
-        logging.getLogger("mlflow").setLevel(logging.ERROR)  # not: "Created version '1' of ..."
+        logging.getLogger("mlflow").setLevel(logging.ERROR)  # hide "Created version '1' of ..."
         client, model = MlflowClient(os.environ[URI]), f"churnhouse-{domain}"
         number = _known(client, model, version) or _log(client, model, settings.models, version)
         client.set_registered_model_alias(model, alias, number)
@@ -71,20 +71,20 @@ def track(settings: Settings, domain: str, version: str, alias: str) -> str | No
             aliases = client.get_registered_model(model).aliases
             if aliases.get("challenger") == number:
                 client.delete_registered_model_alias(model, "challenger")
-    except Exception as problem:  # whatever it is, a registered version is not lost to it
+    except Exception as problem:  # no failure here may affect a registered version
         line = shorten(str(problem) or type(problem).__name__, 200, placeholder=" ...")
         return re.sub(r"//[^/@\s]*@", "//", line)
     return None
 
 
 def _known(client: "MlflowClient", model: str, version: str) -> str | None:
-    """MLflow's number of a version; None if it has none."""
-    found = client.search_model_versions(f"name = '{model}'")
-    return next((m.version for m in found if m.tags.get("churnhouse.version") == version), None)
+    """Return MLflow's number of a version; None if MLflow does not know it."""
+    known = client.search_model_versions(f"name = '{model}'")
+    return next((m.version for m in known if m.tags.get("churnhouse.version") == version), None)
 
 
 def _log(client: "MlflowClient", model: str, models: Path, version: str) -> str:
-    """Log a version as a run, register its model, and give the number that MLflow counts."""
+    """Log a version as a run, register its model, and return MLflow's number of it."""
     manifest = store.read_manifest(models, version)
     metrics = store.read_json(models, version, "metrics.json")
     experiment = client.get_experiment_by_name(model)
@@ -100,7 +100,7 @@ def _log(client: "MlflowClient", model: str, models: Path, version: str) -> str:
         if not client.search_registered_models(f"name = '{model}'"):
             client.create_registered_model(model)
         source = f"{run.artifact_uri}/model"
-        number = client.create_model_version(model, source, run.run_id, tags=tags).version
+        number: str = client.create_model_version(model, source, run.run_id, tags=tags).version
     except BaseException:
         client.set_terminated(run.run_id, "FAILED")
         raise
@@ -108,8 +108,10 @@ def _log(client: "MlflowClient", model: str, models: Path, version: str) -> str:
     return number
 
 
-def _log_numbers(client: "MlflowClient", run_id: str, manifest: dict, metrics: dict) -> None:
-    """Parameters; the chosen model's pooled metrics; every model's metrics, fold by fold."""
+def _log_numbers(
+    client: "MlflowClient", run_id: str, manifest: dict[str, Any], metrics: dict[str, Any]
+) -> None:
+    """Log parameters, the chosen model's pooled metrics, and every model's metrics by fold."""
     from mlflow.entities import Metric, Param
 
     parameters = {name: manifest[name] for name in PARAMETERS} | {
@@ -117,7 +119,7 @@ def _log_numbers(client: "MlflowClient", run_id: str, manifest: dict, metrics: d
         for member, chosen in manifest["parameters"].items()
         for name, value in chosen.items()
     }
-    moment = 0  # a metric's time: the fold is its step, and nothing is plotted against clocks
+    moment = 0  # the time of each metric; not used, since the fold is the metric's step
     values = [
         Metric(name, value, moment, 0)
         for name, value in headline(metrics["models"], metrics["selected"]).items()
@@ -135,7 +137,7 @@ def _log_numbers(client: "MlflowClient", run_id: str, manifest: dict, metrics: d
 
 
 def _log_files(client: "MlflowClient", run_id: str, models: Path, version: str) -> None:
-    """The version's files but for what stays here, its plots, and the model as MLflow loads one."""
+    """Log the version's files except STAYS_HERE, its plots, and the model in MLflow's format."""
     import mlflow.onnx
     import numpy as np
     import onnx

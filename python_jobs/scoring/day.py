@@ -1,4 +1,4 @@
-"""One day to score: what both engines are given."""
+"""One day to score: the input of both engines."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Day:
-    """The users of a day and the model that scores them; its file is checked already."""
+    """The users of a day and the model that scores them. The model file is already verified."""
 
     users: int
-    """How many users user_features_daily has on the day."""
+    """Number of users of user_features_daily on the day."""
     model: Path
     """Folder of the model version."""
     session: "InferenceSession"
     """The version's model.onnx, opened."""
     features: Features
     told: pd.DataFrame
-    """How a reason speaks of each feature; see score.told_features."""
+    """Words for each feature in a reason; see score.told_features."""
     constants: dict[str, Any]
-    """The parameters of the query rows.PREDICTIONS, as_of_date and version among them."""
+    """Parameters of the query rows.PREDICTIONS, for example as_of_date and version."""

@@ -65,7 +65,7 @@ def save_served_features(
 
 
 def _reasons(settings: Settings, day: Day) -> "InferenceSession | None":
-    """Return the version's reasons file, opened; None for a version that was made without one."""
+    """Return a session of the version's reasons file; None for a version without one."""
     files = store.read_manifest(settings.models, day.constants["version"])["files"]
     expected = files.get("reasons.onnx")
     return onnx_model.load(day.model / "reasons.onnx", expected) if expected else None

@@ -1,10 +1,10 @@
-"""The holdout: users whom nobody should contact, so that a campaign's lift can be measured."""
+"""The holdout: users who should not be contacted, so that a campaign's lift can be measured."""
 
 import hashlib
 
 
 def in_holdout(user_id: str, share: float) -> bool:
-    """Whether a hash of the user_id falls into `share` (0 to 1) of all; as the macro in_holdout."""
+    """Return True for a share (0 to 1) of users, by hash of user_id; same as macro in_holdout."""
     if share >= 1:
         return True
     digest = hashlib.md5(f"holdout:{user_id}".encode(), usedforsecurity=False).hexdigest()

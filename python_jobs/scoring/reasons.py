@@ -1,7 +1,7 @@
-"""Reasons in plain words: the three things that moved a user's risk most, and which way.
+"""Reasons in words: the three measures that moved a user's risk most, and in which direction.
 
-Features that measure one thing over several windows count together: `watch_minutes_7d`, `_14d`,
-`_30d` and `_trend` are one reason, told by the one of them that moved the risk most.
+Features of one measure over several windows count together: `watch_minutes_7d`, `_14d`, `_30d`
+and `_trend` are one reason, which shows the feature that moved the risk most.
 """
 
 from collections.abc import Iterable
@@ -19,18 +19,18 @@ case
     else printf('%.2f', {value})
 end
 """
-"""SQL that writes a value as people would; see `value_text` for the same in Python."""
+"""SQL that formats a value for people; `value_text` is the same in Python."""
 
 
 def value_text(value: float | None) -> str:
-    """A value as people would write it; 'unknown' for a missing one."""
+    """Return a value formatted for people; 'unknown' if it is missing."""
     if value is None or np.isnan(value):
         return "unknown"
     return f"{value:.0f}" if value == round(value) or abs(value) >= 100 else f"{value:.2f}"
 
 
 def groups(facts: Iterable[FeatureFact]) -> np.ndarray:
-    """Return the number of the thing that each feature measures, things counted from 0."""
+    """Return the number of each feature's measure; measures are counted from 0."""
     measures = [fact.measure for fact in facts]
     names = list(dict.fromkeys(measures))
     return np.array([names.index(measure) for measure in measures])
@@ -39,10 +39,11 @@ def groups(facts: Iterable[FeatureFact]) -> np.ndarray:
 def strongest(
     contributions: np.ndarray, group: np.ndarray, k: int = REASONS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, k) features that tell the strongest reasons, and how far these moved the log-odds.
+    """Return the features of the k strongest reasons, and the reasons' strengths, (rows, k) each.
 
-    A reason is as strong as the sum of its group; the feature that tells it is the one of the
-    group that moved most in the direction of the sum. Fewer groups than k give fewer columns.
+    A reason's strength is the sum of its group's contributions, in log-odds. Its feature is the
+    one in the group that moved most in the direction of the sum. Fewer groups than k give fewer
+    columns.
     """
     belongs = (group[:, None] == np.arange(group.max() + 1)).astype(np.float32)
     moved = contributions @ belongs

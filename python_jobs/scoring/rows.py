@@ -1,4 +1,4 @@
-"""Score rows: a risk, and what its reasons are made of, for users read in chunks."""
+"""Score rows: the risk and the numbers for its reasons, for users read in chunks."""
 
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ end as reason_{{n}},
 """
 PLACES = range(1, REASONS + 1)
 SCORED = prediction.made_by("scoring")
-"""The columns that are known of a user without looking at the others: all but rank and decile."""
+"""The columns that depend on one user only: all except rank and decile."""
 
 VALUES = f"""
 select
@@ -54,11 +54,10 @@ def scored(
     rest: str,
     *parameters: object,
 ) -> pd.DataFrame:
-    """One row per user: user_id, is_eligible, churn_risk, and what the reasons are made of.
+    """Return one row per user: user_id, is_eligible, churn_risk, and the numbers for its reasons.
 
-    `told`: how reasons speak of each feature; see score.told_features. `rest`: the query from FROM
-    on, as in Features.chunks. A score meets its user by position inside the chunk in which both
-    were read, and nowhere else.
+    `told`: words for each feature; see score.told_features. `rest`: the query from FROM on, as in
+    Features.chunks. Scores and users are matched by position, only within a chunk.
     """
     group = told["thing"].to_numpy()
     return pd.concat(
@@ -74,8 +73,10 @@ def scored(
     )
 
 
-def _told(reasons, group: np.ndarray, matrix: np.ndarray) -> dict[str, np.ndarray | None]:
-    """For the n-th reason: told_n (place of its feature), value_n and strength_n; None if none."""
+def _told(
+    reasons: "onnxruntime.InferenceSession | None", group: np.ndarray, matrix: np.ndarray
+) -> dict[str, np.ndarray | None]:
+    """Return told_n (place of the feature), value_n and strength_n of reason n; None if missing."""
     names = [f"{what}_{n}" for n in PLACES for what in ("told", "value", "strength")]
     columns: dict[str, np.ndarray | None] = dict.fromkeys(names)
     if reasons is None or not len(matrix):

@@ -1,4 +1,4 @@
-"""Score: the production model gives every user of a day a churn risk, in ml.churn_predictions."""
+"""Scoring: write the production model's churn risk of every user of a day to the warehouse."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ from python_jobs.warehouse.engines import DuckDB, Spark, engine_of
 from python_jobs.warehouse.features import Features
 
 HIGH_FROM = 0.5
-"""A churn_risk from here on is in the band 'high'."""
+"""Lowest churn_risk of the band 'high'."""
 
 MEDIUM_FROM = 0.2
-"""A churn_risk from here on, and below HIGH_FROM, is in the band 'medium'."""
+"""Lowest churn_risk of the band 'medium', which ends below HIGH_FROM."""
 
 BY_ENGINE = {DuckDB.name: duckdb_score, Spark.name: spark_score}
 """Each module has the functions score_day and save_served_features."""
@@ -31,7 +31,7 @@ BY_ENGINE = {DuckDB.name: duckdb_score, Spark.name: spark_score}
 
 @dataclass(frozen=True)
 class Scored:
-    """What was written: the day, the model, and how many users are in each risk band."""
+    """The written predictions: their day, model, and number of users in each risk band."""
 
     as_of_date: date
     model_version: str
@@ -52,8 +52,8 @@ def score(
     """Score every user of user_features_daily on one day, the latest by default.
 
     Replaces that day's rows in one transaction. Raises JobError, and writes nothing, if there is
-    no production model or no user, a file of the model is not the registered one, its golden rows
-    get other scores, a feature that it was trained on is missing or of another type, or a score is
+    no production model or no user, a file of the model differs from the registered one, the golden
+    rows get other scores, one of its features is missing or has another type, or a score is
     missing or not a probability.
     """
     say = progress or (lambda line: None)
@@ -117,7 +117,7 @@ def save_served_features(
 def _check_features(features: Features, con: duckdb.DuckDBPyConnection, version: str) -> None:
     """Raise JobError unless user_features_daily has the model's features, by name and type.
 
-    Features that the model does not know are no fault: it never reads them.
+    Additional features are allowed: the model never reads them.
     """
     if differences := features.differences(Features.of_table(con, "user_features_daily")):
         raise JobError(
@@ -127,7 +127,7 @@ def _check_features(features: Features, con: duckdb.DuckDBPyConnection, version:
 
 
 def told_features(settings: Settings, version: str) -> pd.DataFrame:
-    """How a reason speaks of each feature: its place, thing measured, label and typical value."""
+    """Return the words for each feature in a reason: place, measure, label and typical value."""
     facts = store.read_feature_facts(settings.models, version)
     files = store.read_manifest(settings.models, version)["files"]
     known = "typical.json" in files

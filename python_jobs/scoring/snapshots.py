@@ -1,4 +1,4 @@
-"""Snapshots: the features as they were served, and a sample of the rows a model was trained on."""
+"""Snapshots: features as served, and a sample of each model's training rows."""
 
 from datetime import date
 
@@ -18,13 +18,13 @@ REFERENCE_VERSIONS = 20
 def save_served_features(con: duckdb.DuckDBPyConnection, as_of_date: date) -> int:
     """Copy the features of a scored day to ml.scored_features; scoring again replaces them.
 
-    Returns the number of rows. The model feature_consistency tells what late data changed in them.
+    Returns the number of rows. The SQL model feature_consistency shows how late data changed them.
     """
     con.begin()
     try:
         _add_columns(con, "ml.scored_features", "main.user_features_daily")
         con.execute("delete from ml.scored_features where as_of_date = ?", [as_of_date])
-        count = con.execute(
+        count: int = con.execute(
             "insert into ml.scored_features by name select * exclude (is_eligible) "
             "from main.user_features_daily where as_of_date = ?",
             [as_of_date],
@@ -37,13 +37,14 @@ def save_served_features(con: duckdb.DuckDBPyConnection, as_of_date: date) -> in
 
 
 def save_training_sample(con: duckdb.DuckDBPyConnection, settings: Settings, version: str) -> int:
-    """Write a sample of a version's training rows, with its scores, from which drift is measured.
+    """Write a sample of a version's training rows, with scores, as the baseline of drift.
 
-    At most 20,000 rows, chosen by hash, so that the same rows are chosen again, and without ids.
-    Returns the number of rows. A version that has a sample already keeps that one.
+    At most 20,000 rows, without ids, chosen by hash, so a rerun chooses the same rows. A version
+    that already has a sample keeps it. Returns the number of rows.
     """
     known = "select count(*) from ml.training_reference where model_version = ?"
-    if rows := con.execute(known, [version]).fetchall()[0][0]:
+    rows: int = con.execute(known, [version]).fetchall()[0][0]
+    if rows:
         return rows
     con.execute(
         f"""
@@ -81,11 +82,12 @@ def save_training_sample(con: duckdb.DuckDBPyConnection, settings: Settings, ver
     except BaseException:
         give_up(con)
         raise
-    return con.execute(known, [version]).fetchall()[0][0]
+    rows = con.execute(known, [version]).fetchall()[0][0]
+    return rows
 
 
-def _scores(con, settings: Settings, version: str) -> pd.DataFrame:
-    """user_id, as_of_date, churn_risk of every row of the sample."""
+def _scores(con: duckdb.DuckDBPyConnection, settings: Settings, version: str) -> pd.DataFrame:
+    """Return user_id, as_of_date and churn_risk of every row of the sample."""
     features = store.read_features(settings.models, version)
     expected = store.read_manifest(settings.models, version)["files"]["model.onnx"]
     session = onnx_model.load(settings.models / version / "model.onnx", expected)
@@ -96,8 +98,8 @@ def _scores(con, settings: Settings, version: str) -> pd.DataFrame:
     return pd.concat(keys, ignore_index=True).assign(churn_risk=np.concatenate(risks))
 
 
-def _add_columns(con, table: str, like: str) -> None:
-    """Give a snapshot's table the columns that another has by now, without keys of persons."""
+def _add_columns(con: duckdb.DuckDBPyConnection, table: str, like: str) -> None:
+    """Add to a snapshot's table the columns that `like` has and it lacks, except user keys."""
     left_out = {"is_eligible", "churn_label"}
     if table == "ml.training_reference":
         left_out |= {"user_id", "as_of_date"}

@@ -1,8 +1,8 @@
-"""Scoring on Spark: where the rows are, with the same model and the same SQL."""
+"""Scoring on Spark: in its executors, with the same model and the same SQL."""
 
 from collections.abc import Callable, Iterator
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 SPARK_TYPES = {"timestamp": "timestamp_ntz"}
-"""Types that an Arrow batch from DuckDB has under another name than the schema's."""
+"""Types whose name in Spark differs from the schema's, for Arrow batches from DuckDB."""
 
 SCHEMA = ", ".join(f"{c.name} {SPARK_TYPES.get(c.type, c.type)}" for c in SCORED)
 WRITTEN = prediction.made_by("scoring", "ranking")
 BY_DAY = [*(c.name for c in WRITTEN if c.name != "as_of_date"), "as_of_date"]
-"""The columns as the files of a day hold them: what they are laid out by comes last."""
+"""The columns in the order of Spark's files: the partition column comes last."""
 
 RANKED = f"""
 with
@@ -70,7 +70,7 @@ from (
     from ranked
 )
 """
-"""Rank and decile of everybody without sorting everybody in one place: slices of equal risk."""
+"""SQL: rank and decile of all users, by slices of risk, so that no executor sorts all users."""
 
 
 def score_day(con: "duckdb.DuckDBPyConnection", settings: Settings, day: Day) -> dict[str, int]:
@@ -84,7 +84,7 @@ def score_day(con: "duckdb.DuckDBPyConnection", settings: Settings, day: Day) ->
     inputs = today.select("user_id", "is_eligible", *[f"`{name}`" for name in day.features.names])
     files = [day.model / name for name in ("model.onnx", "reasons.onnx")]
     models = [file.read_bytes() if file.exists() else None for file in files]
-    # kept aside until they are checked: the model runs once
+    # written to a file first, so that the model runs once for checks and result
     aside = str(settings.spark.resolve() / "scored")
     scored = inputs.mapInArrow(_scorer(day.features, models, day.told, day.constants), SCHEMA)
     scored.write.mode("overwrite").parquet(aside)
@@ -111,16 +111,16 @@ def save_served_features(
 
 
 def _replace_day(rows: "DataFrame", settings: Settings, table: str) -> None:
-    """Write the rows of a day in the place of what was there."""
+    """Replace the rows of a day."""
     folder = str(exchange.folder(settings, table))
     rows.write.mode("overwrite").partitionBy("as_of_date").parquet(folder)
     spark.register(settings)
 
 
 def _scorer(
-    features: Features, models: list[bytes | None], told: pd.DataFrame, constants: dict
+    features: Features, models: list[bytes | None], told: pd.DataFrame, constants: dict[str, Any]
 ) -> Callable[[Iterator["pyarrow.RecordBatch"]], Iterator["pyarrow.RecordBatch"]]:
-    """What an executor does with its part of the rows: batches in, batches out."""
+    """Return the function that scores an executor's batches of rows."""
 
     def run(batches: Iterator["pyarrow.RecordBatch"]) -> Iterator["pyarrow.RecordBatch"]:
         import duckdb

@@ -1,8 +1,8 @@
-"""Synthetic e-learning data: raw files as a feed brings them, and the truth nobody may read.
+"""Synthetic e-learning data: raw files as a feed delivers them, and the hidden truth.
 
-One day is simulated after the other, each with a random stream of its own, and the state is kept
-beside the truth: 120 days and then one more are byte for byte the files of 121 days. Events reach
-the file of the day they arrive on, some late, some broken.
+Each day is simulated with its own random stream, and the state is saved beside the truth. So 120
+days and one appended day give the same bytes as 121 days. An event is in the file of the day on
+which it arrives; some events are late, some are broken.
 """
 
 import json
@@ -21,7 +21,7 @@ from python_jobs.synthetic import world
 from python_jobs.synthetic.world import People, Rows
 
 FIRST_SHARE = 2 / 3  # of `users` have signed up before the first day
-SIGNUP_DAYS = 120  # the others sign up within this many days; growth goes on at the same pace
+SIGNUP_DAYS = 120  # the others sign up within this many days; growth continues at this pace
 LATE_SHARE = 0.04
 LATENESS = (0.50, 0.22, 0.13, 0.09, 0.06)  # of late events: one to five days
 COPY_DELAY = (0.4, 0.3, 0.2, 0.1)  # a duplicate comes zero to three days after its original
@@ -69,7 +69,7 @@ TRUE_PROBABILITY_SQL = """
 
 @dataclass(frozen=True)
 class Generated:
-    """The world as it stands: people and event rows of all its files; `files` are the new ones."""
+    """Counts of users and event rows in all files so far; `files` are the new files."""
 
     users: int
     events: int
@@ -80,10 +80,10 @@ class Generated:
 
 @dataclass
 class _World:
-    """All that the next day depends on."""
+    """The state on which the next day depends."""
 
     asked: dict[str, Any]  # the parameters of the first call
-    days: int  # how many are done
+    days: int  # days simulated so far
     events: int  # rows in all files
     next_event: int
     people: People
@@ -105,12 +105,13 @@ def generate(
     append: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Generated:
-    """Write the raw files of `days` days to `raw` and what is hidden behind them to `truth`.
+    """Write the raw files of `days` days to `raw` and the hidden truth to `truth`.
 
-    `users` is how many have signed up by day 120: two thirds before the first day, the others at
-    a steady pace that goes on as days are appended. With `append` the world in `truth` continues
-    where it stopped, and users, start and seed are its own. A world that is already there with
-    the same parameters is left as it is.
+    `users`: how many have signed up by day 120, two thirds of them before the first day, the
+    others at a steady pace that continues in appended days. `append`: continue the data in
+    `truth`; users, start and seed are then taken from there. Existing data with the same
+    parameters are left unchanged. Raises JobError for other data in `raw`, for nothing to append
+    to, and for numbers that are too small.
     """
     if users < 1 or days < 1 or seed < 0:
         raise JobError(
@@ -120,9 +121,9 @@ def generate(
         )
     asked = {"users": users, "days": days, "start": start.isoformat(), "seed": seed}
     state = truth / ".world.npz"
-    found = _header(state)
+    header = _header(state)
     if append:
-        if not found or not _all_there(raw, found):
+        if not header or not _all_there(raw, header):
             raise JobError(
                 f"There is no finished world in {raw} to append to.",
                 next_step="generate one without append first.",
@@ -130,17 +131,17 @@ def generate(
         here = _load(state)
     else:
         taken = any(raw.glob("users/*")) or any(raw.glob("events/*"))
-        if taken and (not found or found["asked"] != asked):
+        if taken and (not header or header["asked"] != asked):
             raise JobError(
-                f"{raw} already holds {_described(found)}.",
+                f"{raw} already holds {_described(header)}.",
                 next_step="append to it, or empty the raw and truth folders first.",
             )
-        if taken and found and _all_there(raw, found):
-            return _report(found, ())
+        if taken and header and _all_there(raw, header):
+            return _report(header, ())
         for stale in truth.glob("churn_probability/*.parquet"):
             stale.unlink()
         here = _begin(asked)
-        _save(state, here)  # an interrupted run is known as ours and can be run again
+        _save(state, here)  # marks an interrupted run as ours, so that it can be run again
 
     files, last = [], here.days + days
     with duckdb.connect() as db:
@@ -161,9 +162,9 @@ def generate(
 
 
 def is_finished(raw: Path, truth: Path) -> bool:
-    """Whether a world is there with all its files."""
-    found = _header(truth / ".world.npz")
-    return found is not None and _all_there(raw, found)
+    """Return True if generated data are there with all their files."""
+    header = _header(truth / ".world.npz")
+    return header is not None and _all_there(raw, header)
 
 
 def _begin(asked: dict[str, Any]) -> _World:
@@ -174,7 +175,7 @@ def _begin(asked: dict[str, Any]) -> _World:
 
 
 def _signed_up(users: int, days: int) -> int:
-    """How many have signed up by the end of this many days."""
+    """Return how many users have signed up by the end of day number `days`."""
     first = round(users * FIRST_SHARE)
     return first + (users - first) * days // SIGNUP_DAYS
 
@@ -222,7 +223,7 @@ def _user_rows(people: People, who: np.ndarray, day: int, rng: np.random.Generat
 
 
 def _feed(here: _World, clean: Rows, day: int, rng: np.random.Generator) -> Rows:
-    """What the feed makes of a day: all that is still to arrive, with ids, dirt and delays."""
+    """Return all events still to arrive: pending ones and the day's, with ids, dirt and delays."""
     valid = len(clean["user"])
     clean["event"] = np.zeros(valid, np.int64)
     rows = _joined([clean, *world.broken_events(clean, rng)])
@@ -246,12 +247,12 @@ def _days(shares: tuple[float, ...], n: int, rng: np.random.Generator) -> np.nda
 
 
 def _joined(parts: list[Rows]) -> Rows:
-    """The rows of all parts; what has not begun to be (an empty dict) counts as no rows."""
+    """Return the rows of all parts, joined by column; an empty dict counts as no rows."""
     return {name: np.concatenate([p[name] for p in parts if p]) for name in parts[-1]}
 
 
 def _write(db: duckdb.DuckDBPyConnection, sql: str, rows: Rows, path: Path) -> None:
-    """Write the query over `rows` as one Parquet file that is whole or not there."""
+    """Write the query over `rows` as one Parquet file; it appears complete or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.parent.parent / ".unfinished"  # no reader of raw files looks there
     db.register("rows", rows)
@@ -264,7 +265,7 @@ def _write(db: duckdb.DuckDBPyConnection, sql: str, rows: Rows, path: Path) -> N
 
 
 def _save(path: Path, here: _World) -> None:
-    """Keep the world for the next call; the header alone can be read without the rest."""
+    """Save the state for the next call. The header can be read without the rest."""
     people = {f"people.{name}": column for name, column in vars(here.people).items()}
     pending = {f"pending.{name}": column for name, column in here.pending.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -285,7 +286,7 @@ def _summary(here: _World) -> dict[str, Any]:
 
 
 def _header(path: Path) -> dict[str, Any] | None:
-    """What the kept world says of itself, or None where there is none."""
+    """Return the header of the saved state; None if there is none."""
     if not path.exists():
         return None
     with np.load(path) as kept:
@@ -306,7 +307,7 @@ def _load(path: Path) -> _World:
 
 
 def _all_there(raw: Path, header: dict[str, Any]) -> bool:
-    """Whether every file of the kept world still lies in the raw folder."""
+    """Return True if every file of the saved state is still in the raw folder."""
     start = date.fromisoformat(header["asked"]["start"])
     names = [f"{start + timedelta(days=day)}.parquet" for day in range(header["days"])]
     return bool(names) and all((raw / k / n).exists() for k in ("users", "events") for n in names)

@@ -1,9 +1,9 @@
-"""A made-up e-learning world: people with hidden moods, and the clean events they leave behind.
+"""The simulated e-learning users: their hidden moods, and the clean events they cause.
 
-Every user is a small hidden Markov chain. Content users may turn sour (tickets, failed payments,
-poorer quizzes) and recover. Both may stop at once or begin to fade: the fading come more and more
-rarely until they stop for good. Nothing but the mood moves activity, so that the true probability
-of thirty silent days follows from a recursion over thirty days.
+Each user is a small hidden Markov chain. Content users may turn sour (tickets, failed payments,
+lower quiz scores) and recover. Both may stop at once or begin to fade: fading users come more
+rarely until they stop for good. Only the mood changes activity. So the true probability of 30
+days without activity follows from a recursion over 30 days.
 
 Days are whole numbers since 1970-01-01, users are rows of `People`, counted from 0.
 """
@@ -19,7 +19,7 @@ PLAN_SHARES = (0.45, 0.35, 0.20)
 COUNTRY_SHARES = (0.28, 0.20, 0.12, 0.11, 0.10, 0.08, 0.06, 0.05)
 SOURCE_SHARES = (0.35, 0.20, 0.20, 0.15, 0.10)
 PLAN_KEENNESS = np.array([-0.15, 0.05, 0.25])  # added to the log of the session rate
-SOURCE_RISK = np.array([1.0, 0.75, 1.1, 1.4, 0.9])  # people brought by adverts are less attached
+SOURCE_RISK = np.array([1.0, 0.75, 1.1, 1.4, 0.9])  # users won by ads leave more often
 PLAN_CENTS = np.array([0, 1200, 2900])
 
 LOGIN, COURSE_ENROLL, VIDEO_WATCH, QUIZ_ATTEMPT = range(4)
@@ -33,11 +33,11 @@ EVENT_TYPES = (
     "payment_success",
     "payment_failed",
     "support_ticket",
-    "page_ping",  # no such event is known
+    "page_ping",  # an unknown event type
 )
 NO_VALUE = np.iinfo(np.int32).min
 
-# The hidden moods, and what each does per day. FADING and STOPPED lead nowhere else.
+# The hidden moods and their daily effects. Nobody leaves FADING or STOPPED.
 CONTENT, SOUR, FADING, STOPPED = range(4)
 STOP_HAZARD = np.array([0.0004, 0.012, 0.0, 0.0])
 FADE_HAZARD = np.array([0.0013, 0.038, 0.0, 0.0])
@@ -56,12 +56,12 @@ WEEK = np.array([1.12, 1.15, 1.12, 1.08, 0.93, 0.72, 0.88])  # Monday to Sunday,
 VIDEOS, QUIZZES, ENROLLS = 1.5, 0.6, 0.1  # per session
 COURSES = tuple(f"c{number:03}" for number in range(1, 201))
 BILLING_DAYS = 30
-PLAN_CHANGE_HAZARD = 0.0012  # whatever the mood: the latest plan betrays no future
+PLAN_CHANGE_HAZARD = 0.0012  # the same in every mood, so the latest plan does not leak the future
 TENURE_DAYS = 540  # people of the first day signed up within this many days before it
-WARM_UP_DAYS = 45  # moods move unseen this long, so that the first day is a day like any other
+WARM_UP_DAYS = 45  # moods develop this long before the first day, so that it is a typical day
 DIRT_SHARE = 0.01  # of each kind
 FUTURE_DAYS = 40 * 365  # later than anyone will load these files
-UNKNOWN_USERS = 90_000_000  # user numbers from here on belong to nobody
+UNKNOWN_USERS = 90_000_000  # user numbers from here on do not exist
 NO_ID = -1
 NEVER = 2**30
 HORIZON = 30
@@ -72,7 +72,7 @@ Rows = dict[str, np.ndarray]
 
 @dataclass
 class People:
-    """Everybody who ever signed up, one array entry each, and what nobody sees of them."""
+    """All users who ever signed up, one array entry each, with their hidden attributes."""
 
     signup_day: np.ndarray
     plan: np.ndarray
@@ -89,7 +89,7 @@ class People:
         return len(self.rate)
 
     def join(self, others: "People") -> "People":
-        """These people and then the others."""
+        """Return these users followed by the others."""
         return People(
             **{
                 f.name: np.concatenate([vars(self)[f.name], vars(others)[f.name]])
@@ -99,7 +99,7 @@ class People:
 
 
 def newcomers(signup_day: np.ndarray, rng: np.random.Generator) -> People:
-    """People who sign up on these days, content and with a character of their own."""
+    """Return new users for these signup days, all content, with random attributes."""
     n = len(signup_day)
 
     def choose(shares: tuple[float, ...]) -> np.ndarray:
@@ -122,7 +122,7 @@ def newcomers(signup_day: np.ndarray, rng: np.random.Generator) -> People:
 
 
 def first_people(n: int, start: int, rng: np.random.Generator) -> People:
-    """The people of the first day; some of them have already left."""
+    """Return the users of the first day; some of them have already stopped."""
     people = newcomers(start - np.sort(rng.integers(1, TENURE_DAYS + 1, n))[::-1], rng)
     for day in range(start - WARM_UP_DAYS, start):
         advance(people, day, rng)
@@ -130,7 +130,7 @@ def first_people(n: int, start: int, rng: np.random.Generator) -> People:
 
 
 def advance(people: People, day: int, rng: np.random.Generator) -> None:
-    """Let the moods of the night before `day` change, in place."""
+    """Change the moods in place, for the night before `day`."""
     mood = people.mood
     stop, fade = people.risk * STOP_HAZARD[mood], people.risk * FADE_HAZARD[mood]
     turn = np.select([mood == CONTENT, mood == SOUR], [people.risk * SOUR_HAZARD, RECOVERY_HAZARD])
@@ -146,7 +146,7 @@ def advance(people: People, day: int, rng: np.random.Generator) -> None:
 
 
 def session_rate(people: People, day: int) -> np.ndarray:
-    """Expected sessions of each user on this day."""
+    """Return the expected sessions of each user on this day."""
     left = np.clip((people.churn_day - day) / people.fade_days, 0, 1)
     mood = np.where(people.mood == SOUR, SOUR_ACTIVITY, 1.0)
     rate: np.ndarray = people.rate * week(day) * left * mood
@@ -154,17 +154,17 @@ def session_rate(people: People, day: int) -> np.ndarray:
 
 
 def week(day: int) -> float:
-    """How busy this weekday is, 1 on average (1970-01-01 was a Thursday)."""
+    """Return the activity factor of this weekday, 1 on average (1970-01-01 was a Thursday)."""
     share: float = WEEK[(day + 3) % 7]
     return share
 
 
 def churn_probability(people: People, day: int) -> np.ndarray:
-    """P(no activity in the HORIZON days after `day` | everything hidden at its end), per user."""
+    """Return P(no activity in the HORIZON days after `day` | hidden state at its end), per user."""
     steps, lengths = np.arange(1, HORIZON + 1), np.arange(FADE_DAYS[1] + 1)
     ahead = np.array([week(day + int(k)) for k in steps])
-    # Sessions to come, over the rate, for one whose fading of L days has r days left, and for one
-    # whose fading of L days begins k days from now.
+    # Expected sessions divided by the rate: with r days left of a fading of L days, and with a
+    # fading of L days that begins k days from now.
     slope = 1 / np.maximum(lengths, 1)
     left_over = (np.clip(lengths[:, None] - steps, 0, None) @ ahead)[:, None] * slope
     age = steps[None, :] - steps[:, None] + 1
@@ -196,7 +196,7 @@ def churn_probability(people: People, day: int) -> np.ndarray:
 
 
 def change_plans(people: People, day: int, rng: np.random.Generator) -> np.ndarray:
-    """Let a few people who are still there move to another plan; returns who."""
+    """Move a few active users to another plan, in place; return their row numbers."""
     who = np.flatnonzero(
         (rng.random(len(people)) < PLAN_CHANGE_HAZARD)
         & (people.signup_day < day)
@@ -207,13 +207,13 @@ def change_plans(people: People, day: int, rng: np.random.Generator) -> np.ndarr
 
 
 def clean_events(people: People, day: int, rng: np.random.Generator) -> Rows:
-    """All valid events of one day in order of time: user, day, second, kind, course, value.
+    """Return all valid events of one day by time: user, day, second, kind, course, value.
 
-    `course` is 0 where there is none; `value` holds tenths of minutes, tenths of points or cents,
-    as the kind of event has it, or NO_VALUE.
+    `course` is 0 if there is none. `value` is in tenths of minutes, tenths of points or cents,
+    depending on the kind of event, or NO_VALUE.
     """
     sessions = rng.poisson(session_rate(people, day))
-    sessions[(people.signup_day == day) & (sessions == 0)] = 1  # who signs up looks around
+    sessions[(people.signup_day == day) & (sessions == 0)] = 1  # new users have a first session
     active = np.flatnonzero(sessions)
     sessions = sessions[active]
     counts = [sessions, *(rng.poisson(mean * sessions) for mean in (ENROLLS, VIDEOS, QUIZZES))]
@@ -236,7 +236,7 @@ def clean_events(people: People, day: int, rng: np.random.Generator) -> Rows:
     billed = users[
         (people.plan > 0)
         & ((day - people.signup_day) % BILLING_DAYS == 0)
-        & (day - people.churn_day < BILLING_DAYS)  # who stops pays once more at most
+        & (day - people.churn_day < BILLING_DAYS)  # users who stop pay at most once more
     ]
     failed = rng.random(len(billed)) < PAYMENT_FAILS[people.mood[billed]]
     upset = users[
@@ -279,7 +279,7 @@ def clean_events(people: People, day: int, rng: np.random.Generator) -> Rows:
 
 
 def broken_events(clean: Rows, rng: np.random.Generator) -> list[Rows]:
-    """Additional rows that no one should believe, each like a clean one but for one fault."""
+    """Return additional invalid rows; each is a copy of a clean row with one fault."""
     everything = np.arange(len(clean["user"]))
     videos = np.flatnonzero(clean["kind"] == VIDEO_WATCH)
     quizzes = np.flatnonzero(clean["kind"] == QUIZ_ATTEMPT)
@@ -295,6 +295,6 @@ def broken_events(clean: Rows, rng: np.random.Generator) -> list[Rows]:
 
 
 def some_of(rows: Rows, among: np.ndarray, rng: np.random.Generator) -> Rows:
-    """Copies of the share of rows that one kind of dirt befalls."""
+    """Return copies of a random DIRT_SHARE of the rows, for one kind of fault."""
     picked = among[rng.random(len(among)) < DIRT_SHARE]
     return {name: column[picked] for name, column in rows.items()}

@@ -1,14 +1,13 @@
-"""How much each feature moved a score: exact for the linear member, path attribution for trees.
+"""Feature contributions to a score: exact for the linear member, path attribution for trees.
 
-Contributions are in log-odds and add up: the model's log-odds are those of the average training
-row (the base) plus the contributions of all features.
+Contributions are in log-odds and add up: the model's log-odds are the base (the log-odds of the
+average training row) plus the contributions of all features.
 
 - Linear: coefficient times standardised value; the average row has 0 everywhere.
-- Trees: walking from the root to its leaf, a row passes from one node's mean prediction to the
-  next one's, and each step counts for the feature that was asked there (Palczewska et al. 2013,
-  "Interpreting random forest classification models using a feature contribution method"; Saabas
-  2014). Every leaf therefore has fixed contributions, and all of them come out of one pass through
-  the trees: as cheap as scoring, where exact Shapley values cost hundreds of passes.
+- Trees: on the path from the root to a leaf, each change of the nodes' mean prediction counts for
+  the feature of that split (Palczewska et al. 2013, "Interpreting random forest classification
+  models using a feature contribution method"; Saabas 2014). So every leaf has fixed contributions,
+  and one pass through the trees gives all of them. Exact Shapley values need hundreds of passes.
 """
 
 from itertools import pairwise
@@ -24,9 +23,10 @@ from python_jobs.training.sklearn_internals import baseline, trees, with_float32
 
 
 def export(model: Blend, n_features: int) -> bytes:
-    """ONNX bytes: `features` as in the model's own file, `contributions` float32 [rows, features].
+    """Return ONNX bytes that compute the contributions of a model's features.
 
-    Raises TypeError for a member that is neither a linear pipeline nor histogram boosting.
+    Input `features`: as in the model's own file. Output `contributions`: float32 [rows, features].
+    A member is a linear pipeline or histogram boosting.
     """
     from onnx import TensorProto, helper
 
@@ -42,7 +42,7 @@ def export(model: Blend, n_features: int) -> bytes:
 
 
 def base(model: Blend) -> float:
-    """Log-odds of the average training row, to which the contributions are added."""
+    """Return the log-odds of the average training row, to which contributions are added."""
     total = model.intercept
     for member, weight in zip(model.members, model.weights, strict=True):
         if isinstance(member, Pipeline):
@@ -56,7 +56,10 @@ def base(model: Blend) -> float:
 def _linear(
     pipeline: Pipeline, weight: float, n_features: int, output: str
 ) -> tuple[list[Any], list[Any]]:
-    """Standardised inputs times a matrix that sends each column to the feature it came from."""
+    """Return ONNX nodes and constants that multiply standardised inputs by the coefficients.
+
+    A missing-value flag counts for the feature it belongs to.
+    """
     from onnx import compose, helper, numpy_helper
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
@@ -83,7 +86,7 @@ def _linear(
 def _trees(
     boosting: ClassifierMixin, weight: float, n_features: int, output: str
 ) -> tuple[list[Any], list[Any]]:
-    """One tree ensemble with as many targets as features; see the module's text."""
+    """Return an ONNX tree ensemble with one target per feature; see the module's docstring."""
     from onnx import helper
 
     columns: dict[str, list[Any]] = {
@@ -123,7 +126,7 @@ def _trees(
 
 
 def _node_values(nodes: np.ndarray) -> np.ndarray:
-    """Mean prediction of the training rows that reach each node; children come after parents."""
+    """Return each node's mean prediction over its training rows; children come after parents."""
     values = nodes["value"].astype(np.float64)
     for place in range(len(nodes) - 1, -1, -1):
         node = nodes[place]
@@ -134,7 +137,7 @@ def _node_values(nodes: np.ndarray) -> np.ndarray:
 
 
 def leaf_contributions(nodes: np.ndarray) -> dict[int, dict[int, float]]:
-    """{leaf: {feature: contribution}} of one tree: the steps to each leaf, by feature."""
+    """Return {leaf: {feature: contribution}} of one tree, in log-odds."""
     values = _node_values(nodes)
     contributions, paths = {}, [[0]]
     while paths:

@@ -1,10 +1,10 @@
-"""How sure a metric is: the user-level bootstrap, every replicate at once.
+"""Confidence intervals of metrics: a bootstrap over users, with all replicates at once.
 
-A replicate draws users with replacement and keeps all rows of a user together, since the rows of
-one user are no independent evidence (Efron and Tibshirani 1993; the cluster bootstrap of Field
-and Welsh 2007). Drawing a user n times is the same as weighing its rows by n, so a replicate is a
-column of weights, and a metric of all replicates is a few matrix products. Models judged with the
-same weights are compared pair by pair: the interval of a difference, not a difference of intervals.
+A replicate draws users with replacement and keeps all rows of a user together, since rows of one
+user are not independent (Efron and Tibshirani 1993; the cluster bootstrap of Field and Welsh
+2007). Drawing a user n times equals weighting its rows by n. So a replicate is a column of weights,
+and a metric of all replicates takes a few matrix products. Models are compared
+replicate by replicate, with the same weights, which gives the interval of their difference.
 """
 
 import math
@@ -19,17 +19,17 @@ BLOCK = 100
 """Replicates in memory at once."""
 
 GROUPS = 500
-"""Ranks are compared in at most so many groups of equal size; up to as many risks this is exact."""
+"""Largest number of groups of equal risk. With more distinct risks, neighbours share a group."""
 
 TOP_ROWS = 200
-"""Of each day so many of the riskiest rows can be among the 50 riskiest of a replicate."""
+"""Riskiest rows per day that are kept to find the 50 riskiest of a replicate."""
 
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value and the bounds that hold 95 % of its replicates; None where undefined."""
+    """A value and the bounds that contain 95 % of its replicates; None if undefined."""
 
     value: float | None
     low: float | None
@@ -37,7 +37,7 @@ class Interval:
 
     @classmethod
     def of(cls, value: float, replicates: np.ndarray) -> "Interval":
-        """Percentile interval around a value; replicates that are NaN do not count."""
+        """Return the percentile interval around a value; NaN replicates do not count."""
         known = replicates[~np.isnan(replicates)]
         if not len(known) or math.isnan(value):
             return cls(None if math.isnan(value) else float(value), None, None)
@@ -57,10 +57,10 @@ def weights(n_users: int, seed: int) -> Iterator[np.ndarray]:
 
 
 class Resample:
-    """Rows prepared so that their metrics under many columns of user weights are cheap.
+    """Rows prepared for metrics under many columns of user weights.
 
-    `y`, `risk`, `users` (codes from 0) and `dates` have one entry a row; `payoff` is what acting
-    on the row brings, already 0 where the risk is too low to act.
+    `y`, `risk`, `users` (codes from 0) and `dates` have one entry per row. `payoff` is the money
+    from contacting the user, 0 if the risk is below the threshold.
     """
 
     def __init__(
@@ -98,11 +98,11 @@ class Resample:
             self.days.append((by(ranks, one, rows), by(ranks, y, rows)))
 
     def ranking(self, w: np.ndarray) -> dict[str, np.ndarray]:
-        """Average precision and ROC AUC under each column of weights, (columns,)."""
+        """Return average precision and ROC AUC under each column of weights, (columns,) each."""
         return self._curve(self.total @ w, self.positive @ w)
 
     def all(self, w: np.ndarray) -> dict[str, np.ndarray]:
-        """Every metric under each column of (users, columns) weights, (columns,) each."""
+        """Return every metric under each column of (users, columns) weights, (columns,) each."""
         total, positive = self.total @ w, self.positive @ w
         rows = total.sum(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -136,7 +136,7 @@ class Resample:
 
 
 def _groups(risk: np.ndarray) -> np.ndarray:
-    """Group of each row, 0 the riskiest; equal risks share a group."""
+    """Return the group of each row, 0 for the riskiest; equal risks share a group."""
     values, group = np.unique(-risk, return_inverse=True)
     if len(values) > GROUPS:
         first = np.searchsorted(np.sort(-risk), values)
@@ -145,7 +145,7 @@ def _groups(risk: np.ndarray) -> np.ndarray:
 
 
 def _precision_at(total: np.ndarray, positive: np.ndarray, k: np.ndarray | int) -> np.ndarray:
-    """Share of churners among the k riskiest; a group that the cut splits counts in proportion."""
+    """Return the share of churners among the k riskiest; a group that k splits counts in part."""
     seen = np.cumsum(total, axis=0)
     k = np.minimum(k, seen[-1])
     share = np.clip((k - (seen - total)) / total, 0, 1)

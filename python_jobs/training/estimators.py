@@ -1,4 +1,4 @@
-"""The candidates that may become the model, and the baselines that they must beat."""
+"""The candidate models, and the baselines that they must beat."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ Factory = Callable[[int], ClassifierMixin]
 class SignedLog(TransformerMixin, BaseEstimator):
     """Shrink skewed amounts to sign(x) * log(1 + |x|); fill and flag what is missing.
 
-    Takes (rows, features) with NaN for missing and gives (rows, features + flags), float64: one
+    Takes (rows, features) with NaN for missing and returns (rows, features + flags), float64: one
     flag, 0 or 1, for each feature that had a NaN in fit. A NaN becomes the feature's mean or
-    its maximum in fit (`fill`, on the log scale), 0 if there was no value at all. python_jobs.
-    onnx_model has the same computation as an ONNX graph.
+    maximum in fit (`fill`, on the log scale), 0 if there was no value at all.
+    onnx_export.register_signed_log has the same computation as an ONNX graph.
     """
 
     def __init__(self, fill: str = "mean") -> None:
@@ -48,7 +48,7 @@ class SignedLog(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: np.ndarray) -> np.ndarray:
-        """Apply the logs, the fill values and the flags."""
+        """Return the logs with missing values filled, followed by the flags."""
         check_is_fitted(self)
         logs = _signed_log(X)
         missing = np.isnan(logs)
@@ -62,11 +62,11 @@ def _signed_log(X: np.ndarray) -> np.ndarray:
 
 
 class Blend(ClassifierMixin, BaseEstimator):
-    """Fitted members in one probability: sigmoid(intercept + sum of weight * member's log-odds).
+    """Combine fitted members: sigmoid(intercept + sum of weight * member's log-odds).
 
     With one member this is Platt scaling (Platt 1999, "Probabilistic outputs for support vector
-    machines"), with several the soft vote of their calibrated log-odds. The log-odds stay a
-    weighted sum, so the model converts to ONNX exactly and its reasons add up.
+    machines"), with several a weighted mean of calibrated log-odds. Since log-odds are summed, the
+    model converts to ONNX exactly and the contributions of its features add up.
     """
 
     def __init__(
@@ -78,28 +78,28 @@ class Blend(ClassifierMixin, BaseEstimator):
 
     @property
     def classes_(self) -> np.ndarray:
-        """The labels, in the order of predict_proba's columns."""
+        """Return the labels, in the order of predict_proba's columns."""
         return np.array([0, 1])
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
     def decision_function(self, X: np.ndarray) -> np.ndarray:
-        """Calibrated log-odds of each row."""
+        """Return the calibrated log-odds of each row, (rows,)."""
         logits = [member.decision_function(X) for member in self.members]
         blended: np.ndarray = np.column_stack(logits) @ np.asarray(self.weights)
         return self.intercept + blended
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """Probabilities of labels 0 and 1, (rows, 2)."""
+        """Return the probabilities of labels 0 and 1, (rows, 2)."""
         risk = expit(self.decision_function(X))
         return np.column_stack([1 - risk, risk])
 
 
 def platt(logits: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Slope (not below 0) and intercept that make log-odds fit the labels best, by log loss.
+    """Return the slope (not below 0) and intercept of log-odds with the lowest log loss.
 
-    A ridge of one unit around slope 1 keeps the slope finite where the rows are few or separable.
+    A ridge of one unit around slope 1 keeps the slope finite if rows are few or separable.
     """
 
     def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
@@ -114,7 +114,7 @@ def platt(logits: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 def _logistic(*first: BaseEstimator, C: float = 1.0) -> ClassifierMixin:
-    # Newton's method needs about ten passes where lbfgs needs hundreds on correlated windows.
+    # On correlated windows, Newton's method needs about ten passes and lbfgs hundreds.
     model = LogisticRegression(C=C, solver="newton-cholesky", max_iter=100)
     return make_pipeline(*first, StandardScaler(), model)
 
@@ -125,11 +125,11 @@ def _boosting(seed: int, **parameters: float) -> ClassifierMixin:
 
 @dataclass(frozen=True)
 class Member:
-    """A kind of model: how it is made from a seed and parameters, and what the search may try.
+    """A kind of model: how to make it from a seed and parameters, and which values to try.
 
-    The first value of each list makes the first trial. `cost` is about how many nanoseconds one
-    row and feature take in a fit on one core, `overhead` the seconds of a fit of hardly any rows,
-    `share` the part of the search's time that is spent on this member.
+    The first trial uses the first value of each list. `cost`: nanoseconds of a fit per row and
+    feature on one core. `overhead`: seconds of a fit with hardly any rows. `share`: this member's
+    share of the search time.
     """
 
     make: Callable[..., ClassifierMixin]
@@ -139,10 +139,10 @@ class Member:
     share: float
 
     def fit(self, seed: int, X: np.ndarray, y: np.ndarray, **parameters: float) -> ClassifierMixin:
-        """Make and fit one.
+        """Return a fitted model.
 
-        A feature without any value, such as a measure that began after these rows, is fitted as
-        0: boosting has no bins for it, and no model learns from a constant.
+        A feature without any value, such as a measure that started after these rows, is fitted as
+        0: boosting cannot make bins for it, and a constant teaches nothing.
         """
         unknown = np.isnan(X).all(axis=0)
         known = np.where(unknown, np.float32(0), X) if unknown.any() else X
@@ -178,20 +178,19 @@ CANDIDATES = {
     "hist_gradient_boosting": ("hist_gradient_boosting",),
     "soft_voting": ("logistic_regression", "hist_gradient_boosting"),
 }
-"""Candidate to its members; the first wins a tie. Class weights would break calibration.
+"""Candidate -> its members; the first candidate wins a tie. Class weights would break calibration.
 
-Stacking (weights fitted on the slice) was no better on the folds than voting: docs/models.md.
+See docs/models.md for why members are averaged and not stacked.
 """
 
 
 def baselines(facts: Mapping[str, FeatureFact]) -> dict[str, Factory]:
-    """The simple rules that a candidate must beat, as estimators on the same matrix.
+    """Return the simple rules that a candidate must beat, as estimators on the same matrix.
 
-    prior_rate gives everybody the churn rate of the training rows. recency ranks by
-    days_since_last_activity; a one-feature logistic regression turns days into a probability and
-    keeps their order. rfm_logistic adds frequency (active days) and volume (events) of the
-    longest window. Never seen active counts as the longest silence known. `facts`: what each column
-    of the matrix measures, in its order.
+    prior_rate: the churn rate of the training rows for everybody. recency: a logistic regression
+    on days_since_last_activity alone, which keeps the order of the days. rfm_logistic: also
+    frequency (active days) and volume (events) of the longest window. Users who were never active
+    count as the longest silence known. `facts`: what each column measures, in matrix order.
     Raises JobError if there is no days_since_last_activity.
     """
     features = list(facts)
@@ -218,7 +217,7 @@ def baselines(facts: Mapping[str, FeatureFact]) -> dict[str, Factory]:
 
 
 def _longest(facts: Mapping[str, FeatureFact], measure: str) -> str | None:
-    """The feature of the measure's longest window; None where it has no window."""
+    """Return the feature of the measure's longest window; None if it has no window."""
     windows = {
         fact.window: name
         for name, fact in facts.items()
@@ -228,6 +227,6 @@ def _longest(facts: Mapping[str, FeatureFact], measure: str) -> str | None:
 
 
 def churn_risk(estimator: ClassifierMixin, X: np.ndarray) -> np.ndarray:
-    """Probability of churn_label = 1 per row, float64; the class is looked up, not assumed."""
+    """Return the probability of churn_label = 1, float64 (rows,), in any order of the classes."""
     risk: np.ndarray = estimator.predict_proba(X)[:, list(estimator.classes_).index(1)]
     return risk

@@ -1,4 +1,4 @@
-"""Which columns of user_features_daily a domain's settings explain, and what each measures."""
+"""Facts about features: what each column of user_features_daily measures, from the settings."""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,7 +10,7 @@ ACTIVITY = ("active_days", "events")
 
 
 def explained_features(settings: Vars) -> dict[str, FeatureFact]:
-    """Return the facts of each column that follows from the domain, as the SQL model names it."""
+    """Return the facts of each column that the domain's settings define, by column name."""
     windows = settings.feature_windows_days
     measures = [measure.name for measure in settings.measures]
     facts = {}
@@ -25,5 +25,5 @@ def explained_features(settings: Vars) -> dict[str, FeatureFact]:
 
 
 def facts_of(names: Iterable[str], explained: Mapping[str, FeatureFact]) -> dict[str, FeatureFact]:
-    """Return the facts of each feature; one that the domain does not explain is its own measure."""
+    """Return the facts of each feature; one that is not in `explained` is its own measure."""
     return {name: explained.get(name) or FeatureFact.of(name) for name in names}

@@ -1,4 +1,4 @@
-"""Fitting: every model on every training side, several at a time, the same bits on any machine."""
+"""Fitting: every model on every training side, in parallel, with the same bits on any machine."""
 
 import os
 import sys
@@ -20,18 +20,18 @@ from python_jobs.training.splits import HeldOut, Rows, describe, usable_splits
 
 WORKERS = min(4, os.cpu_count() or 1)
 PLANNED_WORKERS = 2
-"""What the search plan reckons with, whatever the machine has; see search.plan."""
+"""Workers assumed by the search plan on every machine, for equal results; see search.plan."""
 
 EMPTIED = "`sklearn.utils.parallel.delayed` should be used with"
-"""Of a warning of scikit-learn's: it takes an empty list of warning filters for a missing one."""
+"""Start of a wrong scikit-learn warning: it treats an empty list of filters as a missing one."""
 
 PATIENCE = 4
-"""The clock ends a search that takes so many times its budget."""
+"""A search stops when it has taken this many times its budget."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """The candidates fitted on one side, and how they were found (for the manifest)."""
+    """The candidates fitted on one side, and the record of their search for the manifest."""
 
     candidates: dict[str, Blend]
     search: dict[str, Any]
@@ -46,10 +46,10 @@ def fit_and_hold_out(
     budget: float,
     say: Callable[[str], None],
 ) -> tuple[HeldOut, Fitted]:
-    """Judge candidates and baselines fold by fold, and fit the candidates on all eligible rows.
+    """Return every model's held-out risks, and the candidates fitted on all eligible rows.
 
-    A fold's models learn, search and calibrate on the eligible rows of its training side alone
-    and score all its test rows. `budget`: seconds for the searches of all sides together.
+    A fold's models learn, search and calibrate only on the eligible rows of its training side, and
+    score all its test rows. `budget`: seconds for the searches of all sides together.
     """
     splits = usable_splits(rows, horizon_days)
     sides = [np.flatnonzero(rows.eligible), *(known for known, _ in splits)]
@@ -95,10 +95,10 @@ def fit_and_hold_out(
 def _gather(
     rows: Rows, futures: dict[str, Any], inner: tuple[list[Split], str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The candidates of one side from its members, and the record of its search."""
+    """Return the candidates of one side, made from its members, and the record of its search."""
     splits, kind = inner
     done = {name: future.result() for name, future in futures.items()}
-    tuned: dict[str, Tuned] = {name: found for name, (found, _) in done.items()}
+    tuned: dict[str, Tuned] = {name: result for name, (result, _) in done.items()}
     y = np.concatenate([rows.y[check] for _, check in splits]) if splits else np.empty(0)
     candidates = blends({name: model for name, (_, model) in done.items()}, tuned, y)
     search = {
@@ -125,8 +125,8 @@ def _member(
     is_late: Callable[[], bool],
 ) -> tuple[Tuned, ClassifierMixin]:
     member = MEMBERS[name]
-    found = tune(rows, splits, member, trials=trials, seed=seed, is_late=is_late)
-    return found, member.fit(seed, rows.X[side], rows.y[side], **found.parameters)
+    tuned = tune(rows, splits, member, trials=trials, seed=seed, is_late=is_late)
+    return tuned, member.fit(seed, rows.X[side], rows.y[side], **tuned.parameters)
 
 
 def _rule(
@@ -137,15 +137,14 @@ def _rule(
 
 @contextmanager
 def workers() -> Iterator[Executor]:
-    """A pool whose every fit runs on one thread.
+    """Yield a pool in which every fit runs on one thread.
 
-    Sums over several threads depend on how many there are; this way the same data give the same
-    bits on any number of cores. Boosting on several threads also crawls when the cores are busy
-    (seconds instead of tenths), while several fits at once just share them.
+    Sums over threads depend on their number; with one thread, the same data give the same bits on
+    any number of cores. Boosting on several threads is also slow when the cores are busy.
 
-    scikit-learn sets the process's warning filters in every fit of a forest, and fits at once may
-    leave each other's. So warnings are kept while they work, and judged by the filters of before;
-    all but one, with which a fit complains that another has just emptied the list of filters.
+    scikit-learn changes the process's warning filters in some fits, and parallel fits may mix
+    them up. So warnings are collected and shown afterwards with the original filters, except the
+    one about an empty list of filters, which is wrong.
     """
     kept: list[warnings.WarningMessage] = []
     try:
@@ -162,7 +161,7 @@ def workers() -> Iterator[Executor]:
 
 
 def _say(kept: list[warnings.WarningMessage]) -> None:
-    """Warn of what was kept, as at the time: once a line, and by filters that name a module too."""
+    """Show the collected warnings: once per line of code, and filters by module still apply."""
     modules: dict[str | None, str] = {}
     for name, module in list(sys.modules.items()):
         modules.setdefault(getattr(module, "__file__", None), name)

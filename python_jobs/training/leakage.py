@@ -1,4 +1,4 @@
-"""The leakage canary: a feature that knows too much was made from the future."""
+"""The leakage check: a feature that predicts too well was probably made from future data."""
 
 import numpy as np
 from scipy.stats import rankdata
@@ -7,21 +7,21 @@ from python_jobs.errors import JobError
 from python_jobs.training.splits import Rows
 
 MAX_AUC = 0.995
-"""No honest feature ranks churners so well. Recency, the strongest, reaches 0.94 to 0.98."""
+"""Largest plausible ROC AUC of one feature. Recency, the strongest, reaches 0.94 to 0.98."""
 
 MAX_AUC_WITHIN = 0.95
-"""Among users who have been silent equally long, honest features reach about 0.8."""
+"""Largest plausible ROC AUC among users of equal silence, where features reach about 0.8."""
 
 MAX_ROWS = 50_000
 STRATA = 10
 
 
 def check_leaks(rows: Rows, names: list[str]) -> None:
-    """Raise JobError, naming the feature, if one alone tells the label implausibly well.
+    """Raise JobError, naming the feature, if one feature alone predicts the label too well.
 
-    Over eligible rows, either way round, missing values lowest: on all of them, and within strata
-    of equal silence (days_since_last_activity), where a feature that peeks at the days to come
-    still tells and one that only knows the past hardly does.
+    Checks ROC AUC in either direction on eligible rows, missing values lowest: over all rows, and
+    within strata of equal silence (days_since_last_activity). Within a stratum only a feature
+    that uses future days still predicts well.
     """
     known = np.flatnonzero(rows.eligible)
     known = known[:: max(1, len(known) // MAX_ROWS)]
@@ -43,9 +43,9 @@ def check_leaks(rows: Rows, names: list[str]) -> None:
 
 
 def single_feature_auc(X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """ROC AUC of each column, the better way round, over pairs of rows within a group.
+    """Return the ROC AUC of each column, in its better direction, over pairs within a group.
 
-    0.5 where no group has both classes.
+    0.5 if no group has both classes.
     """
     values = np.where(np.isnan(X), -np.inf, X)
     wins, pairs = np.zeros(X.shape[1]), 0

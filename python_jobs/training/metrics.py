@@ -1,8 +1,8 @@
-"""How good a churn risk is: plain functions of labels (0/1) and risks (0 to 1), one row each.
+"""Metrics of a churn risk: functions of labels (0/1) and risks (0 to 1), one entry per row.
 
-Ties are never broken by row order: where a cut falls into a group of equal risks, the group
-counts with its average. So no number here depends on the order of the rows. A metric that the
-rows cannot define (one class only) is NaN. Intervals: python_jobs.training.bootstrap.
+Results do not depend on the order of the rows: if a cut falls into a group of equal risks, the
+group counts with its average. A metric that is undefined for the rows (one class only) is NaN.
+Intervals: python_jobs.training.bootstrap.
 """
 
 import math
@@ -32,7 +32,7 @@ COMPARED = ("average_precision", "roc_auc")
 
 @dataclass(frozen=True)
 class Costs:
-    """What a campaign costs and brings, in one currency; see dbt_project.yml."""
+    """Costs and value of a campaign, in one currency; see dbt_project.yml."""
 
     offer_cost: float
     save_rate: float
@@ -40,28 +40,28 @@ class Costs:
 
     @property
     def threshold(self) -> float:
-        """The risk from which contacting a user pays, if risks are calibrated: 1 if never."""
+        """Return the calibrated risk from which contacting a user pays; 1 if it never does."""
         gain = self.save_rate * self.user_value
         return min(1.0, self.offer_cost / gain) if gain else 1.0
 
     def payoff(self, y: np.ndarray, risk: np.ndarray, threshold: float) -> np.ndarray:
-        """What each row brings if everybody from the threshold on is contacted."""
+        """Return the money per row if every user at or above the threshold is contacted."""
         gain = y * self.save_rate * self.user_value - self.offer_cost
         return np.where(risk >= threshold, gain, 0.0)
 
 
 def average_precision(y: np.ndarray, risk: np.ndarray) -> float:
-    """Mean precision over the recall steps (scikit-learn's average_precision_score)."""
+    """Return the mean precision over the recall steps (scikit-learn's average_precision_score)."""
     return float(average_precision_score(y, risk)) if y.any() else math.nan
 
 
 def roc_auc(y: np.ndarray, risk: np.ndarray) -> float:
-    """Chance that a churner is ranked above a stayer; ties count half."""
+    """Return the probability that a churner is ranked above a stayer; ties count half."""
     return float(roc_auc_score(y, risk)) if 0 < y.sum() < len(y) else math.nan
 
 
 def log_loss(y: np.ndarray, risk: np.ndarray) -> float:
-    """Mean negative log likelihood in nats; risks are clipped to [1e-15, 1 - 1e-15]."""
+    """Return the mean negative log likelihood in nats; risks are clipped to [1e-15, 1 - 1e-15]."""
     if not len(y):
         return math.nan
     p = np.clip(risk, 1e-15, 1 - 1e-15)
@@ -69,12 +69,12 @@ def log_loss(y: np.ndarray, risk: np.ndarray) -> float:
 
 
 def brier(y: np.ndarray, risk: np.ndarray) -> float:
-    """Mean squared difference between risk and label (Brier 1950)."""
+    """Return the mean squared difference between risk and label (Brier 1950)."""
     return float(np.mean((risk - y) ** 2)) if len(y) else math.nan
 
 
 def expected_calibration_error(y: np.ndarray, risk: np.ndarray, bins: int = 10) -> float:
-    """Mean |mean risk - churn rate| over quantile bins of the risk, weighted by rows.
+    """Return the mean |mean risk - churn rate| over quantile bins of the risk, weighted by rows.
 
     Equal risks share a bin, so a constant risk makes one bin (Naeini et al. 2015, with
     quantile bins).
@@ -86,14 +86,14 @@ def expected_calibration_error(y: np.ndarray, risk: np.ndarray, bins: int = 10) 
 
 
 def calibration_bins(risk: np.ndarray, bins: int = 10) -> np.ndarray:
-    """Bin of each row, from 0: quantile bins of the risk; equal risks share one."""
+    """Return the quantile bin of each row's risk, from 0; equal risks share a bin."""
     if not len(risk):
         return np.empty(0, np.int64)
     return np.searchsorted(np.quantile(risk, np.linspace(0, 1, bins + 1))[1:-1], risk, side="left")
 
 
 def precision_at(y: np.ndarray, risk: np.ndarray, k: int) -> float:
-    """Share of churners among the k riskiest rows (all rows if there are fewer)."""
+    """Return the share of churners among the k riskiest rows (all rows if there are fewer)."""
     k = min(k, len(y))
     if not k:
         return math.nan
@@ -103,33 +103,33 @@ def precision_at(y: np.ndarray, risk: np.ndarray, k: int) -> float:
 
 
 def precision_at_50(y: np.ndarray, risk: np.ndarray, dates: np.ndarray) -> float:
-    """Precision among the 50 riskiest of each as_of_date, averaged over the dates.
+    """Return the precision among the 50 riskiest of each as_of_date, averaged over the dates.
 
-    The list that a retention team gets is one day's list, so it is judged by the day.
+    A retention team gets one list per day, so each day is judged by itself.
     """
     days = [dates == day for day in np.unique(dates)]
     return float(np.mean([precision_at(y[d], risk[d], 50) for d in days])) if days else math.nan
 
 
 def precision_top_decile(y: np.ndarray, risk: np.ndarray) -> float:
-    """Share of churners among the riskiest tenth of the rows."""
+    """Return the share of churners among the riskiest tenth of the rows."""
     return precision_at(y, risk, math.ceil(len(y) / 10))
 
 
 def lift_top_decile(y: np.ndarray, risk: np.ndarray) -> float:
-    """Churn rate of the riskiest tenth of the rows over the churn rate of all rows."""
+    """Return the churn rate of the riskiest tenth of the rows over that of all rows."""
     return precision_top_decile(y, risk) / float(y.mean()) if y.any() else math.nan
 
 
 def values(
     y: np.ndarray, risk: np.ndarray, dates: np.ndarray, costs: Costs | None = None
 ) -> dict[str, float]:
-    """Every metric of these rows; NaN where undefined.
+    """Return every metric of these rows; NaN if undefined.
 
-    `expected_value` is money per scored row if everybody above the costs' threshold is contacted.
+    `expected_value`: money per row if every user at or above the costs' threshold is contacted.
     """
     money = costs.payoff(y, risk, costs.threshold) if costs and len(y) else np.array([math.nan])
-    found = (
+    metrics = (
         average_precision(y, risk),
         roc_auc(y, risk),
         log_loss(y, risk),
@@ -140,7 +140,7 @@ def values(
         lift_top_decile(y, risk),
         float(money.mean()),
     )
-    return dict(zip(METRICS, found, strict=True))
+    return dict(zip(METRICS, metrics, strict=True))
 
 
 def judge(
@@ -151,12 +151,12 @@ def judge(
     costs: Costs | None = None,
     seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
-    """For each model {kind, folds: {fold or "pooled": {"eligible" or "all": measures}}, ...}.
+    """Return the metrics of each model: {model: {kind, folds, over}}.
 
-    Measures are {metric: {value, low, high}} with rows, positives and base_rate; an undefined
-    value is None, as in JSON and SQL. Pooled are the test rows of all folds together, each with
-    the risk from its own fold. `over` holds, for each other model, the pooled difference to it on
-    eligible users, {metric: {value, low, high}}, replicate by replicate on the same users.
+    `folds`: {fold or "pooled": {"eligible" or "all": measures}}. Measures are rows, positives,
+    base_rate and {metric: {value, low, high}}; an undefined value is None. "pooled" is the test
+    rows of all folds together, each with the risk from its own fold. `over`: for each other model,
+    the paired difference {metric: {value, low, high}} to it on pooled eligible rows.
     """
     y, dates, eligible = rows.y[held.rows], rows.dates[held.rows], rows.eligible[held.rows]
     users, n_users = rows.user_codes[held.rows], rows.n_users
@@ -206,7 +206,7 @@ def resample(
     n_users: int,
     costs: Costs | None = None,
 ) -> Resample:
-    """These rows, ready for weights; see Resample."""
+    """Return these rows prepared for weights; see Resample."""
     return Resample(
         y,
         risk,
@@ -228,7 +228,7 @@ def _difference(
     name: str,
     other: str,
 ) -> dict[str, Any]:
-    found = {}
+    differences = {}
     for metric in COMPARED:
         ours, theirs = (
             tables[n]["folds"]["pooled"]["eligible"][metric]["value"] for n in (name, other)
@@ -237,16 +237,16 @@ def _difference(
             _joined(drawn.get((n, "pooled", "eligible"), []), metric) for n in (name, other)
         ]
         value = math.nan if ours is None or theirs is None else ours - theirs
-        found[metric] = asdict(Interval.of(value, replicates[0] - replicates[1]))
-    return found
+        differences[metric] = asdict(Interval.of(value, replicates[0] - replicates[1]))
+    return differences
 
 
 def paired_difference(
     y: np.ndarray, ours: np.ndarray, theirs: np.ndarray, users: np.ndarray, seed: int
 ) -> Interval:
-    """Average precision of one model less another's on the same rows, with its interval.
+    """Return one model's average precision minus another's on the same rows, with its interval.
 
-    `users` are codes from 0; both models meet the same replicates.
+    `users` are codes from 0. Both models get the same replicates.
     """
     value = average_precision(y, ours) - average_precision(y, theirs)
     n_users, day = int(users.max()) + 1 if len(users) else 0, np.zeros(len(y))
@@ -259,7 +259,7 @@ def paired_difference(
 
 
 def pooled(tables: dict[str, dict[str, Any]], model: str) -> dict[str, float | None]:
-    """The pooled metrics of a model on eligible users, and their base_rate."""
+    """Return the pooled metrics of a model on eligible users, and their base_rate."""
     measures = tables[model]["folds"]["pooled"]["eligible"]
     return {name: measures[name]["value"] for name in METRICS} | {
         "base_rate": measures["base_rate"]
@@ -267,18 +267,21 @@ def pooled(tables: dict[str, dict[str, Any]], model: str) -> dict[str, float | N
 
 
 def best_candidate(tables: dict[str, dict[str, Any]]) -> str:
-    """The candidate with the highest pooled average precision on eligible users; first at a tie."""
+    """Return the candidate with the highest pooled average precision on eligible users.
+
+    The first candidate wins a tie.
+    """
     names = [name for name, table in tables.items() if table["kind"] == "candidate"]
     return max(names, key=lambda name: pooled(tables, name)["average_precision"] or 0.0)
 
 
 def is_baseline(table: dict[str, Any]) -> bool:
-    """Whether a model's table is that of a baseline; release 0.1.0 called it a rival."""
+    """Return True if a model is a baseline; release 0.1.0 wrote the kind "rival"."""
     return table["kind"] in ("baseline", "rival")
 
 
 def metric_rows(tables: dict[str, dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
-    """The tables as (model, fold, population, metric, value, low, high, rows), one a metric."""
+    """Yield (model, fold, population, metric, value, low, high, rows) for each metric."""
     for model, table in tables.items():
         for fold, populations in table["folds"].items():
             for population, measures in populations.items():
@@ -288,25 +291,25 @@ def metric_rows(tables: dict[str, dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
 
 
 def slices(rows: Rows, held: HeldOut, model: str) -> dict[str, dict[str, dict[str, Any]]]:
-    """{attribute: {value: measures}}: how one model does for each kind of eligible user, pooled.
+    """Return one model's pooled metrics for each kind of eligible user.
 
-    Measures are plain numbers, with mean_risk beside base_rate. The eight values with most rows,
-    the rest together as 'other'.
+    {attribute: {value: measures}}; measures are numbers, among them base_rate and mean_risk. The
+    eight values with most rows are shown, the others together as 'other'.
     """
     who = rows.eligible[held.rows]
     y, dates = rows.y[held.rows][who], rows.dates[held.rows][who]
     risk = held.risks[model][who]
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    measures: dict[str, dict[str, dict[str, Any]]] = {}
     for attribute, texts in rows.attributes.items():
         text = texts[held.rows][who].astype(str)
         names, counts = np.unique(text, return_counts=True)
         kept = names[np.argsort(-counts, kind="stable")[:8]]
         text = np.where(np.isin(text, kept), text, "other")
-        found[attribute] = {}
+        measures[attribute] = {}
         for value in [*kept, *(["other"] if len(names) > len(kept) else [])]:
             part = text == value
             numbers = values(y[part], risk[part], dates[part])
-            found[attribute][str(value)] = {
+            measures[attribute][str(value)] = {
                 "rows": int(part.sum()),
                 "base_rate": float(y[part].mean()),
                 "mean_risk": float(risk[part].mean()),
@@ -314,4 +317,4 @@ def slices(rows: Rows, held: HeldOut, model: str) -> dict[str, dict[str, dict[st
                 name: None if math.isnan(numbers[name]) else numbers[name]
                 for name in ("average_precision", "roc_auc", "expected_calibration_error")
             }
-    return found
+    return measures

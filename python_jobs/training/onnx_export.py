@@ -1,4 +1,4 @@
-"""Export a fitted model to ONNX, and compare the file with its original."""
+"""Export a fitted model to ONNX, and compare the file with the fitted model."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,8 +25,8 @@ def export(model: "Blend", n_features: int) -> bytes:
     """Convert a fitted blend to ONNX bytes; the same model gives the same bytes.
 
     Input `features`: float32 [rows, n_features], NaN for missing. The only output, `churn_risk`:
-    float32 [rows, 1], the probability of class 1. Calibration and vote are part of the graph: the
-    members give log-odds, which are weighed, summed and put through one sigmoid.
+    float32 [rows, 1], the probability of class 1. Calibration is part of the graph: the members'
+    log-odds are weighted, summed and put through one sigmoid.
     """
     from onnx import TensorProto, helper
 
@@ -49,7 +49,7 @@ def export(model: "Blend", n_features: int) -> bytes:
 def assemble(
     output: str, nodes: list[Any], constants: list[Any], n_features: int, width: int, kind: int
 ) -> bytes:
-    """A model file with the one input `features` and one output of `width` columns."""
+    """Return the bytes of a model with the input `features` and one output of `width` columns."""
     from onnx import TensorProto, helper
 
     given = helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, n_features])
@@ -68,7 +68,7 @@ def _constant(name: str, values: list[float]) -> "TensorProto":
 
 
 def _log_odds(member: "ClassifierMixin", n_features: int, prefix: str) -> "GraphProto":
-    """Graph of a fitted member, its names prefixed, that ends in [rows, 1] `<prefix>log_odds`."""
+    """Return a fitted member's graph, names prefixed; output `<prefix>log_odds`, [rows, 1]."""
     from onnx import TensorProto, compose, helper
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
@@ -96,7 +96,7 @@ def _log_odds(member: "ClassifierMixin", n_features: int, prefix: str) -> "Graph
 
 
 def register_signed_log() -> None:
-    """Teach skl2onnx the transformer python_jobs.training.estimators.SignedLog."""
+    """Register a converter for python_jobs.training.estimators.SignedLog with skl2onnx."""
     from onnx import TensorProto
     from skl2onnx import update_registered_converter
     from skl2onnx.common.data_types import FloatTensorType
@@ -121,7 +121,7 @@ def register_signed_log() -> None:
             return output
 
         model = operator.raw_operator
-        # In double, because 1 + x forgets the digits of a small x in float.
+        # In double, because in float 1 + x loses the digits of a small x.
         x = node("Cast", operator.inputs[0].full_name, to=TensorProto.DOUBLE)
         one = constant("one", TensorProto.DOUBLE, np.ones(1))
         fill = constant("fill", TensorProto.DOUBLE, model.fill_)
@@ -136,9 +136,9 @@ def register_signed_log() -> None:
 
 
 def register_boosting() -> None:
-    """Teach skl2onnx to write the flags of boosted trees as integers.
+    """Make skl2onnx write the flags of boosted trees as integers.
 
-    It mixes False into a list of integers, which protobuf refuses from 7.34 on.
+    It mixes False into a list of integers, which protobuf rejects from 7.34 on.
     """
     from skl2onnx import update_registered_converter
     from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
@@ -173,16 +173,17 @@ def register_boosting() -> None:
 
 
 def check_parity(estimator: "ClassifierMixin", model: bytes, matrix: np.ndarray) -> float:
-    """Largest difference in probability on real rows; JobError from MAX_DIFFERENCE upwards.
+    """Return the largest difference in probability between a model and its ONNX file.
 
-    Both sides see the same float32 values. At most PARITY_ROWS rows, evenly spaced, are compared.
+    Both get the same float32 values of at most PARITY_ROWS evenly spaced rows. Raises JobError
+    from MAX_DIFFERENCE upwards.
     """
     from threadpoolctl import threadpool_limits
 
     from python_jobs.training.estimators import churn_risk
 
     rows = matrix[_evenly(len(matrix), PARITY_ROWS)]
-    with threadpool_limits(1):  # trees on several threads crawl when the cores are busy
+    with threadpool_limits(1):  # trees on several threads are slow when the cores are busy
         original = churn_risk(estimator, rows)
     difference = np.abs(original - score(open_session(model), rows)).max()
     if not difference < MAX_DIFFERENCE:
@@ -195,7 +196,7 @@ def check_parity(estimator: "ClassifierMixin", model: bytes, matrix: np.ndarray)
 
 
 def golden(model: bytes, matrix: np.ndarray) -> dict[str, Any]:
-    """Some real rows, from the least to the most at risk, with the scores they must get."""
+    """Return some real rows, by rising risk, with the scores that they must always get."""
     rows = matrix[_evenly(len(matrix), PARITY_ROWS)]
     risk = score(open_session(model), rows)
     chosen = np.argsort(risk, kind="stable")[_evenly(len(rows), GOLDEN_ROWS)]

@@ -23,14 +23,14 @@ where
     everything <= {limit}
     or place <= greatest(1, floor(cast(stratum as double) * {limit} / everything))
 """
-"""Chosen by hash, so the same rows are chosen again and by both engines; each date, label and side
-of eligibility has the share that it has of all, and at least one row."""
+"""Rows are chosen by hash, so both engines always choose the same ones. Each combination of date,
+label and eligibility keeps its share of all rows, and at least one row."""
 
 
 def draw(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Shadow evaluation_set and training_set with a sample of at most max_training_rows.
 
-    Both are temporary tables of this connection. Where all rows fit and lie in the warehouse file,
+    Both are temporary tables of this connection. If all rows fit and are in the warehouse file,
     nothing is drawn.
     """
     engine = engine_of(settings)

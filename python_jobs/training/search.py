@@ -1,9 +1,9 @@
-"""Search and calibration: everything a model chooses, it chooses inside its own training side.
+"""Search and calibration: both use only the rows of a model's own training side.
 
 A training side is split once more (`inner_splits`). Random parameters are tried on the inner
-splits (Bergstra and Bengio 2012, "Random search for hyper-parameter optimization"), and the
-log-odds that the best trial gave to the inner check rows, which it had not seen, set the slope and
-the intercept that calibrate it. Then the member is fitted on the whole side.
+splits (Bergstra and Bengio 2012, "Random search for hyper-parameter optimization"). The best
+trial's log-odds of the inner check rows, which it has not seen, determine the slope and intercept
+of the calibration. Then the member is fitted on the whole side.
 """
 
 from collections.abc import Callable
@@ -18,39 +18,38 @@ from python_jobs.training.estimators import CANDIDATES, MEMBERS, Blend, Member, 
 from python_jobs.training.splits import RollingOriginSplit, Rows
 
 SEARCH_ROWS = 40_000
-"""A larger side is searched and calibrated on whole users, drawn until about so many rows."""
+"""Rows for search and calibration. A larger side uses a sample of users with about this many."""
 
 MAX_TRIALS = 30
 ROWS_PER_TRIAL = 50
-"""A side tries one set of parameters for so many rows of its smaller class: with fewer, more trials
-would only choose by chance."""
+"""Rows of the smaller class per trial: with fewer rows, the best of many trials is chance."""
 
 MIN_CHECKED = 10
-"""Rows of each class among the check rows below which nothing is searched or calibrated."""
+"""Fewest check rows of each class. With fewer, there is no search and no calibration."""
 
 Split = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What the search found for one member: its parameters, and log-odds of the check rows."""
+    """Result of one member's search: its parameters, and its log-odds of the check rows."""
 
     parameters: dict[str, Any]
     logits: np.ndarray
     trials: list[dict[str, Any]]  # {parameters, log_loss} in the order tried
-    was_cut: bool  # whether the clock, not the plan, ended the search
+    was_cut: bool  # True if time ran out before all planned trials
 
 
 def inner_splits(
     rows: Rows, known: np.ndarray, horizon_days: int, seed: int
 ) -> tuple[list[Split], str]:
-    """Split the rows `known` of a training side into rows to fit and later rows to check.
+    """Split the rows `known` of a training side into rows to fit and rows to check.
 
-    'later dates': the newest dates, at most one horizon of them, check what the dates at least one
-    horizon before them teach, if at least half of the side's dates are left to teach. A shorter
-    history gives 'other users': two halves of the users check each other on the same dates,
-    because a later slice without the gap would check on labels that overlap those it learned.
-    'nothing' if there are too few rows of either class.
+    Returns the splits and how they were made. 'later dates': check the newest dates, at most one
+    horizon long, and fit the dates at least one horizon before them, if those are at least half
+    of all dates. 'other users', for a shorter history: fit one half of the users and check the
+    other, and vice versa; without the gap, later labels would overlap fitted labels in time.
+    'nothing': too few rows of either class.
     """
     rng = np.random.default_rng(seed)
     draw = rng.random(rows.n_users)[rows.user_codes[known]]
@@ -73,10 +72,10 @@ def _smaller_class(y: np.ndarray) -> int:
 
 
 def plan(splits: list[list[Split]], n_features: int, budget: float, workers: int) -> dict[str, int]:
-    """How many trials of each member fit into a budget of wall seconds over all sides.
+    """Return how many trials of each member fit into a budget of wall seconds over all sides.
 
-    It is reckoned from the numbers of rows and features and not measured, so that the same data
-    give the same model on a fast and on a slow machine. At least one trial: it calibrates.
+    The numbers are estimated from rows and features, not measured, so the same data give the same
+    model on fast and slow machines. At least one trial, since calibration needs it.
     """
     work = sum(len(fit) + len(check) / 4 for side in splits for fit, check in side) * n_features
     fits = sum(map(len, splits))
@@ -99,10 +98,10 @@ def tune(
     seed: int,
     is_late: Callable[[], bool],
 ) -> Tuned:
-    """Try parameters on the inner splits; the lowest log loss after calibration wins.
+    """Try parameters on the inner splits; return those with the lowest log loss once calibrated.
 
-    At most `trials`, fewer where there are few rows. The first has the first value of every
-    parameter. `is_late` is asked before each further one and ends the search where it says so.
+    At most `trials`, fewer for few rows. The first trial uses the first value of every parameter.
+    `is_late` is called before each further trial; True ends the search.
     """
     if not splits:
         return Tuned(_trial(member, 0, seed), np.empty(0), [], was_cut=False)
@@ -150,12 +149,12 @@ def _calibrated_log_loss(logits: np.ndarray, y: np.ndarray) -> float:
 def blends(
     members: dict[str, ClassifierMixin], tuned: dict[str, Tuned], y: np.ndarray
 ) -> dict[str, Blend]:
-    """Each candidate: the mean of its members' log-odds, each calibrated on the inner check rows.
+    """Return each candidate: the mean of its members' log-odds, calibrated on the check rows.
 
-    `y` are the labels of these rows; without any, log-odds stay as they are.
+    `y`: labels of the inner check rows. Without any, log-odds are not calibrated.
     """
     calibration = {
-        name: platt(found.logits, y) if len(y) else (1.0, 0.0) for name, found in tuned.items()
+        name: platt(result.logits, y) if len(y) else (1.0, 0.0) for name, result in tuned.items()
     }
     return {
         name: Blend(

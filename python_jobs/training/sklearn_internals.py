@@ -1,8 +1,8 @@
-"""What the exports read of scikit-learn beyond its documentation; an upgrade may change it.
+"""Undocumented parts of scikit-learn that the exports read; an upgrade may change them.
 
-Tried with scikit-learn 1.9.1. tests/training/test_sklearn_internals.py fails, naming what changed,
-when an upgrade breaks it. All of it is the trees of HistGradientBoostingClassifier: the log-odds of
-a row are the baseline plus the value of the leaf that the row reaches in each tree.
+Tested with scikit-learn 1.9.1. tests/training/test_sklearn_internals.py fails, naming what changed,
+when an upgrade breaks one. All of them concern HistGradientBoostingClassifier: the log-odds of a
+row are the baseline plus the value of the row's leaf in each tree.
 """
 
 import copy
@@ -22,15 +22,15 @@ NODE_FIELDS = {
     "left": "place of the left child in the array, after its parent",
     "right": "place of the right child in the array, after its parent",
 }
-"""The fields of a tree's nodes that the exports read, and what each means to them."""
+"""The fields of a tree's nodes that the exports read, and their meaning."""
 
 Estimator = TypeVar("Estimator", bound=ClassifierMixin)
 
 
 def trees(boosting: HistGradientBoostingClassifier) -> list[np.ndarray]:
-    """Return the nodes of each tree, root first: one structured array a tree, see NODE_FIELDS.
+    """Return the nodes of each tree, root first: one structured array per tree, see NODE_FIELDS.
 
-    The arrays are the model's own: who changes one changes the model. Two classes only.
+    The arrays belong to the model: changing one changes the model. Two classes only.
     """
     return [tree.nodes for (tree,) in boosting._predictors]
 
@@ -43,9 +43,9 @@ def baseline(boosting: HistGradientBoostingClassifier) -> float:
 def with_float32_thresholds(estimator: Estimator) -> Estimator:
     """Return a copy with tree thresholds rounded down to float32; other models are only copied.
 
-    Trees split at midpoints in float64. Rounded to the nearest float32, a midpoint between two
-    neighbouring float32 values may become the upper one and send it the wrong way; rounded down,
-    x <= threshold means the same for every float32 x.
+    Trees split at midpoints in float64. Rounding to the nearest float32 could turn the midpoint of
+    two neighbouring values into the upper one, which would then go the wrong way. Rounded down,
+    x <= threshold gives the same result for every float32 x.
     """
     rounded = copy.deepcopy(estimator)
     if isinstance(rounded, HistGradientBoostingClassifier):

@@ -1,4 +1,4 @@
-"""Rolling-origin folds: the past trains, the future judges, one horizon lies between them."""
+"""Rolling-origin folds: train on the past, test on the future, with one horizon in between."""
 
 import hashlib
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from python_jobs.errors import JobError
 
 @dataclass(frozen=True)
 class Rows:
-    """evaluation_set in memory, ordered by as_of_date and user_id; one entry per row in each."""
+    """evaluation_set in memory, ordered by as_of_date and user_id; each array has all rows."""
 
     X: np.ndarray  # (rows, features) float32, NaN for NULL
     y: np.ndarray  # churn_label, 0 or 1
@@ -25,18 +25,18 @@ class Rows:
 
     @cached_property
     def user_codes(self) -> np.ndarray:
-        """Number of each row's user, 0 to n_users - 1, in order of first appearance."""
+        """Return the number of each row's user, 0 to n_users - 1, by first appearance."""
         codes: np.ndarray = pd.factorize(self.users)[0]
         return codes
 
     @property
     def n_users(self) -> int:
-        """How many users there are."""
+        """Return the number of different users."""
         return int(self.user_codes.max()) + 1 if len(self.y) else 0
 
     @property
     def data_hash(self) -> str:
-        """sha256 over all values, hex: everything that a model and its judgement depend on."""
+        """Return the sha256, in hexadecimal, over all values that a model and its metrics use."""
         digest = hashlib.sha256("\n".join(self.users).encode())
         for part in (self.X, self.y, self.dates.astype(np.int64), self.eligible):
             digest.update(np.ascontiguousarray(part).data)
@@ -45,7 +45,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Period:
-    """One test period and the dates that may train for it; both sorted datetime64[D] arrays."""
+    """One test period and its training dates; both sorted datetime64[D] arrays."""
 
     train_dates: np.ndarray
     test_dates: np.ndarray
@@ -55,10 +55,10 @@ class RollingOriginSplit:
     """Splitter in scikit-learn's style over sampled as_of_dates, passed as `groups`.
 
     A label looks at (as_of_date, as_of_date + horizon_days]. A training date must satisfy
-    train_date + horizon_days <= first test date, so that every training label was known on the
-    day on which the test rows are scored. The same user may stand on both sides: time separates,
-    not identity. Test periods are the newest dates, back to back, each at most one horizon long
-    and all of the same number of dates; there are up to `n_splits`, as many as history allows.
+    train_date + horizon_days <= first test date, so every training label was known when the test
+    rows are scored. A user may be on both sides, since the split is by time. Test periods are the
+    newest dates, consecutive, each at most one horizon long and all with the same number of dates.
+    There are up to `n_splits`, as many as history allows.
 
     Method: rolling-origin evaluation (Tashman 2000, "Out-of-sample tests of forecasting
     accuracy") with purging (Lopez de Prado 2018, "Advances in Financial Machine Learning", 7.4).
@@ -71,7 +71,7 @@ class RollingOriginSplit:
         self.horizon = np.timedelta64(horizon_days, "D")
 
     def periods(self, groups: np.ndarray) -> list[Period]:
-        """The test periods for these as_of_dates, oldest first; empty if history is too short."""
+        """Return the test periods for these as_of_dates, oldest first; [] if history is short."""
         dates = np.unique(np.asarray(groups, dtype="datetime64[D]"))
         if not len(dates):
             return []
@@ -98,7 +98,7 @@ class RollingOriginSplit:
     def get_n_splits(
         self, X: object = None, y: object = None, groups: np.ndarray | None = None
     ) -> int:
-        """Number of test periods that these as_of_dates allow: 0 to n_splits."""
+        """Return the number of test periods that these as_of_dates allow: 0 to n_splits."""
         return len(self.periods(_required(groups)))
 
 
@@ -119,10 +119,10 @@ class HeldOut:
 
 
 def usable_splits(rows: Rows, horizon_days: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(eligible training rows, all test rows) of each fold that can teach, oldest first.
+    """Return (eligible training rows, all test rows) of each usable fold, oldest first.
 
-    A fold whose eligible training rows are of one class, or which has no eligible test row,
-    teaches nothing and is left out; JobError if none is left.
+    A fold is not usable if its eligible training rows have one class only, or if it has no
+    eligible test row. Raises JobError if no fold is usable.
     """
     splits = []
     for train, test in RollingOriginSplit(horizon_days=horizon_days).split(groups=rows.dates):
@@ -138,7 +138,7 @@ def usable_splits(rows: Rows, horizon_days: int) -> list[tuple[np.ndarray, np.nd
 
 
 def describe(rows: Rows, fold: str, known: np.ndarray, test: np.ndarray) -> dict[str, Any]:
-    """Dates and row counts of a fold."""
+    """Return the dates and row counts of a fold."""
     return {
         "fold": fold,
         "train_from": str(rows.dates[known].min()),

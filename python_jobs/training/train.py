@@ -30,9 +30,9 @@ LIBRARIES = ["duckdb", "joblib", "numpy", "onnxruntime", "pandas", "scikit-learn
 
 @dataclass(frozen=True)
 class Trained:
-    """A fitted and judged model, and everything that its version keeps.
+    """A fitted and judged model, and everything that is stored with its version.
 
-    `metrics` is the content of metrics.json, `facts` what the manifest says of the training.
+    `metrics` is the content of metrics.json, `facts` the manifest's entries about the training.
     """
 
     model: Blend
@@ -60,12 +60,11 @@ def train(
 ) -> Trained:
     """Judge the candidates on later dates and fit the best one on all of evaluation_set.
 
-    `explained`: what the domain says of its features; see feature_facts.explained_features.
-    `time_budget`: seconds of search. `costs`: what the expected value is computed with; without
-    them it is None. The same tables, seed, budget and library versions give the same model bytes
-    and metrics. Raises JobError if history is too short, the labels are of one class, there is no
-    feature, a feature is infinite or looks into the future, or the ONNX file differs from its
-    model.
+    `explained`: facts of the domain's features; see feature_facts.explained_features.
+    `time_budget`: seconds of search. `costs`: used for the expected value, which is None without
+    them. The same tables, seed, budget and library versions give the same model bytes and metrics.
+    Raises JobError if history is too short, the labels are of one class, there is no feature, a
+    feature is infinite or looks into the future, or the ONNX file differs from its model.
     """
     say = progress or (lambda line: None)
     data_from, data_through = con.execute("from build_window").fetchall()[0][:2]
@@ -96,8 +95,8 @@ def train(
             "weights": model.weights,
             "intercept": model.intercept,
         },
-        "search": {name: found["trials"] for name, found in final.search["members"].items()},
-        "search_was_cut": any(found["was_cut"] for found in final.search["members"].values()),
+        "search": {name: member["trials"] for name, member in final.search["members"].items()},
+        "search_was_cut": any(member["was_cut"] for member in final.search["members"].values()),
         "seed": seed,
         "horizon_days": horizon_days,
         "data_hash": rows.data_hash,
@@ -136,18 +135,18 @@ def train(
 
 
 def _typical(rows: Rows, features: Features) -> dict[str, dict[str, float | None]]:
-    """{feature: {median, p10, p90}} of the eligible training rows; None if never known."""
+    """Return {feature: {median, p10, p90}} of eligible training rows; None without any value."""
     values = rows.X[rows.eligible]
-    found = {}
+    typical = {}
     for name, column in zip(features.names, values.T, strict=True):
         known = column[~np.isnan(column)].astype(float)
         points = np.quantile(known, [0.5, 0.1, 0.9]).tolist() if len(known) else [None] * 3
-        found[name] = dict(zip(("median", "p10", "p90"), points, strict=True))
-    return found
+        typical[name] = dict(zip(("median", "p10", "p90"), points, strict=True))
+    return typical
 
 
 def _importances(model: Blend, rows: Rows, features: Features) -> dict[str, float]:
-    """Mean absolute contribution to the log-odds of each feature, over eligible rows."""
+    """Return each feature's mean absolute contribution to the log-odds, over eligible rows."""
     session = onnx_model.open_session(attribution.export(model, len(features.names)))
     sample = rows.X[rows.eligible]
     sample = sample[:: max(1, len(sample) // onnx_export.PARITY_ROWS)]
@@ -199,7 +198,7 @@ def _read(
 
 
 def _check_history(rows: Rows, horizon_days: int, data_from: date, data_through: date) -> None:
-    """Raise JobError, with the days that are missing, if no date can be tested."""
+    """Raise JobError, with the number of missing days, if no date can be tested."""
     if len(rows.y):
         missing = horizon_days - (rows.dates[-1] - rows.dates[0]).astype(int)
     else:

@@ -12,14 +12,17 @@ from python_jobs.warehouse.limits import apply_limits
 
 
 def give_up(connection: duckdb.DuckDBPyConnection) -> None:
-    """Roll back what is open; where a commit failed, DuckDB has done so already."""
+    """Roll back the open transaction, if any. After a failed commit, DuckDB has done so itself."""
     with contextlib.suppress(duckdb.TransactionException):
         connection.rollback()
 
 
 @contextlib.contextmanager
 def connect(settings: Settings, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the warehouse, times in UTC. Raises JobError when it is missing or held open."""
+    """Open the warehouse, with times in UTC.
+
+    Raises JobError if it cannot be opened, if `read_only` and missing, or if a table is missing.
+    """
     engine = engine_of(settings)
     if read_only and not settings.warehouse.exists():
         raise JobError(
@@ -41,7 +44,7 @@ def connect(settings: Settings, *, read_only: bool = False) -> Iterator[duckdb.D
     try:
         connection.execute("set TimeZone = 'UTC'")
         apply_limits(connection, settings)
-        if not read_only:  # what a job that broke off had committed
+        if not read_only:  # an interrupted job may have committed rows
             engine.share_job_tables(connection)
         yield connection
         if not read_only:

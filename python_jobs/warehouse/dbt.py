@@ -1,4 +1,4 @@
-"""Run dbt in this process: one parse, progress as it goes, failures as one line."""
+"""Run dbt in this process: parse once, report progress, and turn a failure into one line."""
 
 import json
 import logging
@@ -32,15 +32,15 @@ SET_HERE = {
         "leave it out, or run plain `dbt build`.",
     ),
 }
-"""Options of dbt that this program gives itself, and what to do instead."""
+"""dbt options that this program sets itself, and what the user can do instead."""
 
 MISSES = ("NoNodesForSelectionCriteria", "NothingToDo")
-"""dbt's events of a selection that matches nothing."""
+"""dbt's events for a selection that matches nothing."""
 
 
 @dataclass(frozen=True)
 class Built:
-    """What one dbt run did: models built, tests passed, seconds by dbt's own clock."""
+    """Result of one dbt run: models built, tests passed, seconds as dbt measured them."""
 
     models: int
     tests: int
@@ -48,7 +48,7 @@ class Built:
 
 
 class Dbt:
-    """dbt over one warehouse. The project is parsed once, however many builds follow."""
+    """dbt for one warehouse. The project is parsed once for all builds."""
 
     def __init__(
         self,
@@ -70,11 +70,11 @@ class Dbt:
         *,
         progress: Callable[[int, int], None] | None = None,
     ) -> Built:
-        """`dbt build` with a selection in dbt's own words. Raises JobError at the first bad node.
+        """Run `dbt build` with a selection in dbt's syntax.
 
-        The other nodes still run as dbt decides; nothing is published by this.
+        Raises JobError about the first failed node, after dbt has run the nodes that it still can.
         """
-        # unit tests are for the code, not for tonight's data: `make test` runs them
+        # unit tests check the code, not the data; `make test` runs them
         quick = ["--exclude-resource-type", "unit_test"]
         if not any(option.startswith("--warn-error") for option in selection):
             quick += ["--warn-error-options", json.dumps({"error": MISSES})]
@@ -85,7 +85,7 @@ class Dbt:
             if reason := starved(self._settings, bad[0].message):
                 raise reason
             what = _what(bad[0], self._first_bad_row(bad[0]))
-            what, _, told = what.partition(" Next: ")  # by a macro that refuses
+            what, _, told = what.partition(" Next: ")  # a macro's own message has a next step
             raise JobError(what, next_step=told or self._next_step(bad[0]))
         if reason := starved(self._settings, result.exception):
             raise reason
@@ -115,7 +115,7 @@ class Dbt:
         return f"correct {node.node.original_file_path} or its input and run again."
 
     def parse(self) -> Any:
-        """dbt's manifest of the project. Raises JobError where dbt cannot read it."""
+        """Return dbt's manifest of the project. Raises JobError if dbt cannot read the project."""
         if self._manifest is None:
             parsed = self._dbt(["parse"])
             if reason := starved(self._settings, parsed.exception):
@@ -128,19 +128,21 @@ class Dbt:
             self._manifest = parsed.result
         return self._manifest
 
-    def _invoke(self, arguments: list[str], progress) -> Any:
+    def _invoke(self, arguments: list[str], progress: Callable[[int, int], None] | None) -> Any:
         manifest = self.parse()
         return self._dbt(arguments, manifest, [Progress(progress)] if progress else [])
 
-    def _dbt(self, arguments: list[str], manifest: Any = None, callbacks: Sequence = ()) -> Any:
+    def _dbt(
+        self, arguments: list[str], manifest: Any = None, callbacks: Sequence[Progress] = ()
+    ) -> Any:
         use_fork_locks()
         from dbt.cli.main import dbtRunner
 
         os.environ["CHURNHOUSE_HOME"] = str(self._settings.home.resolve())
         os.environ["CHURNHOUSE_TARGET"] = self._settings.target
-        # on a full disk dbt's log file fails too, with a traceback a line; its result says it once
+        # on a full disk dbt's log file also fails, with a traceback per line; the result says it
         logging.raiseExceptions = False
-        # what a run did is kept in ml.dbt_run_results; dbt's own JSON files cost a second a run
+        # ml.dbt_run_results has the results; writing dbt's own JSON files takes a second per run
         quiet = ["--log-level", "none", "--log-level-file", "info", "--no-write-json"]
         variables = ["--vars", json.dumps(self._variables)]
         where = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
@@ -148,7 +150,7 @@ class Dbt:
         where += ["--log-path", str(self._work / "logs")]
         try:
             runner = dbtRunner(manifest=manifest, callbacks=list(callbacks))
-            # what was typed comes last: an option without its value then takes none of ours
+            # the user's options come last: one without its value cannot swallow ours
             command, *rest = arguments
             result = runner.invoke([*quiet, command, *where, *variables, *rest])
         finally:
@@ -161,7 +163,7 @@ class Dbt:
 
 
 def check_selection(selection: Sequence[str]) -> None:
-    """Refuse options of dbt that would be ignored; the rest of a selection is dbt's to judge."""
+    """Raise JobError for dbt options that this program sets itself. dbt checks all others."""
     for given in selection:
         option = "--target" if given == "-t" else given.partition("=")[0]
         if option in SET_HERE:
@@ -179,9 +181,9 @@ def build(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> Built:
-    """Build under the settings of `domain`, from the start where they changed since the last build.
+    """Build with the settings of `domain`, from scratch if they changed since the last build.
 
-    Without a domain, the one that filled the warehouse is taken as it was.
+    Without `domain`, the stored settings of the warehouse's domain are used.
     """
     with connect(settings) as connection:
         if domain is not None:
@@ -202,7 +204,7 @@ def build(
 
 
 def settings_changed(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether the tables were last built under other settings than the warehouse now holds."""
+    """Return True if the last build used other settings than the warehouse now holds."""
     marks = connection.execute(
         "select 1 from information_schema.tables where table_name = 'build_log'"
     ).fetchone()
@@ -216,7 +218,7 @@ def settings_changed(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def _refusal(error: BaseException | None) -> JobError:
-    """What to say where dbt did not run any node."""
+    """Return the error for a dbt call that ran no node."""
     what, _, told = _first_line(error or "dbt did not finish").partition(" Next: ")
     what = what.removeprefix("Compilation Error ")
     hints = {
@@ -228,7 +230,7 @@ def _refusal(error: BaseException | None) -> JobError:
 
 
 def _what(node: Any, row: dict[str, Any]) -> str:
-    """One line on a bad node; a gate says what it found and what is allowed."""
+    """Return one line about a failed node; for a gate, with the value found and the one allowed."""
     name, kind = node.node.name, node.node.resource_type
     if not row:
         return f"dbt {kind} {name}: {_first_line(node.message)}"

@@ -1,6 +1,6 @@
-"""What the jobs use of dbt beyond its documentation; anything here may change with an upgrade.
+"""Undocumented parts of dbt that the jobs use; any of them may change with an upgrade.
 
-Tried with dbt-core 1.11.16 and dbt-duckdb 1.11.1. tests/warehouse/test_dbt_internals.py fails,
+Tested with dbt-core 1.11.16 and dbt-duckdb 1.11.1. tests/warehouse/test_dbt_internals.py fails,
 naming what changed, when an upgrade breaks one of these. The documented part (dbtRunner, its
 arguments, its results) is used in python_jobs.warehouse.dbt.
 """
@@ -22,7 +22,7 @@ NODE_ENDS = "NodeFinished"
 
 
 class Progress:
-    """Turns dbt's events into calls with (nodes done, all nodes)."""
+    """Callback for dbt's events that reports (nodes done, all nodes)."""
 
     def __init__(self, progress: Callable[[int, int], None]) -> None:
         self._progress = progress
@@ -38,9 +38,9 @@ class Progress:
 
 
 def use_fork_locks() -> None:
-    """Let dbt make locks that leave no names behind; only threads of this process use them.
+    """Make dbt create unnamed locks, which is enough for the threads of one process.
 
-    Python would report the names as leaked semaphores when the process is stopped.
+    Python would report named ones as leaked semaphores when the process is stopped.
     """
     from dbt import mp_context
 
@@ -50,11 +50,11 @@ def use_fork_locks() -> None:
 def close_duckdb() -> None:
     """Close the warehouse file, which dbt-duckdb keeps open until the process ends.
 
-    Its documented `keep_open: false` closes the file after nodes, and loses DuckDB's limits.
+    The documented `keep_open: false` closes the file after each node and loses DuckDB's limits.
     """
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
-    DuckDBConnectionManager.close_all_connections()
+    DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call] # dbt has no type
 
 
 def free_cursors(error: BaseException | None) -> None:
@@ -62,13 +62,13 @@ def free_cursors(error: BaseException | None) -> None:
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
-    gc.collect()  # dbt also caught errors to which nothing refers any more
+    gc.collect()  # also frees errors that dbt caught and dropped
 
 
 def end_process(exit_code: int) -> NoReturn:
     """End this process after its exit handlers, with all output written."""
-    # Python would free dbt's millions of objects one by one, which takes about a second;
-    # the operating system frees them at once.
+    # Python would free dbt's millions of objects one by one, which takes about a second.
+    # The operating system frees them at once.
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

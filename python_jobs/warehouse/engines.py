@@ -1,8 +1,8 @@
-"""The engines: everything that a job does differently where DuckDB or Spark builds the tables.
+"""The engines: all differences between tables built by DuckDB and by Spark.
 
-A job asks `engine_of(settings)` and never the name of the engine. Both classes have the same
-methods; to add an engine means to write one more class and to name it in ENGINES. Scoring has its
-own table of the engines, in python_jobs.scoring.score.
+A job calls `engine_of(settings)` and never checks the engine's name. Both classes have the same
+methods. To add an engine, write one more class and add it to ENGINES. Scoring has its own table
+of engines, in python_jobs.scoring.score.
 """
 
 from collections.abc import Callable
@@ -22,11 +22,11 @@ Connect = Callable[..., AbstractContextManager[duckdb.DuckDBPyConnection]]
 
 
 class DuckDB:
-    """Builds in the warehouse file itself, in the process of the job."""
+    """Engine that builds in the warehouse file, in the job's own process."""
 
     name = "duckdb"
     tables_in_warehouse = True
-    """Whether the built tables lie in the warehouse file, where reading them is cheap."""
+    """True if the built tables are in the warehouse file, where reading them is cheap."""
     unknown_column = "Binder Error"
     """Part of the engine's message about a column that a table does not have."""
 
@@ -74,11 +74,11 @@ class DuckDB:
         return []
 
     def remove_broken_writes(self) -> None:
-        """Remove what a killed write left outside the warehouse file: nothing ever is."""
+        """Remove what a killed write left outside the warehouse file: nothing to do."""
 
 
 class Spark:
-    """Builds Parquet folders; the warehouse file keeps the jobs' own tables and shows the rest."""
+    """Engine that builds Parquet folders. The warehouse file has the jobs' tables and views."""
 
     name = "spark"
     tables_in_warehouse = False
@@ -115,7 +115,7 @@ class Spark:
             spark.show_tables(connection, self._settings)
 
     def close_dbt(self) -> None:
-        """Leave the session open: dbt and the jobs share it, and it does not hold the file."""
+        """Do nothing: dbt and the jobs share the session, and it does not hold the file open."""
 
     def explain(self, error: Exception, job: str) -> JobError | None:
         """Return the JobError for a failure of the engine; None if it is not the engine's."""

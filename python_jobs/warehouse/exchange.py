@@ -1,7 +1,7 @@
-"""Where Spark builds, the engines meet in Parquet folders: what each shows the other.
+"""Data exchange between DuckDB and Spark, through Parquet folders.
 
-The jobs keep their own, small tables in the warehouse's DuckDB file and hand copies to Spark; raw
-rows pass through that file and stay in Parquet alone. What Spark builds the jobs see as views.
+The jobs keep their own small tables in the warehouse's DuckDB file and write copies for Spark. Raw
+rows move from that file to Parquet. Tables that Spark builds appear as views in the file.
 """
 
 from pathlib import Path
@@ -16,25 +16,25 @@ JOB_TABLES = (
     *("ml.model_versions", "ml.fold_metrics", "ml.promotions", "ml.training_reference"),
     "main.performance_intervals",
 )
-"""Tables that jobs own: DuckDB has them, Spark reads copies."""
+"""The jobs' own tables: they are in DuckDB, and Spark reads copies."""
 
 INBOX = ("raw.users", "raw.events", "raw.treatments")
-"""Tables that jobs only add to: new rows go to Spark and leave DuckDB."""
+"""Tables to which jobs only add rows: new rows are moved from DuckDB to Spark."""
 
 TYPES = {"string": "varchar", "int": "integer", "timestamp_ntz": "timestamp"}
-"""Spark's names of types that DuckDB calls something else."""
+"""Spark's types whose name in DuckDB differs."""
 
 
 def folder(settings: Settings, table: str) -> Path:
-    """Folder of the Parquet files of a table that jobs write: `schema.name`."""
+    """Return the folder of the Parquet files of a table, `schema.name`, that jobs write."""
     return settings.spark.resolve() / "jobs" / table.replace(".", "/")
 
 
 def hand_over(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Write what the jobs committed since the last time to where Spark reads it.
+    """Write what the jobs committed since the last call as Parquet files for Spark.
 
-    A run that breaks off is made good by the next: a file is there as a whole or not at all, and
-    a load that is written twice has the same name.
+    It is safe to repeat after an interruption: files appear complete or not at all, and a load
+    that is written twice gets the same name.
     """
     query = "select schema_name || '.' || table_name from duckdb_tables()"
     there = {row[0] for row in con.execute(query).fetchall()}
@@ -55,9 +55,9 @@ def show(
     columns: dict[str, str],
     partition: str | None,
 ) -> None:
-    """Show the jobs a table that Spark built, as a view; of their own tables make what is missing.
+    """Create a view of a table that Spark built; for a job's own table, create it if missing.
 
-    `columns`: name -> Spark's type. `partition`: the column by which its files are laid out.
+    `columns`: name -> Spark's type. `partition`: the column by which its files are partitioned.
     """
     typed = {name: TYPES.get(kind, kind) for name, kind in columns.items()}
     con.execute(f"create schema if not exists {table.split('.', maxsplit=1)[0]}")
@@ -92,7 +92,7 @@ def _copy(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    partial.unlink(missing_ok=True)  # over an older one DuckDB writes by way of a name Spark reads
+    partial.unlink(missing_ok=True)  # to overwrite, DuckDB would use a temporary name Spark reads
     con.execute(f"copy {table} to {sql_text(partial)} (format parquet, compression zstd)")
     partial.replace(path)
     signed.write_text(signature, encoding="utf-8")

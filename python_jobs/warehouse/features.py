@@ -1,4 +1,4 @@
-"""A model's input: which columns of a table, and reading them as a matrix."""
+"""A model's input: its feature columns, and reading them as a matrix."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ class Features:
 
     @classmethod
     def of_table(cls, con: duckdb.DuckDBPyConnection, table: str) -> "Features":
-        """The numeric columns of a table except churn_label, in table order."""
+        """Return the numeric columns of a table except churn_label, in table order."""
         columns = con.execute(f"describe {table}").fetchall()
         numeric = [
             (c[0], c[1]) for c in columns if NUMERIC.fullmatch(c[1]) and c[0] != "churn_label"
@@ -36,13 +36,13 @@ class Features:
 
     @staticmethod
     def texts(con: duckdb.DuckDBPyConnection, table: str) -> list[str]:
-        """The attributes of a table: its text columns except user_id. Slices, not features."""
+        """Return a table's text columns except user_id: attributes for slices, not features."""
         columns = con.execute(f"describe {table}").fetchall()
         return [c[0] for c in columns if c[1] == "VARCHAR" and c[0] != "user_id"]
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over names and types, in order."""
+        """Return the sha256 over names and types, in order."""
         return hashlib.sha256(json.dumps([self.names, self.types]).encode()).hexdigest()
 
     def differences(self, table: "Features") -> list[str]:
@@ -60,11 +60,11 @@ class Features:
     def chunks(
         self, con: duckdb.DuckDBPyConnection, others: list[str], rest: str, *parameters: Any
     ) -> Iterator[tuple["pd.DataFrame", np.ndarray]]:
-        """Yield (DataFrame of the columns `others`, float32 matrix) of the same rows, by chunks.
+        """Yield (DataFrame of the columns `others`, float32 matrix) of the same rows, in chunks.
 
-        Training, promotion and scoring read features through this alone: in this order, as
-        float32, NaN for NULL. `rest` is the SQL from FROM on, in which the table with the
-        features is called f. There is always a first chunk, which may be empty.
+        Training, promotion and scoring all read features here: in this order, as float32, NaN for
+        NULL. `rest` is the SQL from FROM on; it calls the table with the features f. There is at
+        least one chunk, which may be empty.
         """
         quoted = [name.replace('"', '""') for name in self.names]
         matrix = [f'cast(f."{name}" as float)' for name in quoted]

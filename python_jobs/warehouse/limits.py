@@ -11,9 +11,9 @@ from python_jobs.settings import Settings
 
 
 def apply_limits(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Set DuckDB's limits where the settings name any; macros/limit_resources.sql does so in dbt.
+    """Set the DuckDB limits that the settings give. In dbt, limit_resources.sql does the same.
 
-    Raises JobError, naming the variable, for a value that DuckDB does not understand.
+    Raises JobError, naming the variable, for a value that DuckDB does not accept.
     """
     limits = {
         "memory_limit": settings.memory_limit,
@@ -33,9 +33,9 @@ def apply_limits(connection: duckdb.DuckDBPyConnection, settings: Settings) -> N
 
 
 def starved(settings: Settings, error: object) -> JobError | None:
-    """Return the JobError for a library that lacked disk or memory; None for any other failure.
+    """Return the JobError if disk or memory ran out; None for any other failure.
 
-    Whatever was being written has been given up as a whole.
+    Whatever was being written has been discarded completely.
     """
     lines = str(error).splitlines()
     if line := next((line for line in lines if _lacks_room(line)), None):

@@ -18,10 +18,10 @@ from python_jobs.warehouse.limits import starved
 
 @contextlib.contextmanager
 def writing(settings: Settings, job: str) -> Iterator[None]:
-    """Hold the warehouse for one job; raise WarehouseBusy, naming the holder, if another does.
+    """Hold the warehouse for one job. Raises WarehouseBusy, naming the holder, if it is held.
 
-    The operating system lets go of the lock when its process dies, however it dies, so nothing
-    has to be cleaned up by hand. The file's text only says who holds it.
+    The operating system releases the lock when the process ends, even after a crash, so nothing
+    has to be cleaned up by hand. The file's text only says which job holds it.
     """
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def writing(settings: Settings, job: str) -> Iterator[None]:
         os.pwrite(file, json.dumps(holder).encode(), 0)
         yield
     except (OSError, duckdb.Error) as error:
-        # where a commit failed, its rollback fails too: what came first tells the reason
+        # after a failed commit the rollback fails too: the first error has the reason
         if reason := starved(settings, error) or starved(settings, error.__context__):
             raise reason from None
         raise
@@ -62,11 +62,11 @@ def writing(settings: Settings, job: str) -> Iterator[None]:
 
 
 def holder(settings: Settings) -> str | None:
-    """Which job holds the warehouse: job, host, pid and since when; None if none does."""
+    """Return which job holds the warehouse (job, host, pid, since when); None if none does."""
     try:
         file = os.open(settings.home / "warehouse.lock", os.O_RDONLY)
     except OSError:
-        return None  # without the file, nobody ever held it
+        return None  # without the file, no job has held it yet
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

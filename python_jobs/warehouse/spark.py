@@ -1,4 +1,4 @@
-"""Spark as the engine: its session, what it is told of the jobs' files, what it shows them."""
+"""Spark as the engine: its session, registering the jobs' files, and views of its tables."""
 
 import os
 import runpy
@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -22,16 +22,16 @@ JOB_VIEWS = (
     *("churn_predictions", "prediction_outcomes", "user_features_latest"),
     *("evaluation_set", "training_set"),
 )
-"""Views of the models that jobs read, each after those it reads itself."""
+"""Models that jobs read and that are views, in order of their dependencies."""
 
 SPARK_SETTINGS = {"PYSPARK_SUBMIT_ARGS", "SPARK_CONF_DIR", "SPARK_DRIVER_MEMORY", "SPARK_HOME"}
-"""Variables by which somebody may have told Spark how much memory its driver has."""
+"""Environment variables with which a user may have set the memory of Spark's driver."""
 
 _registered: dict[str, object] = {}
 
 
 def session(settings: Settings) -> "SparkSession":
-    """The one Spark session of this process, with the settings of profiles.yml, as dbt opens it."""
+    """Return this process's Spark session, with the settings of profiles.yml that dbt uses too."""
     try:
         from pyspark.sql import SparkSession
     except ImportError:
@@ -45,7 +45,7 @@ def session(settings: Settings) -> "SparkSession":
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ["CHURNHOUSE_HOME"] = str(settings.home.resolve())
     parameters = _profile()["server_side_parameters"]
-    # Spark's own 1 GB is for a driver that only leads; where it has settings, they say how much
+    # Spark's default of 1 GB is too little for a local master; the user's own settings win
     if parameters["spark.master"].startswith("local") and not os.environ.keys() & SPARK_SETTINGS:
         memory = f"--driver-memory {driver_memory(settings)}m pyspark-shell"
         os.environ["PYSPARK_SUBMIT_ARGS"] = memory
@@ -59,9 +59,9 @@ def session(settings: Settings) -> "SparkSession":
 
 
 def driver_memory(settings: Settings) -> int:
-    """MiB for a driver that also does the work: half of what DuckDB may hold, at least 1024.
+    """Return the MiB for a local driver: half of DuckDB's memory limit, at least 1024.
 
-    DuckDB, which does the jobs' own part in the same process, finds room beside it.
+    DuckDB runs in the same process and needs the other half.
     """
     with duckdb.connect() as connection:
         of_machine = _mebibytes(connection)
@@ -70,14 +70,14 @@ def driver_memory(settings: Settings) -> int:
 
 
 def _mebibytes(connection: duckdb.DuckDBPyConnection) -> int:
-    """The memory limit in force."""
+    """Return the connection's memory limit in MiB."""
     (limit,) = connection.execute("select current_setting('memory_limit')").fetchall()[0]
     number, unit = limit.split()
     return int(float(number) * 1024.0 ** (("KiB", "MiB", "GiB", "TiB", "PiB").index(unit) - 1))
 
 
 def register(settings: Settings) -> "SparkSession":
-    """Tell Spark of the tables that jobs wrote since it was last told; give the session."""
+    """Register the tables that jobs wrote since the last call with Spark; return the session."""
     spark = session(settings)
     for path in sorted((settings.spark.resolve() / "jobs").glob("*/*")):
         files = sorted(path.rglob("*.parquet"))
@@ -95,14 +95,14 @@ def register(settings: Settings) -> "SparkSession":
 
 
 def _sweep(spark: "SparkSession", settings: Settings) -> None:
-    """Remove folders of tables that a run was making when it died: no table may begin in them."""
+    """Remove folders that a killed run left without a table: Spark cannot create tables there."""
     for folder in settings.spark.resolve().glob("main.db/*"):
         if not spark.catalog.tableExists(f"main.{folder.name}"):
             shutil.rmtree(folder)
 
 
 def remove_broken_writes(settings: Settings) -> None:
-    """Remove the part of its rows that a killed write left in Spark's folders; nothing reads it."""
+    """Remove partial files that a killed write left in Spark's folders; nothing reads them."""
     for pattern in (".spark-staging-*", "_temporary"):
         for left in list(settings.spark.resolve().rglob(pattern)):
             shutil.rmtree(left)
@@ -116,7 +116,7 @@ def table_folders(settings: Settings) -> list[Path]:
 
 
 def show_tables(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Show the jobs what Spark has built by now: its tables, and the views that jobs read."""
+    """Create the jobs' views of what Spark has built: its tables, and the views that jobs read."""
     import sqlglot
 
     spark = session(settings)
@@ -139,10 +139,10 @@ def show_tables(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
 
 
 def measure_intervals(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Make performance_intervals as dbt does with DuckDB: Spark's session runs no Python models.
+    """Build performance_intervals in DuckDB: Spark's session runs no Python models of dbt.
 
-    Of the newest dates that have at most settings.max_training_rows users together, since the
-    driver holds them.
+    Uses the newest dates with at most settings.max_training_rows users in total, because the
+    driver holds them in memory.
     """
     model = runpy.run_path(str(PROJECT / "models/evaluation/performance_intervals.py"))["model"]
     outcomes = con.sql(
@@ -165,16 +165,17 @@ def measure_intervals(con: duckdb.DuckDBPyConnection, settings: Settings) -> Non
     dbt = SimpleNamespace(config=lambda **_: None, ref=lambda _: outcomes)
     con.register("intervals", model(dbt, con))
     if con.execute("from duckdb_views() where view_name = 'performance_intervals'").fetchone():
-        con.execute("drop view main.performance_intervals")  # of an earlier version
+        con.execute("drop view main.performance_intervals")  # left by an earlier version
     con.execute("create or replace table main.performance_intervals as from intervals")
     con.unregister("intervals")
 
 
-def _profile() -> dict:
-    """The target `spark` of profiles.yml, the one place where Spark is set up."""
+def _profile() -> dict[str, Any]:
+    """Return the target `spark` of profiles.yml, the only place with Spark's settings."""
     import jinja2
     import yaml
 
     template = jinja2.Template((PROJECT / "profiles.yml").read_text(encoding="utf-8"))
     text = template.render(env_var=os.environ.get)
-    return yaml.safe_load(text)["churnhouse"]["outputs"]["spark"]
+    profile: dict[str, Any] = yaml.safe_load(text)["churnhouse"]["outputs"]["spark"]
+    return profile

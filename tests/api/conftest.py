@@ -1,4 +1,4 @@
-"""One server without keys and one with, over the same published version."""
+"""Two servers over the same published version: one with keys and one without."""
 
 import shutil
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from api import keys
 
 @pytest.fixture(scope="session")
 def server(finished_home: Path, tmp_path_factory) -> Iterator[Server]:
-    """Without keys, over the finished home. Nobody changes what it serves."""
+    """Serve the finished home without keys; tests must not change it."""
     with serving(finished_home, tmp_path_factory.mktemp("open") / "log") as running:
         yield running
 
@@ -33,7 +33,7 @@ class Keyed:
 
 @pytest.fixture(scope="session")
 def keyed(finished_home: Path, tmp_path_factory) -> Iterator[Keyed]:
-    """With keys and generous limits."""
+    """Serve the finished home with keys and generous limits."""
     folder = tmp_path_factory.mktemp("keyed")
     made = {role: keys.make(f"{role}-1", role) for role in keys.ROLES}
     (folder / "keys").write_text("\n".join(line for _, line in made.values()))
@@ -44,7 +44,7 @@ def keyed(finished_home: Path, tmp_path_factory) -> Iterator[Keyed]:
 
 @pytest.fixture
 def published_home(finished_home: Path, tmp_path: Path) -> Path:
-    """A home with a published folder of its own and nothing else."""
+    """Return a home that has only its own published folder."""
     home = tmp_path / "home"
     shutil.copytree(finished_home / "published", home / "published", symlinks=True)
     return home

@@ -1,4 +1,4 @@
-"""The desk in a real browser: what a retention manager does, and what must never happen there."""
+"""The desk in a real browser: a retention manager's tasks, accessibility and security."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ PHONE = {"width": 390, "height": 844}
 PAGES = ("/desk", "/desk/users", "/desk/model", "/desk/users?band=high&sort=silent")
 
 
-@pytest.fixture(scope="module")  # not longer: it keeps an event loop running
+@pytest.fixture(scope="module")  # not longer: Playwright keeps an event loop running
 def browser():
     from playwright.sync_api import sync_playwright
 
@@ -35,7 +35,7 @@ def browser():
 
 
 class Visit:
-    """A page that fails the test when it logs an error or reaches for another host."""
+    """A page that fails the test if it logs an error or calls another host."""
 
     def __init__(self, browser, url: str, **options) -> None:
         self.context = browser.new_context(base_url=url, accept_downloads=True, **options)
@@ -69,7 +69,7 @@ def visit(browser) -> Iterator:
 
 @pytest.fixture(scope="module")
 def full(finished_home, tmp_path_factory) -> Iterator:
-    """A server over a version with everything in it."""
+    """Serve a version that has all optional data."""
     home = tmp_path_factory.mktemp("full")
     shutil.copytree(finished_home / "published", home / "published", symlinks=True)
     folder = publish_again(home, 1)
@@ -100,7 +100,7 @@ def test_from_the_overview_to_the_riskiest_user(full, visit):
     assert seen.troubles == []
 
 
-def test_the_list_filters_sorts_and_downloads_what_it_shows(full, visit):
+def test_user_list_filters_sorts_and_downloads(full, visit):
     seen = visit(full)
     page = seen.page
     page.goto("/desk/users")
@@ -141,7 +141,7 @@ def test_pages_of_the_list_follow_each_other(full, visit):
     assert seen.troubles == []
 
 
-def test_search_by_id_goes_to_the_user_or_lists_what_begins_so(full, visit):
+def test_search_opens_the_user_or_lists_ids_with_that_prefix(full, visit):
     page, user = visit(full).page, top_user(full)
     page.goto("/desk/users")
     page.get_by_label("Search by id").fill(user["user_id"])
@@ -173,7 +173,7 @@ def test_what_if_scores_again_and_resets(full, visit):
     assert seen.troubles == []
 
 
-def test_the_model_page_shows_the_report_without_letting_it_out(full, visit):
+def test_model_page_shows_the_report_in_a_sandbox(full, visit):
     seen = visit(full)
     page = seen.page
     page.goto("/desk/model")
@@ -222,7 +222,7 @@ def test_the_theme_can_be_chosen_and_stays(full, visit):
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
-def test_what_is_not_published_yet_says_so(server, visit):
+def test_pages_say_what_is_not_published_yet(server, visit):
     seen = visit(server)
     for path in (*PAGES, f"/desk/users/{top_user(server)['user_id']}"):
         assert seen.page.goto(path).status == 200
@@ -230,7 +230,7 @@ def test_what_is_not_published_yet_says_so(server, visit):
     assert seen.troubles == []
 
 
-def test_an_unknown_user_and_a_lost_address_are_pages(full, visit):
+def test_unknown_users_and_unknown_addresses_get_a_page(full, visit):
     page = visit(full).page
     for path in ("/desk/users/nobody", "/desk/nowhere"):
         assert page.goto(path).status == 404
@@ -238,7 +238,7 @@ def test_an_unknown_user_and_a_lost_address_are_pages(full, visit):
     assert page.goto("/desk/users?plan=free&colour=red").status == 422
 
 
-def test_nothing_published_is_a_page_that_says_what_to_do(tmp_path, visit):
+def test_page_without_published_data_says_what_to_do(tmp_path, visit):
     with serving(tmp_path / "empty", tmp_path / "log") as empty:
         page = visit(empty).page
         for path in ("/desk", "/desk/users", "/desk/model", "/desk/users/u1"):
@@ -246,7 +246,7 @@ def test_nothing_published_is_a_page_that_says_what_to_do(tmp_path, visit):
             assert page.locator("h1").inner_text() == "Nothing is published yet"
 
 
-def test_a_refused_version_is_announced(published_home, tmp_path, visit):
+def test_desk_announces_a_refused_version(published_home, tmp_path, visit):
     with serving(published_home, tmp_path / "log") as running:
         bad = publish_again(published_home, 2)
         (bad / "golden.json").write_text("{}")
@@ -268,7 +268,7 @@ def test_with_keys_a_person_signs_in_and_out(keyed, visit):
     page.get_by_label("API key").fill("ch_wrong")
     page.get_by_role("button", name="Sign in").click()
     assert "not known" in page.get_by_role("alert").inner_text()
-    seen.troubles.clear()  # the browser reports the 401 itself
+    seen.troubles.clear()  # the browser logs the 401 itself
     page.get_by_label("API key").fill(keyed.reader)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/desk/users")
@@ -279,14 +279,14 @@ def test_with_keys_a_person_signs_in_and_out(keyed, visit):
     page.goto(f"/desk/users/{user}")
     with page.expect_response("**/predict") as answered:
         page.get_by_label("Days since last activity").press("Home")
-    assert answered.value.status == 200  # the session reaches /predict from the desk's own page
+    assert answered.value.status == 200  # the session also works for /predict from the desk
     page.get_by_role("button", name="Sign out").click()
     page.goto("/desk")
     assert page.locator("h1").inner_text() == "Sign in"
     assert seen.troubles == []
 
 
-def test_another_sites_page_cannot_act_for_a_signed_in_person(keyed):
+def test_other_sites_cannot_act_for_a_signed_in_person(keyed):
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     body = f"key={keyed.reader}&next=https://elsewhere.example/"
     answer = keyed.server.ask("POST", "/desk/sign-in", body=body, headers=form)
@@ -308,7 +308,7 @@ def test_pages_carry_security_headers(server):
     assert headers["referrer-policy"] == "no-referrer"
 
 
-def test_a_cell_that_a_spreadsheet_would_run_is_defused():
+def test_csv_cells_that_look_like_formulas_are_escaped():
     from api.desk.pages import _line
 
     assert _line(["=1+1", "-x", "plain", -3, ""]) == "'=1+1,'-x,plain,-3,\r\n"

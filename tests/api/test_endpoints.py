@@ -1,4 +1,4 @@
-"""What each endpoint answers, asked of a running server."""
+"""The answer of each endpoint of a running server."""
 
 import csv
 import re
@@ -16,7 +16,7 @@ from api.store.publication import load
 
 @pytest.fixture(scope="module")
 def table(finished_home) -> list[dict]:
-    """The analyst's table: the export of the published version, top risk first."""
+    """Return the export of the published version, highest risk first."""
     (path,) = current(finished_home).glob("churn_predictions_*.csv")
     with path.open() as file:
         return list(csv.DictReader(file))
@@ -32,7 +32,7 @@ def test_probes_name_the_version(server, finished_home):
     assert 0 <= health["published_age_seconds"] < 3600
 
 
-def test_every_user_answers_as_in_the_analysts_table(server, table):
+def test_every_user_matches_the_exported_table(server, table):
     ids = [row["user_id"] for row in table]
     found = server.post("/v1/predictions/lookup", {"user_ids": ids}).json["found"]
     assert len(found) == len(table) == 300
@@ -52,8 +52,8 @@ def test_one_user_is_the_same_row_as_in_a_lookup(server, table):
         assert many["found"] == [one] and many["missing"] == []
 
 
-def test_own_features_give_the_published_risk(server, table):
-    """/predict with nothing changed, and with every feature sent, both give the table's number."""
+def test_features_of_a_user_give_the_published_risk(server, table):
+    """/predict gives the published risk with no feature sent and with all sent."""
     rows = [{"user_id": row["user_id"]} for row in table]
     scores = server.post("/predict/batch", {"rows": rows}).json["predictions"]
     for row, score in zip(table, scores, strict=True):
@@ -67,7 +67,7 @@ def test_own_features_give_the_published_risk(server, table):
         assert sent["user_id"] is None
 
 
-def test_etag_is_the_version_and_spares_the_body(server, table, finished_home):
+def test_unchanged_version_answers_304_without_a_body(server, table, finished_home):
     path = f"/v1/predictions/{table[0]['user_id']}"
     first = server.get(path)
     assert first.headers["etag"] == f'"{current(finished_home).name}"'
@@ -95,7 +95,7 @@ def test_pages_add_up_to_the_whole_list(server, table):
     assert found == [row["user_id"] for row in table]
 
 
-def test_filters_select_what_they_say(server, table):
+def test_filters_select_the_matching_users(server, table):
     plan = "free"
     query = f"min_risk=0.3&eligible=true&plan={plan}&limit=1000"
     page = server.get(f"/v1/predictions?{query}").json
@@ -113,7 +113,7 @@ def test_filters_select_what_they_say(server, table):
     assert {row["risk_band"] for row in band} <= {"medium"}
 
 
-def test_what_if_needs_one_number(server, table):
+def test_what_if_needs_only_the_changed_feature(server, table):
     user_id = next(row["user_id"] for row in table if row["risk_band"] == "high")
     as_is = server.post("/predict", {"user_id": user_id}).json
     changed = server.post(
@@ -136,14 +136,14 @@ def test_unknown_user_needs_every_feature(server, table):
     }
 
 
-def test_model_says_what_it_is(server, finished_home):
+def test_model_endpoint_describes_the_model(server, finished_home):
     model = server.get("/v1/model").json
     assert len(model["features"]) > 20
     assert model["metrics"]["eligible"]["roc_auc"]
     assert model["estimator"]
 
 
-def test_monitoring_says_when_it_is_not_published(server):
+def test_missing_monitoring_data_is_reported(server):
     for path in ("/v1/drift", "/v1/performance"):
         answer = server.get(path)
         assert answer.status == 200
@@ -170,8 +170,8 @@ def test_openapi_describes_every_route_with_examples(server):
     assert "tenure_days" in document["components"]["schemas"]["Features"]["properties"]
 
 
-def test_the_desk_names_nobody_in_the_holdout_to_call_first(published_home, tmp_path):
-    """The riskiest user is put into the holdout and leaves the list; the next one leads it."""
+def test_desk_does_not_list_holdout_users_to_contact(published_home, tmp_path):
+    """The riskiest user moves into the holdout and off the list; the next one leads it."""
     folder = publish_again(published_home, 1)
     change_store(folder, "update users set in_holdout = 0")
     with closing(sqlite3.connect(folder / "lookup.sqlite")) as store:
@@ -187,8 +187,8 @@ def test_the_desk_names_nobody_in_the_holdout_to_call_first(published_home, tmp_
         assert users[0] in listed and "holdout" in listed
 
 
-def test_a_version_that_names_no_holdout_lists_eligible_users(published_home):
-    """So did the first releases."""
+def test_version_without_holdout_column_lists_eligible_users(published_home):
+    """The first releases published no holdout column."""
     folder = current(published_home)
     publication = load(folder.parent, folder.name, 1 << 20)
     assert listing.to_contact(publication).equal == {"is_eligible": 1, "in_holdout": 0}

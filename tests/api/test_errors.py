@@ -1,4 +1,4 @@
-"""Every error is a problem document that says what is wrong and nothing about the inside."""
+"""Every error is a problem document that says what is wrong and reveals no internals."""
 
 import asyncio
 import json
@@ -55,7 +55,7 @@ def _whole(server) -> dict:
         ("GET", "/v1/predictions?cursor=dmVyc2lvbnwxMA", None, 410),
     ],
 )
-def test_errors_are_problems(server, method, path, body, status):
+def test_errors_are_problem_documents(server, method, path, body, status):
     answer = server.ask(method, path, body=body)
     assert answer.status == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -88,22 +88,22 @@ def test_a_wrong_feature_is_named(server, name, value, problem):
     ]
 
 
-def test_whole_numbers_may_be_spelled_as_floats_and_doubles_may_be_null(server):
+def test_whole_floats_pass_as_integers_and_doubles_may_be_null(server):
     features = _whole(server) | {"tenure_days": 7.0, "quiz_score_7d": None}
     assert server.post("/predict", {"features": features}).status == 200
 
 
-def test_405_says_what_is_allowed(server):
+def test_405_lists_the_allowed_methods(server):
     assert server.ask("PUT", "/predict").headers["allow"] == "POST"
 
 
-def test_a_body_of_another_kind_is_refused(server):
+def test_body_that_is_not_json_is_refused(server):
     answer = server.ask("POST", "/predict", body="a=1", headers={"Content-Type": "text/plain"})
     assert answer.status == 415
 
 
-def test_a_body_without_length_is_capped_while_it_arrives(server):
-    """Its end is never sent: the answer comes with the first byte beyond the cap."""
+def test_body_without_length_is_refused_once_too_long(server):
+    """The body never ends: the answer comes with the first byte beyond the cap."""
     head = {"Host": "api", "Content-Type": "application/json", "Transfer-Encoding": "chunked"}
     lines = [f"{name}: {value}" for name, value in (server.headers | head).items()]
     request = "\r\n".join(["POST /predict HTTP/1.1", *lines, "", ""]).encode()
@@ -117,7 +117,7 @@ def test_a_body_without_length_is_capped_while_it_arrives(server):
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_bad_row_is_named_by_its_place(server):
+def test_bad_row_of_a_batch_is_named_by_its_index(server):
     rows = [{"features": _whole(server)}, {"features": _whole(server) | {"tenure_days": "x"}}]
     answer = server.post("/predict/batch", {"rows": rows})
     assert [e["field"] for e in answer.json["errors"]] == ["rows.1.features.tenure_days"]
@@ -137,8 +137,8 @@ def test_not_ready_without_a_version(tmp_path):
         assert server.get("/openapi.json").status == 200
 
 
-def test_what_nobody_caught_tells_nothing(caplog):
-    """A handler that fails answers a problem without the exception's text; the log has it."""
+def test_unexpected_error_reveals_no_details(caplog):
+    """The answer does not contain the exception's text; the log does."""
 
     async def fails(scope, receive, send) -> None:
         raise RuntimeError("secret of the house")
@@ -157,6 +157,6 @@ def test_what_nobody_caught_tells_nothing(caplog):
     assert "secret of the house" in caplog.text
 
 
-def test_a_problem_carries_its_members():
+def test_problem_document_keeps_its_extra_members():
     answer = Problem(422, "invalid", "No.", errors=[1]).response()
     assert json.loads(answer.body)["errors"] == [1]

@@ -1,4 +1,4 @@
-"""Keys: who may ask, what they may ask, how often; and what is kept of a key."""
+"""API keys: access, roles, rate limits and storage."""
 
 import subprocess
 import sys
@@ -28,12 +28,12 @@ def test_without_a_key_only_the_probes_answer(keyed):
 
 
 @pytest.mark.parametrize("key", ["", "x", "ch_wrong", "reader-1", "ünï"])
-def test_a_wrong_key_is_none(keyed, key):
+def test_wrong_key_is_refused(keyed, key):
     header = {"Authorization": f"Bearer {key}".encode()}
     assert keyed.server.ask("GET", "/v1/model", headers=header).status == 401
 
 
-def test_a_readers_key_reads_and_does_not_operate(keyed):
+def test_readers_key_cannot_use_operator_routes(keyed):
     for header in (keyed.as_reader(), {"X-API-Key": keyed.reader}):
         assert keyed.server.ask("GET", "/v1/model", headers=header).status == 200
     answer = keyed.server.ask("GET", "/metrics", headers=keyed.as_reader())
@@ -41,7 +41,7 @@ def test_a_readers_key_reads_and_does_not_operate(keyed):
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_an_operators_key_does_both(keyed):
+def test_operators_key_opens_reader_and_operator_routes(keyed):
     for path in ("/v1/model", "/metrics"):
         assert keyed.server.ask("GET", path, headers=keyed.as_operator()).status == 200
 
@@ -55,7 +55,7 @@ def test_the_file_and_the_log_never_hold_a_key(keyed):
         assert key not in log and key not in file
 
 
-def test_too_many_requests_are_told_when_to_come_back(finished_home, tmp_path):
+def test_too_many_requests_get_a_retry_after(finished_home, tmp_path):
     made = [keys.make(name, "reader") for name in ("eager", "calm")]
     (tmp_path / "keys").write_text("\n".join(line for _, line in made))
     options = {"keys": tmp_path / "keys", "rate_per_second": 2, "burst": 5}
@@ -74,7 +74,7 @@ def test_too_many_requests_are_told_when_to_come_back(finished_home, tmp_path):
         assert ask(made[0][0]).status == 200
 
 
-def test_a_changed_file_counts_at_once_and_a_broken_one_changes_nothing(finished_home, tmp_path):
+def test_changed_key_file_counts_at_once_and_a_broken_one_is_ignored(finished_home, tmp_path):
     (old, old_line), (new, new_line) = (keys.make("desk", "reader") for _ in range(2))
     file = tmp_path / "keys"
     file.write_text(old_line)
@@ -92,7 +92,7 @@ def test_a_changed_file_counts_at_once_and_a_broken_one_changes_nothing(finished
         assert status(old) == 401
 
 
-def test_a_bucket_fills_up_again_but_never_over():
+def test_token_bucket_refills_up_to_its_size():
     buckets = Buckets(rate=2, burst=3)
     assert [buckets.wait("a", 0.0) for _ in range(3)] == [0, 0, 0]
     assert buckets.wait("a", 0.0) == pytest.approx(0.5)
@@ -104,7 +104,7 @@ def test_a_bucket_fills_up_again_but_never_over():
 @pytest.mark.parametrize(
     "text", ["", "# nobody\n", "a:reader:123", "a:king:" + "0" * 64, f"a:reader:{'0' * 64}\n" * 2]
 )
-def test_a_file_that_is_none_is_refused_without_quoting_it(tmp_path, text):
+def test_invalid_key_file_is_refused_without_quoting_it(tmp_path, text):
     (tmp_path / "keys").write_text(text)
     with pytest.raises(JobError) as raised:
         keys.Keys(tmp_path / "keys")
@@ -128,7 +128,7 @@ def test_without_keys_only_loopback_is_served(tmp_path, host, is_safe):
             check(settings, host)
 
 
-def test_the_command_refuses_an_open_address_in_one_line(tmp_path):
+def test_public_address_without_keys_is_refused_in_one_line(tmp_path):
     command = [sys.executable, "-m", "api", "--host", "0.0.0.0", "--port", "1"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 1

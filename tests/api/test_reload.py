@@ -1,4 +1,4 @@
-"""A new version is taken up by itself; a bad one is kept out, counted and named."""
+"""The server loads a new version by itself, and refuses, counts and names a bad one."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ def version_of(server) -> str:
     return server.get("/ready").json["version"]
 
 
-def test_a_new_version_is_served_within_seconds_and_a_bad_one_is_not(published_home, tmp_path):
+def test_new_version_is_served_within_seconds_and_a_bad_one_refused(published_home, tmp_path):
     with serving(published_home, tmp_path / "log") as server:
         first = version_of(server)
         good = publish_again(published_home, 1)
@@ -110,7 +110,7 @@ def _model_of_another_version(folder):
         (_model_of_another_version, "another model"),
     ],
 )
-def test_whatever_is_wrong_with_a_version_keeps_it_out(published_home, breakage, reason):
+def test_every_defect_keeps_a_version_from_being_served(published_home, breakage, reason):
     folder = publish_again(published_home, 1)
     load(folder.parent, folder.name, 0)
     breakage(folder)
@@ -118,8 +118,8 @@ def test_whatever_is_wrong_with_a_version_keeps_it_out(published_home, breakage,
         load(folder.parent, folder.name, 0)
 
 
-def test_a_reader_goes_on_when_its_version_is_pruned(published_home, tmp_path):
-    """A list that was begun is finished from its own version, whose folder is gone."""
+def test_paging_continues_after_its_version_is_pruned(published_home, tmp_path):
+    """A client that pages through a list stays on its version after the folder is gone."""
     with serving(published_home, tmp_path / "log") as server:
         first = server.get("/v1/predictions?limit=100").json
         old = current(published_home)
@@ -135,7 +135,7 @@ def test_a_reader_goes_on_when_its_version_is_pruned(published_home, tmp_path):
         assert {row["published_version"] for row in found} == {old.name}
 
 
-def test_a_publication_outlives_its_folder(published_home):
+def test_open_version_answers_after_its_folder_is_deleted(published_home):
     folder = current(published_home)
     publication = load(folder.parent, folder.name, 1 << 20)
     shutil.rmtree(folder)
@@ -148,7 +148,7 @@ def test_a_publication_outlives_its_folder(published_home):
         )
 
 
-def test_a_retired_version_gives_its_memory_back_and_still_answers(published_home):
+def test_retired_version_frees_memory_and_still_answers(published_home):
     def mapped() -> bool:
         return str(folder) in Path("/proc/self/maps").read_text(encoding="utf-8")
 
@@ -161,7 +161,7 @@ def test_a_retired_version_gives_its_memory_back_and_still_answers(published_hom
     assert publication.prediction(user_id)["user_id"] == user_id
 
 
-def test_a_first_version_is_taken_up_after_the_start(finished_home, tmp_path):
+def test_first_version_is_served_without_a_restart(finished_home, tmp_path):
     home = tmp_path / "home"
     with serving(home, tmp_path / "log") as server:
         assert server.get("/ready").status == 503

@@ -1,4 +1,4 @@
-"""Starting to serve: what cannot work is refused in one line, and a person is told where."""
+"""Starting the server: bad settings are one line, and a terminal shows the address."""
 
 import socket
 import sys
@@ -14,7 +14,7 @@ from python_jobs.settings import Settings
 
 @pytest.fixture
 def started(monkeypatch) -> list[dict]:
-    """The servers that were started, which are none."""
+    """Return the list of started servers; starting is replaced by a fake."""
     runs = []
     monkeypatch.setattr(uvicorn, "run", lambda app, **options: runs.append(options))
     return runs
@@ -22,7 +22,7 @@ def started(monkeypatch) -> list[dict]:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    """Give back the variables that serve sets for its workers."""
+    """Restore the variables that serve sets for its workers."""
     monkeypatch.setattr(serve.os, "environ", serve.os.environ.copy())
 
 
@@ -34,7 +34,7 @@ def test_a_port_in_use_is_named(tmp_path, started):
     assert not started
 
 
-def test_a_port_that_was_in_use_a_moment_ago_is_free(tmp_path, started):
+def test_recently_closed_port_can_be_used(tmp_path, started):
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)) as client, held.accept()[0] as answered:
@@ -45,7 +45,7 @@ def test_a_port_that_was_in_use_a_moment_ago_is_free(tmp_path, started):
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_a_terminal_is_told_once_where_the_desk_is(tmp_path, started, monkeypatch, capsys, workers):
+def test_terminal_shows_the_desk_address_once(tmp_path, started, monkeypatch, capsys, workers):
     port = free_port()
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     serve.serve(Settings(home=tmp_path), port=port, workers=workers)
@@ -54,7 +54,7 @@ def test_a_terminal_is_told_once_where_the_desk_is(tmp_path, started, monkeypatc
     assert started[0]["workers"] == workers
 
 
-def test_no_line_is_printed_where_nobody_looks(tmp_path, started, capsys):
+def test_desk_address_is_printed_only_to_a_terminal(tmp_path, started, capsys):
     serve.serve(Settings(home=tmp_path), port=free_port())
     assert started and capsys.readouterr().out == ""
 
@@ -69,7 +69,7 @@ def test_no_line_is_printed_where_nobody_looks(tmp_path, started, capsys):
         ("10.1.2.3", "http://10.1.2.3:80/desk"),
     ],
 )
-def test_the_address_is_one_that_a_browser_can_open(host, address):
+def test_printed_address_opens_in_a_browser(host, address):
     assert serve.desk(host, 80) == address
 
 
@@ -84,7 +84,7 @@ def test_the_address_is_one_that_a_browser_can_open(host, address):
         ("--host 0.0.0.0", "Without API keys"),
     ],
 )
-def test_the_image_refuses_wrong_usage_as_the_command_does(started, capsys, typed, told):
+def test_image_refuses_wrong_usage_like_the_command(started, capsys, typed, told):
     assert __main__.main(typed.split()) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("churnhouse: ") and told in line and " Next: " in line

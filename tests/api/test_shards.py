@@ -1,4 +1,4 @@
-"""A lookup store in shards answers as one file does."""
+"""A sharded lookup store answers like one file."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ NO_FILTER = listing.Filter({}, 0.0)
 
 @pytest.fixture(scope="module")
 def stores(finished_home: Path, tmp_path_factory) -> tuple[Publication, Publication, Path]:
-    """(whole, sharded, the sharded version's folder) of one warehouse of 300 users."""
+    """Return (whole, sharded, folder of the sharded version) of a warehouse of 300 users."""
     home = tmp_path_factory.mktemp("shards") / "data"
     shutil.copytree(finished_home, home, symlinks=True)
     os.environ["CHURNHOUSE_LOOKUP_SHARD_USERS"] = "100"
@@ -36,7 +36,7 @@ def _ids(store: Publication) -> list[str]:
     return [row[0] for row in store.store.execute("select user_id from users order by 1")]
 
 
-def test_each_user_is_in_the_one_shard_where_it_is_looked_for(stores):
+def test_each_user_is_stored_in_the_shard_that_is_searched(stores):
     whole, sharded, folder = stores
     assert sorted(path.name for path in folder.glob("lookup-*.sqlite")) == [
         f"lookup-{number}.sqlite" for number in range(3)
@@ -57,7 +57,7 @@ def test_each_user_is_in_the_one_shard_where_it_is_looked_for(stores):
     assert sharded.prediction("nobody") is None
 
 
-def test_lists_and_facts_are_those_of_one_file(stores):
+def test_sharded_store_gives_the_lists_and_facts_of_one_file(stores):
     whole, sharded, _ = stores
     for sort in listing.SORTS:
         found = [asyncio.run(listing.top(store, NO_FILTER, sort, 50)) for store in stores[:2]]
@@ -75,7 +75,7 @@ def test_lists_and_facts_are_those_of_one_file(stores):
     assert sharded.monitoring.keys() == whole.monitoring.keys()
 
 
-def test_a_list_in_order_of_rank_reads_each_shard_along_its_index(stores):
+def test_list_by_rank_reads_each_shard_through_its_index(stores):
     _, sharded, _ = stores
     plan = sharded.store.execute(
         "explain query plan select risk_rank from users where risk_rank > 17 and risk_rank <= 99"
@@ -85,7 +85,7 @@ def test_a_list_in_order_of_rank_reads_each_shard_along_its_index(stores):
     assert str(plan).count("INDEX users_by_rank") == 3
 
 
-def test_a_shard_that_is_missing_or_was_changed_keeps_the_version_out(stores, tmp_path):
+def test_version_with_a_missing_or_changed_shard_is_refused(stores, tmp_path):
     folder = tmp_path / stores[2].name
     shutil.copytree(stores[2], folder)
     shard = folder / "lookup-1.sqlite"

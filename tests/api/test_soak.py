@@ -1,4 +1,4 @@
-"""Clients go on asking while versions come and go: no failed answer, no mixed answer."""
+"""Clients keep asking while versions change: no answer fails or mixes versions."""
 
 import json
 import threading
@@ -19,7 +19,7 @@ PAUSE = 0.005
 
 @dataclass
 class Seen:
-    """What a client met."""
+    """What a client saw."""
 
     answers: int = 0
     versions: set[str] = field(default_factory=set)
@@ -27,12 +27,12 @@ class Seen:
     mixed: list[str] = field(default_factory=list)
 
 
-def test_soak_short(published_home, tmp_path):
+def test_clients_see_complete_versions_for_a_few_seconds(published_home, tmp_path):
     soak(published_home, tmp_path, seconds=6, publish_every=0.5)
 
 
 @pytest.mark.nightly
-def test_soak_five_minutes(published_home, tmp_path):
+def test_clients_see_complete_versions_for_five_minutes(published_home, tmp_path):
     soak(published_home, tmp_path, seconds=300, publish_every=5.0)
 
 
@@ -88,7 +88,7 @@ def publish_until(home, deadline: float, every: float) -> tuple[set[str], set[st
 
 
 def client(server: Server, ids: list[str], stop: threading.Event, seen: Seen) -> None:
-    """Ask everything in turn; every answer must be whole and of one version."""
+    """Call every endpoint in turn; each answer must be complete and of one version."""
     turn, cursor = 0, None
     while not stop.is_set():
         user = ids[turn % len(ids)]
@@ -117,7 +117,7 @@ def client(server: Server, ids: list[str], stop: threading.Event, seen: Seen) ->
 
 
 def judge(kind: str, content: dict, seen: Seen) -> None:
-    """The number in the version's name is the number in everything that was read from it."""
+    """Check that every value read belongs to the version that the answer names."""
     seen.versions.add(content["published_version"])
     rows = content.get("found", content.get("predictions", [content]))
     pairs = {(row["published_version"], row["model_version"]) for row in rows}

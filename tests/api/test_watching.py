@@ -1,4 +1,4 @@
-"""What operators see: metrics, the log, and an image without the heavy libraries."""
+"""Metrics, the log, and the API without the heavy libraries."""
 
 import json
 import sqlite3
@@ -33,7 +33,7 @@ def test_requests_are_counted_by_template_and_status(server):
 
 
 def test_published_monitoring_becomes_gauges_and_pages(published_home, tmp_path):
-    """Drift and performance, once published, are answered and exposed; the newest date counts."""
+    """Published drift and performance appear in answers and gauges; the newest date counts."""
     folder = publish_again(published_home, 1)
     change_store(
         folder,
@@ -108,7 +108,7 @@ def test_lookups_and_predictions_are_counted(published_home, tmp_path):
             assert f"churnhouse_{series} {value}.0\n" in text
 
 
-def test_each_request_is_one_line_and_each_prediction_has_its_record(keyed):
+def test_each_request_logs_one_line_and_each_prediction_one_record(keyed):
     server, header = keyed.server, keyed.as_reader()
     page = server.ask("GET", "/v1/predictions?limit=1", headers=header).json
     user_id = page["predictions"][0]["user_id"]
@@ -134,7 +134,7 @@ def test_each_request_is_one_line_and_each_prediction_has_its_record(keyed):
 
 
 def test_the_api_runs_without_the_heavy_libraries(finished_home):
-    """The whole app is imported and answers, with the libraries of the jobs out of reach."""
+    """The app answers although the libraries of the jobs cannot be imported."""
     program = f"""
 import asyncio, json, sys
 class Refuse:
@@ -165,7 +165,7 @@ asyncio.run(ask())
     assert done.stderr.strip() == "[200, 200, 200]"
 
 
-def test_a_quiet_series_starts_at_zero():
+def test_metrics_without_requests_start_at_zero():
     text = Metrics().registry
     assert text.get_sample_value("churnhouse_reloads_total", {"result": "failure"}) == 0
     assert (

@@ -1,4 +1,4 @@
-"""Running a command in this process, as main() does but for ending it."""
+"""Runs a command in this process, like main() but without exiting."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ class Done(NamedTuple):
 
     @property
     def line(self) -> str:
-        """The one line on stderr of a command that failed as it should."""
+        """Return the one line on stderr of a command that must have failed."""
         assert self.code == 1, self
         (line,) = self.err.splitlines()
         assert line.startswith("churnhouse: ") and " Next: " in line, line
@@ -25,7 +25,7 @@ class Done(NamedTuple):
 
 @pytest.fixture
 def command(monkeypatch, capsys, tmp_path: Path) -> Callable[..., Done]:
-    """Run a command on an empty home, under settings given by their name without CHURNHOUSE_."""
+    """Run a command on an empty home; settings are named without CHURNHOUSE_."""
     monkeypatch.setenv("CHURNHOUSE_HOME", str(tmp_path / "data"))
 
     def run(*arguments: str, **settings: object) -> Done:

@@ -1,4 +1,4 @@
-"""Settings: what is out of range or empty is named, and .env.example has them all."""
+"""Settings: invalid values are named, and .env.example lists every setting."""
 
 import re
 
@@ -49,7 +49,7 @@ def test_a_bad_setting_of_the_api_is_named(monkeypatch, name, value):
         ApiSettings()
 
 
-def test_a_home_whose_name_is_no_text_is_refused():
+def test_home_name_that_is_not_utf8_is_refused():
     with pytest.raises(JobError, match=r"'/data/\\udcff' cannot be read as UTF-8"):
         Settings(home="/data/\udcff")
 

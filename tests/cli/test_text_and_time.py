@@ -9,7 +9,7 @@ CODE = [path for room in ("python_jobs", "api", "bench") for path in (PROJECT / 
 
 
 def leaves_the_encoding_open(call: ast.Call) -> bool:
-    """True for a call that takes its encoding from the locale."""
+    """Return whether a call takes its encoding from the locale."""
     name = getattr(call.func, "attr", getattr(call.func, "id", ""))
     owner = getattr(getattr(call.func, "value", None), "id", "")
     given = {keyword.arg for keyword in call.keywords}
@@ -21,7 +21,7 @@ def leaves_the_encoding_open(call: ast.Call) -> bool:
     return name == "open" and owner != "os" and not is_binary
 
 
-def test_every_text_file_has_its_encoding_named():
+def test_every_text_file_is_opened_with_an_encoding():
     open_ended = [
         f"{path.relative_to(PROJECT)}:{call.lineno}"
         for path in CODE
@@ -39,5 +39,5 @@ def test_the_jobs_read_the_clock_in_one_place():
         if path.is_relative_to(PROJECT / "python_jobs")
         and reads.search(path.read_text(encoding="utf-8"))
     }
-    # the lock stamps who holds it; nothing decides by that
+    # the lock records when it was taken; nothing depends on that time
     assert readers == {"python_jobs/pipeline.py", "python_jobs/warehouse/lock.py"}

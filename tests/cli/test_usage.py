@@ -1,4 +1,4 @@
-"""The command line: what is typed wrongly is one line that says what to do, and exit code 1."""
+"""The command line: wrong usage gives one line that says what to do, and exit code 1."""
 
 import subprocess
 import sys
@@ -45,7 +45,7 @@ def test_wrong_usage_is_one_line_and_exit_code_1(command, typed):
     assert WRONG[typed] in command(*typed.split()).line
 
 
-def test_help_shows_on_request_and_where_no_command_is_named(command):
+def test_help_is_shown_on_request_and_without_a_command(command):
     asked, unnamed = command("--help"), command()
     assert asked.code == 0 and "generate" in asked.out
     assert unnamed.code == 1 and "generate" in unnamed.out and not unnamed.err

@@ -1,4 +1,4 @@
-"""What a workflow does, a laptop can: its steps are make targets, and those do what they say."""
+"""Every step of a workflow is a make target, and the targets do what they say."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def targets() -> set[str]:
 
 
 def pins(lock: Path) -> set[str]:
-    """Name and version of every package of a lock, without extras and markers."""
+    """Return name and version of every package of a lock, without extras and markers."""
     text = lock.read_text(encoding="utf-8")
     found = re.findall(r"^([\w.-]+)(?:\[.+?\])?(==[\w.]+)", text, flags=re.MULTILINE)
     return {name + version for name, version in found}
@@ -60,7 +60,7 @@ def test_every_step_of_a_workflow_is_a_make_target():
         assert command.removeprefix("sudo ").split()[1] in targets(), command
 
 
-def test_workflows_ask_for_no_more_than_they_need():
+def test_workflows_request_only_the_permissions_they_need():
     for path in WORKFLOWS:
         workflow = yaml.safe_load(path.read_text())
         assert workflow["permissions"] == {"contents": "read"}
@@ -74,14 +74,15 @@ def test_workflows_ask_for_no_more_than_they_need():
 def test_production_waits_for_staging_and_an_approval():
     release = dict(jobs())
     production = release["release.yml production"]
-    assert production["environment"] == "production"  # whose reviewers approve, in the settings
+    # Required reviewers are set on the environment, in the settings of the repository.
+    assert production["environment"] == "production"
     assert production["needs"] == "staging"
     assert release["release.yml staging"]["needs"] == "build"
     assert release["release.yml build"]["needs"] == "checks"
     assert release["release.yml checks"]["uses"] == "./.github/workflows/ci.yml"
 
 
-def test_hooks_before_a_commit_are_what_ci_runs():
+def test_pre_commit_hooks_are_the_checks_of_ci():
     config = yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text())
     entries = {hook["entry"] for repo in config["repos"] for hook in repo["hooks"]}
     lint = dict(jobs())["ci.yml lint"]
@@ -89,7 +90,7 @@ def test_hooks_before_a_commit_are_what_ci_runs():
 
 
 @pytest.mark.parametrize("overlay", ["staging", "prod"])
-def test_a_digest_goes_into_the_overlay_and_nowhere_else(overlay: str, tmp_path: Path):
+def test_make_digest_changes_only_the_overlay(overlay: str, tmp_path: Path):
     shutil.copytree(PROJECT / "k8s", tmp_path / "k8s")
     shutil.copy(PROJECT / "Makefile", tmp_path)
     file = tmp_path / "k8s" / "overlays" / overlay / "kustomization.yaml"
@@ -114,7 +115,7 @@ def test_a_digest_goes_into_the_overlay_and_nowhere_else(overlay: str, tmp_path:
 
 
 @needs_tools
-def test_bills_of_materials_hold_every_locked_package_of_the_images():
+def test_bills_of_materials_list_every_locked_package():
     done = make("sbom")
     assert done.returncode == 0, done.stderr
     for image in ("ml", "api"):
@@ -129,7 +130,7 @@ def test_bills_of_materials_hold_every_locked_package_of_the_images():
 
 @needs_tools
 def test_the_audit_reads_every_pin_of_the_lock():
-    """Without asking the service, which may be out of reach: what would be audited."""
+    """A dry run lists what would be audited, without calling the service."""
     command = [TOOLS / "pip-audit", "--dry-run", "--strict", "--require-hashes", "--disable-pip"]
     lock = PROJECT / "docker" / "requirements-api.lock"
     done = subprocess.run([*command, "-r", lock], capture_output=True, text=True, check=False)
@@ -140,7 +141,7 @@ def test_the_audit_reads_every_pin_of_the_lock():
 
 
 @needs_tools
-def test_an_audit_that_could_not_be_made_is_no_success():
+def test_audit_fails_when_its_service_cannot_be_reached():
     """The service refuses the connection."""
     nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
@@ -158,7 +159,7 @@ def test_an_audit_that_could_not_be_made_is_no_success():
 
 
 @needs_tools
-def test_no_file_holds_a_secret_and_one_that_did_would_be_found(tmp_path: Path):
+def test_no_file_holds_a_secret_and_the_scan_finds_a_planted_one(tmp_path: Path):
     done = make("secrets")
     assert done.returncode == 0, done.stdout
     planted = tmp_path / "settings.py"

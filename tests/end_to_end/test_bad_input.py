@@ -1,4 +1,4 @@
-"""Bad input: one clear line with the next step, exit code 1, and what is published untouched."""
+"""Bad input gives one clear line with the next step and leaves the published version."""
 
 import gzip
 from pathlib import Path
@@ -7,24 +7,24 @@ import yaml
 from support.homes import PROJECT, refused
 
 
-def test_an_empty_raw_folder(home: Path, tmp_path: Path):
+def test_empty_raw_folder_is_one_clear_line(home: Path, tmp_path: Path):
     empty = tmp_path / "empty"
     empty.mkdir()
     line = refused(home, "run", "--raw", empty)
     assert str(empty) in line
 
 
-def test_an_unknown_domain_is_answered_with_a_guess(home: Path):
+def test_unknown_domain_suggests_a_close_name(home: Path):
     line = refused(home, "run", "--domain", "elearnig")
     assert "'elearnig'" in line and "'elearning'" in line
 
 
-def test_the_wrong_domain_for_this_warehouse(home: Path):
+def test_domain_of_another_warehouse_is_refused(home: Path):
     line = refused(home, "run", "--domain", "online_retail", "--raw", home / "raw")
     assert "'elearning'" in line
 
 
-def test_a_misspelt_key_in_domain_yml(tmp_path: Path, monkeypatch):
+def test_misspelt_key_in_domain_yml_is_named(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("CHURNHOUSE_DOMAINS", str(tmp_path / "domains"))
     own_domain = tmp_path / "domains/test_own"
     own_domain.mkdir(parents=True)
@@ -35,7 +35,7 @@ def test_a_misspelt_key_in_domain_yml(tmp_path: Path, monkeypatch):
     assert str(own_domain) in line and "churn_horizn_days" in line and "churn_horizon_days" in line
 
 
-def test_a_file_without_a_required_column(home: Path):
+def test_missing_required_column_is_named(home: Path):
     bad = home / "raw/events/2025-05-01.csv"
     bad.write_text("event_id,user_id,event_time\ne1,u0000001,2025-05-01 10:00:00\n")
     line = refused(home, "run", "--users", 300)
@@ -53,13 +53,13 @@ def test_text_in_a_numeric_column_names_the_first_bad_row(home: Path):
     assert "'watch_minutes', row 2: 'a while'" in line
 
 
-def test_too_short_a_history_says_how_many_days_are_missing(tmp_path: Path):
+def test_too_short_a_history_reports_how_many_days_are_missing(tmp_path: Path):
     line = refused(tmp_path / "data", "run", "--users", 50, "--days", 60)
     assert "day" in line and any(part.isdigit() for part in line.split())
 
 
-def test_a_training_set_of_one_class(tmp_path: Path):
-    """Everybody comes every day: nobody ever churns."""
+def test_training_set_with_one_class_is_refused(tmp_path: Path):
+    """Every user has events every day, so nobody churns."""
     raw = tmp_path / "raw"
     (raw / "users").mkdir(parents=True)
     (raw / "events").mkdir()
@@ -77,5 +77,5 @@ def test_a_training_set_of_one_class(tmp_path: Path):
     assert "class" in line or "churn" in line
 
 
-def test_status_before_anything_is_published(tmp_path: Path):
+def test_status_before_the_first_publication_names_the_next_step(tmp_path: Path):
     assert "churnhouse run" in refused(tmp_path / "data", "status")

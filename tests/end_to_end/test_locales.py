@@ -1,4 +1,4 @@
-"""The main job under locales in which text is not UTF-8 and i has another capital letter."""
+"""The main job under locales that are not UTF-8 or have another capital for i."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ CITIES = {"DE": "Zürich", "US": "İstanbul"}
 
 
 def churnhouse(home: Path, *arguments: object, **locale: str) -> str:
-    """Run the command, which must succeed, under a locale; give what it prints."""
+    """Run a command that must succeed under a locale; return its output."""
     done = subprocess.run(
         [Path(sys.executable).with_name("churnhouse"), *map(str, arguments)],
         env=os.environ
@@ -32,7 +32,7 @@ def churnhouse(home: Path, *arguments: object, **locale: str) -> str:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
-    """A home filled and published under an ASCII locale, from names that are not ASCII."""
+    """Return a home published under an ASCII locale from names that are not ASCII."""
     folder = tmp_path_factory.mktemp("names")
     generate(folder / "made", folder / "truth", users=300)
     renamed = "case country " + " ".join(f"when '{k}' then '{v}'" for k, v in CITIES.items())
@@ -49,7 +49,7 @@ def home(tmp_path_factory) -> Path:
     return home
 
 
-def test_names_are_published_whole_under_an_ascii_locale(home: Path):
+def test_names_are_published_unchanged_under_an_ascii_locale(home: Path):
     (scores,) = (home / "published/current").glob("churn_predictions_*.csv")
     assert "\nü0000" in scores.read_text(encoding="utf-8")
     store = home / "published/current/churnhouse.duckdb"
@@ -60,7 +60,7 @@ def test_names_are_published_whole_under_an_ascii_locale(home: Path):
 
 @pytest.mark.skipif(not shutil.which("localedef"), reason="needs localedef, of glibc, to make one")
 def test_dbt_builds_under_a_turkish_locale(home: Path, tmp_path: Path):
-    """Of ISO-8859-9, in which the capital of i is one byte that is not I."""
+    """In ISO-8859-9 Turkish, the capital of i is another letter than I."""
     made = ["localedef", "--no-archive", "-i", "tr_TR", "-f", "ISO-8859-9"]
     subprocess.run([*made, tmp_path / "tr_TR.ISO-8859-9"], check=True)
     turkish = {"LOCPATH": str(tmp_path), "LC_ALL": "tr_TR.ISO-8859-9"}

@@ -1,4 +1,4 @@
-"""The main job as a user runs it: what it leaves behind, and that a rerun changes nothing."""
+"""The main job as a user runs it: its results, and that a rerun changes nothing."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ def manifest(home: Path) -> dict:
     return json.loads((home / "published/current/manifest.json").read_text())
 
 
-def test_published_files_are_those_of_the_manifest(finished_home: Path):
+def test_published_files_match_the_manifest(finished_home: Path):
     current = finished_home / "published/current"
     said = manifest(finished_home)
     assert {
@@ -94,8 +94,8 @@ def test_ranks_and_deciles_follow_the_risk(finished_home: Path):
     assert wrong == []
 
 
-def test_top_risk_holds_the_fifty_riskiest_whom_somebody_may_contact(finished_home: Path):
-    """Eligible and outside the holdout: in the table, in both exports and in the summary."""
+def test_top_risk_holds_the_fifty_riskiest_contactable_users(finished_home: Path):
+    """Contactable means eligible and outside the holdout; checks table, exports and summary."""
     expected = rows(
         finished_home,
         """
@@ -113,7 +113,7 @@ def test_top_risk_holds_the_fifty_riskiest_whom_somebody_may_contact(finished_ho
     assert riskiest == expected[:5]
 
 
-def test_every_event_read_is_accepted_or_rejected_and_counted_in_a_day(finished_home: Path):
+def test_every_event_is_rejected_or_counted_on_one_day(finished_home: Path):
     read, accepted, rejected, counted = rows(
         finished_home,
         """
@@ -163,7 +163,7 @@ def test_second_run_changes_no_published_number(home: Path):
     }
 
 
-def test_run_ends_with_the_short_table_within_eighty_columns(home: Path):
+def test_run_ends_with_a_table_of_at_most_eighty_columns(home: Path):
     shown = churnhouse(home, "status").stdout
     said = manifest(home)
     assert max(map(len, shown.splitlines())) <= 80

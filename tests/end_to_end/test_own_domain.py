@@ -1,4 +1,4 @@
-"""A domain of one's own: found in CHURNHOUSE_DOMAINS by every job, without touching the product."""
+"""Your own domain: every job finds it in CHURNHOUSE_DOMAINS, the product stays unchanged."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from events_file;
 
 @pytest.fixture
 def domains(tmp_path: Path, monkeypatch) -> Path:
-    """A folder with the domain `mine`, which CHURNHOUSE_DOMAINS names."""
+    """Return the folder in CHURNHOUSE_DOMAINS, which holds the domain `mine`."""
     folder = tmp_path / "own"
     (folder / "mine").mkdir(parents=True)
     (folder / "mine/domain.yml").write_text(DOMAIN)
@@ -46,7 +46,7 @@ def raw(tmp_path: Path) -> Path:
     return raw
 
 
-def test_ingest_loads_by_a_domain_outside_the_product(domains, raw, tmp_path):
+def test_ingest_uses_a_domain_from_another_folder(domains, raw, tmp_path):
     home = tmp_path / "data"
     churnhouse(home, "ingest", "--domain", "mine", "--raw", raw)
     assert rows(home, "select event_id, user_id, paid from raw.events") == [("o1", "p1", 5)]
@@ -56,7 +56,7 @@ def test_ingest_loads_by_a_domain_outside_the_product(domains, raw, tmp_path):
     assert doctor.CHECKS["domain"](settings, pipeline.now()) == f"mine in {domains}/mine"
 
 
-def test_own_copy_of_a_shipped_domain_is_noted_at_ingest(domains, raw, tmp_path):
+def test_ingest_says_that_a_copy_replaces_a_shipped_domain(domains, raw, tmp_path):
     (domains / "mine").rename(domains / "elearning")
     said = churnhouse(tmp_path / "data", "ingest", "--raw", raw).stdout
     assert "note: domain elearning is read from" in said and str(domains)[-20:] in said

@@ -1,9 +1,8 @@
-"""The wheel alone runs the product: installed elsewhere, from a folder that holds nothing.
+"""The wheel alone runs the product, installed elsewhere and started in an empty folder.
 
-The wheel goes into a new environment. Its other packages are those of this one: a .pth file names
-their folder. Python puts that folder on the path, after the new environment's own packages, and
-does not read the .pth files in it, so the editable install there does not bring the checkout along.
-A check of where the code was imported from makes sure.
+The wheel goes into a new environment, where a .pth file adds this environment's packages. Python
+does not read the .pth files among those packages, so this checkout's editable install stays out; a
+check of where the code was imported from confirms it.
 """
 
 import json
@@ -26,9 +25,9 @@ PARTS += ("tests/gates", "tests/generic")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout, built by the locked setuptools without the package index.
+    """Return this checkout's wheel, built by the locked setuptools without a package index.
 
-    An earlier build seems to have left a model that is gone by now.
+    A fake leftover of an earlier build, a deleted model, must not get into it.
     """
     left = PROJECT / "build/lib/python_jobs/project/models/left_behind.sql"
     left.parent.mkdir(parents=True, exist_ok=True)
@@ -42,9 +41,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def binaries(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin folder of an environment with the wheel and nothing of the checkout.
+    """Return the bin folder of an environment with the wheel and nothing of the checkout.
 
-    It lies in a repository that is not Churnhouse's, as environments often do.
+    It lies in another git repository, as environments often do.
     """
     folder = tmp_path_factory.mktemp("environment") / "venv"
     git = ["git", "-C", folder.parent, "-c", "user.name=a", "-c", "user.email=a@example.com"]
@@ -62,7 +61,7 @@ def binaries(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(command: list, folder: Path) -> str:
-    """Run in a folder, without any setting of the caller's; give what it printed."""
+    """Run in a folder without the caller's settings; return the output."""
     kept = {name: os.environ[name] for name in ("HOME", "PATH", "TMPDIR") if name in os.environ}
     done = subprocess.run(
         command, cwd=folder, env=kept | {"COLUMNS": "80"}, capture_output=True, text=True
@@ -71,7 +70,7 @@ def run(command: list, folder: Path) -> str:
     return done.stdout
 
 
-def test_the_wheel_carries_the_project_as_it_stands(wheel: Path):
+def test_wheel_contains_every_file_of_the_project(wheel: Path):
     git = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *PARTS]
     listed = [name for name in run(git, PROJECT).splitlines() if (PROJECT / name).exists()]
     prefix = "python_jobs/project/"

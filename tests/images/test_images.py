@@ -1,8 +1,8 @@
-"""The two images and docker-compose.yml, as far as a machine without a container engine allows.
+"""The two images and docker-compose.yml, tested without a container engine.
 
-What the images tests really do and what is emulated: see images.py. Compose's own services are run
-from docker-compose.yml as it stands (command, mounts, secrets, read-only root); Prometheus and
-Grafana are not, as their images cannot be pulled.
+support/images.py says what is emulated. Our own services run as docker-compose.yml describes them
+(command, mounts, secrets, read-only root). Prometheus and Grafana do not run, because their images
+cannot be pulled.
 """
 
 import http.client
@@ -29,7 +29,7 @@ really = [pytest.mark.images, pytest.mark.skipif(bool(missing()), reason=missing
 
 
 def pins(lock: Path) -> dict[str, set[str]]:
-    """Package -> its pinned versions (numpy has one for each range of Pythons)."""
+    """Return the pinned versions of each package (numpy has one per range of Pythons)."""
     found: dict[str, set[str]] = {}
     for line in lock.read_text(encoding="utf-8").splitlines():
         if pin := re.match(r"([A-Za-z0-9._-]+)(?:\[.*\])?==(\S+)", line):
@@ -38,7 +38,7 @@ def pins(lock: Path) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_an_image_gets_the_versions_that_are_tested(name: str):
+def test_images_install_the_tested_versions(name: str):
     lock = PROJECT / "docker" / name
     tested = pins(PROJECT / "requirements.lock")
     chosen = pins(lock)
@@ -49,7 +49,7 @@ def test_an_image_gets_the_versions_that_are_tested(name: str):
     assert "://" not in text and "index-url" not in text
 
 
-def test_the_locks_hold_what_the_project_names_and_the_apis_is_a_part_of_it():
+def test_locks_hold_the_dependencies_and_the_api_lock_is_a_subset():
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     named = {re.match(r"[A-Za-z0-9._-]+", line)[0] for line in project["dependencies"]}
     api = set((PROJECT / "docker/requirements-api.in").read_text().splitlines())
@@ -60,7 +60,7 @@ def test_the_locks_hold_what_the_project_names_and_the_apis_is_a_part_of_it():
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_is_hardened_and_what_it_mounts_is_there(name: str):
+def test_compose_services_are_hardened_and_their_mounts_exist(name: str):
     service = SERVICES[name]
     assert service["read_only"] and service["cap_drop"] == ["ALL"] and service["tmpfs"] == ["/tmp"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -78,7 +78,7 @@ def test_a_service_is_hardened_and_what_it_mounts_is_there(name: str):
         assert (secret["source"] if isinstance(secret, dict) else secret) in COMPOSE["secrets"]
 
 
-def test_prometheus_finds_the_files_that_its_configuration_names():
+def test_files_named_in_the_prometheus_configuration_are_mounted():
     config = yaml.safe_load((PROJECT / "k8s/monitoring/prometheus.yml").read_text())
     service = SERVICES["prometheus"]
     mounted = {line.split(":")[1] for line in service["volumes"]}
@@ -95,7 +95,7 @@ def test_prometheus_finds_the_files_that_its_configuration_names():
     }
 
 
-def test_grafana_loads_the_dashboard_with_a_source_that_exists():
+def test_grafana_loads_the_dashboard_with_an_existing_source():
     mounted = {line.split(":")[1]: line.split(":")[0] for line in SERVICES["grafana"]["volumes"]}
     (provider,) = yaml.safe_load((PROJECT / "docker/grafana/dashboards.yml").read_text())[
         "providers"
@@ -118,7 +118,7 @@ def test_grafana_loads_the_dashboard_with_a_source_that_exists():
     assert source["url"].split("/")[2].split(":")[0] in SERVICES
 
 
-def test_secrets_are_made_once_and_stay_out_of_the_repository_and_the_images(tmp_path: Path):
+def test_secrets_are_made_once_and_stay_out_of_git_and_the_images(tmp_path: Path):
     made, _ = make_secrets(tmp_path)
     for name in ("api-keys", "operator-key", "grafana-password"):
         assert made / name == tmp_path / COMPOSE["secrets"][name]["file"]
@@ -136,7 +136,7 @@ def test_secrets_are_made_once_and_stay_out_of_the_repository_and_the_images(tmp
 
 
 def make_secrets(folder: Path) -> tuple[Path, str]:
-    """Run the script in a copy of docker/; give what it made and the reader's key."""
+    """Run the script in a copy of docker/; return its files and the reader's key."""
     (folder / "docker").mkdir()
     script = shutil.copy(PROJECT / "docker/make-secrets.sh", folder / "docker")
     said = subprocess.run([script], capture_output=True, text=True, check=True).stdout
@@ -148,7 +148,7 @@ def make_secrets(folder: Path) -> tuple[Path, str]:
 
 @pytest.fixture(scope="module")
 def volumes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Compose's volumes, empty, and the user's as those of the images are."""
+    """Return compose's volumes, empty and owned by the images' user."""
     folder = tmp_path_factory.mktemp("volumes")
     for name in COMPOSE["volumes"]:
         (folder / name).mkdir()
@@ -158,7 +158,7 @@ def volumes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is /tmp for the pipeline, to look into."""
+    """Return the folder that is /tmp for the pipeline."""
     folder = tmp_path_factory.mktemp("scratch")
     folder.chmod(0o1777)
     return folder
@@ -166,10 +166,10 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ran(volumes: dict[str, Path], scratch: Path) -> subprocess.CompletedProcess:
-    """The main job for 200 users, by compose's pipeline service.
+    """Run the main job for 200 users with compose's pipeline service.
 
-    Seed 8: among so few users of the default seed, no model beats the simple rules, and then the
-    main job rightly publishes nothing.
+    With the default seed and so few users, no model beats the baselines and nothing is published;
+    with seed 8 one does.
     """
     service = SERVICES["pipeline"]
     return run_in_image(
@@ -181,7 +181,7 @@ def ran(volumes: dict[str, Path], scratch: Path) -> subprocess.CompletedProcess:
 
 
 def mounts(service: dict, volumes: dict[str, Path], secrets: Path | None = None) -> list[Mount]:
-    """A service's volumes and secrets as compose would mount them."""
+    """Return a service's volumes and secrets as compose would mount them."""
     found = []
     for line in service["volumes"]:
         source, target, *mode = line.split(":")
@@ -197,7 +197,7 @@ def mounts(service: dict, volumes: dict[str, Path], secrets: Path | None = None)
 class TestEachImage:
     pytestmark = really
 
-    def test_says_what_it_is_and_runs_as_nobody_special(self, name: str):
+    def test_image_has_labels_and_an_unprivileged_user(self, name: str):
         config = build_images()[name].config
         git = ["git", "-C", PROJECT, "rev-parse", "HEAD"]
         commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
@@ -210,7 +210,7 @@ class TestEachImage:
         assert config["Entrypoint"] == ["churnhouse"]
         assert not [line for line in config["Env"] if re.search("PIP_|KEY=|SECRET", line)]
 
-    def test_has_no_installer_and_nothing_of_the_machine_that_built_it(self, name: str):
+    def test_image_has_no_installer_and_no_trace_of_the_build_machine(self, name: str):
         image = build_images()[name]
         found = importable(image, ("pip", "setuptools", "python_jobs", "api"))
         assert found == {"python_jobs", "api"}
@@ -220,7 +220,7 @@ class TestEachImage:
         for left_out in ("data", "docker", ".git", "docs", "tests", "setup.py"):
             assert not (image.root / "app" / left_out).exists()
 
-    def test_its_root_can_be_read_only(self, name: str):
+    def test_image_runs_with_a_read_only_root(self, name: str):
         image = build_images()[name]
         touch = ["sh", "-c", "touch /app/x && rm /app/x"]
         refused = run_in_image(image, command=touch, user="0:0")
@@ -230,14 +230,14 @@ class TestEachImage:
         assert "Permission denied" in as_itself.stderr
 
     def test_a_new_volume_of_an_engine_belongs_to_the_user(self, name: str):
-        """An engine fills a new named volume with what the image has there, owner included."""
+        """An engine fills a new named volume from the image, including the owner."""
         data = build_images()[name].root / "data"
         found = {(path.stat().st_uid, path.stat().st_gid) for path in (data, data / "published")}
         assert found == {(USER, USER)}
 
 
 def importable(image, names: tuple[str, ...]) -> set[str]:
-    """Which of these modules the image's Python finds."""
+    """Return which of these modules the image's Python finds."""
     code = "import sys, importlib.util as u; print(*[n for n in sys.argv[1:] if u.find_spec(n)])"
     done = run_in_image(image, command=["python", "-c", code, *names])
     assert done.returncode == 0, done.stderr
@@ -247,7 +247,7 @@ def importable(image, names: tuple[str, ...]) -> set[str]:
 class TestMl:
     pytestmark = really
 
-    def test_has_what_the_jobs_need(self):
+    def test_ml_image_has_everything_the_jobs_need(self):
         assert importable(build_images()["churnhouse-ml"], HEAVY) == set(HEAVY)
 
     def test_the_main_job_runs_as_its_user_on_a_mounted_volume(self, ran, volumes):
@@ -260,12 +260,12 @@ class TestMl:
         made.remove(volumes["data"] / "published")  # where the other volume is mounted
         assert {(p.lstat().st_uid, p.lstat().st_gid) for p in made} == {(USER, USER)}
 
-    def test_it_leaves_nothing_in_the_scratch_but_caches_and_reports_to_nobody(self, ran, scratch):
+    def test_main_job_leaves_only_caches_in_tmp_and_sends_no_telemetry(self, ran, scratch):
         left = {p.relative_to(scratch).parts[0] for p in scratch.rglob("*")}
         assert left <= {".cache", ".config"}, left
         assert not list(scratch.rglob("*Microsoft*"))
 
-    def test_a_domain_that_is_mounted_needs_no_new_image(self, tmp_path):
+    def test_mounted_domain_needs_no_new_image(self, tmp_path):
         shutil.copytree(PROJECT / "domains/elearning", tmp_path / "domains/mine")
         (tmp_path / "data").mkdir()
         shutil.chown(tmp_path / "data", USER, USER)
@@ -280,7 +280,7 @@ class TestMl:
         )
         assert "The raw folder /data/raw does not exist" in done.stderr, done.stderr
 
-    def test_without_a_volume_it_says_where_it_cannot_write(self):
+    def test_missing_volume_names_the_folder_that_cannot_be_written(self):
         done = run_in_image(build_images()["churnhouse-ml"], args=["run"], mounts=[Mount("/tmp")])
         assert done.returncode == 1
         assert done.stderr.count("\n") == 1
@@ -290,25 +290,23 @@ class TestMl:
 class TestApi:
     pytestmark = really
 
-    def test_is_lean(self):
+    def test_api_image_has_no_heavy_libraries(self):
         assert importable(build_images()["churnhouse-api"], HEAVY) == set()
 
     @pytest.mark.parametrize("job", ["ingest", "build", "daily", "models", "drift"])
-    def test_a_job_in_it_says_which_image_to_use(self, job: str):
+    def test_job_in_the_api_image_names_the_image_to_use(self, job: str):
         done = run_in_image(build_images()["churnhouse-api"], args=[job], mounts=[Mount("/tmp")])
         assert done.returncode == 1
         assert "churnhouse-ml" in done.stderr and done.stderr.count("\n") == 1
 
-    def test_without_keys_it_says_how_to_make_them(self, ran, volumes):
+    def test_api_image_without_keys_says_how_to_make_them(self, ran, volumes):
         image = build_images()["churnhouse-api"]
         published = Mount("/data/published", volumes["published"], read_only=True)
         done = run_in_image(image, mounts=[Mount("/tmp"), published], timeout=60)
         assert done.returncode == 1
         assert "python -m api.keys" in done.stderr and done.stderr.count("\n") == 1
 
-    def test_serves_what_the_pipeline_published_and_its_healthcheck_passes(
-        self, ran, volumes, tmp_path
-    ):
+    def test_api_image_serves_the_published_version_and_is_healthy(self, ran, volumes, tmp_path):
         service, image = SERVICES["api"], build_images()["churnhouse-api"]
         with socket.socket() as free:  # the image's own command and healthcheck name this port
             free.bind(("127.0.0.1", 8000))
@@ -340,7 +338,7 @@ class TestApi:
 
 
 def ask(method: str, path: str, key: str = "", content: object = None) -> tuple[int, object]:
-    """Status and content of an answer; 0 where nobody listens yet."""
+    """Return status and content of an answer; status 0 if nothing listens yet."""
     connection = http.client.HTTPConnection("127.0.0.1", 8000, timeout=10)
     headers = {"Content-Type": "application/json"} | ({"X-API-Key": key} if key else {})
     try:

@@ -1,7 +1,6 @@
-"""A week of production: what the rendered prod overlay runs, in the built images, over one volume.
+"""A week of production: the Jobs of the rendered prod overlay, in the built images, on one volume.
 
-Command, arguments, environment, user and mounts of every pod are read from the overlay; nothing is
-copied here by hand.
+Command, arguments, environment, user and mounts of every pod come from the overlay.
 """
 
 import json
@@ -50,16 +49,16 @@ class Cluster:
         return run_in_image(**self._pod(overlay, name, args))
 
     def run_well(self, name: str, **others) -> str:
-        """The same where it must end well; what it said."""
+        """Run a pod that must succeed; return its output."""
         done = self.run(name, **others)
         assert done.returncode == 0, f"{name}\n{done.stdout}{done.stderr}"
         return done.stdout
 
     @contextmanager
     def api(self):
-        """The pod of the Deployment while it serves; its address.
+        """Run the Deployment's pod in the block; yield its address.
 
-        This machine's ports are everybody's, so it listens on another than in a pod of its own.
+        It listens on a free port, because here it shares the machine's ports.
         """
         pod = self._pod("prod", "churnhouse-api", None)
         (container,) = pods("prod")["churnhouse-api"]["spec"]["containers"]
@@ -73,7 +72,7 @@ class Cluster:
             yield f"http://127.0.0.1:{chosen}"
 
     def current(self) -> dict:
-        """The manifest of what is published."""
+        """Return the manifest of the published version."""
         return json.loads((self.volume / "published/current/manifest.json").read_text())
 
     def _pod(self, overlay: str, name: str, args: list[str] | None) -> dict:
@@ -110,7 +109,7 @@ class Cluster:
 
 
 def fs_group(volume: Path, group: int) -> None:
-    """What fsGroup does with fsGroupChangePolicy OnRootMismatch: nobody is made an owner."""
+    """Set group rights like fsGroup with OnRootMismatch; owners stay."""
     if volume.stat().st_gid == group:
         return
     for path in [volume, *volume.rglob("*")]:
@@ -136,7 +135,7 @@ def answer(address: str, path: str, key: str | None = None) -> tuple[int, str]:
 
 
 def wait_for(address: str, path: str, wanted) -> None:
-    """Ask until the answer is as wanted; at most a minute."""
+    """Ask until the answer is as wanted, for at most a minute."""
     deadline = time.monotonic() + 60
     while not wanted(last := answer(address, path)):
         assert time.monotonic() < deadline, last
@@ -144,7 +143,7 @@ def wait_for(address: str, path: str, wanted) -> None:
 
 
 def documented_patch(*words: str) -> str:
-    """The patch that docs/operations.md has for running one command by hand, with this command."""
+    """Return the patch of docs/operations.md for running this command by hand."""
     text = (PROJECT / "docs/operations.md").read_text()
     found = re.search(r"-p '(\[\{.*?\"value\": (\[.*?\])\}\])'", text, flags=re.DOTALL)
     patch, example = found.groups()
@@ -152,7 +151,7 @@ def documented_patch(*words: str) -> str:
 
 
 def by_hand(*words: str) -> list[str]:
-    """The arguments of the daily Job after the documented patch, which kubectl itself applies."""
+    """Return the daily Job's arguments after kubectl applied the documented patch."""
     job = {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -171,7 +170,7 @@ def by_hand(*words: str) -> list[str]:
     return container["args"]
 
 
-def test_a_volume_without_raw_files_is_not_filled_with_made_up_users(cluster: Cluster):
+def test_volume_without_raw_files_gets_no_synthetic_users(cluster: Cluster):
     done = cluster.run("churnhouse-seed-model")
     assert done.returncode == 1
     assert "/data/raw" in done.stderr and "Next: " in done.stderr
@@ -179,10 +178,10 @@ def test_a_volume_without_raw_files_is_not_filled_with_made_up_users(cluster: Cl
     assert not (cluster.volume / "published").exists()
 
 
-def test_a_week_in_production(cluster: Cluster):
-    """Seed, daily, drift, daily with a new day, retrain, approval, daily; the API follows.
+def test_a_week_of_scheduled_jobs_in_production(cluster: Cluster):
+    """Run seed, daily, drift, daily with a new day, retrain, approval, daily; the API follows.
 
-    Monday's daily Job comes twice: one works, the other exits 75 and no harm is done.
+    Monday's daily Job starts twice: one works, the other exits 75 and changes nothing.
     """
     with cluster.api() as address:
         wait_for(address, "/live", lambda got: got[0] == 200)

@@ -1,4 +1,4 @@
-"""domain: what is wrong with domain.yml is told with its key, before anything is loaded."""
+"""domain: errors in domain.yml are named with their key before anything is loaded."""
 
 import json
 import re
@@ -55,7 +55,7 @@ def load(domains, name="shop") -> domain.Domain:
 
 
 @pytest.mark.parametrize("name", ["elearning", "git_history", "online_retail"])
-def test_every_domain_that_is_shipped_is_sound(name, tmp_path):
+def test_every_shipped_domain_is_valid(name, tmp_path):
     assert load(tmp_path, name).vars.measures
     assert list(domain.available(Settings(domains=tmp_path))) == SHIPPED
 
@@ -66,7 +66,7 @@ def test_own_domains_are_found_beside_the_shipped_ones(domains):
     assert found["shop"] == domains / "shop" and found["elearning"] == domain.SHIPPED / "elearning"
 
 
-def test_the_default_folder_is_domains_where_one_works(domains, tmp_path_factory, monkeypatch):
+def test_default_domain_folder_is_in_the_working_directory(domains, tmp_path_factory, monkeypatch):
     monkeypatch.delenv("CHURNHOUSE_DOMAINS", raising=False)
     work = tmp_path_factory.mktemp("work")
     monkeypatch.chdir(work)
@@ -92,19 +92,19 @@ def test_a_copy_of_a_shipped_domain_needs_no_note(domains):
     assert load(domains, "elearning").note
 
 
-def test_a_folder_of_domains_that_is_not_there_is_named(domains):
+def test_missing_domain_folder_is_named(domains):
     said = refusal(domains / "nowhere", "elearning")
     assert said.startswith(f"CHURNHOUSE_DOMAINS={domains}/nowhere is not a folder.")
 
 
-def test_a_domain_takes_what_it_does_not_say_from_the_project(domains):
+def test_domain_takes_missing_settings_from_the_project(domains):
     loaded = load(domains)
     assert loaded.vars.churn_horizon_days == 30 and loaded.vars.users_from_events is False
     assert [measure.name for measure in loaded.vars.measures] == ["spend", "looks", "price"]
     assert loaded.files.users is None and loaded.ingest_sql == "select 1"
 
 
-def test_what_the_warehouse_remembers_changes_with_any_setting(domains):
+def test_stored_domain_changes_with_any_setting(domains):
     plain = load(domains).settings_json
     assert load(domains).settings_json == plain
     assert json.loads(plain)["measures"][1] == {
@@ -118,7 +118,7 @@ def test_what_the_warehouse_remembers_changes_with_any_setting(domains):
     assert load(domains, "shoe").settings_json != plain
 
 
-def test_an_unknown_domain_is_answered_with_a_guess_and_the_ones_there(domains):
+def test_unknown_domain_suggests_a_close_name_and_lists_domains(domains):
     write(domains, GOOD, name="portal")
     said = refusal(domains, "shopp")
     assert said.startswith("There is no domain 'shopp' (did you mean 'shop'?) ")
@@ -159,7 +159,7 @@ def test_an_unknown_domain_is_answered_with_a_guess_and_the_ones_there(domains):
         ("vars:", "vars:\n  zzz: 1", "unknown key 'vars.zzz'."),
     ],
 )
-def test_a_misspelt_key_is_named_with_its_place_and_a_guess(domains, old, new, says):
+def test_misspelt_key_is_named_with_its_path_and_a_suggestion(domains, old, new, says):
     assert GOOD.count(old) == 1
     write(domains, GOOD.replace(old, new))
     assert refusal(domains).startswith(f"shop/domain.yml: {says}")
@@ -198,7 +198,7 @@ def test_a_misspelt_key_is_named_with_its_place_and_a_guess(domains, old, new, s
         ("vars:", "vars:\n  feature_windows_days: [7, 7]", "vars: feature_windows_days must rise"),
     ],
 )
-def test_a_value_that_makes_no_sense_is_named_with_its_place(domains, old, new, says):
+def test_invalid_value_is_named_with_its_path(domains, old, new, says):
     assert old in GOOD
     write(domains, GOOD.replace(old, new, 1))
     assert re.match(f"shop/domain.yml: {says}", refusal(domains))
@@ -213,15 +213,15 @@ def test_a_value_that_makes_no_sense_is_named_with_its_place(domains, old, new, 
         ("amount: number}", "amount: text, 'amount': number}", "amount", (5, 5)),
     ],
 )
-def test_a_key_that_stands_twice_is_named_with_both_lines(domains, old, new, key, lines):
-    """YAML would let the last one win, and the first would be lost without a word."""
+def test_duplicate_key_is_named_with_both_lines(domains, old, new, key, lines):
+    """YAML would use the last one and silently drop the first."""
     assert old in GOOD
     write(domains, GOOD.replace(old, new, 1))
     both = f"in lines {lines[0]} and {lines[1]}"
     assert refusal(domains).startswith(f"shop/domain.yml: the key {key!r} stands twice, {both}.")
 
 
-def test_a_key_taken_over_from_an_anchor_may_be_set_anew(domains):
+def test_key_from_a_yaml_anchor_may_be_overridden(domains):
     anchored = GOOD.replace("- {name: looks,", "- &looks {name: looks,", 1)
     write(domains, anchored.replace("  ratios:", "    - {<<: *looks, name: views}\n  ratios:", 1))
     assert [m.name for m in load(domains).vars.measures][-1] == "views"
@@ -240,7 +240,7 @@ def test_a_key_taken_over_from_an_anchor_may_be_set_anew(domains):
         (GOOD.encode() + b"# caf\xe9\n", "is not UTF-8 text"),
     ],
 )
-def test_a_file_that_is_no_domain_is_refused(domains, text, says):
+def test_file_that_is_not_a_domain_is_refused(domains, text, says):
     write(domains, text)
     assert re.search(f"shop/domain.yml:? {says}", refusal(domains))
 

@@ -1,4 +1,4 @@
-"""git_log: every commit once, whatever stands in it, and nobody's address in any file."""
+"""git_log: exports every commit once, whatever it contains, and no address."""
 
 import csv
 import gzip
@@ -23,7 +23,7 @@ NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
 
 class Repository:
-    """A small clone, built on the fly; every commit is an hour after the one before."""
+    """A small repository made by the test; commits are an hour apart."""
 
     def __init__(self, path: Path, *init: str) -> None:
         self.path = path
@@ -48,7 +48,7 @@ class Repository:
 
     def commit(self, files: dict[str | bytes, bytes] | None = None, **author) -> str:
         for name, content in (files or {}).items():
-            path = self.path / os.fsdecode(name)  # a name may be bytes that are no text
+            path = self.path / os.fsdecode(name)  # a name may be bytes that are not UTF-8
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         self.git("add", "--all")
@@ -68,7 +68,7 @@ def folder(tmp_path):
 
 
 def rows(folder: Path) -> dict[str, dict]:
-    """The exported rows by commit id, each id once."""
+    """Return the exported rows by commit id; each id must occur once."""
     found = []
     for path in sorted(folder.iterdir()):
         with gzip.open(path, "rt", encoding="ascii") as file:
@@ -108,9 +108,7 @@ def test_no_address_name_subject_or_path_is_written(repository, folder):
         assert word not in written
 
 
-def test_a_second_export_writes_nothing_and_new_commits_go_to_a_file_of_their_own(
-    repository, folder
-):
+def test_second_export_writes_only_new_commits_to_a_new_file(repository, folder):
     one, two = repository.commit({"a": b"1\n"}), repository.commit({"a": b"2\n"})
     git_log.export(repository.path, folder)
     before = {path: path.read_bytes() for path in folder.iterdir()}
@@ -148,7 +146,7 @@ def test_the_same_commits_give_the_same_bytes(repository, tmp_path):
     assert flags == 0 and written_at == b"\0\0\0\0"
 
 
-def test_a_head_that_is_gone_from_the_clone_is_no_obstacle(repository, folder):
+def test_export_works_after_the_last_exported_head_is_gone(repository, folder):
     folder.mkdir()
     shutil.copyfile(__file__, folder / f"{'0' * 40}.csv.gz")
     commit_id = repository.commit()
@@ -169,7 +167,7 @@ def test_binary_files_count_as_files_without_lines(repository, folder):
     assert (row["code_files"], row["lines_added"]) == ("2", "1")
 
 
-def test_a_rename_is_one_file_under_its_new_name_and_moves_no_lines(repository, folder):
+def test_rename_counts_as_one_file_without_changed_lines(repository, folder):
     repository.commit({"a.py": b"1\n2\n3\n4\n", "z.py": b"other\n"})
     (repository.path / "docs").mkdir()
     repository.git("mv", "a.py", "docs/a.py")
@@ -207,7 +205,7 @@ def test_odd_bytes_in_paths_do_not_break_the_count(repository, folder):
     assert exported[first]["lines_added"] == "120" and exported[second]["lines_added"] == "0"
 
 
-def test_quotes_and_newlines_in_messages_and_names_leave_one_row_per_commit(repository, folder):
+def test_quotes_and_newlines_in_text_still_give_one_row_per_commit(repository, folder):
     repository.git(
         "-c", 'user.name=x", "y', "commit", "--quiet", "--allow-empty", "--cleanup=verbatim",
         "--message", 'commit "0"\n\n1\t2\tthree\n,;\n\tcommit\n',
@@ -216,7 +214,7 @@ def test_quotes_and_newlines_in_messages_and_names_leave_one_row_per_commit(repo
 
 
 def raw_commit(repository: Repository, author: bytes, committer: bytes) -> None:
-    """A commit that git itself would not make; `committer` may bring more headers."""
+    """Make a commit that git itself would not; `committer` may add headers."""
     tree = repository.git("write-tree")
     text = b"tree %s\nauthor %s\ncommitter %s\n\nodd\n" % (tree.encode(), author, committer)
     command = ["git", "-C", str(repository.path), "hash-object", "-t", "commit", "--literally"]
@@ -237,14 +235,14 @@ def test_odd_bytes_in_an_address_are_hashed_like_any_other(repository, folder, a
 
 
 @pytest.mark.parametrize("time", [b"99999999999999999 +0000", b"", b"-5 +0000"])
-def test_a_time_that_is_none_is_left_to_be_rejected(repository, folder, time):
+def test_invalid_time_is_kept_so_that_the_build_rejects_it(repository, folder, time):
     raw_commit(repository, b"A <a@x> 1700049600 +0000", b"C <c@x> " + time)
     git_log.export(repository.path, folder)
     with loaded(folder) as db:
         assert db.execute("select event_time from raw.events").fetchall() == [(None,)]
 
 
-def test_a_signature_is_not_looked_at(repository, folder):
+def test_commit_signatures_are_ignored(repository, folder):
     repository.git("config", "log.showSignature", "true")
     signed = (
         b"C <c@x> 1700049600 +0000\ngpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END-----"
@@ -264,7 +262,7 @@ def test_times_are_utc_wherever_the_job_runs(repository, folder, monkeypatch):
         time.tzset()
 
 
-def test_the_repositorys_own_mailmap_joins_a_persons_addresses(repository, folder):
+def test_mailmap_of_the_repository_joins_addresses_of_a_person(repository, folder):
     repository.commit(address="old@example.org")
     repository.commit(
         {".mailmap": b"<new@example.org> <old@example.org>\n"}, address="new@example.org"
@@ -294,7 +292,7 @@ def test_the_repositorys_own_mailmap_joins_a_persons_addresses(repository, folde
         ("requirements-dev.txt", "config"),
     ],
 )
-def test_the_path_tells_the_kind_of_a_file(repository, folder, path, kind):
+def test_kind_of_a_file_follows_from_its_path(repository, folder, path, kind):
     repository.commit({path: b"1\n"})
     row = only(repository.path, folder)
     assert {name: int(row[f"{name}_files"]) for name in git_log.KINDS} == {
@@ -302,7 +300,7 @@ def test_the_path_tells_the_kind_of_a_file(repository, folder, path, kind):
     }
 
 
-def test_a_persons_git_settings_and_surroundings_change_no_number(
+def test_git_settings_and_environment_of_a_person_change_nothing(
     repository, folder, tmp_path, monkeypatch
 ):
     repository.commit({"a.py": b"1\n2\n3\n"})
@@ -319,7 +317,7 @@ def test_a_persons_git_settings_and_surroundings_change_no_number(
     assert rows(git_log.export(Path("clone"), tmp_path / "again")) == plain
 
 
-def test_bare_and_detached_clones_are_clones_too(repository, folder, tmp_path):
+def test_bare_and_detached_clones_are_accepted(repository, folder, tmp_path):
     first = repository.commit({"a": b"1\n"})
     repository.commit({"a": b"2\n"})
     repository.git("clone", "--quiet", "--bare", ".", str(tmp_path / "bare.git"))
@@ -328,7 +326,7 @@ def test_bare_and_detached_clones_are_clones_too(repository, folder, tmp_path):
     assert len(rows(git_log.export(tmp_path / "bare.git", folder))) == 2
 
 
-def test_a_history_longer_than_a_pipe_is_read_whole_and_says_how_far_it_is(repository, folder):
+def test_history_longer_than_a_pipe_buffer_is_read_with_progress(repository, folder):
     commits = 3000
     stream = b"".join(
         b"commit refs/heads/main\nmark :%d\ncommitter A <a%d@x> %d +0000\ndata 0\n%s"
@@ -347,7 +345,7 @@ def test_a_history_longer_than_a_pipe_is_read_whole_and_says_how_far_it_is(repos
     assert seen[0] == (100, commits) and seen[-1] == (commits, commits)
 
 
-def test_a_broken_clone_leaves_no_file_that_would_be_ingested(repository, folder):
+def test_broken_clone_leaves_no_file_to_ingest(repository, folder):
     repository.commit({"a": b"1\n"})
     blob = repository.git("rev-parse", "HEAD:a")
     repository.commit({"a": b"2\n"})
@@ -357,7 +355,7 @@ def test_a_broken_clone_leaves_no_file_that_would_be_ingested(repository, folder
     assert not list(folder.glob("*.csv.gz"))
 
 
-def test_a_folder_that_is_missing_or_no_clone_is_refused(tmp_path, repository, folder):
+def test_missing_folder_or_folder_without_clone_is_refused(tmp_path, repository, folder):
     inside = repository.path / "inside"
     repository.commit({"inside/a": b"1\n"})
     (tmp_path / "plain").mkdir()
@@ -376,7 +374,7 @@ def test_a_clone_without_commits_is_refused(repository, folder):
         git_log.export(repository.path, folder)
 
 
-def test_a_shallow_clone_is_refused_for_its_first_days_would_be_wrong(repository, folder, tmp_path):
+def test_shallow_clone_is_refused(repository, folder, tmp_path):
     repository.commit({"a": b"1\n"})
     repository.commit({"a": b"2\n"})
     url = f"file://{repository.path}"
@@ -404,7 +402,7 @@ def loaded(folder: Path) -> duckdb.DuckDBPyConnection:
     return db
 
 
-def test_the_domain_names_each_commit_by_its_kind_and_keeps_what_it_rejects(repository, folder):
+def test_domain_sets_the_event_type_and_keeps_rejected_commits(repository, folder):
     def by(letter: str, *paths: str, address: str = "") -> None:
         repository.commit(
             {path: letter.encode() for path in paths}, address=address or f"{letter}@x"

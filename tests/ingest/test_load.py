@@ -1,4 +1,4 @@
-"""ingest: each file once, all or nothing, every row kept, one clear line when it cannot be."""
+"""ingest: loads each file once, all files or none, keeps every row, explains failures."""
 
 import gzip
 import os
@@ -79,7 +79,7 @@ class House:
         return self.rows(f"select {counts}(select count(*) from raw.events)")[0]
 
     def refused(self, pattern: str, **with_) -> None:
-        """The next ingest says this in one line, and what was loaded before is all there is."""
+        """Check that the next ingest fails with this line and loads nothing."""
         before = self.everything()
         with pytest.raises(JobError, match=pattern) as refusal:
             self.ingest(**with_)
@@ -100,7 +100,7 @@ def house(tmp_path):
 # Each file once
 
 
-def test_files_land_with_their_values_stamps_and_what_they_came_from(house):
+def test_loaded_rows_keep_values_load_time_and_source_file(house):
     done = house.ingest()
     assert (done.loaded, done.known) == (["users/1.csv", "events/1.csv"], 0)
     assert done.rows == {"users": 2, "events": 2, "treatments": 0} and done.notes == []
@@ -129,7 +129,7 @@ def test_a_second_run_loads_nothing_and_changes_nothing(house):
     assert house.everything() == before
 
 
-def test_the_same_content_under_another_name_is_known(house):
+def test_same_content_under_another_name_is_skipped(house):
     house.put("events/0.csv", EVENTS)
     assert house.ingest().loaded == ["users/1.csv", "events/0.csv"]
     house.put("events/2.csv", EVENTS)
@@ -138,7 +138,7 @@ def test_the_same_content_under_another_name_is_known(house):
     assert house.loaded() == (2, 2, 2)
 
 
-def test_the_same_content_is_new_to_the_other_table(house):
+def test_same_content_is_loaded_into_the_other_table(house):
     house.put("events/1.csv", USERS)
     sql = INGEST.replace(
         "select event_id, user_id, event_time, kind as event_type, amount from events_file",
@@ -155,7 +155,7 @@ def test_the_same_content_is_new_to_the_other_table(house):
     assert house.ingest(domain=domain).rows == {"users": 2, "events": 0, "treatments": 0}
 
 
-def test_a_file_touched_without_a_change_is_known(house):
+def test_file_touched_without_a_change_is_skipped(house):
     house.ingest()
     os.utime(house.raw / "events/1.csv", (1, 1))
     assert house.ingest().known == 2
@@ -169,7 +169,7 @@ def test_a_changed_file_under_an_old_name_is_refused(house):
     house.refused("events/1.csv has changed since it was loaded")
 
 
-def test_a_new_file_adds_to_what_is_there_and_numbers_go_on(house):
+def test_new_file_is_appended_and_load_numbers_continue(house):
     house.ingest()
     house.put("events/2.csv", MORE)
     house.ingest(NOW + timedelta(days=1))
@@ -181,7 +181,7 @@ def test_a_new_file_adds_to_what_is_there_and_numbers_go_on(house):
     assert house.rows("select count(distinct row_id) from raw.events") == [(3,)]
 
 
-def test_the_moment_of_ingestion_strictly_rises_whatever_the_clock_does(house):
+def test_ingestion_time_always_rises_even_if_the_clock_does_not(house):
     for day in range(3):
         house.put(f"events/2{day}.csv", MORE.replace("e3", f"e3{day}"))
         house.ingest(NOW - timedelta(days=day))
@@ -238,7 +238,7 @@ def test_a_file_without_rows_is_loaded_once(house):
     assert house.ingest().known == 4
 
 
-def test_a_column_that_was_not_declared_is_ignored_with_a_note(house):
+def test_undeclared_column_is_ignored_with_a_note(house):
     house.put("events/2.csv", HEADER.strip() + ",colour\ne3,u1,2026-02-03,buy,2,red\n")
     assert house.ingest().notes == ["events/2.csv: column 'colour' is not declared and was ignored"]
     assert "colour" not in [row[0] for row in house.rows("describe raw.events")]
@@ -296,7 +296,7 @@ def test_a_missing_and_an_empty_folder_each_say_so(house, tmp_path):
         ("2026-02-01", "2026-02-01 00:00:00"),
     ],
 )
-def test_a_time_written_as_text_goes_to_utc(house, text, utc):
+def test_time_written_as_text_becomes_utc(house, text, utc):
     house.put("events/1.csv", HEADER + f"e1,u1,{text},buy,1\n")
     house.ingest()
     assert house.rows("select event_time::varchar, event_time_unread from raw.events") == [
@@ -305,7 +305,7 @@ def test_a_time_written_as_text_goes_to_utc(house, text, utc):
 
 
 @pytest.mark.parametrize("text", ["soon", "2026-02-30", "31.01.2026", "infinity", "1769940000"])
-def test_a_time_that_cannot_be_read_is_kept_as_it_stood(house, text):
+def test_unreadable_time_is_kept_as_text(house, text):
     house.put("events/1.csv", HEADER + f"e1,u1,{text},buy,1\n")
     house.put("users/1.csv", USERS.replace("2026-01-01", text))
     house.ingest()
@@ -319,7 +319,7 @@ def test_a_time_that_cannot_be_read_is_kept_as_it_stood(house, text):
 @pytest.mark.parametrize(
     "value", ["'2026-02-01T12:00:00+02:00'", "timestamptz '2026-02-01 12:00:00+02'"]
 )
-def test_a_time_with_an_offset_does_not_depend_on_the_zone_of_the_session(house, value):
+def test_time_with_an_offset_ignores_the_session_time_zone(house, value):
     sql = INGEST.replace(" event_time, kind", f" {value} as event_time, kind")
     house.db.execute("set TimeZone = 'Asia/Kolkata'")
     house.ingest(domain=house.make_domain(sql=sql))
@@ -327,7 +327,7 @@ def test_a_time_with_an_offset_does_not_depend_on_the_zone_of_the_session(house,
     assert times == [("2026-02-01 10:00:00",)]
 
 
-def test_a_missing_time_is_missing_and_not_unread(house):
+def test_missing_time_does_not_count_as_unreadable(house):
     house.put("events/1.csv", HEADER + "e1,u1,,buy,1\n")
     house.ingest()
     assert house.rows("select event_time, event_time_unread from raw.events") == [(None, None)]
@@ -342,7 +342,7 @@ def test_a_missing_time_is_missing_and_not_unread(house):
         "'2026-02-01T12:00:00+02:00'",
     ],
 )
-def test_a_parquet_time_of_any_kind_goes_to_utc(house, value):
+def test_parquet_time_of_any_type_becomes_utc(house, value):
     select = (
         f"select 'e1' as event_id, 7 as user_id, {value} as event_time, 'buy' as kind, 1 as amount"
     )
@@ -363,7 +363,7 @@ def test_a_warehouse_remembers_its_domain_and_refuses_another(house):
     house.refused(r"filled by domain 'shop', not 'portal'.* Next: use --domain shop", domain=other)
 
 
-def test_new_settings_of_the_same_domain_are_written_down(house):
+def test_new_settings_of_the_same_domain_are_stored(house):
     house.ingest()
     before = house.rows("from raw.domain")
     changed = house.make_domain(yml=DOMAIN + "  churn_horizon_days: 60\n")
@@ -384,12 +384,12 @@ def test_new_settings_of_the_same_domain_are_written_down(house):
         ("amount from", "nothing from", 'domains/shop/ingest.sql does not run: .*"nothing" not'),
     ],
 )
-def test_an_ingest_sql_that_drops_multiplies_or_lacks_something_is_refused(house, old, new, says):
+def test_ingest_sql_that_changes_row_count_or_lacks_columns_is_refused(house, old, new, says):
     assert old in INGEST
     house.refused(says, domain=house.make_domain(sql=INGEST.replace(old, new)))
 
 
-def test_a_column_that_is_checked_has_to_be_there(house):
+def test_checked_column_must_exist(house):
     domain = house.make_domain(yml=DOMAIN + "  checks: {weight: {min: 0}}\n")
     house.refused("gives events no column 'weight', which checks needs", domain=domain)
 
@@ -411,7 +411,7 @@ def test_users_derived_from_events_come_with_each_file_of_events(house):
     ]
 
 
-def test_a_reason_to_reject_travels_with_its_row(house):
+def test_reject_reason_is_stored_with_its_row(house):
     sql = INGEST.replace(
         "amount from", "amount, if(amount is null, 'no_amount', null) as reject_reason from"
     )
@@ -419,8 +419,8 @@ def test_a_reason_to_reject_travels_with_its_row(house):
     assert house.rows("select reject_reason from raw.events") == [(None,), ("no_amount",)]
 
 
-def test_a_user_of_online_retail_signs_up_at_the_earliest_time_not_at_the_first_text(house):
-    """In a CSV file times are text, and as text 2010-12-10 comes before 2010-12-9."""
+def test_online_retail_signup_compares_times_not_text(house):
+    """Times in CSV are text, and as text 2010-12-10 sorts before 2010-12-9."""
     header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
     house.put(
         "lines.csv",

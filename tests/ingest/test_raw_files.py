@@ -1,4 +1,4 @@
-"""raw_files: one file is read as it stands; its name and its first rows change nothing."""
+"""raw_files: a file is read as written, whatever its name and first rows."""
 
 import gzip
 from pathlib import Path
@@ -21,7 +21,7 @@ def db():
 
 
 def view(db, path: Path, content: str | bytes, columns=COLUMNS) -> list[tuple]:
-    """The rows that a file gives; text is a query for a Parquet file."""
+    """Return the rows of a file; for a Parquet file, text is a query."""
     path.parent.mkdir(exist_ok=True)
     if isinstance(content, str):
         db.execute(f"copy ({content}) to '{path}' (format parquet)")
@@ -40,7 +40,7 @@ def refusal(db, path: Path, content: str | bytes, columns=COLUMNS) -> str:
 @pytest.mark.parametrize(
     "name", ["e[1].csv", "e*.csv", "e?.csv", "it's.csv", "b=7/e.csv", "é ü.csv"]
 )
-def test_a_name_is_a_name_and_no_pattern(db, tmp_path, name):
+def test_file_name_is_not_read_as_a_pattern(db, tmp_path, name):
     (tmp_path / "e1.csv").write_bytes(b"a,b\nother,1\n")
     assert view(db, tmp_path / name, b"a,b\nx,1\n") == [("x", 1.0)]
     parquet = name.replace(".csv", ".parquet").replace("'", "")
@@ -119,7 +119,7 @@ def test_a_parquet_column_of_another_type_is_refused(db, tmp_path, declared, val
         ("timestamp", "null", None),
     ],
 )
-def test_a_parquet_column_may_be_any_number_a_whole_id_or_empty(
+def test_parquet_columns_may_be_any_number_integer_ids_or_empty(
     db, tmp_path, declared, value, read
 ):
     assert view(db, tmp_path / "e.parquet", f"select {value} as a", {"a": declared}) == [(read,)]

@@ -1,4 +1,4 @@
-"""The alerts and the dashboard, seen by the real Prometheus over the real API."""
+"""The alerts and the dashboard, with a real Prometheus over the real API."""
 
 import contextlib
 import json
@@ -30,14 +30,14 @@ PLANNED = {
     ("ChurnhouseDriftFailed", "broken"),
     ("ChurnhousePrecisionBelowExpected", "broken"),
 }
-# What the fleet does not make fire, and why; tests.yml fires each of them on made-up series.
+# Alerts that the fleet does not fire, and why; tests.yml fires each of them on synthetic series.
 NOT_PLANNED = {
     "ChurnhouseApiAbsent": "only where no instance answers; it has a test of its own",
     "ChurnhouseSlow": "the API would have to take seconds for an answer",
     "ChurnhouseJobFailed": "kube-state-metrics tells it, inside a cluster",
     "ChurnhouseJobNotScheduled": "kube-state-metrics tells it, inside a cluster",
 }
-# Series that only kube-state-metrics has; the dashboard's queries on them are parsed, no more.
+# Series of kube-state-metrics; the dashboard's queries on them are only parsed.
 KUBERNETES = {"kube_job_failed", "kube_cronjob_status_last_successful_time"}
 
 
@@ -83,7 +83,7 @@ def test_every_alert_has_a_case_that_fires_and_one_that_does_not():
 
 @needs_prometheus
 @pytest.mark.parametrize(("severity", "receiver"), [("critical", "pager"), ("warning", "channel")])
-def test_severity_decides_who_is_told(severity, receiver):
+def test_severity_decides_who_is_notified(severity, receiver):
     config = MONITORING / "alertmanager.yml"
     done = run("amtool", "check-config", config)
     assert done.returncode == 0 and "SUCCESS" in done.stdout, done.stdout + done.stderr
@@ -95,7 +95,7 @@ def test_severity_decides_who_is_told(severity, receiver):
 
 @dataclass
 class Fleet:
-    """API instances, one a namespace, and the Prometheus that looks at them."""
+    """API instances, one per namespace, and the Prometheus that scrapes them."""
 
     watcher: Watcher
     planned: set[tuple[str, str]]
@@ -103,7 +103,7 @@ class Fleet:
 
 @pytest.fixture(scope="module")
 def fleet(finished_home: Path, tmp_path_factory) -> Iterator[Fleet]:
-    """Instances in good and in bad shape, asked now and then, until all that should fire does."""
+    """Run healthy and broken instances until all expected alerts fire."""
     folder = tmp_path_factory.mktemp("fleet")
     operator, line = keys.make("prometheus", "operator")
     (folder / "keys").write_text(line)
@@ -126,7 +126,7 @@ def fleet(finished_home: Path, tmp_path_factory) -> Iterator[Fleet]:
         for server in servers.values():
             server.headers = {"X-API-Key": operator}
         planned = set(PLANNED)
-        # the features of a growing world may drift by themselves: the command is the judge of it
+        # features of growing data may drift by themselves, so ask the command whether they did
         if churnhouse(homes["grown"], "drift", check=False).returncode == 2:
             planned.add(("ChurnhouseDriftFailed", "grown"))
 
@@ -142,7 +142,7 @@ def fleet(finished_home: Path, tmp_path_factory) -> Iterator[Fleet]:
 
 
 def _grown(finished_home: Path, home: Path) -> Path:
-    """The home a month later, so that the labels of a first scoring date are mature."""
+    """Return the home a month later, when labels of a first scoring date are closed."""
     shutil.copytree(finished_home, home, symlinks=True)
     churnhouse(home, "generate", "--days", 31, "--append")
     churnhouse(home, "daily")
@@ -150,7 +150,7 @@ def _grown(finished_home: Path, home: Path) -> Path:
 
 
 def _broken(finished_home: Path, home: Path) -> Path:
-    """A good version with bad news: drifted, not keeping its promise, published 37 hours ago."""
+    """Publish a valid version that drifted, performs badly and is 37 hours old."""
     shutil.copytree(finished_home / "published", home / "published", symlinks=True)
     folder = publish_again(home, 1)
     change_store(
@@ -176,7 +176,7 @@ def _spoil_the_next_version(home: Path) -> None:
 
 
 def _use(server) -> None:
-    """One request of each kind that the dashboard tells apart."""
+    """Send one request of each kind that the dashboard distinguishes."""
     known = server.get("/v1/predictions?limit=1").json["predictions"][0]["user_id"]
     assert server.get(f"/v1/predictions/{known}").status == 200
     assert server.get("/v1/predictions/nobody").status == 404
@@ -186,14 +186,14 @@ def _use(server) -> None:
 
 
 @needs_prometheus
-def test_what_is_broken_fires_and_nothing_else_does(fleet: Fleet):
+def test_only_alerts_for_broken_instances_fire(fleet: Fleet):
     with contextlib.suppress(AssertionError):  # a scrape may come late on a busy machine
         wait_until(lambda: fleet.watcher.firing() == fleet.planned, what="exactly these")
     assert fleet.watcher.firing() == fleet.planned
 
 
 @needs_prometheus
-def test_every_alert_is_planned_or_says_why_it_is_not(fleet: Fleet):
+def test_every_alert_is_expected_or_listed_with_a_reason(fleet: Fleet):
     assert {alert for alert, _ in PLANNED} | set(NOT_PLANNED) == set(rules())
     assert not {alert for alert, _ in PLANNED} & set(NOT_PLANNED)
     slow, _, limit = rules()["ChurnhouseSlow"]["expr"].rpartition(">")
@@ -206,7 +206,7 @@ def test_every_alert_is_planned_or_says_why_it_is_not(fleet: Fleet):
 
 @needs_prometheus
 def test_every_query_of_the_dashboard_returns_data(fleet: Fleet):
-    """The queries on Kubernetes' own series are parsed; there is no cluster to answer them."""
+    """Queries on Kubernetes' own series are only parsed, as there is no cluster."""
     of_kubernetes = set()
     for query in dashboard_queries():
         series = fleet.watcher.query(query)
@@ -217,7 +217,7 @@ def test_every_query_of_the_dashboard_returns_data(fleet: Fleet):
 
 
 @needs_prometheus
-def test_a_cause_silences_what_follows_from_it(fleet: Fleet):
+def test_alert_for_a_cause_silences_alerts_for_its_effects(fleet: Fleet):
     wait_until(
         lambda: set(fleet.watcher.notified()) >= fleet.planned, what="Alertmanager", seconds=60
     )
@@ -227,7 +227,7 @@ def test_a_cause_silences_what_follows_from_it(fleet: Fleet):
 
 
 @needs_prometheus
-def test_without_any_instance_somebody_is_paged(tmp_path):
+def test_page_is_sent_when_no_instance_is_left(tmp_path):
     with deaf_port() as port, watching({"gone": port}, "no key", tmp_path / "watcher") as watcher:
         absent = ("ChurnhouseApiAbsent", "")
         down = ("ChurnhouseApiInstanceDown", "gone")

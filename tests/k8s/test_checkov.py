@@ -1,4 +1,4 @@
-"""What checkov asks of Kubernetes objects, but for what k8s/checkov-exceptions.yaml excepts."""
+"""The manifests pass checkov, except for k8s/checkov-exceptions.yaml."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ def test_every_exception_has_a_reason():
 @needs_kubectl
 @needs_tools
 @each_overlay
-def test_it_finds_nothing_but_the_exceptions(overlay: str, tmp_path: Path):
+def test_checkov_finds_nothing_but_the_exceptions(overlay: str, tmp_path: Path):
     command = [TOOLS / "checkov", "--file", written_to(tmp_path, overlay), "--skip-download"]
     command += ["--framework", "kubernetes", "--quiet", "--compact", "--output", "json"]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The dashboard's form, as Grafana asks for it; its queries are run in test_alerts."""
+"""The dashboard has the form Grafana expects; test_alerts runs its queries."""
 
 import itertools
 import json
@@ -13,7 +13,7 @@ SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 CORE = {"stat", "timeseries", "bargauge", "status-history"}
 
 
-def test_panels_have_names_and_numbers_of_their_own_and_say_what_they_show():
+def test_panels_have_unique_titles_and_ids_and_a_description():
     ids = [panel["id"] for panel in BOARD["panels"]]
     titles = [panel["title"] for panel in BOARD["panels"]]
     assert len(set(ids)) == len(ids) and len(set(titles)) == len(titles)
@@ -21,7 +21,7 @@ def test_panels_have_names_and_numbers_of_their_own_and_say_what_they_show():
     assert all(panel["description"].endswith(".") for panel in PANELS)
 
 
-def test_panels_lie_side_by_side_within_the_width():
+def test_panels_do_not_overlap_and_fit_the_width():
     boxes = [panel["gridPos"] for panel in BOARD["panels"]]
     assert all(box["x"] >= 0 and box["x"] + box["w"] <= 24 for box in boxes)
     for one, other in itertools.combinations(boxes, 2):
@@ -30,7 +30,7 @@ def test_panels_lie_side_by_side_within_the_width():
         assert is_beside or is_above, (one, other)
 
 
-def test_the_source_is_chosen_and_nothing_else_is_a_variable():
+def test_the_data_source_is_the_only_variable():
     (variable,) = BOARD["templating"]["list"]
     assert (variable["name"], variable["type"]) == ("datasource", "datasource")
     assert variable["query"] == "prometheus"
@@ -43,7 +43,7 @@ def test_the_source_is_chosen_and_nothing_else_is_a_variable():
             assert set(re.findall(r"\$\w+", target["expr"])) <= {"$__rate_interval"}
 
 
-def test_it_shows_what_was_promised():
+def test_dashboard_shows_every_promised_metric():
     shown = " ".join(target["expr"] for panel in PANELS for target in panel["targets"])
     for name in (
         *("requests_total", "request_seconds_bucket", "lookups_total", "published_age_seconds"),

@@ -1,4 +1,4 @@
-"""Overlays differ where an environment differs, and in nothing else that matters."""
+"""Overlays differ only where their environments do."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ def api(overlay: str) -> dict:
     return of_kind(overlay, "Deployment")["churnhouse-api"]["spec"]
 
 
-def test_replicas_are_one_two_and_three_at_least():
+def test_minimum_replicas_are_one_two_and_three():
     assert api("dev")["replicas"] == 1
     assert not of_kind("dev", "HorizontalPodAutoscaler")
     for overlay, least in (("staging", 2), ("prod", 3)):
@@ -31,7 +31,7 @@ def test_replicas_are_one_two_and_three_at_least():
         }
 
 
-def test_only_production_waits_for_a_name():
+def test_only_production_requires_approval():
     required = {
         overlay: {
             name: environment(overlay, container)["CHURNHOUSE_APPROVAL_REQUIRED"]
@@ -46,14 +46,14 @@ def test_only_production_waits_for_a_name():
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_images_are_named_by_what_they_hold_where_it_counts(overlay: str):
+def test_staging_and_prod_name_images_by_digest(overlay: str):
     for name, _, container in containers(overlay):
         image = "churnhouse-api" if name == "churnhouse-api" else "churnhouse-ml"
         form = f"{image}:dev" if overlay == "dev" else rf"\S+/{image}@sha256:[0-9a-f]{{64}}"
         assert re.fullmatch(form, container["image"]), container["image"]
 
 
-def test_each_has_a_storage_class_and_a_size_of_its_own():
+def test_each_overlay_sets_its_storage_class_and_size():
     claims = {o: of_kind(o, "PersistentVolumeClaim")["churnhouse-data"]["spec"] for o in OVERLAYS}
     assert len({claim["storageClassName"] for claim in claims.values()}) == 3
     assert len({claim["resources"]["requests"]["storage"] for claim in claims.values()}) == 3
@@ -62,7 +62,7 @@ def test_each_has_a_storage_class_and_a_size_of_its_own():
     assert modes == {"dev": ["ReadWriteOnce"], "staging": shared, "prod": shared}
 
 
-def test_the_log_says_less_from_dev_to_prod():
+def test_log_level_rises_from_dev_to_prod():
     levels = [
         environment(overlay, container)["CHURNHOUSE_API_LOG_LEVEL"]
         for overlay in OVERLAYS
@@ -93,7 +93,7 @@ def test_resources_grow_from_dev_to_prod(name: str, kind: str, resource: str):
     assert sizes[0] < sizes[1] < sizes[2]
 
 
-def test_made_up_users_are_for_trying_out():
+def test_only_dev_generates_synthetic_users():
     for overlay in OVERLAYS:
         assert ("churnhouse-generate" in of_kind(overlay, "CronJob")) == (overlay == "dev")
         ((_, _, seed),) = [c for c in containers(overlay) if c[0] == "churnhouse-seed-model"]
@@ -101,7 +101,7 @@ def test_made_up_users_are_for_trying_out():
         assert names_its_files == (overlay != "dev"), "without --raw the first run makes users up"
 
 
-def test_the_documented_overlay_mounts_own_domain_where_it_is_read(tmp_path):
+def test_documented_overlay_mounts_a_domain_where_jobs_read_it(tmp_path):
     text = (PROJECT / "docs/operations.md").read_text()
     (documented,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     shutil.copytree(K8S, tmp_path / "k8s")
@@ -125,7 +125,7 @@ def test_the_documented_overlay_mounts_own_domain_where_it_is_read(tmp_path):
             mounted[name] = "/domains/mine" in mounts
     assert mounted == {
         "churnhouse-daily": True,
-        "churnhouse-drift": False,  # reads what is published, and no domain
+        "churnhouse-drift": False,  # reads only the published version, no domain
         "churnhouse-retrain": True,
         "churnhouse-seed-model": True,
     }

@@ -1,4 +1,4 @@
-"""Pods are restricted, touch no more than they need, and run commands that there are."""
+"""Pods are restricted, have only the access they need, and run existing commands."""
 
 import re
 import shlex
@@ -25,7 +25,7 @@ UID = 10001
 
 
 def mounts(container: dict) -> dict[str, tuple]:
-    """Each mount: path -> (volume, folder of it, whether it is read-only)."""
+    """Return each mount: path -> (volume, subfolder, whether it is read-only)."""
     return {
         mount["mountPath"]: (mount["name"], mount.get("subPath"), mount.get("readOnly", False))
         for mount in container["volumeMounts"]
@@ -33,7 +33,7 @@ def mounts(container: dict) -> dict[str, tuple]:
 
 
 @each_overlay
-def test_nobody_is_root_or_may_become_it(overlay: str):
+def test_no_container_is_root_or_can_become_root(overlay: str):
     for name, pod, container in containers(overlay):
         assert pod["securityContext"]["runAsNonRoot"] is True, name
         assert pod["securityContext"]["runAsUser"] == UID, name
@@ -47,20 +47,20 @@ def test_nobody_is_root_or_may_become_it(overlay: str):
 
 
 @each_overlay
-def test_the_namespace_lets_no_other_pod_in(overlay: str):
+def test_namespace_admits_only_restricted_pods(overlay: str):
     (namespace,) = of_kind(overlay, "Namespace").values()
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
 @each_overlay
-def test_no_pod_gets_a_token_or_hears_of_the_services_around_it(overlay: str):
+def test_no_pod_gets_a_token_or_service_environment_variables(overlay: str):
     for name, pod in pods(overlay).items():
         assert pod["spec"]["automountServiceAccountToken"] is False, name
         assert pod["spec"]["enableServiceLinks"] is False, name
 
 
 @each_overlay
-def test_what_is_asked_for_and_what_is_allowed_is_said(overlay: str):
+def test_every_container_sets_requests_and_limits(overlay: str):
     for name, _, container in containers(overlay):
         for kind in ("requests", "limits"):
             asked = container["resources"][kind]
@@ -68,7 +68,7 @@ def test_what_is_asked_for_and_what_is_allowed_is_said(overlay: str):
 
 
 @each_overlay
-def test_a_pod_writes_to_its_volume_and_to_scratch_and_nowhere_else(overlay: str):
+def test_pod_writes_only_to_its_volume_and_scratch(overlay: str):
     for name, pod, container in containers(overlay):
         assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
         volumes = {volume["name"]: volume for volume in pod["volumes"]}
@@ -79,7 +79,7 @@ def test_a_pod_writes_to_its_volume_and_to_scratch_and_nowhere_else(overlay: str
 
 
 @each_overlay
-def test_the_api_sees_what_is_published_and_nothing_else_of_the_volume(overlay: str):
+def test_api_sees_only_the_published_part_of_the_volume(overlay: str):
     ((_, _, container),) = [found for found in containers(overlay) if found[0] == "churnhouse-api"]
     assert mounts(container) == {
         "/data/published": ("data", "published", True),
@@ -89,7 +89,7 @@ def test_the_api_sees_what_is_published_and_nothing_else_of_the_volume(overlay: 
 
 
 @each_overlay
-def test_the_drift_check_sees_what_is_published_and_nothing_else_of_the_volume(overlay: str):
+def test_drift_check_sees_only_the_published_part_of_the_volume(overlay: str):
     ((_, _, container),) = [
         found for found in containers(overlay) if found[0] == "churnhouse-drift"
     ]
@@ -100,8 +100,8 @@ def test_the_drift_check_sees_what_is_published_and_nothing_else_of_the_volume(o
 
 
 @each_overlay
-def test_every_command_is_one_that_churnhouse_has(overlay: str):
-    """The command line itself parses the arguments, without doing anything."""
+def test_every_command_exists_in_churnhouse(overlay: str):
+    """The real command line parses the arguments, without running them."""
     commands = typer.main.get_command(app).commands
     jobs = set()
     for name, _, container in containers(overlay):
@@ -118,7 +118,7 @@ def test_every_command_is_one_that_churnhouse_has(overlay: str):
 
 
 @each_overlay
-def test_every_setting_is_one_that_churnhouse_reads(overlay: str):
+def test_every_setting_is_read_by_churnhouse(overlay: str):
     known = {f"CHURNHOUSE_{name}".upper() for name in ApiSettings.model_fields}
     for name, _, container in containers(overlay):
         given = {key for key in environment(overlay, container) if key.startswith("CHURNHOUSE_")}
@@ -127,7 +127,7 @@ def test_every_setting_is_one_that_churnhouse_reads(overlay: str):
 
 
 @each_overlay
-def test_jobs_of_a_schedule_do_not_overlap_pile_up_or_run_for_ever(overlay: str):
+def test_scheduled_jobs_do_not_overlap_pile_up_or_run_forever(overlay: str):
     for name, cron in of_kind(overlay, "CronJob").items():
         spec = cron["spec"]
         assert spec["timeZone"] == "Etc/UTC", name
@@ -140,11 +140,11 @@ def test_jobs_of_a_schedule_do_not_overlap_pile_up_or_run_for_ever(overlay: str)
         assert job["ttlSecondsAfterFinished"] >= 24 * 3600, name
         assert job["template"]["spec"]["restartPolicy"] == "Never", (
             name
-        )  # podFailurePolicy wants it
+        )  # podFailurePolicy requires it
 
 
 @each_overlay
-def test_schedules(overlay: str):
+def test_each_cron_job_has_its_schedule(overlay: str):
     found = {name: cron["spec"]["schedule"] for name, cron in of_kind(overlay, "CronJob").items()}
     optional = {"churnhouse-generate": "0 1 * * *", "churnhouse-retrain-if-drifted": "0 5 * * *"}
     assert found == {
@@ -155,7 +155,7 @@ def test_schedules(overlay: str):
 
 
 def action(job: dict, exit_code: int) -> str:
-    """What a Job does about a pod that ended so: the first rule that holds decides."""
+    """Return what a Job does after this exit code: the first matching rule decides."""
     for rule in job["podFailurePolicy"]["rules"]:
         wanted = rule.get("onExitCodes")
         if wanted:
@@ -169,8 +169,8 @@ def action(job: dict, exit_code: int) -> str:
 
 @each_overlay
 @pytest.mark.parametrize("exit_code", [1, 2, 75, 137])
-def test_what_follows_an_exit_code(overlay: str, exit_code: int):
-    """75 is tried again and not counted, drift is final at once, anything else has its retries."""
+def test_exit_code_decides_whether_a_job_is_retried(overlay: str, exit_code: int):
+    """75 is retried without counting, drift (2) fails at once, others are retried."""
     for name, job in job_specs(overlay).items():
         is_drift = name == "churnhouse-drift"
         expected = {75: "Count" if is_drift else "Ignore", 2: "FailJob" if is_drift else "Count"}
@@ -178,7 +178,7 @@ def test_what_follows_an_exit_code(overlay: str, exit_code: int):
 
 
 @each_overlay
-def test_a_pod_that_had_to_make_room_is_not_counted(overlay: str):
+def test_evicted_pod_does_not_count_as_a_failure(overlay: str):
     for job in job_specs(overlay).values():
         last = job["podFailurePolicy"]["rules"][-1]
         assert last["action"] == "Ignore"
@@ -186,7 +186,7 @@ def test_a_pod_that_had_to_make_room_is_not_counted(overlay: str):
 
 
 @each_overlay
-def test_the_api_is_replaced_without_a_gap(overlay: str):
+def test_api_rollout_leaves_no_gap(overlay: str):
     spec = of_kind(overlay, "Deployment")["churnhouse-api"]["spec"]
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
     (container,) = spec["template"]["spec"]["containers"]

@@ -1,16 +1,16 @@
-"""What one object says of another is true: names, labels, ports, rights."""
+"""References between objects are valid: names, labels, ports, rights."""
 
 import pytest
 from support.homes import PROJECT
 from support.rendered import each_overlay, needs_kubectl, objects, of_kind, pods
 
 pytestmark = needs_kubectl
-# What an operator makes: docs/operations.md says how.
+# An operator makes these; docs/operations.md says how.
 SUPPLIED_SECRETS = {"churnhouse-api": {"keys", "session-secret"}, "churnhouse-scrape": {"key"}}
 
 
 def references(found: object, key: str):
-    """Every value of a key, wherever it stands."""
+    """Yield every value of a key, at any depth."""
     if isinstance(found, dict):
         for name, value in found.items():
             if name == key:
@@ -22,7 +22,7 @@ def references(found: object, key: str):
 
 
 @each_overlay
-def test_everything_that_a_pod_names_is_there(overlay: str):
+def test_every_object_a_pod_refers_to_exists(overlay: str):
     config, claims = of_kind(overlay, "ConfigMap"), of_kind(overlay, "PersistentVolumeClaim")
     accounts = of_kind(overlay, "ServiceAccount")
     for pod in pods(overlay).values():
@@ -36,7 +36,7 @@ def test_everything_that_a_pod_names_is_there(overlay: str):
 
 
 @each_overlay
-def test_secrets_are_supplied_and_said_to_be(overlay: str):
+def test_secrets_are_supplied_by_operators_and_documented(overlay: str):
     found: dict[str, set] = {}
     for one in objects(overlay):
         for secret in references(one, "secret"):
@@ -86,7 +86,7 @@ def test_selectors_find_the_api(overlay: str):
 
 
 @each_overlay
-def test_prometheus_finds_the_service_its_port_and_the_name_that_alerts_ask_for(overlay: str):
+def test_prometheus_scrapes_the_service_under_the_job_name_of_the_alerts(overlay: str):
     (monitor,) = of_kind(overlay, "ServiceMonitor").values()
     service = of_kind(overlay, "Service")["churnhouse-api"]
     selector = monitor["spec"]["selector"]["matchLabels"]
@@ -97,12 +97,12 @@ def test_prometheus_finds_the_service_its_port_and_the_name_that_alerts_ask_for(
     assert port["targetPort"] in [one["name"] for one in container["ports"]]
     (rule,) = of_kind(overlay, "PrometheusRule").values()
     asked = [one["expr"] for group in rule["spec"]["groups"] for one in group["rules"]]
-    # without a jobLabel the job is the Service's name
+    # without a jobLabel the job has the Service's name
     assert any(f'job="{service["metadata"]["name"]}"' in expression for expression in asked)
 
 
 @each_overlay
-def test_nothing_comes_in_but_to_the_api_and_nothing_goes_out(overlay: str):
+def test_network_allows_only_traffic_into_the_api(overlay: str):
     policies = {n: policy["spec"] for n, policy in of_kind(overlay, "NetworkPolicy").items()}
     deny = policies.pop("default-deny")
     assert deny == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
@@ -114,7 +114,7 @@ def test_nothing_comes_in_but_to_the_api_and_nothing_goes_out(overlay: str):
 
 
 @each_overlay
-def test_roles_are_bound_and_give_no_more_than_they_say(overlay: str):
+def test_roles_are_bound_and_grant_only_what_is_documented(overlay: str):
     roles, bindings = of_kind(overlay, "Role"), of_kind(overlay, "RoleBinding")
     assert set(roles) == {f"churnhouse-{who}" for who in ("deployer", "admin", "viewer")}
     assert {binding["roleRef"]["name"] for binding in bindings.values()} == set(roles)
@@ -137,7 +137,7 @@ def test_roles_are_bound_and_give_no_more_than_they_say(overlay: str):
 
 @each_overlay
 @pytest.mark.parametrize("kind", ["create", "patch"])
-def test_the_deployer_may_apply_all_but_what_grants_rights(overlay: str, kind: str):
+def test_deployer_may_apply_everything_except_access_rights(overlay: str, kind: str):
     rules = of_kind(overlay, "Role")["churnhouse-deployer"]["rules"]
     may = {resource for rule in rules if kind in rule["verbs"] for resource in rule["resources"]}
     may_see = {

@@ -1,4 +1,4 @@
-"""Every overlay renders, and what comes out is what Kubernetes and the operator's CRDs take."""
+"""Every overlay renders to objects that Kubernetes and the operator's CRDs accept."""
 
 import json
 import re
@@ -20,14 +20,14 @@ from support.rendered import (
 )
 
 CUSTOM = {"PrometheusRule", "ServiceMonitor"}
-# The oldest release that has everything used here, and the newest that the validator knows.
+# The oldest release with everything used here, and the newest the validator knows.
 RELEASES = ("1.31", "1.37")
 DURATION = re.compile(r"(\d+(ms|[smhdwy]))+")
 
 
 @needs_kubectl
 @each_overlay
-def test_it_renders_everything_an_installation_consists_of(overlay: str):
+def test_overlay_renders_every_object_of_an_installation(overlay: str):
     kinds = {found["kind"] for found in objects(overlay)}
     expected = {
         *("Namespace", "PersistentVolumeClaim", "ConfigMap", "Job", "CronJob", "Deployment"),
@@ -41,7 +41,7 @@ def test_it_renders_everything_an_installation_consists_of(overlay: str):
 
 @needs_kubectl
 @each_overlay
-def test_all_of_it_is_in_the_namespace_of_the_overlay(overlay: str):
+def test_every_object_is_in_the_namespace_of_the_overlay(overlay: str):
     (namespace,) = of_kind(overlay, "Namespace")
     for found in objects(overlay):
         if found["kind"] != "Namespace":
@@ -59,7 +59,7 @@ def test_a_file_holds_one_object(file: Path):
 @needs_tools
 @pytest.mark.parametrize("release", RELEASES)
 @each_overlay
-def test_it_is_valid_to_the_letter(overlay: str, release: str, tmp_path: Path):
+def test_objects_pass_strict_schema_validation(overlay: str, release: str, tmp_path: Path):
     command = [TOOLS / "kubernetes-validate", "--strict", "--kubernetes-version", release]
     command.append(written_to(tmp_path, overlay))
     done = subprocess.run(command, capture_output=True, text=True)
@@ -73,7 +73,7 @@ def test_it_is_valid_to_the_letter(overlay: str, release: str, tmp_path: Path):
 
 @needs_kubectl
 @each_overlay
-def test_service_monitors_are_what_their_crd_asks_for(overlay: str):
+def test_service_monitors_match_their_crd(overlay: str):
     for monitor in of_kind(overlay, "ServiceMonitor").values():
         assert monitor["apiVersion"] == "monitoring.coreos.com/v1"
         assert set(monitor["spec"]) == {"selector", "endpoints"}
@@ -88,7 +88,7 @@ def test_service_monitors_are_what_their_crd_asks_for(overlay: str):
 
 @needs_kubectl
 @each_overlay
-def test_prometheus_rules_are_what_their_crd_asks_for(overlay: str):
+def test_prometheus_rules_match_their_crd(overlay: str):
     for rule in of_kind(overlay, "PrometheusRule").values():
         assert rule["apiVersion"] == "monitoring.coreos.com/v1"
         assert set(rule["spec"]) == {"groups"}
@@ -108,7 +108,7 @@ def test_prometheus_rules_are_what_their_crd_asks_for(overlay: str):
 
 @needs_kubectl
 @each_overlay
-def test_the_alerts_are_those_that_are_tested(overlay: str):
+def test_rendered_alerts_are_the_tested_ones(overlay: str):
     tested = yaml.safe_load((K8S / "monitoring/rules.yml").read_text())
     rule = of_kind(overlay, "PrometheusRule")["churnhouse"]
     assert rule["spec"] == tested, "run `make prometheus-rule`"
@@ -116,14 +116,14 @@ def test_the_alerts_are_those_that_are_tested(overlay: str):
 
 @needs_kubectl
 @each_overlay
-def test_the_dashboard_is_the_one_that_is_tested(overlay: str):
+def test_rendered_dashboard_is_the_tested_one(overlay: str):
     config = of_kind(overlay, "ConfigMap")["churnhouse-dashboard"]
     tested = json.loads((K8S / "monitoring/dashboard.json").read_text())
     assert json.loads(config["data"]["dashboard.json"]) == tested
     assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
 
 
-def test_the_prometheus_rule_is_what_its_target_writes(tmp_path: Path):
+def test_committed_prometheus_rule_is_what_make_writes(tmp_path: Path):
     kept = (K8S / "base/prometheus-rule.yaml").read_text()
     written = tmp_path / "prometheus-rule.yaml"
     written.write_text(kept)

@@ -1,4 +1,4 @@
-"""The runbook leads somewhere: every alert has its heading, every command and object exists."""
+"""The runbook is correct: alerts have a heading; commands and objects exist."""
 
 import json
 import re
@@ -18,13 +18,13 @@ PARTS = ("Symptom", "First look", "Likely causes", "Fix", "Verify", "Prevent")
 
 
 def sections() -> dict[str, str]:
-    """Text by heading, the heading as the end of a link spells it."""
+    """Return text by heading, the heading spelled as in a link."""
     found = re.split(r"^## (.+)\n", RUNBOOK, flags=re.MULTILINE)[1:]
     anchors = [name.lower().replace(" ", "-") for name in found[::2]]
     return dict(zip(anchors, found[1::2], strict=True))
 
 
-def test_every_alert_leads_to_its_part_of_the_runbook():
+def test_every_alert_links_to_its_runbook_section():
     groups = yaml.safe_load((MONITORING / "rules.yml").read_text())["groups"]
     for rule in (rule for group in groups for rule in group["rules"]):
         assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
@@ -53,8 +53,8 @@ def test_every_object_named_to_kubectl_is_in_the_manifests():
 
 
 @needs_kubectl
-def test_any_command_runs_in_a_job_like_the_daily_one():
-    """The patch that operations.md gives, on the Job that the daily CronJob would make."""
+def test_documented_patch_runs_any_command_in_the_daily_job():
+    """The patch of operations.md is applied to the Job of the daily CronJob."""
     cronjob = yaml.safe_load((PROJECT / "k8s" / "base" / "cronjob-daily.yaml").read_text())
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "by-hand"}}
     job |= {"spec": cronjob["spec"]["jobTemplate"]["spec"]}

@@ -32,7 +32,7 @@ TEMPLATE = jinja2.Environment().from_string(
 
 
 def psi(reference: list, current: list, *, is_numeric: bool = True) -> dict:
-    """What the macro says of two samples."""
+    """Return the macro's PSI of two samples."""
     with duckdb.connect() as connection:
         for name, values in (("reference", reference), ("actual", current)):
             kind = "double" if is_numeric else "varchar"
@@ -47,7 +47,7 @@ def psi(reference: list, current: list, *, is_numeric: bool = True) -> dict:
 
 
 def psi_by_numpy(reference: list, current: list) -> float:
-    """The same by another way: sorting, np.searchsorted, np.bincount."""
+    """Compute PSI with numpy: sorting, np.searchsorted, np.bincount."""
     known = np.sort(np.array([x for x in reference if x is not None], dtype=float))
     edges = known[[-(-len(known) * k // 10) - 1 for k in range(1, 10)]]
 
@@ -61,7 +61,7 @@ def psi_by_numpy(reference: list, current: list) -> float:
     return float(((c - r) * np.log(c / r)).sum())
 
 
-def test_psi_of_two_categories_is_what_a_hand_computes():
+def test_psi_of_two_categories_matches_a_hand_calculation():
     found = psi(["a"] * 50 + ["b"] * 50, ["a"] * 80 + ["b"] * 20, is_numeric=False)
     assert found["psi"] == pytest.approx(0.3 * math.log(1.6) - 0.3 * math.log(0.4))
     assert (found["bins"], found["reference_rows"], found["current_rows"]) == (2, 100, 100)
@@ -72,7 +72,7 @@ def test_psi_of_equal_samples_is_zero():
 
 
 def test_psi_gives_null_a_bin_of_its_own():
-    """Half becomes unknown: (1/2 - floor) * ln((1/2) / floor), and the known half loses half."""
+    """Half become null: (1/2 - floor) * ln((1/2) / floor), plus the loss of the other half."""
     values = list(range(100))
     found = psi(values, values[::2] + [None] * 50)
     unknown = (0.5 - 1e-4) * math.log(0.5 / 1e-4)
@@ -88,7 +88,7 @@ def test_psi_gives_null_a_bin_of_its_own_among_categories_too():
     assert found["psi"] == pytest.approx(0.8 * math.log(7 / 3))
 
 
-def test_psi_counts_what_lies_outside_the_reference():
+def test_psi_counts_values_outside_the_reference():
     found = psi(list(range(100)), [1000] * 100)
     assert found["psi"] > 5
 
@@ -98,7 +98,7 @@ def test_psi_sees_a_mostly_zero_column_that_turns_zero():
     assert psi(mostly_zero, [0] * 100)["psi"] > 0.25
 
 
-def test_psi_stays_under_its_noise_value_where_nothing_changed():
+def test_psi_of_unchanged_data_stays_below_the_noise_level():
     random = np.random.default_rng(3)
     exceeded = 0
     for _ in range(60):
@@ -106,7 +106,7 @@ def test_psi_stays_under_its_noise_value_where_nothing_changed():
         found = psi(one, other)
         exceeded += found["psi"] > found["noise_psi"]
     assert exceeded <= 4
-    assert found["noise_psi"] > 0.25  # so small a sample would alarm without it
+    assert found["noise_psi"] > 0.25  # so small a sample needs it
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_psi_agrees_with_numpy(reference: list, current: list):
 
 @pytest.fixture(scope="module")
 def scored_earlier(finished_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home in which a day was scored whose labels are mature by now."""
+    """Return a home with a scored day whose labels are closed."""
     home = tmp_path_factory.mktemp("earlier") / "data"
     shutil.copytree(finished_home, home, symlinks=True)
     settings_ = Settings(home=home)
@@ -212,13 +212,14 @@ def test_intervals_hold_the_realised_value(scored_earlier: Path):
     assert found == [(True, True)] * 2
 
 
-def test_where_dbt_runs_no_python_the_jobs_make_the_same_intervals(scored_earlier: Path, tmp_path):
+def test_jobs_make_the_same_intervals_as_the_dbt_python_model(scored_earlier: Path, tmp_path):
     home = copied(scored_earlier, tmp_path / "data")
     query = "from performance_intervals order by all"
     with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
         by_dbt = connection.execute(query).fetchall()
         connection.execute("drop table performance_intervals")
-        connection.execute("create view performance_intervals as select 1")  # of an earlier version
+        # An earlier release had a view of this name.
+        connection.execute("create view performance_intervals as select 1")
         spark.measure_intervals(connection, Settings(home=home))
         assert connection.execute(query).fetchall() == by_dbt
         newest = [row for row in by_dbt if row[0] == date(2025, 3, 31)]
@@ -228,7 +229,7 @@ def test_where_dbt_runs_no_python_the_jobs_make_the_same_intervals(scored_earlie
             assert connection.execute(query).fetchall() == expected
 
 
-def test_an_open_window_is_unknown_not_stayed(scored_earlier: Path):
+def test_open_label_window_counts_as_unknown_not_as_stayed(scored_earlier: Path):
     latest = rows(
         scored_earlier,
         """
@@ -240,7 +241,7 @@ def test_an_open_window_is_unknown_not_stayed(scored_earlier: Path):
 
 
 def test_late_data_shows_as_a_share_of_changed_features(scored_earlier: Path, tmp_path: Path):
-    """An event for one user, on a day already scored: its count changes for that user alone."""
+    """A late event on a scored day changes the count of only its user."""
     home = copied(scored_earlier, tmp_path / "data")
     user, users = rows(
         home,
@@ -261,7 +262,7 @@ def test_late_data_shows_as_a_share_of_changed_features(scored_earlier: Path, tm
         where as_of_date = '2025-03-31' and feature in ('course_enrolls_7d', 'quiz_score_7d')
         """,
     )
-    assert changed == [(1, users)] * 2  # what was unknown and is known now has changed too
+    assert changed == [(1, users)] * 2  # a null that became a value counts as changed
     untouched = rows(
         home,
         "select sum(users_changed) from feature_consistency where as_of_date = '2025-03-12'",
@@ -272,7 +273,7 @@ def test_late_data_shows_as_a_share_of_changed_features(scored_earlier: Path, tm
 def test_late_data_of_a_build_without_marts_is_seen_by_the_next(
     scored_earlier: Path, tmp_path: Path
 ):
-    """March 12 changes in a build that stops before the marts, March 31 in the next."""
+    """12 March changes in a build that stops before the marts, 31 March in the next."""
     home = copied(scored_earlier, tmp_path / "data")
     columns = "event_id,user_id,event_time,event_type,course_id,watch_minutes,quiz_score,amount\n"
     user = rows(home, "select min(user_id) from accepted_users where signup_date < '2025-03-01'")[
@@ -299,7 +300,7 @@ def test_late_data_of_a_build_without_marts_is_seen_by_the_next(
     expected = rows(home, query)
     churnhouse(home, "build", "--full-refresh", "--select", "feature_consistency")
     assert rows(home, query) == expected
-    # a build that writes later days alone leaves the earlier comparison as it was
+    # a build that writes only later days leaves the earlier comparison
     (home / "raw/events/three.csv").write_text(
         columns + f"three,{user},2025-04-30 10:00:00,course_enroll,,,,\n"
     )
@@ -311,7 +312,7 @@ def test_late_data_of_a_build_without_marts_is_seen_by_the_next(
     assert [number - first for _, number in rows(home, before)] == [4, 4, 4]
 
 
-def test_no_date_still_counts_a_person_who_was_forgotten(scored_earlier: Path, tmp_path: Path):
+def test_forgotten_user_is_not_counted_on_any_date(scored_earlier: Path, tmp_path: Path):
     home = copied(scored_earlier, tmp_path / "data")
     user = rows(home, "select min(user_id) from accepted_users where signup_date < '2025-03-01'")[
         0
@@ -324,7 +325,7 @@ def test_no_date_still_counts_a_person_who_was_forgotten(scored_earlier: Path, t
 
 def test_drift_exits_2_where_a_feature_fails_and_writes_what_it_found(home: Path):
     (home / "warehouse.duckdb").rename(home / "elsewhere")
-    assert churnhouse(home, "drift").returncode == 0  # what is published is all that it reads
+    assert churnhouse(home, "drift").returncode == 0  # it reads only the published files
     (home / "elsewhere").rename(home / "warehouse.duckdb")
     with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
         connection.execute("update ml.training_reference set logins_30d = logins_30d + 50")

@@ -1,4 +1,4 @@
-"""outcomes: what is a reason to train again, and what is not."""
+"""outcomes: what triggers retraining and what does not."""
 
 import duckdb
 import pytest
@@ -33,21 +33,21 @@ def promise(con, day, version, expected, low, high, metric="precision_at_50"):
     )
 
 
-def test_a_promise_is_broken_only_beyond_the_interval(con):
+def test_promise_is_broken_only_when_the_interval_lies_below_it(con):
     promise(con, OLD, "v", expected=0.5, low=0.2, high=0.5)
     assert failure(con, "v") is None
     promise(con, NEW, "v", expected=0.5, low=0.2, high=0.49)
     assert failure(con, "v") == f"precision@50 of {NEW} came out at 34%, not 50%"
 
 
-def test_a_newer_promise_that_was_kept_ends_the_matter(con):
+def test_newer_kept_promise_cancels_an_older_broken_one(con):
     promise(con, OLD, "v", expected=0.5, low=0.1, high=0.2)
     promise(con, NEW, "v", expected=0.5, low=0.4, high=0.6)
     assert failure(con, "v") is None
 
 
-def test_what_another_version_promised_is_no_reason(con):
-    """The version before failed; the one in production has not been answered yet, or did well."""
+def test_broken_promise_of_another_version_does_not_retrain(con):
+    """The previous version failed; the current one has no closed labels yet, or did well."""
     promise(con, NEW, "before", expected=0.9, low=0.1, high=0.2)
     assert failure(con, "now") is None
     promise(con, OLD, "now", expected=0.5, low=0.4, high=0.6)
@@ -55,12 +55,12 @@ def test_what_another_version_promised_is_no_reason(con):
     assert failure(con, "before") is not None
 
 
-def test_other_metrics_promise_nothing(con):
+def test_only_the_promised_metric_counts(con):
     promise(con, NEW, "v", expected=0.9, low=0.1, high=0.2, metric="roc_auc")
     assert failure(con, "v") is None
 
 
-def test_drift_of_the_newest_date_counts_and_the_strongest_is_named(con):
+def test_only_drift_of_the_newest_date_counts_and_the_worst_is_named(con):
     con.execute(f"""
         insert into feature_drift values
         ('old_news', '{OLD}', 9.0, 'fail'), ('weak', '{NEW}', 0.3, 'fail'),

@@ -1,4 +1,4 @@
-"""doctor: silent about what is in order, and one clear line with a next step about what is not."""
+"""doctor: each problem is one clear line with a next step."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def settings(home: Path) -> Settings:
 
 @pytest.fixture
 def find(monkeypatch):
-    """Make one check alone, and give what it found."""
+    """Run one check and return its findings."""
 
     def find(settings: Settings, name: str, now: datetime = NOW) -> doctor.Finding:
         monkeypatch.setattr(doctor, "CHECKS", {name: every[name]})
@@ -67,7 +67,7 @@ def test_a_healthy_installation_is_ok_in_every_line(finished_home: Path):
     assert all(line.startswith("ok ") for line in begins)
 
 
-def test_before_anything_was_done_nothing_is_wrong_and_nothing_is_made(tmp_path: Path):
+def test_empty_home_is_fine_and_stays_empty(tmp_path: Path):
     settings = Settings(home=tmp_path / "data")
     with parsed.once():
         found = list(doctor.examine(settings, now=NOW))
@@ -76,7 +76,7 @@ def test_before_anything_was_done_nothing_is_wrong_and_nothing_is_made(tmp_path:
     assert not settings.home.exists()
 
 
-def test_the_command_ends_with_what_is_wrong_and_exits_1(home: Path):
+def test_doctor_lists_the_findings_last_and_exits_1(home: Path):
     (home / "warehouse.lock").unlink()
     flip(home / "published/current/lookup.sqlite")
     home.chmod(0o555)
@@ -95,24 +95,24 @@ def test_the_command_ends_with_what_is_wrong_and_exits_1(home: Path):
     assert text.count("Next: ") == 2
 
 
-def test_an_old_python(find, settings, monkeypatch):
+def test_old_python_is_named(find, settings, monkeypatch):
     old = SimpleNamespace(version_info=(3, 10, 2, "final", 0), version="3.10.2 (main)")
     monkeypatch.setattr(doctor, "sys", old)
     finding = find(settings, "python")
     assert "Python 3.10.2 is too old: >=3.11" in finding.found and "make run" in finding.next_step
 
 
-def test_a_package_of_another_version_than_locked(find, settings, monkeypatch, tmp_path):
+def test_package_of_another_version_than_locked_is_named(find, settings, monkeypatch, tmp_path):
     lock = tmp_path / "requirements.lock"
     lock.write_text("duckdb==0.1.0 ; python_version < '4' \\\n    --hash=sha256:00\nnever-had==1\n")
     monkeypatch.setattr(doctor, "LOCK", lock)
     finding = find(settings, "packages")
     assert f"duckdb is {duckdb.__version__}, locked is 0.1.0" in finding.found
-    assert "never-had" not in finding.found  # what only developers need may be missing
+    assert "never-had" not in finding.found  # packages for developers may be missing
     assert "--require-hashes -r requirements.lock" in finding.next_step
 
 
-def test_a_package_that_is_missing_and_one_that_does_not_load(
+def test_missing_package_and_one_that_does_not_load_are_named(
     find, settings, monkeypatch, tmp_path
 ):
     (tmp_path / "broken_library.py").write_text("raise OSError('libgomp.so.1: cannot open')\n")
@@ -124,13 +124,13 @@ def test_a_package_that_is_missing_and_one_that_does_not_load(
     assert "broken_library does not load (libgomp.so.1: cannot open)" in finding.found
 
 
-def test_a_home_below_a_file(find, tmp_path):
+def test_home_below_a_file_is_named(find, tmp_path):
     (tmp_path / "file").write_text("")
     finding = find(Settings(home=tmp_path / "file/data"), "home")
     assert "cannot be written" in finding.found and "CHURNHOUSE_HOME" in finding.next_step
 
 
-def test_a_run_at_work_is_named_and_left_alone(find, settings):
+def test_running_job_is_named_and_left_alone(find, settings):
     with writing(settings, "train"):
         lock = find(settings, "lock")
         assert f"held: train on {os.uname().nodename}, pid {os.getpid()}, since 2" in lock.found
@@ -140,7 +140,7 @@ def test_a_run_at_work_is_named_and_left_alone(find, settings):
     assert find(settings, "lock").found == "free"
 
 
-def test_a_damaged_warehouse(find, settings):
+def test_damaged_warehouse_is_named(find, settings):
     settings.warehouse.write_bytes(b"\0" * 5000)
     assert find(settings, "times").next_step == ""
     for name in ("warehouse", "domain"):
@@ -149,7 +149,7 @@ def test_a_damaged_warehouse(find, settings):
         assert finding.next_step
 
 
-def test_a_warehouse_that_another_program_holds_open(find, settings):
+def test_warehouse_opened_by_another_program_is_named(find, settings):
     hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(1, flush=True); input()"
     command = [sys.executable, "-c", hold, str(settings.warehouse)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
@@ -160,7 +160,7 @@ def test_a_warehouse_that_another_program_holds_open(find, settings):
     assert "Another program has" in finding.found and "close it" in finding.next_step
 
 
-def test_a_domain_that_is_gone_and_one_whose_settings_changed(find, settings):
+def test_missing_or_changed_domain_is_named(find, settings):
     change(settings, "update raw.domain set settings = '{}'")
     finding = find(settings, "domain")
     shipped = domains.available(settings)["elearning"]
@@ -172,7 +172,7 @@ def test_a_domain_that_is_gone_and_one_whose_settings_changed(find, settings):
     assert "add domains/elearnin/" in finding.next_step
 
 
-def test_a_project_that_dbt_cannot_read(find, settings, monkeypatch, tmp_path):
+def test_project_that_dbt_cannot_parse_is_named(find, settings, monkeypatch, tmp_path):
     project = tmp_path / "project"
     for name in ("models", "macros", "seeds", "tests/gates", "tests/generic"):
         shutil.copytree(PROJECT / name, project / name)
@@ -185,7 +185,7 @@ def test_a_project_that_dbt_cannot_read(find, settings, monkeypatch, tmp_path):
     assert "dbt cannot read the project: " in finding.found and "nowhere" in finding.found
 
 
-def test_a_production_model_whose_file_is_not_the_registered_one(find, settings):
+def test_production_model_with_a_changed_file_is_named(find, settings):
     production = store.production(settings.models)
     path = settings.models / production.version / "metrics.json"
     flip(path)
@@ -194,8 +194,8 @@ def test_a_production_model_whose_file_is_not_the_registered_one(find, settings)
     assert "restore it" in finding.next_step
 
 
-def test_a_production_model_that_scores_otherwise_than_at_training(find, settings):
-    """Its files are whole, and yet something under it has changed."""
+def test_production_model_with_other_scores_than_at_training_is_named(find, settings):
+    """The files are unchanged, but the model now gives other scores."""
     folder = settings.models / store.production(settings.models).version
     golden = json.loads((folder / "golden.json").read_text())
     golden["churn_risk"][0] += 0.1
@@ -206,7 +206,7 @@ def test_a_production_model_that_scores_otherwise_than_at_training(find, setting
     assert "other scores than at training, by 0.1" in find(settings, "model").found
 
 
-def test_a_pointer_to_production_that_cannot_be_read(find, settings):
+def test_unreadable_production_pointer_is_named(find, settings):
     (settings.models / "production.json").write_text('{"version": ')
     finding = find(settings, "model")
     assert "production.json cannot be read" in finding.found and finding.next_step
@@ -220,13 +220,13 @@ def test_a_pointer_to_production_that_cannot_be_read(find, settings):
         (lambda current: shutil.rmtree(current.resolve()), "Nothing is published at"),
     ],
 )
-def test_a_damaged_publication(find, settings, damage, says):
+def test_damaged_publication_is_named(find, settings, damage, says):
     damage(settings.published / "current")
     finding = find(settings, "published")
     assert says in finding.found and "churnhouse " in finding.next_step
 
 
-def test_what_is_stamped_later_than_now(find, settings):
+def test_times_in_the_future_are_named(find, settings):
     earlier = NOW - timedelta(days=400)
     assert "The newest load is stamped " in find(settings, "times", earlier).found
     settings.warehouse.unlink()
@@ -237,7 +237,7 @@ def test_what_is_stamped_later_than_now(find, settings):
     assert find(settings, "times").next_step == ""
 
 
-def test_keys_that_others_can_read_and_keys_that_are_none(find, settings, monkeypatch, tmp_path):
+def test_readable_or_invalid_key_files_are_named(find, settings, monkeypatch, tmp_path):
     path = tmp_path / "keys"
     path.write_text(f"{make('desk', 'reader')[1]}\n")
     monkeypatch.setenv("CHURNHOUSE_API_KEYS", str(path))
@@ -253,7 +253,7 @@ def test_keys_that_others_can_read_and_keys_that_are_none(find, settings, monkey
     assert "Line 1 of" in finding.found and "secret" not in finding.found
 
 
-def test_a_check_that_breaks_is_a_finding_and_the_others_go_on(settings, monkeypatch):
+def test_check_that_crashes_is_reported_and_the_others_go_on(settings, monkeypatch):
     def broken(settings, now):
         raise ValueError("odd\nthing")
 

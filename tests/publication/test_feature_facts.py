@@ -1,4 +1,4 @@
-"""feature_facts: what each feature measures comes from the domain, and not from its name."""
+"""feature_facts: the domain, not the name, says what a feature measures."""
 
 import json
 
@@ -11,7 +11,7 @@ from python_jobs.settings import Settings
 from python_jobs.training.feature_facts import explained_features, facts_of
 
 
-def test_the_domain_explains_measures_windows_trends_and_ratios():
+def test_domain_explains_measures_windows_trends_and_ratios():
     explained = explained_features(domains.load("git_history", Settings()).vars)
     assert explained["active_days_90d"] == FeatureFact("active_days", 90, "active days in 90 days")
     assert explained["lines_added_trend"] == FeatureFact(
@@ -23,8 +23,8 @@ def test_the_domain_explains_measures_windows_trends_and_ratios():
     assert "merge_share_90d" not in explained
 
 
-def test_the_warehouse_has_the_features_that_the_domain_explains(finished_home):
-    """user_features_daily.sql names its columns as explained_features does."""
+def test_warehouse_has_exactly_the_features_the_domain_explains(finished_home):
+    """user_features_daily.sql and explained_features name the same columns."""
     numbers = ("INTEGER", "BIGINT", "DOUBLE")
     columns = [
         row[0] for row in rows(finished_home, "describe user_features_daily") if row[1] in numbers
@@ -35,21 +35,21 @@ def test_the_warehouse_has_the_features_that_the_domain_explains(finished_home):
 
 
 @pytest.mark.parametrize("domain", ["elearning", "online_retail", "git_history"])
-def test_a_version_without_facts_is_read_by_its_names(domain):
-    """An earlier release wrote none; its reasons keep their words and what counts together."""
+def test_version_without_feature_facts_is_explained_by_column_names(domain):
+    """An earlier release wrote none; its reasons keep their words and grouping."""
     explained = explained_features(domains.load(domain).vars)
     facts = facts_of(["days_since_last_activity", "tenure_days", *explained], explained)
     assert from_json({"names": list(facts)}) == facts
 
 
-def test_a_feature_that_no_domain_explains_is_its_own_measure():
-    """Also one whose name looks like a window of something else."""
+def test_unexplained_feature_counts_as_its_own_measure():
+    """This holds even if its name looks like a window of another measure."""
     facts = facts_of(["mood_last_7d", "logins_7d"], {"logins_7d": FeatureFact.of("logins", 7)})
     assert facts["mood_last_7d"] == FeatureFact("mood_last_7d", None, "mood last 7d")
     assert facts["logins_7d"].measure == "logins"
 
 
-def test_what_is_written_is_what_is_read(finished_home):
+def test_feature_facts_read_back_as_written(finished_home):
     saved = json.loads((finished_home / "published/current/features.json").read_text())
     facts = from_json(saved)
     assert list(facts) == saved["names"]
@@ -67,5 +67,5 @@ def test_what_is_written_is_what_is_read(finished_home):
         ("payment_fail_rate_30d", "payment fail rate in 30 days"),
     ],
 )
-def test_features_in_plain_words(feature, words):
+def test_features_are_described_in_plain_words(feature, words):
     assert from_json({"names": [feature]})[feature].label == words

@@ -1,4 +1,4 @@
-"""prediction: one list of columns, and everybody who writes or reads a prediction takes it."""
+"""prediction: all writers and readers of predictions use one list of columns."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def flat(text: str) -> str:
 
 
 def described(column: dict, docs: dict[str, str]) -> str:
-    """A description in a yml, its doc block looked up."""
+    """Return a description of a yml, with its doc block resolved."""
     block = re.fullmatch(r"{{ doc\('(\w+)'\) }}", column["description"])
     return flat(docs[block[1]] if block else column["description"])
 
@@ -77,8 +77,8 @@ def test_published_files_have_the_columns_of_the_schema(finished_home):
         assert list(lookup_store.columns(store))[: len(names)] == names
 
 
-def test_scoring_gives_the_columns_that_the_schema_asks_of_it():
-    """Of any query over them, in the schema's order and types: Spark reads batches by place."""
+def test_scoring_gives_the_columns_of_the_schema():
+    """Order and types follow the schema, because Spark reads batches by position."""
     expected = [c for c in prediction.COLUMNS if c.made_by == "scoring"]
     assert list(scoring_rows.SCORED) == expected
     values = ", ".join(f"null as {c.name}" for c in reversed(expected))
@@ -90,7 +90,7 @@ def test_scoring_gives_the_columns_that_the_schema_asks_of_it():
 
 
 def test_the_api_describes_and_shows_every_column(finished_home):
-    """Reasons as one list, flags as booleans; a value is of the type that OpenAPI names."""
+    """Reasons are one list and flags are booleans; values have the OpenAPI type."""
     folder = (finished_home / "published/current").resolve()
     publication = load(folder.parent, folder.name, 1 << 20)
     (user_id,) = rows(finished_home, "select user_id from churn_top_risk where risk_rank > 3")[0]
@@ -107,15 +107,15 @@ def test_the_api_describes_and_shows_every_column(finished_home):
     assert len(row["reasons"]) == 3
 
 
-def test_an_attribute_is_what_the_domain_declares(published_home_of):
-    """Any other text column of the store is none, whatever it is called."""
+def test_attributes_are_the_columns_the_domain_declares(published_home_of):
+    """Other text columns of the store are not attributes."""
     folder = published_home_of("alter table users add column note text")
     publication = load(folder.parent, folder.name, 1 << 20)
     assert publication.attributes == ["plan", "country", "marketing_source"]
 
 
 def test_a_version_of_an_earlier_release_still_loads(published_home_of, finished_home):
-    """Its manifest names no attributes, and its features.json says nothing but names and types."""
+    """Its manifest has no attributes, and its features.json has only names and types."""
     folder = published_home_of("select 1", without=("attributes",))
     new = (finished_home / "published/current").resolve()
     old, now = (load(f.parent, f.name, 1 << 20) for f in (folder, new))
@@ -130,7 +130,7 @@ def test_a_version_of_an_earlier_release_still_loads(published_home_of, finished
 
 @pytest.fixture
 def published_home_of(finished_home, tmp_path):
-    """Give the folder of a copy of the published version, its lookup store and manifest changed."""
+    """Return a copy of the published version with changed lookup store and manifest."""
     from support.versions import change_store, current, publish_again, seal
 
     home = tmp_path / "home"
@@ -177,8 +177,8 @@ print(json.dumps({"shown": shown, "described": SCHEMAS["Prediction"]["properties
 """
 
 
-def test_a_new_column_is_a_line_its_docs_and_its_value(home, tmp_path):
-    """In a copy of the project, on a warehouse that was filled before the column was added."""
+def test_new_column_needs_one_schema_line_its_docs_and_its_value(home, tmp_path):
+    """Runs in a copy of the project, on a warehouse filled before the column was added."""
     project = tmp_path / "project"
     for name in ("python_jobs", "api", "macros", "models", "seeds", "domains", "tests/generic"):
         shutil.copytree(PROJECT / name, project / name)
@@ -214,7 +214,7 @@ def test_a_new_column_is_a_line_its_docs_and_its_value(home, tmp_path):
 
 
 def add(path: Path, before: str, line: str) -> None:
-    """Put a line into a file before the one place where a text stands."""
+    """Insert a line into a file before the only place where a text occurs."""
     text = path.read_text(encoding="utf-8")
     assert text.count(before) == 1
     path.write_text(text.replace(before, line + before), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""approvals: who may put a version into production, the way back, and the list of all."""
+"""approvals: approval, rollback and the list of versions."""
 
 import shutil
 from datetime import timedelta
@@ -19,7 +19,7 @@ LATER = NOW + timedelta(hours=1)
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Two versions, trained an hour apart."""
+    """Return two versions trained an hour apart."""
     home, con = tmp_path_factory.mktemp("trained"), new_warehouse(users=300)
     return home, [run(con, home, now=now).version for now in (NOW, LATER)]
 
@@ -43,7 +43,7 @@ def decisions(con):
     ).fetchall()
 
 
-def test_where_approval_is_required_a_good_version_waits_for_it(strict):
+def test_good_version_waits_for_a_required_approval(strict):
     con, settings, (first, _) = strict
     decision = promote(con, settings, now=NOW, version=first)
     assert not decision.is_promoted and f"churnhouse approve {first}" in decision.reason
@@ -54,7 +54,7 @@ def test_where_approval_is_required_a_good_version_waits_for_it(strict):
     assert [row[1] for row in decisions(con)] == [False, True]
 
 
-def test_an_approval_does_not_make_a_bad_version_good(strict):
+def test_approval_does_not_promote_a_bad_version(strict):
     con, settings, _ = strict
     con.execute("update evaluation_set set churn_label = hash(user_id, as_of_date) % 3 = 0")
     bad = run(con, settings.home, now=LATER + timedelta(hours=1)).version
@@ -79,7 +79,7 @@ def test_an_approval_needs_a_name_and_a_note(world, by, note):
         approve(settings, first, by=by, note=note, now=NOW)
 
 
-def test_an_approval_of_nothing_or_of_a_tampered_file_is_refused(world):
+def test_approval_of_an_unknown_or_tampered_version_is_refused(world):
     _, settings, (first, _) = world
     with pytest.raises(JobError, match="no model version"):
         approve(settings, "2020-01-01T000000Z-00000000", by="Ada", note="x", now=NOW)
@@ -96,7 +96,7 @@ def promoted(world):
     return con, settings, versions
 
 
-def test_a_rollback_returns_to_the_version_before_and_is_recorded(promoted):
+def test_rollback_returns_to_the_previous_version_and_is_recorded(promoted):
     con, settings, (first, second) = promoted
     later = LATER + timedelta(hours=1)
     assert rollback(con, settings, now=later) == first
@@ -105,7 +105,7 @@ def test_a_rollback_returns_to_the_version_before_and_is_recorded(promoted):
     assert list(withdrawn(settings.models)) == [second]
 
 
-def test_what_was_rolled_back_returns_only_by_name(promoted):
+def test_rolled_back_version_returns_only_when_named(promoted):
     con, settings, (_, second) = promoted
     rollback(con, settings, now=LATER + timedelta(hours=1))
     decision = promote(con, settings, now=LATER + timedelta(hours=2))
@@ -113,7 +113,7 @@ def test_what_was_rolled_back_returns_only_by_name(promoted):
     assert promote(con, settings, now=LATER + timedelta(hours=3), version=second).is_promoted
 
 
-def test_a_second_rollback_does_not_return_to_what_was_rolled_back(promoted):
+def test_second_rollback_skips_the_rolled_back_version(promoted):
     con, settings, (first, second) = promoted
     rollback(con, settings, now=LATER + timedelta(hours=1))
     with pytest.raises(JobError, match=f"{second}, was itself rolled back"):
@@ -121,7 +121,7 @@ def test_a_second_rollback_does_not_return_to_what_was_rolled_back(promoted):
     assert store.production(settings.models).version == first
 
 
-def test_without_a_version_before_there_is_no_way_back(world):
+def test_rollback_without_a_previous_version_is_refused(world):
     con, settings, (first, _) = world
     for promoted in (False, True):
         if promoted:
@@ -138,7 +138,7 @@ def test_a_rollback_to_a_tampered_version_is_refused_by_name(promoted):
     assert store.production(settings.models).version == second
 
 
-def test_the_list_tells_every_version_and_what_became_of_it(promoted):
+def test_list_shows_every_version_and_its_state(promoted):
     con, settings, (first, second) = promoted
     third = run(con, settings.home, now=LATER + timedelta(hours=1)).version
     approve(settings, first, by="Ada", note="fine", now=NOW)

@@ -1,4 +1,4 @@
-"""promote: the decision by a table of cases, then what it does to pointer and record."""
+"""promote: the decision by a table of cases, then its effect on pointer and record."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from python_jobs.training.bootstrap import Interval
 
 
 def compared(challenger, champion, half=0.05):
-    """A comparison whose interval reaches `half` to both sides of the difference."""
+    """Return a comparison with an interval of difference +/- `half`."""
     lead = challenger - champion
     bounds = (None, None) if math.isnan(lead) else (lead - half, lead + half)
     return ChampionComparison(challenger, champion, Interval(lead, *bounds), 9, "x")
@@ -56,7 +56,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_decide(case):
+def test_decision_follows_the_table_of_cases(case):
     challenger, baselines, comparison, promoted, reason = case
     decision = decide(challenger, baselines, comparison)
     assert decision.is_promoted is promoted
@@ -70,7 +70,7 @@ def test_every_objection_is_listed():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The folder of one version, trained on the world that every test begins with."""
+    """Return the folder of a version trained on the data of every test."""
     home = tmp_path_factory.mktemp("trained")
     return home, run(new_warehouse(users=300), home).version
 
@@ -96,8 +96,8 @@ def test_the_first_good_version_becomes_production_and_is_recorded(world):
     assert decisions(con) == [(version, None, True, NOW.replace(tzinfo=None))]
 
 
-def test_a_version_whose_baselines_are_called_rivals_is_judged_the_same(world, monkeypatch):
-    """An earlier release wrote its metrics.json so."""
+def test_metrics_of_an_earlier_release_are_judged_the_same(world, monkeypatch):
+    """An earlier release called the baselines rivals in metrics.json."""
     con, settings, _ = world
     honest = store.read_json
 
@@ -110,7 +110,7 @@ def test_a_version_whose_baselines_are_called_rivals_is_judged_the_same(world, m
     assert set(decision.numbers["baselines"]) == {"prior_rate", "recency", "rfm_logistic"}
 
 
-def test_promoting_what_is_in_production_is_a_no_op_that_says_so(world):
+def test_promoting_the_production_version_does_nothing_and_says_so(world):
     con, settings, version = world
     promote(con, settings, now=NOW)
     before = store.production(settings.models)
@@ -123,7 +123,7 @@ def test_promoting_what_is_in_production_is_a_no_op_that_says_so(world):
     assert len(decisions(con)) == 1
 
 
-def test_retraining_on_the_same_data_takes_over_at_a_tie(world):
+def test_newer_version_of_the_same_data_wins_a_tie(world):
     """Same model, newer version: the champion's recipe is compared on the same folds."""
     con, settings, first = world
     promote(con, settings, now=NOW)
@@ -136,7 +136,7 @@ def test_retraining_on_the_same_data_takes_over_at_a_tie(world):
 
 
 def test_a_refusal_is_recorded_and_changes_nothing(world):
-    """Where silence alone decides, but for some noise, a model can hardly beat recency."""
+    """If churn depends only on inactivity and noise, a model can hardly beat recency."""
     con, settings, first = world
     promote(con, settings, now=NOW)
     con.execute("""
@@ -152,7 +152,7 @@ def test_a_refusal_is_recorded_and_changes_nothing(world):
 
 
 def months_later(con):
-    """The world again, ten weeks on: the champion has trained on none of its test dates."""
+    """Return the data ten weeks later; the champion saw none of its test dates."""
     con.execute("""
         create or replace table evaluation_set as
         from evaluation_set union all by name
@@ -161,7 +161,7 @@ def months_later(con):
     """)
 
 
-def test_on_rows_that_neither_has_seen_the_two_files_meet(world):
+def test_both_models_are_compared_on_rows_neither_has_seen(world):
     con, settings, _ = world
     promote(con, settings, now=NOW)
     months_later(con)
@@ -222,8 +222,8 @@ def test_a_version_with_a_tampered_file_is_refused_by_name(world, name):
     assert store.production(settings.models) is None and decisions(con) == []
 
 
-def test_a_promotion_that_comes_second_records_nothing(world, monkeypatch):
-    """It saw no production at first; another run was faster before it swapped."""
+def test_promotion_that_lost_a_race_records_nothing(world, monkeypatch):
+    """Another run promoted a version after this one had read the pointer."""
     con, settings, version = world
     truth = store.swap_production(settings.models, None, version, NOW)
     seen = iter([None, truth])

@@ -1,4 +1,4 @@
-"""The registry by the real command: models, approve, rollback, retrain, retrain --if-drifted."""
+"""Registry commands: models, approve, rollback, retrain, retrain --if-drifted."""
 
 import importlib.util
 import json
@@ -32,7 +32,7 @@ def in_production(home: Path) -> str:
 
 
 def served(home: Path) -> set[str]:
-    """The versions that what is published speaks of: manifest, predictions and lookups."""
+    """Return the model versions named by manifest, predictions and lookups."""
     current = home / "published/current"
     with duckdb.connect(str(current / "churnhouse.duckdb"), read_only=True) as published:
         query = "select distinct model_version from churn_predictions_latest"
@@ -49,12 +49,12 @@ def served(home: Path) -> set[str]:
 
 
 def listed(home: Path) -> list[tuple[str, str]]:
-    """What `churnhouse models` prints: (version, the rest of its line)."""
+    """Return the lines of `churnhouse models` as (version, rest of the line)."""
     lines = churnhouse(home, "models").stdout.splitlines()
     return [tuple(re.split(r"\s{2,}", line.strip(), maxsplit=1)) for line in lines[1:]]
 
 
-def test_retrain_publishes_the_new_version_and_rollback_the_old_one_again(home: Path):
+def test_retrain_publishes_the_new_version_and_rollback_the_old_one(home: Path):
     (first,) = versions(home)
     assert served(home) == {first}
     done = churnhouse(home, "retrain", *QUICK)
@@ -122,7 +122,7 @@ def test_where_approval_is_required_production_waits_for_a_name(home: Path, monk
     assert decided == [(first, True), (second, False), (second, False), (second, True)]
 
 
-def test_a_first_run_where_approval_is_required_says_how_to_go_on(home: Path, monkeypatch):
+def test_first_run_with_required_approval_names_the_next_step(home: Path, monkeypatch):
     """There is nobody in production yet: everything is ready, and a name is what is missing."""
     shutil.rmtree(home / "models")
     shutil.rmtree(home / "published")
@@ -143,14 +143,14 @@ def test_a_first_run_where_approval_is_required_says_how_to_go_on(home: Path, mo
     assert served(home) == {in_production(home)} == {version}
 
 
-def test_nothing_is_retrained_where_nothing_has_failed(home: Path):
+def test_retrain_if_drifted_does_nothing_without_a_failure(home: Path):
     done = churnhouse(home, "retrain", "--if-drifted", *QUICK)
     assert done.stdout == "Neither drift nor realised performance has failed.\n"
     assert len(versions(home)) == 1
 
 
 def test_a_drifted_feature_retrains_once(home: Path):
-    """The new version is measured against its own training rows, so the alarm is over."""
+    """Drift of the new version is measured against its own training rows, so it ends."""
     with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
         connection.execute("update ml.training_reference set logins_30d = logins_30d + 50")
         connection.execute("drop table feature_drift")
@@ -199,7 +199,7 @@ def test_a_broken_promise_retrains_once(home: Path):
     ],
     ids=lambda arguments: arguments[0],
 )
-def test_what_cannot_be_done_is_one_line_and_changes_nothing(finished_home: Path, arguments):
+def test_refused_command_is_one_line_and_changes_nothing(finished_home: Path, arguments):
     before = (finished_home / "models/production.json").read_bytes()
     done = churnhouse(finished_home, *arguments, check=False)
     (line,) = done.stderr.splitlines()
@@ -209,7 +209,7 @@ def test_what_cannot_be_done_is_one_line_and_changes_nothing(finished_home: Path
 
 
 def test_an_empty_installation_has_no_models(tmp_path: Path):
-    """Looking leaves nothing behind."""
+    """Listing models creates no files."""
     done = churnhouse(tmp_path, "models", check=False)
     warehouse = tmp_path / "warehouse.duckdb"
     line = f"churnhouse: There is no warehouse at {warehouse}. Next: run `churnhouse ingest` first."
@@ -221,10 +221,10 @@ def test_an_empty_installation_has_no_models(tmp_path: Path):
     importlib.util.find_spec("mlflow") is not None,
     reason="MLflow is installed here, so its absence cannot be seen",
 )
-def test_a_tracking_server_without_its_client_is_said_before_training(
+def test_missing_mlflow_client_is_reported_before_training(
     finished_home: Path, monkeypatch, capsys
 ):
-    """What needs no training goes on: a rollback is not refused for want of a package."""
+    """A rollback needs no client, so it is not refused."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     done = churnhouse(finished_home, "train", check=False)
     (line,) = done.stderr.splitlines()

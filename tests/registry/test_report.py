@@ -1,4 +1,4 @@
-"""report: one file that needs nothing else, holds every part, and takes the decision later."""
+"""report: one self-contained file with every part; the decision is added later."""
 
 import re
 
@@ -12,21 +12,21 @@ from python_jobs.settings import Settings
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """The report of a version, and what it was made from."""
+    """Return a version's report and its input."""
     home, con = tmp_path_factory.mktemp("home"), new_warehouse(users=300)
     con.execute("update evaluation_set set plan = '<b>odd & bold</b>' where plan = 'free'")
     trained = run(con, home)
     return (home / "models" / trained.version / "report.html").read_text(), trained
 
 
-def test_the_page_needs_nothing_from_elsewhere(page):
-    """No address is loaded: not by link, script, style or picture. Namespaces are only names."""
+def test_report_loads_nothing_from_elsewhere(page):
+    """No link, script, style or image loads an address. XML namespaces are only names."""
     text = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page[0])
     assert not re.search(r"<(script|link|img|iframe|object)\b|@import|url\((?!#)", text)
     assert not re.search(r'(src|href)="(?!#)', text)
 
 
-def test_every_part_is_there(page):
+def test_report_has_every_part(page):
     text, trained = page
     for part in ("Precision and recall", "ROC", "Calibration", "Gain; lift", "Fold by fold"):
         assert part in text
@@ -37,8 +37,8 @@ def test_every_part_is_there(page):
     assert text.count("<svg") == 4 and "Slices by plan" in text
 
 
-def test_the_four_drawings_share_one_page(page):
-    """No id stands twice, each drawing finds its own, and a screen reader is told what it is."""
+def test_four_charts_share_a_page_without_clashing_ids(page):
+    """Ids are unique, each chart refers to its own, and charts have a text for screen readers."""
     ids = re.findall(r'\bid="([^"]+)"', page[0])
     assert ids and len(ids) == len(set(ids))
     assert set(re.findall(r'(?:url\(#|href="#)([^")]+)', page[0])) == set(ids)
@@ -51,7 +51,7 @@ def test_the_four_drawings_share_one_page(page):
     ]
 
 
-def test_numbers_are_those_of_the_metrics(page):
+def test_report_shows_the_numbers_of_the_metrics(page):
     text, trained = page
     chosen = trained.metrics["models"][trained.metrics["selected"]]["folds"]["pooled"]
     for population in ("eligible", "all"):
@@ -60,7 +60,7 @@ def test_numbers_are_those_of_the_metrics(page):
         assert f"({precision['low']:.3f} to {precision['high']:.3f})" in text
 
 
-def test_text_from_the_data_is_text_and_not_markup(page):
+def test_text_from_the_data_is_escaped(page):
     assert "&lt;b&gt;odd &amp; bold&lt;/b&gt;" in page[0] and "<b>odd" not in page[0]
 
 

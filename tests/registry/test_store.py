@@ -1,4 +1,4 @@
-"""registry: versions are complete or absent, and the pointer moves only from where it was."""
+"""registry: versions are complete or absent, and the pointer detects concurrent moves."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -24,7 +24,7 @@ def make(models, version=ONE, content=b"model", **manifest):
         store.write_json(folder / "features.json", {"names": ["x"], "types": ["DOUBLE"]})
 
 
-def test_names_depend_on_moment_and_data_alone_and_sort_by_time():
+def test_version_names_depend_on_time_and_data_and_sort_by_time():
     assert store.version_name(NOW, "0a1b2c3d4e") == ONE
     berlin = NOW.astimezone(timezone(timedelta(hours=1)))
     assert store.version_name(berlin, "0a1b2c3d4e") == ONE
@@ -43,13 +43,13 @@ def test_a_version_is_sealed_with_the_hash_of_each_file(tmp_path):
     assert store.read_features(tmp_path, ONE) == Features(["x"], ["DOUBLE"])
 
 
-def test_a_failure_while_writing_leaves_no_version_and_no_rest(tmp_path):
+def test_failed_write_leaves_no_version_and_no_temporary_files(tmp_path):
     with pytest.raises(OSError, match="disk full"), store.new_version(tmp_path, ONE, {}):
         raise OSError("disk full")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_run_left_is_no_version_and_is_cleared_away(tmp_path):
+def test_leftovers_of_a_killed_run_are_ignored_and_removed(tmp_path):
     for name in (f".writing-{ONE}", f".writing-{TWO}", THREE, "notes"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "model.onnx").write_text("half")
@@ -60,7 +60,7 @@ def test_what_a_killed_run_left_is_no_version_and_is_cleared_away(tmp_path):
 
 
 def test_an_existing_version_is_never_changed(tmp_path):
-    """The same model again is fine and changes nothing; another under the name is refused."""
+    """Writing the same model again changes nothing; another one of that name is refused."""
     make(tmp_path, note="first")
     make(tmp_path, note="second")
     assert store.read_manifest(tmp_path, ONE)["note"] == "first"
@@ -80,7 +80,7 @@ def test_a_tampered_file_is_refused_by_name(tmp_path, name, spoil):
         read(tmp_path, ONE)
 
 
-def test_a_file_that_was_slipped_in_is_refused(tmp_path):
+def test_version_with_an_added_file_is_refused(tmp_path):
     make(tmp_path)
     (tmp_path / ONE / "golden.json").write_text("{}")
     with pytest.raises(JobError, match=r"golden\.json"):
@@ -99,7 +99,7 @@ def test_json_never_holds_nan(tmp_path):
         store.write_json(tmp_path / "x.json", {"value": float("nan")})
 
 
-def test_the_pointer_moves_on_and_remembers_where_it_was(tmp_path):
+def test_pointer_moves_and_keeps_the_previous_version(tmp_path):
     assert store.production(tmp_path) is None
     first = store.swap_production(tmp_path, None, ONE, NOW)
     second = store.swap_production(tmp_path, first, TWO, NOW)
@@ -108,7 +108,7 @@ def test_the_pointer_moves_on_and_remembers_where_it_was(tmp_path):
     assert json.loads((tmp_path / "production.json").read_text())["previous"] == ONE
 
 
-def test_the_slower_of_two_promotions_is_told_and_changes_nothing(tmp_path):
+def test_slower_of_two_promotions_is_refused(tmp_path):
     first = store.swap_production(tmp_path, None, ONE, NOW)
     faster = store.swap_production(tmp_path, first, TWO, NOW)
     for seen in (first, None):
@@ -136,7 +136,7 @@ def test_features_are_numeric_columns_in_order(con):
     )
 
 
-def test_the_fingerprint_sees_names_types_and_order():
+def test_fingerprint_covers_names_types_and_order():
     prints = {
         Features(names, types).fingerprint
         for names, types in [
@@ -158,7 +158,7 @@ def test_the_fingerprint_sees_names_types_and_order():
         (["c", "a", "b"], ["DOUBLE", "INTEGER", "DOUBLE"], []),
     ],
 )
-def test_a_missing_or_retyped_feature_is_named_and_a_new_one_is_no_fault(names, types, found):
+def test_missing_or_retyped_feature_is_named_and_a_new_one_accepted(names, types, found):
     model = Features(["a", "b"], ["INTEGER", "DOUBLE"])
     assert model.differences(Features(names, types)) == found
 
@@ -183,6 +183,6 @@ def test_chunks_keep_ids_and_values_together(con, monkeypatch):
     assert sum(len(frame) for frame, _ in chunks) == 5000
 
 
-def test_an_empty_table_gives_one_empty_chunk(con):
+def test_empty_table_gives_one_empty_chunk(con):
     ((frame, matrix),) = Features.of_table(con, "t").chunks(con, ["f.user_id"], "from t as f")
     assert (len(frame), matrix.shape) == (0, (0, 4))

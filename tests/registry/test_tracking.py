@@ -1,4 +1,4 @@
-"""tracking: what a real MLflow server knows of a version, and that training does not need it.
+"""tracking: a real MLflow server gets each version, and training works without it.
 
 `make test-mlflow` runs this in .venv-mlflow, which has the server; elsewhere it is skipped.
 """
@@ -39,13 +39,13 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module", params=["file", "sqlite"])
 def server(request, tmp_path_factory):
-    """The address of a real server on loopback, over each kind of store."""
+    """Run a real server on loopback with each kind of store; yield its address."""
     folder, port = tmp_path_factory.mktemp("server"), free_port()
     stores = {"file": f"file://{folder}/store", "sqlite": f"sqlite:///{folder}/mlflow.db"}
     command = [Path(sys.executable).with_name("mlflow"), "server", "--workers", "1"]
     command += ["--backend-store-uri", stores[request.param], "--port", str(port)]
     command += ["--artifacts-destination", folder / "artifacts", "--host", "127.0.0.1"]
-    # MLflow keeps its file store in maintenance, and asks for this word
+    # MLflow requires this to use its file store
     allowed = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
@@ -71,21 +71,21 @@ def server(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Two versions, trained an hour apart, without a server."""
+    """Return two versions trained an hour apart, without a server."""
     home, con = tmp_path_factory.mktemp("trained"), new_warehouse(users=300)
     return Settings(home=home), [run(con, home, now=now) for now in (NOW, LATER)]
 
 
 @pytest.fixture
 def client(server, monkeypatch):
-    """A client of the server, which MLFLOW_TRACKING_URI names for this test."""
+    """Return a client; MLFLOW_TRACKING_URI names the server for this test."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     return mlflow.MlflowClient(server)
 
 
 @pytest.fixture
 def domain(request):
-    """A name of its own for each test: they share a server."""
+    """Return a name unique to each test, because tests share a server."""
     return re.sub(r"\W", "-", request.node.name)
 
 
@@ -123,9 +123,7 @@ def test_parameters_and_metrics_of_every_fold_arrive(client, domain, trained):
     assert len([m for m in found.data.metrics if "/" in m]) == 6 * 2 * 9
 
 
-def test_plots_and_files_arrive_as_they_are_but_no_pickle_and_no_users(
-    client, domain, trained, tmp_path
-):
+def test_plots_and_files_arrive_without_pickles_or_user_rows(client, domain, trained, tmp_path):
     settings, (one, _) = trained
     assert tracking.track(settings, domain, one.version, "challenger") is None
     (found,) = runs(client, domain)
@@ -141,9 +139,7 @@ def test_plots_and_files_arrive_as_they_are_but_no_pickle_and_no_users(
     assert plots and all(p.read_text().startswith("<svg") for p in plots)
 
 
-def test_the_registered_model_loads_by_its_alias_and_scores_the_same(
-    client, server, domain, trained
-):
+def test_model_loaded_by_alias_gives_the_golden_scores(client, server, domain, trained):
     settings, (one, _) = trained
     assert tracking.track(settings, domain, one.version, "challenger") is None
     mlflow.set_tracking_uri(server)
@@ -154,7 +150,7 @@ def test_the_registered_model_loads_by_its_alias_and_scores_the_same(
     assert scores == pytest.approx(golden["churn_risk"], abs=1e-6)
 
 
-def test_aliases_follow_what_is_challenger_and_what_is_in_production(client, domain, trained):
+def test_aliases_follow_challenger_and_production(client, domain, trained):
     """A version that was never logged is logged when it is promoted; nothing is logged twice."""
     settings, (one, two) = trained
     name = f"churnhouse-{domain}"
@@ -180,7 +176,7 @@ def test_aliases_follow_what_is_challenger_and_what_is_in_production(client, dom
     assert len(runs(client, fresh)) == 1
 
 
-def test_a_tampered_version_is_not_told_as_if_it_were_good(client, domain, trained, tmp_path):
+def test_tampered_version_is_marked_failed_and_not_registered(client, domain, trained, tmp_path):
     settings, (one, _) = trained
     home = copied(settings.home, tmp_path / "data")
     (home / "models" / one.version / "model.onnx").write_bytes(b"other")
@@ -191,8 +187,8 @@ def test_a_tampered_version_is_not_told_as_if_it_were_good(client, domain, train
 
 
 @pytest.mark.parametrize("server", ["file"], indirect=True)
-def test_retrain_and_rollback_tell_the_server_and_change_no_byte(client, home, monkeypatch):
-    """The model trained under tracking is, byte for byte, the one trained without."""
+def test_tracking_retrain_and_rollback_changes_no_byte_of_the_model(client, home, monkeypatch):
+    """The model trained with tracking has the same bytes as the one without."""
     with monkeypatch.context() as untracked:
         untracked.delenv("MLFLOW_TRACKING_URI")
         done = churnhouse(home, "train", *QUICK)
@@ -247,7 +243,7 @@ def test_without_a_server_the_version_is_kept_with_one_warning(home, monkeypatch
 
 
 @pytest.mark.parametrize("server", ["file"], indirect=True)
-def test_what_an_absent_server_missed_is_told_at_promotion(client, home, monkeypatch):
+def test_promotion_logs_what_the_server_missed(client, home, monkeypatch):
     with monkeypatch.context() as away:
         away.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
         assert "warning" in churnhouse(home, "train", *QUICK).stderr

@@ -1,4 +1,4 @@
-"""holdout: the same users in SQL and in Python, for ever, and about as many as asked for."""
+"""holdout: SQL and Python always choose the same users, in about the requested share."""
 
 import re
 
@@ -11,7 +11,7 @@ from python_jobs.settings import PROJECT
 
 
 def sql(share: float) -> str:
-    """The macro's SQL for a share, rendered as dbt would."""
+    """Return the macro's SQL for a share, rendered as in dbt."""
     from jinja2 import Environment
 
     text = (PROJECT / "macros/measures/in_holdout.sql").read_text()
@@ -20,7 +20,7 @@ def sql(share: float) -> str:
 
 
 @pytest.mark.parametrize("share", [0, 0.05, 0.3, 0.999, 1])
-def test_sql_and_python_agree_on_everybody(share):
+def test_sql_and_python_choose_the_same_holdout(share):
     users = [f"u{i:07d}" for i in range(5000)] + ["", "ü@x.org", "12345", "o'brien"]
     found = duckdb.execute(
         f"select {sql(share)} from (select unnest($users) as user_id)", {"users": users}
@@ -29,18 +29,18 @@ def test_sql_and_python_agree_on_everybody(share):
     assert abs(sum(row[0] for row in found) / len(users) - share) < 0.015
 
 
-def test_the_choice_never_changes():
+def test_holdout_of_a_user_never_changes():
     assert [i for i in range(100) if in_holdout(f"u{i}", 0.05)] == [6, 40, 71]
 
 
-def test_a_greater_share_only_adds_users():
+def test_larger_holdout_share_only_adds_users():
     users = [f"u{i}" for i in range(2000)]
     small, large = ({u for u in users if in_holdout(u, share)} for share in (0.05, 0.2))
     assert small < large
 
 
-def test_no_model_but_those_of_campaigns_reads_treatments():
-    """Who was contacted never becomes a feature or a label."""
+def test_only_campaign_models_read_treatments():
+    """Contact never becomes a feature or a label."""
     reads = re.compile(r"(source\(\s*'raw',\s*'|ref\(\s*')(treatments|treatments|campaign_)")
     readers = {
         path.stem for path in (PROJECT / "models").rglob("*.sql") if reads.search(path.read_text())
@@ -48,8 +48,8 @@ def test_no_model_but_those_of_campaigns_reads_treatments():
     assert readers == {"treatments", "campaign_outcomes", "campaign_lift"}
 
 
-def test_the_flag_is_in_predictions_and_exports_for_everybody(finished_home):
-    """What a retention team opens says whom to leave alone: 5 % by default, the same users."""
+def test_predictions_and_exports_flag_the_holdout_for_every_user(finished_home):
+    """All exports flag the same holdout users, 5 % by default."""
     current = finished_home / "published/current"
     exports = [*current.glob("*.csv"), *current.glob("*.parquet")]
     assert len(exports) == 4
@@ -61,7 +61,7 @@ def test_the_flag_is_in_predictions_and_exports_for_everybody(finished_home):
     assert table == [(user, in_holdout(user, 0.05)) for user, _ in table]
 
 
-def test_treatments_change_no_feature_no_label_and_no_row_to_learn_from(home):
+def test_treatments_change_no_feature_label_or_training_row(home):
     """Every third user is treated on a day before, at and after each sampled as_of_date."""
     tables = ("user_features_daily", "churn_labels", "evaluation_set")
     query = " union all ".join(f"select md5(string_agg(t::text order by t)) from {n} as t"

@@ -1,4 +1,4 @@
-"""reasons: contributions add up, agree with brute force, and are told in plain words."""
+"""reasons: contributions add up, agree with brute force, and read as plain words."""
 
 from itertools import combinations
 from math import factorial
@@ -24,7 +24,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def data():
-    """Five features, the last of no use, one with gaps; the effects are additive and curved."""
+    """Return five features with additive, curved effects; one has gaps, the last no effect."""
     rng = np.random.default_rng(6)
     X = rng.normal(size=(3000, 5)).astype(np.float32)
     z = 1.5 * X[:, 0] - np.abs(X[:, 1]) + 0.8 * (X[:, 2] > 0.5) + 0.4 * X[:, 3]
@@ -49,7 +49,7 @@ def contributions(model, X):
 
 
 def test_reasons_add_up_to_the_score(model, data):
-    """Base plus contributions is the log-odds of every row, gaps and extremes included."""
+    """Base plus contributions is the log-odds of every row, also with gaps and extremes."""
     X = data[0].copy()
     X[0], X[1], X[2] = np.nan, 1e6, -1e6
     total = attribution.base(model) + contributions(model, X).sum(axis=1)
@@ -58,13 +58,13 @@ def test_reasons_add_up_to_the_score(model, data):
     assert np.abs(1 / (1 + np.exp(-total.astype(float))) - risk).max() < 1e-5
 
 
-def test_the_average_training_row_is_the_base(model, data):
-    """What is told is the way from the average of the training rows, so the mean of it is 0."""
+def test_contributions_average_to_zero_over_the_training_rows(model, data):
+    """Contributions start at the average of the training rows, so their mean is 0."""
     assert np.abs(contributions(model, data[0]).mean(axis=0).sum()) < 0.05
 
 
 def walk(nodes, x):
-    """By hand: the mean prediction of the training rows at each node on the way of one row."""
+    """Walk a row through the trees with the mean prediction at each node."""
 
     def mean(place):
         node = nodes[place]
@@ -94,7 +94,7 @@ def test_tree_contributions_agree_with_walking_the_trees_by_hand(data):
 
 
 def test_linear_contributions_are_the_exact_shapley_values(data):
-    """Coefficient times distance from the mean, gap flags with the feature they belong to."""
+    """Coefficient times distance from the mean; gap flags count with their feature."""
     X, y = data
     pipeline = MEMBERS["logistic_regression"].make(7).fit(X, y)
     found = contributions(Blend([pipeline], [1.0], 0.0), X[:50])
@@ -105,7 +105,7 @@ def test_linear_contributions_are_the_exact_shapley_values(data):
 
 
 def shapley(model, x, background):
-    """Brute force over all coalitions of five features, against a reference population."""
+    """Compute Shapley values by brute force over all coalitions of five features."""
     n, value = len(x), {}
     for size in range(n + 1):
         for chosen in combinations(range(n), size):
@@ -123,7 +123,7 @@ def shapley(model, x, background):
 
 
 def test_reasons_agree_with_brute_force_shapley_values(model, data):
-    """Same order of strength nearly always, and the strongest reason points the same way."""
+    """The order nearly always agrees, and the strongest reason has the same sign."""
     X, _ = data
     found = contributions(model, X[:60])
     exact = np.array([shapley(model, x, X[100:250]) for x in X[:60]])
@@ -138,7 +138,7 @@ def test_the_same_model_gives_the_same_bytes(model):
     assert attribution.export(model, 5) == attribution.export(model, 5)
 
 
-def test_windows_of_one_measure_are_one_reason_told_by_the_strongest_of_them():
+def test_windows_of_one_measure_give_one_reason_worded_by_the_strongest():
     names = ["days_since_last_activity", "logins_7d", "logins_30d", "logins_trend", "tenure_days"]
     group = reasons.groups(from_json({"names": names}).values())
     assert group.tolist() == [0, 1, 1, 1, 2]
@@ -151,7 +151,7 @@ def test_windows_of_one_measure_are_one_reason_told_by_the_strongest_of_them():
     assert strength == pytest.approx(np.array([[1.3, 1.0, 0.6], [-0.3, -0.1, 0.0]]))
 
 
-def test_fewer_things_than_reasons_give_fewer_columns():
+def test_fewer_measures_than_reasons_give_fewer_columns():
     told, strength = reasons.strongest(np.ones((4, 2), np.float32), np.array([0, 0]))
     assert told.shape == strength.shape == (4, 1)
 

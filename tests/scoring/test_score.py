@@ -1,4 +1,4 @@
-"""score: every user gets the score of the user's own features, or nothing is written."""
+"""score: every user gets the score of their own features, or nothing is written."""
 
 from datetime import date, timedelta
 
@@ -23,7 +23,7 @@ OLD = ("model.onnx", "features.json", "golden.json")
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """An installation with a model in production."""
+    """Return a home with a model in production."""
     settings = Settings(home=tmp_path_factory.mktemp("home"))
     con = new_warehouse(users=300)
     run(con, settings.home)
@@ -40,8 +40,8 @@ def predictions(con, columns="*"):
     return con.execute(f"select {columns} from ml.churn_predictions order by all").fetchall()
 
 
-def test_each_user_gets_the_score_of_the_own_features(home, con, monkeypatch):
-    """Chunk by chunk, against the scikit-learn model asked for everybody at once."""
+def test_each_user_gets_the_score_of_their_own_features(home, con, monkeypatch):
+    """Scores in chunks match the scikit-learn model on all rows at once."""
     monkeypatch.setattr("python_jobs.warehouse.features.CHUNK_VECTORS", 1)
     day = date(2025, 2, 16)
     assert score(con, home, now=NOW).as_of_date == day
@@ -58,8 +58,8 @@ def test_each_user_gets_the_score_of_the_own_features(home, con, monkeypatch):
     assert (frame["is_eligible"] == frame["is_eligible_1"]).all()
 
 
-def test_ranks_deciles_and_bands(home, con):
-    """Rank 1 is the riskiest, decile 1 the riskiest tenth, over everybody; ties go by user_id."""
+def test_ranks_deciles_and_bands_follow_the_risk(home, con):
+    """Rank 1 is the riskiest user, decile 1 the riskiest tenth; ties are ordered by user_id."""
     summary = score(con, home, now=NOW, high_from=0.6, medium_from=0.3)
     frame = con.execute("from ml.churn_predictions order by risk_rank").df()
     assert frame["risk_rank"].tolist() == list(range(1, USERS + 1))
@@ -81,8 +81,8 @@ def test_ranks_deciles_and_bands(home, con):
     assert set(frame["model_version"]) == {summary.model_version}
 
 
-def test_each_user_gets_three_reasons_of_the_own_features(home, con, monkeypatch):
-    """Against the contributions asked for everybody at once: feature, value, direction."""
+def test_each_user_gets_three_reasons_from_their_own_features(home, con, monkeypatch):
+    """Feature, value and direction match the contributions on all rows at once."""
     monkeypatch.setattr("python_jobs.warehouse.features.CHUNK_VECTORS", 1)
     score(con, home, now=NOW)
     version = store.production(home.models).version
@@ -111,7 +111,7 @@ def test_each_user_gets_three_reasons_of_the_own_features(home, con, monkeypatch
 
 
 def test_a_model_without_reasons_scores_without_them(home, con, monkeypatch):
-    """A version from before there were reasons stays able to serve."""
+    """A version of a release without reasons can still score."""
     honest = store.read_manifest
 
     def before(models, version):
@@ -150,7 +150,7 @@ def test_a_band_begins_at_its_threshold(home, con):
     assert found == [("high",), ("medium",), ("low",)]
 
 
-def test_scoring_again_replaces_the_day_and_only_the_day(home, con):
+def test_scoring_again_replaces_only_that_day(home, con):
     first, last = date(2025, 2, 9), date(2025, 2, 16)
     score(con, home, now=NOW, as_of_date=first)
     score(con, home, now=NOW, as_of_date=last)
@@ -165,7 +165,7 @@ def test_scoring_again_replaces_the_day_and_only_the_day(home, con):
 
 
 def test_the_order_of_the_rows_does_not_matter(home, con, monkeypatch):
-    """Not even where the arithmetic of a row depends on its place in the chunk."""
+    """This holds even if the arithmetic of a row depends on its place in the chunk."""
     honest, places = onnx_model.score, np.linspace(0, 1, USERS)
 
     def by_place(session, matrix):
@@ -183,7 +183,7 @@ def test_the_order_of_the_rows_does_not_matter(home, con, monkeypatch):
 
 
 def test_the_order_of_the_columns_does_not_matter(home, con):
-    """Features are read by name, in the order in which they were trained."""
+    """Features are read by name, in training order."""
     score(con, home, now=NOW)
     before = predictions(con)
     con.execute(
@@ -225,8 +225,8 @@ def test_refusals_name_the_cause_and_keep_the_old_scores(home, con, change, mess
     assert predictions(con) == before
 
 
-def test_features_that_the_model_does_not_know_change_nothing(home, con):
-    """Whether they come first, in between or last, and whatever they hold."""
+def test_features_unknown_to_the_model_change_nothing(home, con):
+    """They may come first, in between or last, with any values."""
     score(con, home, now=NOW)
     before = predictions(con)
     con.execute(
@@ -249,7 +249,7 @@ def test_without_production_the_next_step_is_train_and_promote(tmp_path, con):
 
 
 @pytest.mark.parametrize("risks", [[0.1, np.nan], [0.1, 1.1], [-0.1, 0.2], [0.1], [np.inf, 0.1]])
-def test_scores_that_are_no_probabilities_or_too_few_are_refused(risks):
+def test_invalid_or_missing_scores_are_refused(risks):
     frame = pd.DataFrame({"user_id": ["a", "b"][: len(risks)], "churn_risk": risks})
     with pytest.raises(JobError, match="nothing was written"):
         check_scores(frame, 2)
@@ -259,8 +259,8 @@ def test_scores_from_zero_to_one_are_accepted():
     check_scores(pd.DataFrame({"user_id": ["a", "b"], "churn_risk": [0.0, 1.0]}), 2)
 
 
-def test_scores_that_land_on_other_rows_are_refused(home, con, monkeypatch):
-    """The accident this guards against: scores with an index of their own, aligned into NaN."""
+def test_misaligned_scores_are_refused(home, con, monkeypatch):
+    """Guards against scores with another index, which pandas would align into NaN."""
     honest = onnx_model.score
 
     def misaligned(session, matrix):

@@ -1,4 +1,4 @@
-"""On a real Spark cluster that loses machines, the main job gives what it gives on DuckDB."""
+"""The main job gives the same tables on DuckDB and on a Spark cluster that loses workers."""
 
 import os
 import re
@@ -17,18 +17,18 @@ from support.homes import PROJECT, churnhouse, files_that_name
 pytestmark = pytest.mark.spark
 
 USERS, DAYS = 120, 104
-# When something happened differs from run to run, and so do files that hold such a time.
+# Times differ from run to run, and so do files that contain them.
 MOMENTS = {"ingested_at", "written_at", "ingested_through", "scored_at", "created_at", "decided_at"}
 MOMENTS |= {"onnx_sha256", "joblib_sha256", "modified_ns", "forgotten_at"}
-# Each engine makes its own number of an id.
+# Each engine has its own numbers for ids.
 NUMBERS_OF_IDS = {"event_key"}
-# One row per node and run: other times, and one node more on DuckDB. And from which day each user's
-# rows are written: Spark writes whole days of all users, DuckDB of those alone whose days changed.
+# dbt_run_results has times, and one node more on DuckDB. user_windows lists the days to rewrite: on
+# Spark whole days of all users, on DuckDB only those of changed users.
 NOT_COMPARED = {"ml.dbt_run_results", "main.user_windows"}
 VERSION_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z-")
 
 
-def test_a_session_of_this_machine_alone_may_hold_half_of_its_memory(tmp_path):
+def test_local_spark_session_may_use_half_of_the_memory(tmp_path):
     heap = "spark.sparkContext._jvm.java.lang.Runtime.getRuntime().maxMemory()"
     code = "from python_jobs.settings import Settings; "
     code += "from python_jobs.warehouse.spark import session; "
@@ -38,13 +38,13 @@ def test_a_session_of_this_machine_alone_may_hold_half_of_its_memory(tmp_path):
     env |= {"CHURNHOUSE_MEMORY_LIMIT": "5GiB", "SPARK_LOCAL_IP": "127.0.0.1"}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=env, cwd=PROJECT, stdout=subprocess.PIPE, check=True)
-    # Java leaves a survivor space out of it
+    # Java does not count one survivor space
     assert int(done.stdout.split()[-1]) == pytest.approx(2.5 * 2**30, rel=0.05)
 
 
 @pytest.fixture(scope="module")
 def homes(tmp_path_factory) -> tuple[Path, Path]:
-    """The same raw files in two homes: (DuckDB's, Spark's)."""
+    """Return two homes with the same raw files: (DuckDB's, Spark's)."""
     folder = tmp_path_factory.mktemp("engines")
     duck, spark = folder / "duckdb", folder / "spark"
     churnhouse(duck, "generate", "--users", USERS, "--days", DAYS)
@@ -59,7 +59,7 @@ def cluster(tmp_path_factory) -> Cluster:
     running.close()
 
 
-def test_the_main_job_gives_the_same_tables_though_a_worker_dies_in_the_build(homes, cluster):
+def test_main_job_gives_the_same_tables_when_a_worker_dies_in_build(homes, cluster):
     duck, spark = homes
     churnhouse(duck, "run", "--time-budget", 0)
     log = spark / "dbt/logs/dbt.log"
@@ -74,7 +74,7 @@ def test_the_main_job_gives_the_same_tables_though_a_worker_dies_in_the_build(ho
     check_published_equal(duck, spark)
 
 
-def test_one_more_day_with_late_data_gives_the_same_though_a_worker_dies_in_score(homes, cluster):
+def test_daily_run_gives_the_same_tables_when_a_worker_dies_in_score(homes, cluster):
     duck, spark = homes
     before = days_written(spark)
     for home in homes:
@@ -88,14 +88,14 @@ def test_one_more_day_with_late_data_gives_the_same_though_a_worker_dies_in_scor
     assert "Lost executor" in errors
     check_equal(duck, spark)
     check_published_equal(duck, spark)
-    # late events touch earlier days, and what lies before these was left as it was
+    # days before the late events were not written again
     after = days_written(spark)
     same = [day for day in before if before[day] == after[day]]
     assert len(same) > DAYS / 2
     assert len(after) == len(before) + 1
 
 
-def test_a_forgotten_person_is_nowhere_and_the_rest_is_the_same(homes, cluster):
+def test_forgotten_user_is_gone_and_all_else_is_the_same(homes, cluster):
     duck, spark = homes
     query = "select user_id from churn_top_risk order by risk_rank limit 1"
     user = read(duck, query)["user_id"][0]
@@ -107,18 +107,18 @@ def test_a_forgotten_person_is_nowhere_and_the_rest_is_the_same(homes, cluster):
     assert files_that_name(spark, user) == []
     check_equal(duck, spark)
     check_published_equal(duck, spark)
-    # every row that is left is accounted for
+    # every remaining row is accepted or rejected
     cluster.churnhouse(spark, "build", "--full-refresh", "--select", "received_rows_are_all_judged")
 
 
 def days_written(home: Path) -> dict[str, set[str]]:
-    """The files of each day of user_daily."""
+    """Return the files of each day of user_daily."""
     days = (home / "spark/main.db/user_daily").glob("day=*")
     return {day.name: {file.name for file in day.glob("*.parquet")} for day in days}
 
 
 def check_equal(duck: Path, spark: Path) -> None:
-    """Every table that Spark made, and every one that jobs wrote, holds what DuckDB's holds."""
+    """Check that every table of models and jobs equals DuckDB's."""
     ours, theirs = tables(duck, "base table"), tables(spark, "%")
     assert theirs >= ours
     for table in sorted(ours - NOT_COMPARED):
@@ -130,7 +130,7 @@ def check_equal(duck: Path, spark: Path) -> None:
 
 
 def from_spark(home: Path, table: str) -> str:
-    """Raw rows left the jobs' file for Parquet."""
+    """Check that raw rows are in Parquet, not in the jobs' file."""
     if table in ("raw.users", "raw.events", "raw.treatments"):
         folder = home / "spark/jobs" / table.replace(".", "/")
         return f"read_parquet('{folder}/*.parquet', union_by_name = true)"
@@ -138,7 +138,7 @@ def from_spark(home: Path, table: str) -> str:
 
 
 def check_published_equal(duck: Path, spark: Path) -> None:
-    """The published risks and reasons are those of DuckDB, to the last letter."""
+    """Check that published risks and reasons equal DuckDB's exactly."""
     query = "select user_id, risk_rank, risk_band, reason_1, reason_2, reason_3, in_holdout"
     query += " from '{}/published/current/churn_predictions_*.parquet' order by risk_rank"
     expected, found = (duckdb.sql(query.format(home)).fetchall() for home in (duck, spark))
@@ -174,7 +174,7 @@ def check_frames_equal(table: str, expected: pd.DataFrame, found: pd.DataFrame) 
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows in one order, missing values and versions in one writing."""
+    """Return rows in a fixed order, with missing values and versions normalised."""
     frame = frame.copy()
     for name in frame.columns:
         if pd.api.types.is_numeric_dtype(frame[name]):

@@ -1,4 +1,4 @@
-"""What tests share."""
+"""Shared by tests: data, servers and processes."""
 
 import os
 

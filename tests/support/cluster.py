@@ -20,12 +20,12 @@ spark.sql.codegen.wholeStage false
 spark.hadoop.parquet.hadoop.vectored.io.enabled false
 spark.ui.showConsoleProgress false
 """
-# small data: what a compiler takes it never gives back
+# data is small, and memory of the JIT compiler is never freed
 JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
 
 
 class Cluster:
-    """The processes of the cluster; every one of them is ended by its own id."""
+    """The cluster's processes; each is ended by its own id."""
 
     def __init__(self, folder: Path) -> None:
         import pyspark
@@ -55,7 +55,7 @@ class Cluster:
         self.add_worker()
 
     def add_worker(self) -> None:
-        """Start one more worker of one core and wait until the master knows it."""
+        """Start a worker with one core and wait until the master knows it."""
         known = self._said("Registering worker")
         work = self._folder / f"work-{known}"
         limits = ("-c", "1", "-m", "1g", "--webui-port", "0", "-d", str(work))
@@ -64,13 +64,13 @@ class Cluster:
         self._wait("Registering worker", known + 1)
 
     def kill_worker(self) -> None:
-        """Kill one worker, as a machine dies: without notice. Its executor ends with it."""
+        """Kill a worker and its executor without notice, as when a machine dies."""
         worker = self.workers.pop(0)
         worker.send_signal(signal.SIGKILL)
         worker.wait()
 
     def close(self) -> None:
-        """End what is left."""
+        """End the remaining processes."""
         for process in [*self.workers, self._master]:
             process.terminate()
             process.wait(30)
@@ -78,7 +78,7 @@ class Cluster:
     def churnhouse(
         self, home: Path, *arguments: object, kill_when: Callable[[], bool] | None = None
     ) -> tuple[str, str]:
-        """Run a job on the cluster; give its output. Kill a worker once, start another after it."""
+        """Run a job on the cluster, return its output; may kill and replace a worker meanwhile."""
         variables = {
             "CHURNHOUSE_HOME": str(home),
             "CHURNHOUSE_TARGET": "spark",

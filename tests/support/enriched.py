@@ -1,4 +1,4 @@
-"""A version with everything that a full installation publishes: reasons, drift, outcomes, ..."""
+"""Makes a version with all that a full installation publishes: reasons, drift, outcomes."""
 
 import json
 import math
@@ -19,7 +19,7 @@ REASONS = (
 
 
 def enrich(folder: Path) -> None:
-    """Add what later releases publish, in the shape they publish it in."""
+    """Add all optional data to a version, in the published form."""
     _widen_users(folder)
     with closing(sqlite3.connect(folder / "lookup.sqlite")) as store:
         store.execute("pragma journal_mode = off")
@@ -49,7 +49,7 @@ def enrich(folder: Path) -> None:
 
 
 def _widen_users(folder: Path) -> None:
-    """Write the store anew with in_holdout and reasons among the prediction's columns."""
+    """Rewrite the store with in_holdout and reasons among the columns."""
     old, new = folder / "lookup.sqlite", folder / "new.sqlite"
     attributes = json.loads((folder / "manifest.json").read_text())["attributes"]
     with closing(sqlite3.connect(old)) as source, lookup.new_store(new, attributes) as store:

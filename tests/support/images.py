@@ -1,14 +1,14 @@
-"""Building the images for real and running them, on a machine without a container engine.
+"""Builds the images and runs them on a machine without a container engine.
 
-Built by buildah from the Dockerfiles, with one thing made up: the base image cannot be pulled, so a
-Debian of the same release and Python version (debootstrap) carries the name that FROM asks for.
+buildah builds them from the Dockerfiles. Only the base image is a substitute, because it cannot be
+pulled: debootstrap makes a Debian of the same release and Python version under the name in FROM.
 
-Run in a mount namespace of its own, in the image's unpacked root. Real there: the image's files,
-Entrypoint, Cmd, Env, WorkingDir and User; the read-only root; the mounts, read-only or not; no
-capabilities and no way to new privileges. Not there: namespaces for network and processes (a server
-listens on this machine's loopback, and is not process 1), cgroup limits and seccomp.
+They run in the image's unpacked root, in a new mount namespace. As in a container: the image's
+files, Entrypoint, Cmd, Env, WorkingDir and User; the read-only root; the mounts; no capabilities
+and no new privileges. Missing: network and process namespaces (a server listens on this machine's
+loopback and is not process 1), cgroup limits and seccomp.
 
-Kept in CHURNHOUSE_IMAGES (default /var/tmp/churnhouse-images), so that the base is made once.
+Images are kept in CHURNHOUSE_IMAGES (default /var/tmp/churnhouse-images); the base is made once.
 """
 
 import atexit
@@ -46,7 +46,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Mount:
-    """A folder or file of this machine at `target`; without a source an empty folder in memory."""
+    """A folder or file mounted at `target`; without a source an empty folder in memory."""
 
     target: str
     source: Path | None = None
@@ -54,7 +54,7 @@ class Mount:
 
 
 def missing() -> str:
-    """Why images cannot be built here, or "" where they can: for pytest.mark.skipif."""
+    """Return why images cannot be built here, or "": for pytest.mark.skipif."""
     if os.geteuid() != 0:
         return "building images without an engine needs root"
     absent = [tool for tool in TOOLS if not shutil.which(tool)]
@@ -62,9 +62,9 @@ def missing() -> str:
 
 
 def build_images() -> dict[str, Image]:
-    """Both images, built once a process: {"churnhouse-ml": Image, "churnhouse-api": Image}.
+    """Build both images, once per process: {"churnhouse-ml": Image, "churnhouse-api": Image}.
 
-    A build that fails fails every test that needs it, and is not tried again for each.
+    A failed build fails every test that needs it and is not repeated.
     """
     built = _build_once()
     if isinstance(built, AssertionError):
@@ -86,7 +86,7 @@ def _build_once() -> dict[str, Image] | AssertionError:
 def run_in_image(
     image: Image, *, timeout: float = 600, **asked: object
 ) -> subprocess.CompletedProcess[str]:
-    """Run to the end, as a container of a pod would; give returncode, stdout and stderr as text.
+    """Run to the end like a pod's container; return returncode, stdout and stderr as text.
 
     `asked`: see _container.
     """
@@ -104,7 +104,7 @@ def run_in_image(
 def started_in_image(
     image: Image, *, output: int | None = None, **asked: object
 ) -> Iterator[subprocess.Popen]:
-    """The same for a server: it runs within the block and gets a TERM at its end."""
+    """Run a server within the block; it gets SIGTERM at the end."""
     with subprocess.Popen(
         _container(image, **asked), env={}, stdout=output, stderr=output
     ) as process:
@@ -132,7 +132,7 @@ def _build(name: str, dockerfile: Path) -> Image:
         *("build", "--isolation", "chroot", "--pull-never", "--layers", "--force-rm"),
         *("--format", "docker"),
         *("--build-arg", f"VERSION={version}", "--build-arg", f"COMMIT={commit or 'unknown'}"),
-        # the way to the package index is this machine's; none of it stays in the image
+        # uses this machine's package index settings; none of it stays in the image
         *("--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro", "--volume", f"{pip}:/etc/pip.conf:ro"),
         *("--file", dockerfile, "--tag", name, PROJECT),
     )
@@ -143,7 +143,7 @@ def _build(name: str, dockerfile: Path) -> Image:
 
 
 def _base_of(dockerfile: Path) -> str:
-    """The base image that a Dockerfile names: the default of its ARG PYTHON."""
+    """Return the base image of a Dockerfile: the default of its ARG PYTHON."""
     lines = dockerfile.read_text(encoding="utf-8").splitlines()
     return next(line.partition("=")[2] for line in lines if line.startswith("ARG PYTHON="))
 
@@ -165,7 +165,7 @@ def _make_base(name: str) -> None:
 
 
 def _pip_settings() -> str:
-    """A pip.conf with what this machine's pip knows of the way to its index."""
+    """Write a pip.conf with this machine's settings for the package index."""
     said = _run(sys.executable, "-m", "pip", "config", "list")
     lines = ["[global]", f"cert = {CERTIFICATES}/ca-certificates.crt"]
     for line in said.splitlines():
@@ -177,7 +177,7 @@ def _pip_settings() -> str:
 
 @functools.cache
 def _driver() -> str:
-    """Overlay keeps layers as differences; where the kernel refuses it, vfs copies whole trees."""
+    """Return the storage driver: overlay, or vfs (whole copies) if the kernel refuses it."""
     trial = [*_storage("overlay"), "info"]
     works = subprocess.run(trial, capture_output=True, check=False).returncode == 0
     return "overlay" if works else "vfs"
@@ -208,14 +208,14 @@ def _container(
     mounts: Sequence[Mount] = (),
     read_only_root: bool = True,
 ) -> list[str]:
-    """The command line that enters a container: this file, in a mount namespace of its own.
+    """Return the command that enters a container: this file in a new mount namespace.
 
     `command` and `args` mean what they mean in Kubernetes (None: the image's Entrypoint and Cmd),
     `env` is added to the image's, `user` is "uid:gid" (None: the image's). The caller makes the
     source folders and gives them to that user, as fsGroup would.
     """
     entrypoint = image.config["Entrypoint"] if command is None else command
-    # as in Kubernetes, a command of one's own drops the image's arguments
+    # as in Kubernetes, a given command drops the image's arguments
     default = image.config["Cmd"] if command is None else []
     variables = dict(line.split("=", 1) for line in image.config["Env"])
     uid, _, gid = (user or image.config["User"]).partition(":")
@@ -237,9 +237,9 @@ def _container(
 
 
 def _enter(container: dict) -> None:
-    """Become the container's command. Runs in the new mount namespace, as root."""
+    """Become the container's command; runs as root in the new mount namespace."""
     root = container["root"]
-    _mount("--bind", root, root)  # a mount of its own, which can be made read-only
+    _mount("--bind", root, root)  # a separate mount, which can be made read-only
     _mount("--rbind", "/proc", f"{root}/proc")
     _mount("--rbind", "/sys", f"{root}/sys")
     _mount("-o", "remount,bind,ro", f"{root}/sys")
@@ -273,7 +273,7 @@ def _enter(container: dict) -> None:
 
 
 def _give_up_privileges(uid: int, gid: int) -> None:
-    """As a restricted pod: drop ALL capabilities, allowPrivilegeEscalation: false."""
+    """Drop privileges like a restricted pod: no capabilities, no privilege escalation."""
     set_no_new_privileges, drop_from_bounding_set, last_capability = 38, 24, 40
     process = ctypes.CDLL(None, use_errno=True)
     for capability in range(last_capability + 1):

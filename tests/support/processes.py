@@ -1,4 +1,4 @@
-"""The real command in processes that are watched, starved of rights or room, or killed."""
+"""Runs the real command in processes that tests watch, limit or kill."""
 
 import contextlib
 import ctypes
@@ -36,7 +36,7 @@ def start(home: Path, *arguments: object, **options) -> subprocess.Popen:
 
 @contextlib.contextmanager
 def running(home: Path, *arguments: object) -> Iterator[subprocess.Popen]:
-    """A command that holds the warehouse by now; killed at the end of the block."""
+    """Yield a running command that holds the warehouse; kill it at the end of the block."""
     process = start(home, *arguments)
     try:
         wait_for_lock(home, process)
@@ -56,9 +56,9 @@ def wait_for_lock(home: Path, process: subprocess.Popen) -> None:
 
 
 def killed(home: Path, *arguments: object, after: str | None, delay: float) -> bool:
-    """Kill a command so many seconds after it took the lock, or after its line on a step.
+    """Kill a command `delay` seconds after it took the lock, or after its line on a step.
 
-    False if it had ended by then; if so, it has succeeded.
+    Return False if it had already succeeded.
     """
     process = start(home, *arguments)
     wait_for_lock(home, process)
@@ -74,7 +74,7 @@ def killed(home: Path, *arguments: object, after: str | None, delay: float) -> b
 
 
 def check_published(home: Path) -> dict:
-    """Assert that current is complete, with every file readable and the manifest's; give it."""
+    """Check that the current version is complete and matches its manifest; return that."""
     folder = (home / "published/current").resolve()
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["version"] == folder.name
@@ -94,7 +94,7 @@ def check_published(home: Path) -> dict:
 
 
 def without_rights() -> None:
-    """In a child, before it runs: permissions count for root too, as they do for everybody."""
+    """Make file permissions apply to root too; runs in the child before its command."""
     if os.geteuid() == 0:
         libc = ctypes.CDLL(None)
         for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):

@@ -30,55 +30,55 @@ Object = dict
 
 @functools.cache
 def text(overlay: str) -> str:
-    """What would be applied."""
+    """Return what would be applied."""
     folder = K8S / "overlays" / overlay
     done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert not done.stderr, done.stderr  # kustomize warns there of what it will stop to understand
+    assert not done.stderr, done.stderr  # kustomize prints deprecation warnings there
     return done.stdout
 
 
 @functools.cache
 def objects(overlay: str) -> tuple[Object, ...]:
-    """The objects of an overlay; nobody changes them."""
+    """Return the objects of an overlay; callers must not change them."""
     return tuple(yaml.safe_load_all(text(overlay)))
 
 
 def written_to(folder: Path, overlay: str) -> Path:
-    """The rendered overlay as a file, for tools that read one."""
+    """Write the rendered overlay to a file, for tools that need one."""
     path = folder / f"{overlay}.yaml"
     path.write_text(text(overlay))
     return path
 
 
 def of_kind(overlay: str, kind: str) -> dict[str, Object]:
-    """The objects of a kind by name."""
+    """Return the objects of a kind by name."""
     return {found["metadata"]["name"]: found for found in objects(overlay) if found["kind"] == kind}
 
 
 def job_specs(overlay: str) -> dict[str, Object]:
-    """The spec of every Job, and of the Jobs that every CronJob makes, by name."""
+    """Return the spec of every Job, and of every CronJob's Jobs, by name."""
     jobs = {name: job["spec"] for name, job in of_kind(overlay, "Job").items()}
     cron = of_kind(overlay, "CronJob").items()
     return jobs | {name: job["spec"]["jobTemplate"]["spec"] for name, job in cron}
 
 
 def pods(overlay: str) -> dict[str, Object]:
-    """Every pod template, by the name of what makes such pods."""
+    """Return every pod template by the name of its owner."""
     made = {name: spec["template"] for name, spec in job_specs(overlay).items()}
     served = of_kind(overlay, "Deployment").items()
     return made | {name: deployment["spec"]["template"] for name, deployment in served}
 
 
 def containers(overlay: str) -> Iterator[tuple[str, Object, Object]]:
-    """(name of what makes the pod, the pod's spec, a container of it)."""
+    """Return (name of the owner, the pod's spec, container) for every container."""
     for name, pod in pods(overlay).items():
         for container in pod["spec"]["containers"] + pod["spec"].get("initContainers", []):
             yield name, pod["spec"], container
 
 
 def environment(overlay: str, container: Object) -> dict[str, str | Object]:
-    """A container's variables: those of its ConfigMaps, then its own; a Secret's as a reference."""
+    """Return a container's variables from ConfigMaps and its own; Secrets as references."""
     variables: dict[str, str | Object] = {}
     for source in container.get("envFrom", []):
         variables |= of_kind(overlay, "ConfigMap")[source["configMapRef"]["name"]]["data"]
@@ -88,5 +88,5 @@ def environment(overlay: str, container: Object) -> dict[str, str | Object]:
 
 
 def expanded(words: list[str], variables: dict) -> list[str]:
-    """Command and arguments with $(NAME) replaced, as the kubelet does it."""
+    """Return command and arguments with $(NAME) replaced as by the kubelet."""
     return [re.sub(r"\$\((\w+)\)", lambda found: variables[found[1]], word) for word in words]

@@ -1,4 +1,4 @@
-"""A real server in a process of its own, and a plain client for it."""
+"""Runs a real server in its own process, with a plain client."""
 
 import http.client
 import json
@@ -32,7 +32,7 @@ class Answer:
 
 @dataclass
 class Server:
-    """Where a server listens, and a connection to it."""
+    """A server's address and a connection to it."""
 
     port: int
     log: Path
@@ -77,7 +77,7 @@ def free_port() -> int:
 
 @contextmanager
 def deaf_port() -> Iterator[int]:
-    """A port at which nobody answers, and which nobody else is given meanwhile."""
+    """Yield a reserved port on which nothing answers."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]
@@ -85,7 +85,7 @@ def deaf_port() -> Iterator[int]:
 
 @contextmanager
 def serving(home: Path, log: Path, *, workers: int = 1, **environment: object) -> Iterator[Server]:
-    """A server over a home, ready to answer; stopped by its own process id."""
+    """Yield a server over a home that is ready to answer; stop it at the end."""
     port = free_port()
     settings = {f"CHURNHOUSE_API_{name.upper()}": str(v) for name, v in environment.items()}
     settings = {"CHURNHOUSE_API_RELOAD_SECONDS": "0.1"} | settings

@@ -1,4 +1,4 @@
-"""A warehouse of the tiny domain, fed and built in this process, day by day or at once."""
+"""A warehouse of the tiny domain, loaded and built in this process."""
 
 import csv
 from collections import Counter
@@ -27,7 +27,7 @@ DAY_TABLES = (
     "--exclude-resource-type",
     "test",
 )
-# Everything that follows from the accepted rows alone, with no stamp of when they came.
+# Tables that depend only on accepted rows, not on the time of loading.
 TABLES = {
     "accepted_users": "from accepted_users",
     "int_user_history": "select * exclude (row_id, ingested_at) from int_user_history",
@@ -40,12 +40,12 @@ TABLES = {
 
 
 def day(number: int) -> date:
-    """The day so many days after the first."""
+    """Return the day this many days after the first."""
     return FIRST_DAY + timedelta(days=number)
 
 
 class Tiny:
-    """One warehouse in a folder of its own."""
+    """A warehouse in its own folder."""
 
     def __init__(self, home: Path) -> None:
         self.settings = Settings(home=home)
@@ -59,7 +59,7 @@ class Tiny:
         files: int = 1,
         now: datetime | None = None,
     ) -> None:
-        """Land rows in new files, rows dealt out in turn, and ingest them."""
+        """Write rows to new files in turn, and ingest them."""
         self._loads += 1
         for table, columns, rows in (
             ("users", USER_COLUMNS, list(users)),
@@ -70,7 +70,7 @@ class Tiny:
             for number in range(files):
                 path = folder / f"{self._loads:03}-{number}.csv"
                 with path.open("w", newline="") as file:
-                    # a file's own hash: two loads may bring the very same rows
+                    # gives each file its own hash, because two loads may have the same rows
                     writer = csv.writer(file)
                     writer.writerow([*columns, f"load_{self._loads}_{number}"])
                     writer.writerows([*row, ""] for row in rows[number::files])
@@ -89,17 +89,17 @@ class Tiny:
         self.build(*DAY_TABLES, "--full-refresh")
 
     def rows(self, query: str) -> list[tuple]:
-        """The rows of a query."""
+        """Return the rows of a query."""
         with duckdb.connect(str(self.settings.warehouse), read_only=True) as connection:
             return connection.execute(query).fetchall()
 
     def tables(self) -> dict[str, list[tuple]]:
-        """Every table's rows, in an order that does not depend on how they were written."""
+        """Return every table's rows in an order independent of how they were written."""
         return {name: sorted(self.rows(query), key=repr) for name, query in TABLES.items()}
 
 
 def differences(one: dict[str, list[tuple]], other: dict[str, list[tuple]]) -> list[tuple]:
-    """The first few rows that stand in one set of tables and not as often in the other."""
+    """Return the first few rows that differ between two sets of tables."""
     found = []
     for name, rows in one.items():
         left, right = Counter(rows), Counter(other[name])

@@ -1,4 +1,4 @@
-"""A small world to train on, made in SQL: weekly rows with something to learn in them."""
+"""Small training data made in SQL: weekly rows with a pattern to learn."""
 
 import re
 from datetime import UTC, datetime
@@ -49,7 +49,7 @@ from draws
 
 
 def new_warehouse(users: int = 400, dates: int = 9) -> duckdb.DuckDBPyConnection:
-    """Weekly evaluation_set, user_features_daily of the weeks after it, and empty ml tables."""
+    """Return weekly evaluation_set, later user_features_daily and empty ml tables."""
     con = duckdb.connect()
     con.execute(ML_TABLES)
     con.execute(WORLD, {"users": users, "dates": dates + 2})
@@ -67,7 +67,7 @@ def new_warehouse(users: int = 400, dates: int = 9) -> duckdb.DuckDBPyConnection
 
 
 def run(con: duckdb.DuckDBPyConnection, home: Path, **options: object) -> Registered:
-    """Train, and register what came of it."""
+    """Train and register the version."""
     chosen = {"horizon_days": 30, "time_budget": 0, "costs": Costs(5, 0.1, 100)}
     chosen |= {"explained": EXPLAINED} | options
     now = chosen.pop("now", NOW)

@@ -1,4 +1,4 @@
-"""More published versions, made from one: each tells by its content which one it is."""
+"""Makes more published versions from one; the content shows which one it is."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ def current(home: Path) -> Path:
 
 
 def publish_again(home: Path, number: int, source: Path | None = None) -> Path:
-    """A good version whose every user carries `model-<number>`; not yet current."""
+    """Write a valid version whose users all have `model-<number>`; do not make it current."""
     source = source or current(home)
     folder = home / "published" / f"2025-04-30-30000101T{number:012d}Z"
     work = home / "published" / f".{folder.name}"
@@ -49,7 +49,7 @@ def change_manifest(folder: Path, **members: object) -> None:
 
 
 def seal(folder: Path) -> None:
-    """Make the manifest's hashes those of the files as they are."""
+    """Update the manifest's hashes to the files' content."""
     manifest = json.loads((folder / "manifest.json").read_text())
     for path in folder.rglob("*"):
         if path.is_file() and path.name != "manifest.json":

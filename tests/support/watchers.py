@@ -1,4 +1,4 @@
-"""A real Prometheus and a real Alertmanager on loopback, with the committed configuration."""
+"""Runs a real Prometheus and Alertmanager on loopback with the committed configuration."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from support.homes import PROJECT
 from support.running import free_port, wait_until
 
 MONITORING = PROJECT / "k8s" / "monitoring"
-# Debian's names; its package calls the daemon of Alertmanager differently from everybody else
+# Debian's names; its Alertmanager package has another name for the daemon
 PROGRAMS = ("prometheus", "promtool", "prometheus-alertmanager", "amtool")
 MISSING = [name for name in PROGRAMS if shutil.which(name) is None]
 WHY_SKIPPED = f"not installed: {', '.join(MISSING)} (packages prometheus, prometheus-alertmanager)"
@@ -24,25 +24,25 @@ WHY_SKIPPED = f"not installed: {', '.join(MISSING)} (packages prometheus, promet
 
 @dataclass
 class Watcher:
-    """A Prometheus, and the Alertmanager it tells."""
+    """A Prometheus and its Alertmanager."""
 
     url: str
     alertmanager_url: str
 
     def query(self, expression: str) -> list[dict]:
-        """The series of an instant query; AssertionError where it is refused."""
+        """Return the series of an instant query; AssertionError if it is refused."""
         answer = _get(f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}")
         assert answer["status"] == "success", (expression, answer)
         return answer["data"]["result"]
 
     def firing(self) -> set[tuple[str, str]]:
-        """(alert, namespace) of everything that fires now."""
+        """Return (alert, namespace) of all firing alerts."""
         alerts = _get(f"{self.url}/api/v1/alerts")["data"]["alerts"]
         found = [alert["labels"] for alert in alerts if alert["state"] == "firing"]
         return {(labels["alertname"], labels.get("namespace", "")) for labels in found}
 
     def notified(self) -> dict[tuple[str, str], str]:
-        """State in Alertmanager (active or suppressed) by (alert, namespace)."""
+        """Return Alertmanager's state (active or suppressed) by (alert, namespace)."""
         found = {}
         for alert in _get(f"{self.alertmanager_url}/api/v2/alerts"):
             labels = alert["labels"]
@@ -53,10 +53,10 @@ class Watcher:
 
 @contextmanager
 def watching(targets: dict[str, int], key: str, folder: Path) -> Iterator[Watcher]:
-    """Prometheus over API instances (namespace -> port), with the rules in a hurry.
+    """Run Prometheus over API instances (namespace -> port), with short waiting times.
 
-    Everything is as committed, but for the addresses, one second between scrapes, and one second
-    in place of the minutes that an alert must last or waits to be told again.
+    All is as committed except addresses and times: one second between scrapes, and one second
+    instead of the minutes before an alert fires or is sent again.
     """
     shutil.copytree(MONITORING, folder)
     secrets = folder / "secrets"
@@ -90,7 +90,7 @@ def watching(targets: dict[str, int], key: str, folder: Path) -> Iterator[Watche
         _start(running, [*alertmanager, f"--web.listen-address=127.0.0.1:{ports[1]}"], folder)
         prometheus = ["prometheus", f"--config.file={folder}/prometheus.yml"]
         prometheus += [f"--storage.tsdb.path={folder}/prometheus"]
-        # an alert that fires before the Alertmanager was discovered is told again, not in a minute
+        # resends at once an alert that fired before Alertmanager was discovered
         prometheus += ["--rules.alert.resend-delay=1s"]
         _start(running, [*prometheus, f"--web.listen-address=127.0.0.1:{ports[0]}"], folder)
         yield watcher

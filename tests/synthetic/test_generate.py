@@ -1,4 +1,4 @@
-"""The generator: repeatable, continuable, dirty in known ways, and honest about its own future."""
+"""The generator: repeatable, appendable, with known defects and correct probabilities."""
 
 from datetime import date
 from pathlib import Path
@@ -33,7 +33,7 @@ def made(folder: Path, **parameters) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory):
-    """A world of 3,000 users and 75 days as DuckDB views, each raw event with its arrival day."""
+    """Return DuckDB views over 3,000 users and 75 days, with each event's arrival day."""
     home = tmp_path_factory.mktemp("world")
     generate(home / "raw", home / "truth", users=3000, days=75)
     with duckdb.connect() as db:
@@ -57,14 +57,14 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
     assert made(tmp_path / "a") == made(tmp_path / "b")
 
 
-def test_another_seed_gives_another_world(tmp_path):
+def test_another_seed_gives_other_data(tmp_path):
     size = {"users": 1200, "days": 8}
     a, b = made(tmp_path / "a", **size), made(tmp_path / "b", seed=8, **size)
     assert a.keys() == b.keys()
     assert all(a[name] != b[name] for name in a)
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_rest(tmp_path):
+def test_failed_write_keeps_the_old_file_and_leaves_no_temporary_file(tmp_path):
     path = tmp_path / "raw/events/2025-01-01.parquet"
     before = made(tmp_path)
     with duckdb.connect() as db, pytest.raises(duckdb.Error):
@@ -73,14 +73,14 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_rest(tmp_path):
     assert sorted(p.name for p in (tmp_path / "raw").iterdir()) == ["events", "users"]
 
 
-def test_appended_days_are_byte_for_byte_those_of_a_longer_run(tmp_path):
+def test_appending_days_gives_the_same_bytes_as_one_longer_run(tmp_path):
     longer = made(tmp_path / "at_once", days=23)
     made(tmp_path / "in_steps", days=20)
     made(tmp_path / "in_steps", days=1, append=True)
     assert made(tmp_path / "in_steps", days=2, append=True) == longer
 
 
-def test_files_land_by_day_and_the_truth_lies_elsewhere(tmp_path):
+def test_files_are_written_per_day_and_hidden_truth_separately(tmp_path):
     made(tmp_path, start=date(2025, 3, 1))
     days = [f"2025-03-{day:02}.parquet" for day in range(1, 21)]
     for kind in ("users", "events"):
@@ -102,7 +102,7 @@ def test_a_rerun_writes_nothing_even_after_an_append(tmp_path):
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
 
 
-def test_a_missing_file_is_made_again(tmp_path):
+def test_missing_file_is_written_again(tmp_path):
     before = made(tmp_path)
     (tmp_path / "raw/events/2025-01-05.parquet").unlink()
     assert made(tmp_path) == before
@@ -130,14 +130,14 @@ def test_other_parameters_are_refused_and_change_nothing(tmp_path, other):
     assert contents(tmp_path) == before
 
 
-def test_files_of_someone_else_are_refused(tmp_path):
+def test_folder_with_foreign_files_is_refused(tmp_path):
     (tmp_path / "raw/events").mkdir(parents=True)
     (tmp_path / "raw/events/mine.csv").write_text("event_id\n")
     with pytest.raises(JobError, match="not generated together"):
         made(tmp_path)
 
 
-def test_appending_needs_a_world(tmp_path):
+def test_appending_needs_existing_data(tmp_path):
     with pytest.raises(JobError, match="no finished world"):
         made(tmp_path, append=True)
 
@@ -148,14 +148,14 @@ def test_impossible_numbers_are_refused(tmp_path, wrong):
         made(tmp_path, **wrong)
 
 
-def test_progress_counts_the_days_of_this_call(tmp_path):
+def test_progress_counts_only_the_days_of_this_run(tmp_path):
     seen = []
     made(tmp_path, days=2)
     made(tmp_path, days=3, append=True, progress=lambda *at: seen.append(at))
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_what_is_reported_is_in_the_files(tmp_path):
+def test_reported_counts_match_the_files(tmp_path):
     result = generate(tmp_path / "raw", tmp_path / "truth", users=500, days=30)
     assert (result.first_day, result.last_day) == (date(2025, 1, 1), date(2025, 1, 30))
     with duckdb.connect() as db:
@@ -187,12 +187,12 @@ def test_about_two_events_per_user_and_day(lake):
         ("quiz_score > 100", "event_type = 'quiz_attempt'", 0.01),
     ],
 )
-def test_late_and_broken_rows_come_in_the_promised_share(lake, what, of, share):
+def test_shares_of_late_and_broken_rows_are_as_documented(lake, what, of, share):
     seen = one(lake, f"select count(*) filter ({what}) / count(*) from events where {of}")
     assert seen == pytest.approx(share, rel=0.25)
 
 
-def test_one_event_in_a_hundred_comes_twice_and_then_unchanged(lake):
+def test_one_event_in_a_hundred_is_repeated_unchanged(lake):
     rows, ids, contents = lake.execute("""
         select count(*), count(distinct event_id),
             count(distinct (event_id, user_id, event_time, event_type, course_id,
@@ -221,7 +221,7 @@ def test_ids_are_padded_and_rise_with_time(lake):
     assert one(lake, f"select count(*) from ({falls}) where falls") == 0
 
 
-def test_values_stand_where_they_apply_and_nowhere_else(lake):
+def test_value_columns_are_filled_only_where_they_apply(lake):
     wrong = """
         select count(*) from clean
         where (watch_minutes is not null) != (event_type = 'video_watch')
@@ -278,7 +278,7 @@ def test_the_true_probability_agrees_with_what_happened(lake):
 
 @pytest.mark.parametrize("mood", [world.CONTENT, world.SOUR, world.FADING, world.STOPPED])
 def test_the_true_probability_agrees_with_simulation(mood):
-    """From each mood: many rare visitors live thirty days of hidden life and visits."""
+    """For each mood, simulates thirty days of many users who rarely visit."""
     n, day, rng = 40_000, 20_000, np.random.default_rng(5)
     people = world.newcomers(np.full(n, day - 10), rng)
     people.rate *= 0.1

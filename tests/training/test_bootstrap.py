@@ -1,4 +1,4 @@
-"""bootstrap: weights are the same as drawing users, and intervals cover what they claim."""
+"""bootstrap: weights equal drawing users, and intervals have the stated coverage."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ USERS = 120
 
 
 def sample(seed=1, users=USERS, dates=3, ties=20):
-    """Rows of some users on some dates; risks on a grid, so that many are equal."""
+    """Return rows of users on several dates; risks are on a grid, so many are equal."""
     rng = np.random.default_rng(seed)
     codes = np.tile(np.arange(users), dates)
     days = np.repeat(DAY + 7 * np.arange(dates), users)
@@ -22,7 +22,7 @@ def sample(seed=1, users=USERS, dates=3, ties=20):
 
 
 def test_a_replicate_is_the_metric_of_the_drawn_users():
-    """Every metric, for several draws, against rows repeated as often as their user was drawn."""
+    """Compares every metric with repeating rows as often as their user was drawn."""
     y, risk, codes, days = sample()
     part = metrics.resample(y, risk, codes, days, USERS, COSTS)
     block = next(bootstrap.weights(USERS, seed=3))
@@ -38,7 +38,7 @@ def test_a_replicate_is_the_metric_of_the_drawn_users():
             assert found[name][draw] == pytest.approx(value, rel=1e-4), name
 
 
-def test_every_replicate_draws_as_many_users_as_there_are_and_the_same_each_time():
+def test_every_replicate_draws_the_full_number_of_users_repeatably():
     blocks = list(bootstrap.weights(50, seed=9))
     again = list(bootstrap.weights(50, seed=9))
     assert sum(b.shape[1] for b in blocks) == bootstrap.REPLICATES
@@ -47,7 +47,7 @@ def test_every_replicate_draws_as_many_users_as_there_are_and_the_same_each_time
     assert (next(bootstrap.weights(50, seed=10)) != blocks[0]).any()
 
 
-def test_many_different_risks_are_grouped_without_harm():
+def test_grouping_many_risks_hardly_changes_the_metrics():
     """5,000 risks fall into 500 groups; with weights of one the metrics are nearly exact."""
     rng = np.random.default_rng(2)
     risk = rng.random(5000)
@@ -58,8 +58,8 @@ def test_many_different_risks_are_grouped_without_harm():
         assert found[name][0] == pytest.approx(value, rel=2e-3), name
 
 
-def test_users_are_drawn_whole():
-    """Ten copies of each row are no more evidence, so the interval stays as wide."""
+def test_all_rows_of_a_drawn_user_are_used():
+    """Ten copies of each row add no evidence, so the interval stays as wide."""
     y, risk, codes, _ = sample(dates=1, users=400)
     copies = np.tile(np.arange(400), 10)
     one, ten = (
@@ -69,7 +69,7 @@ def test_users_are_drawn_whole():
     assert ten.high - ten.low == pytest.approx(one.high - one.low, rel=0.1)
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+def test_interval_covers_the_true_value_about_95_percent_of_the_time():
     """ROC AUC of 0.7 by construction, in 150 samples of 150 users with two rows each."""
     rng = np.random.default_rng(4)
     shift, covered = np.sqrt(2) * 0.524401, 0  # normal scores this far apart give AUC 0.7
@@ -84,8 +84,8 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     assert 0.90 <= covered / 150 <= 0.99
 
 
-def test_a_pair_meets_the_same_users():
-    """A model against itself has no interval; against a better one, all of it lies below zero."""
+def test_paired_comparison_draws_the_same_users():
+    """A model minus itself is exactly 0; minus a better one, the interval is below 0."""
     y, risk, codes, _ = sample(users=400)
     assert metrics.paired_difference(y, risk, risk, codes, seed=1) == Interval(0.0, 0.0, 0.0)
     better = 0.5 * risk + 0.5 * y
@@ -93,6 +93,6 @@ def test_a_pair_meets_the_same_users():
     assert worse.low <= worse.value <= worse.high < 0
 
 
-def test_what_is_undefined_has_no_bounds():
+def test_undefined_metric_has_no_interval():
     assert Interval.of(np.nan, np.ones(5)) == Interval(None, None, None)
     assert Interval.of(0.5, np.full(5, np.nan)) == Interval(0.5, None, None)

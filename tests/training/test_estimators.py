@@ -1,4 +1,4 @@
-"""estimators: what the transformer does to odd values, and what the baselines look at."""
+"""estimators: the transformer on unusual values, and the inputs of the baselines."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ FACTS = from_json({"names": FEATURES})
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
-    """Boosting on several threads crawls on busy cores."""
+    """Use one thread, because boosting on several is slow on busy cores."""
     with threadpool_limits(1):
         yield
 
@@ -49,7 +49,7 @@ def test_a_feature_that_is_missing_throughout_becomes_zero():
 
 
 @pytest.mark.parametrize("member", MEMBERS.values(), ids=MEMBERS)
-def test_members_take_missing_values_and_forget_nothing_when_cloned(member):
+def test_members_accept_missing_values_and_keep_parameters_when_cloned(member):
     rng = np.random.default_rng(1)
     X = rng.normal(size=(300, 3)).astype(np.float32)
     y = (X[:, 0] > 0).astype(int)
@@ -80,7 +80,7 @@ def test_a_blend_is_the_sigmoid_of_the_weighted_log_odds():
 
 
 def test_platt_undoes_overconfidence():
-    """Log-odds that were doubled and shifted come back: slope 1/2, intercept 1/2 of the shift."""
+    """Doubled and shifted log-odds are restored: slope 1/2, intercept half the shift."""
     rng = np.random.default_rng(5)
     true = rng.normal(size=100_000)
     y = (rng.random(len(true)) < 1 / (1 + np.exp(-true))).astype(int)
@@ -88,13 +88,13 @@ def test_platt_undoes_overconfidence():
     assert (slope, intercept) == (pytest.approx(0.5, abs=0.02), pytest.approx(0.5, abs=0.03))
 
 
-def test_platt_never_turns_a_ranking_round_and_stays_finite():
+def test_platt_never_reverses_a_ranking_and_stays_finite():
     y = np.repeat([0, 1], 20)
     assert platt(np.where(y == 1, -3.0, 3.0), y)[0] == pytest.approx(0)
     assert np.isfinite(platt(np.where(y == 1, 30.0, -30.0), y)).all()
 
 
-def test_the_risk_is_that_of_class_one_wherever_it_stands():
+def test_risk_is_the_probability_of_class_one_in_any_class_order():
     class Turned:
         classes_ = np.array([1, 0])
 
@@ -111,12 +111,12 @@ def fitted_baselines():
     return {name: recipe(7).fit(X, y) for name, recipe in baselines(FACTS).items()}, X, y
 
 
-def test_prior_rate_knows_the_rate_only():
+def test_prior_rate_predicts_the_churn_rate_for_everyone():
     models, X, y = fitted_baselines()
     assert set(churn_risk(models["prior_rate"], X)) == {y.mean()}
 
 
-def test_recency_ranks_by_days_of_silence_and_by_nothing_else():
+def test_recency_ranks_only_by_days_since_the_last_event():
     models, X, _ = fitted_baselines()
     other = X.copy()
     other[:, [0, 1, 2, 4, 5]] = 7
@@ -126,7 +126,7 @@ def test_recency_ranks_by_days_of_silence_and_by_nothing_else():
     assert (np.diff(churn_risk(models["recency"], silence)) > 0).all()
 
 
-def test_who_was_never_seen_active_counts_as_the_longest_silence():
+def test_user_without_events_counts_as_the_longest_inactive():
     models, X, _ = fitted_baselines()
     never, longest = X[:2].copy()
     never[3], longest[3] = NAN, X[:, 3].max()
@@ -136,7 +136,7 @@ def test_who_was_never_seen_active_counts_as_the_longest_silence():
 
 @pytest.mark.parametrize("column", range(len(FEATURES)))
 def test_rfm_reads_recency_and_the_longest_windows(column):
-    """events_trend is no window, and 30 days are longer than 7."""
+    """events_trend is not a window, and 30 days is longer than 7."""
     models, X, _ = fitted_baselines()
     other = X.copy()
     other[:, column] += 5
@@ -147,7 +147,7 @@ def test_rfm_reads_recency_and_the_longest_windows(column):
     assert changed == (FEATURES[column] in used)
 
 
-def test_rfm_does_without_windows_and_nobody_without_recency():
+def test_rfm_works_without_windows_but_needs_recency():
     recency = {"days_since_last_activity": FeatureFact.of("days_since_last_activity")}
     assert set(baselines(recency)) == {"prior_rate", "recency", "rfm_logistic"}
     with pytest.raises(JobError, match="days_since_last_activity"):

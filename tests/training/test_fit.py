@@ -1,4 +1,4 @@
-"""The pool that fits: it leaves the process as it was."""
+"""fit: parallel fits leave the process unchanged."""
 
 import subprocess
 import sys
@@ -12,23 +12,23 @@ from sklearn.ensemble import ExtraTreesClassifier
 from python_jobs.training.fit import workers
 
 
-def test_forests_fitted_at_once_leave_the_warning_filters_as_they_were():
-    """scikit-learn's fits set and restore them, each as it found them; threads mix that up."""
+def test_parallel_fits_leave_the_warning_filters_unchanged():
+    """Each scikit-learn fit sets and restores the filters; parallel threads mix them up."""
     rng = np.random.default_rng(1)
     X, y = rng.random((200, 3)), rng.integers(0, 2, 200)
     before = list(warnings.filters)
     with workers() as pool:
         fits = [pool.submit(ExtraTreesClassifier(10).fit, X, y) for _ in range(16)]
         assert all(len(fit.result().estimators_) == 10 for fit in fits)
-        pool.submit(warnings.resetwarnings).result()  # what the worst mixture leaves
+        pool.submit(warnings.resetwarnings).result()  # the worst mixture leaves no filters
     assert warnings.filters == before
 
 
-def test_a_fit_that_finds_the_filters_emptied_by_another_does_not_warn_the_user():
+def test_filters_emptied_by_another_fit_cause_no_warning():
     X, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
 
     def fit():
-        warnings.resetwarnings()  # where scikit-learn's fits are, for a moment
+        warnings.resetwarnings()  # the state during a scikit-learn fit
         return ExtraTreesClassifier(3).fit(X, y)
 
     with warnings.catch_warnings(record=True) as said:
@@ -60,8 +60,8 @@ FITS = """
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_what_workers_warn_of_is_shown_once_and_as_the_process_would_show_it(tmp_path, code):
-    """By its own filters, whatever a fit set meanwhile, and where what waits for it fails."""
+def test_warning_from_workers_is_shown_once_under_the_usual_filters(tmp_path, code):
+    """The process's own filters decide, also if a fit changed them or the caller fails."""
     (tmp_path / "library.py").write_text(dedent(FIT))
     (tmp_path / "fits.py").write_text(dedent(FITS))
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""leaks: what looks into the future is named; what knows only the past passes."""
+"""leakage: features that use the future are named; others pass."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ NAMES = ["days_since_last_activity", "events_30d", "suspect"]
 
 
 def users(seed=1, n=4000):
-    """Poisson users, of whom some have stopped: silence tells much, as it does in real data."""
+    """Return Poisson users, some inactive; inactivity predicts churn, as in real data."""
     rng = np.random.default_rng(seed)
     rate = np.exp(rng.normal(0, 0.7, n))
     stopped = rng.random(n) < 0.15
@@ -28,7 +28,7 @@ def rows(silence, past, suspect, y):
     return Rows(X, y, day, np.arange(len(y)).astype(str).astype(object), np.ones(len(y), bool))
 
 
-def test_honest_features_pass_however_strong():
+def test_strong_features_without_leakage_pass():
     rng, silence, past, _, rate, y = users()
     check_leaks(rows(silence, past, rate + rng.normal(size=len(y)), y), NAMES)
     everybody = np.zeros(len(y), int)
@@ -37,23 +37,23 @@ def test_honest_features_pass_however_strong():
 
 @pytest.mark.parametrize("days", [30, 14, 7])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_the_days_to_come_are_noticed_and_named(days, sign):
-    """Activity of the next days, even of a week of the thirty, and however it is turned."""
+def test_feature_that_uses_future_days_is_named(days, sign):
+    """Activity in 7 or 30 of the next 30 days, with either sign."""
     rng, silence, past, future, _, y = users()
     suspect = sign * rng.binomial(future, days / 30)
     with pytest.raises(JobError, match=r"suspect tells .* ROC AUC .* into the future\. Next: "):
         check_leaks(rows(silence, past, suspect, y), NAMES)
 
 
-def test_a_gap_that_only_the_future_explains_is_noticed():
-    """A feature that is missing for those who will leave."""
+def test_missing_values_that_depend_on_the_future_are_found():
+    """The feature is missing for users who will churn."""
     _, silence, past, _, rate, y = users()
     with pytest.raises(JobError, match="suspect"):
         check_leaks(rows(silence, past, np.where(y == 1, np.nan, rate), y), NAMES)
 
 
-def test_silence_itself_may_not_look_ahead():
-    """Where no stratum of equal silence has both classes, the feature alone gives itself away."""
+def test_days_since_last_event_may_not_use_the_future():
+    """If no stratum of equal inactivity has both classes, the feature's own AUC reveals it."""
     rng = np.random.default_rng(2)
     y = np.repeat([0, 1], 1000)
     noise = rng.normal(size=(2, 2000))
@@ -70,7 +70,7 @@ def test_only_eligible_rows_count():
 
 
 def test_auc_within_groups_compares_only_inside_them():
-    """Perfect between the groups, useless within."""
+    """The score is perfect between groups and useless within."""
     y = np.array([1, 1, 0, 1, 0, 0])
     X = np.array([[9.0], [8], [8.5], [1], [0.5], [1.5]])
     groups = np.repeat([0, 1], 3)

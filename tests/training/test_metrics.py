@@ -1,4 +1,4 @@
-"""metrics: against values worked out by hand, and against scikit-learn."""
+"""metrics: compared with hand calculation and scikit-learn."""
 
 import math
 
@@ -17,7 +17,7 @@ DAY = np.datetime64("2025-03-02")
 COSTS = metrics.Costs(offer_cost=5, save_rate=0.1, user_value=100)
 
 
-def test_values_worked_out_by_hand():
+def test_metrics_match_values_worked_out_by_hand():
     """Churners rank first and third of five."""
     assert metrics.average_precision(Y, RISK) == pytest.approx((1 + 2 / 3) / 2)
     assert metrics.roc_auc(Y, RISK) == pytest.approx(5 / 6)
@@ -37,7 +37,7 @@ def test_calibration_error_of_two_groups():
 
 
 def test_equal_risks_share_a_calibration_bin():
-    """The churn rate itself, given to everybody, is perfectly calibrated in any row order."""
+    """The churn rate as everybody's risk is perfectly calibrated in any row order."""
     y = np.repeat([0, 1], [60, 40])
     assert metrics.expected_calibration_error(y, np.full(100, 0.4)) == pytest.approx(0)
 
@@ -52,7 +52,7 @@ def test_calibration_error_has_ten_bins_of_equal_size():
 
 
 def test_a_cut_through_equal_risks_counts_their_average():
-    """Of the top two, one is certain and one is any of three, of whom one churns."""
+    """The second of the top two is one of three equal risks, of whom one churns."""
     y, risk = np.array([1, 1, 0, 0]), np.array([0.9, 0.5, 0.5, 0.5])
     assert metrics.precision_at(y, risk, 2) == pytest.approx((1 + 1 / 3) / 2)
 
@@ -92,17 +92,17 @@ def test_agrees_with_scikit_learn_and_ignores_row_order(pairs):
         ([], {*metrics.METRICS}),
     ],
 )
-def test_what_the_rows_cannot_define_is_nan(y, undefined):
-    """Never a made-up number."""
+def test_undefined_metric_is_nan(y, undefined):
+    """No number is made up."""
     day = np.full(len(y), DAY, "datetime64[D]")
     found = metrics.values(np.array(y, dtype=int), np.full(len(y), 0.5), day, COSTS)
     assert {name for name, value in found.items() if math.isnan(value)} == undefined
 
 
-def test_an_offer_pays_from_the_threshold_on():
-    """Saving a tenth of 100 is worth 10; at a cost of 5, half of those contacted must churn."""
+def test_offer_pays_from_the_threshold_upwards():
+    """Saving a tenth of 100 is worth 10; at cost 5, half of those contacted must churn."""
     assert COSTS.threshold == pytest.approx(0.5)
-    # of those at .9, .8 and .7, two churn: 2 x 10 - 3 x 5 over five users
+    # two of the users at .9, .8 and .7 churn: (2 x 10 - 3 x 5) over five users
     assert metrics.values(Y, RISK, np.full(5, DAY), COSTS)["expected_value"] == pytest.approx(1)
     assert metrics.Costs(20, 0.1, 100).threshold == metrics.Costs(5, 0, 100).threshold == 1
     assert math.isnan(metrics.values(Y, RISK, np.full(5, DAY))["expected_value"])
@@ -118,7 +118,7 @@ def held_out() -> tuple[Rows, HeldOut]:
     return rows, HeldOut(np.arange(8), np.repeat(["1", "2"], 4), risks, [])
 
 
-def test_the_tables_tell_folds_and_populations_apart():
+def test_tables_separate_folds_and_populations():
     tables = metrics.judge(*held_out(), candidates={"bad", "good"})
     assert {n: t["kind"] for n, t in tables.items()} == {
         "bad": "candidate",
@@ -143,7 +143,7 @@ def test_the_tables_tell_folds_and_populations_apart():
     assert metrics.best_candidate(metrics.judge(*held_out(), candidates={"bad"})) == "bad"
 
 
-def test_the_first_candidate_wins_a_tie_and_no_value_loses():
+def test_first_candidate_wins_a_tie_and_a_missing_value_loses():
     rows, held = held_out()
     held.risks.update(bad=held.risks["good"])
     tables = metrics.judge(rows, held, candidates={"bad", "good"})
@@ -159,7 +159,7 @@ def test_rows_for_sql_hold_every_number_once():
     assert ("good", "pooled", "eligible", "roc_auc", 1.0, 1.0, 1.0, 7) in found
 
 
-def test_more_rows_of_the_same_users_are_no_more_evidence():
+def test_repeated_rows_of_users_do_not_narrow_the_interval():
     """Every user's row repeated on five dates: values and bounds stay as they were."""
     rng = np.random.default_rng(4)
     n = 200

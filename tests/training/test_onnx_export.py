@@ -1,4 +1,4 @@
-"""onnx_model: the exported file is the model, and a file that is not is refused."""
+"""onnx_model: the exported file predicts like the model; other files are refused."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ from python_jobs.training.estimators import CANDIDATES, MEMBERS, Blend, churn_ri
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
-    """Boosting on several threads crawls on busy cores."""
+    """Use one thread, because boosting on several is slow on busy cores."""
     with threadpool_limits(1):
         yield
 
@@ -44,7 +44,7 @@ def data():
 
 
 def fit(candidate, X, y):
-    """A candidate with the first parameters of the search, weighed and shifted a little."""
+    """Fit a candidate with the search's first parameters, with weights and a shift."""
     members = [
         MEMBERS[part].make(7, **{n: v[0] for n, v in MEMBERS[part].space.items()}).fit(X, y)
         for part in CANDIDATES[candidate]
@@ -65,7 +65,7 @@ def exported(request, data):
 
 
 def test_the_graph_has_one_output_and_nothing_else(exported):
-    """No label, no zipmap, no probability of staying."""
+    """The graph has no label, zipmap or probability of staying."""
     session = onnx_model.open_session(exported[1])
     (given,), (wanted,) = session.get_inputs(), session.get_outputs()
     assert (given.name, given.type, given.shape[1]) == ("features", "tensor(float)", 6)
@@ -73,7 +73,7 @@ def test_the_graph_has_one_output_and_nothing_else(exported):
     onnx.checker.check_model(onnx.load_from_string(exported[1]))
 
 
-def test_the_file_is_the_model(exported, data):
+def test_exported_file_predicts_like_the_model(exported, data):
     model, file = exported
     assert onnx_export.check_parity(model, file, data[0]) < 2e-6
     risk = onnx_model.score(onnx_model.open_session(file), data[0])
@@ -81,8 +81,8 @@ def test_the_file_is_the_model(exported, data):
     assert np.abs(risk - churn_risk(model, data[0])).max() < 2e-6
 
 
-def test_missing_everywhere_and_far_outside_agree_too(exported, data):
-    """Values that training never saw: all missing, a gap in a complete feature, huge ones."""
+def test_export_agrees_on_missing_and_extreme_values(exported, data):
+    """Values not seen in training: all missing, a gap in a complete feature, huge ones."""
     odd = np.tile(data[0][:1], (4, 1))
     odd[0], odd[1, 4], odd[2], odd[3] = np.nan, np.nan, 1e6, -1e6
     assert onnx_export.check_parity(exported[0], exported[1], odd) < 2e-6
@@ -92,7 +92,7 @@ def test_the_same_model_gives_the_same_bytes(exported, data):
     assert onnx_export.export(exported[0], data[0].shape[1]) == exported[1]
 
 
-def test_a_score_hardly_depends_on_its_company(exported, data):
+def test_score_hardly_depends_on_other_rows_of_the_batch(exported, data):
     session = onnx_model.open_session(exported[1])
     together = onnx_model.score(session, data[0])
     alone = np.concatenate([onnx_model.score(session, data[0][i : i + 1]) for i in range(100)])
@@ -101,7 +101,7 @@ def test_a_score_hardly_depends_on_its_company(exported, data):
 
 
 def neighbours():
-    """Amounts that are neighbouring float32 values, of which the upper ones churn."""
+    """Return neighbouring float32 amounts, of which the upper ones churn."""
     steps = np.float32(1e5) + np.arange(200, dtype=np.float32) / 128
     X = np.repeat(np.unique(steps), 40)[:, None]
     return X, (np.arange(len(X)) // 40 % 2).astype(int)
@@ -117,14 +117,14 @@ def test_trees_split_between_neighbouring_float32_values(monkeypatch):
         onnx_export.check_parity(model, onnx_export.export(model, 1), X)
 
 
-def test_an_export_of_another_model_is_noticed(exported, data):
+def test_export_of_another_model_is_detected(exported, data):
     other = fit("logistic_regression", data[0], 1 - data[1])
     file = onnx_export.export(other, data[0].shape[1])
     with pytest.raises(JobError, match="nothing was registered"):
         onnx_export.check_parity(exported[0], file, data[0])
 
 
-def test_a_file_loads_only_with_its_hash(exported, tmp_path):
+def test_file_loads_only_with_its_registered_hash(exported, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(exported[1])
     sha256 = hashlib.sha256(exported[1]).hexdigest()
@@ -137,8 +137,8 @@ def test_a_file_loads_only_with_its_hash(exported, tmp_path):
         onnx_model.load(path, sha256)
 
 
-def test_golden_rows_notice_another_model(exported, data):
-    """They reach from the least to the most at risk, and survive JSON with their gaps."""
+def test_golden_rows_detect_another_model(exported, data):
+    """Golden rows span the lowest to highest risk, and JSON keeps their gaps."""
     golden = onnx_export.golden(exported[1], data[0])
     assert len(golden["rows"]) == len(golden["churn_risk"]) == onnx_export.GOLDEN_ROWS
     assert golden["churn_risk"] == sorted(golden["churn_risk"])
@@ -151,7 +151,7 @@ def test_golden_rows_notice_another_model(exported, data):
 
 
 def test_serving_imports_no_scikit_learn():
-    """The API's image has none."""
+    """The API's image does not contain scikit-learn."""
     code = "import sys, python_jobs.publication.onnx_model; "
     code += "print('sklearn' in sys.modules, 'onnx' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -159,8 +159,8 @@ def test_serving_imports_no_scikit_learn():
 
 
 @pytest.mark.parametrize("module", ["python_jobs.publication.onnx_model", "api"])
-def test_onnxruntime_reports_to_nobody(tmp_path, module):
-    """With its telemetry on, an import leaves a device id and a queue below the home folder."""
+def test_onnxruntime_sends_no_telemetry(tmp_path, module):
+    """With telemetry on, an import writes a device id and a queue below the home folder."""
     environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
     environment |= {"HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)}
     subprocess.run([sys.executable, "-c", f"import {module}"], env=environment, check=True)

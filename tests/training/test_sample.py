@@ -1,4 +1,4 @@
-"""Training on a sample: bounded, stratified, the same again, and nothing where all rows fit."""
+"""Training on a sample: bounded, stratified, repeatable, and only if needed."""
 
 from collections import Counter
 
@@ -26,7 +26,7 @@ def _settings(home, rows: int) -> Settings:
     return Settings(home=home, max_training_rows=rows)
 
 
-def test_a_sample_is_bounded_and_has_the_shares_of_the_whole(con, finished_home):
+def test_sample_is_bounded_and_keeps_the_share_of_each_stratum(con, finished_home):
     whole = _strata(con, "main.evaluation_set")
     limit = whole.total() // 3
     draw(con, _settings(finished_home, limit))
@@ -39,7 +39,7 @@ def test_a_sample_is_bounded_and_has_the_shares_of_the_whole(con, finished_home)
     assert everything == sum(n for (_, eligible, _), n in sample.items() if eligible)
 
 
-def test_the_same_rows_are_drawn_again(con, finished_home):
+def test_sampling_again_draws_the_same_rows(con, finished_home):
     found = []
     for _ in range(2):
         draw(con, _settings(finished_home, 500))
@@ -50,7 +50,7 @@ def test_the_same_rows_are_drawn_again(con, finished_home):
     assert len(set(found[0])) == len(found[0])
 
 
-def test_nothing_is_drawn_where_all_rows_fit(con, finished_home):
+def test_no_sample_is_drawn_when_all_rows_fit(con, finished_home):
     rows = con.execute("select count(*) from evaluation_set").fetchone()[0]
     draw(con, _settings(finished_home, rows))
     assert not con.execute("select 1 from duckdb_tables() where table_name like '%_set'").fetchall()

@@ -1,4 +1,4 @@
-"""search: parameters and calibration come from inside the training side, and later is later."""
+"""search: parameters and calibration use only training rows, and respect time."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ FIRST = np.datetime64("2025-01-05")
 
 
 def world(dates: int, users: int = 300, seed: int = 1, features: int = 3) -> Rows:
-    """Weekly dates; the risk is a steep function of the first feature."""
+    """Return weekly rows; the risk is a steep function of the first feature."""
     rng = np.random.default_rng(seed)
     n = dates * users
     X = rng.normal(size=(n, features)).astype(np.float32)
@@ -25,7 +25,7 @@ def world(dates: int, users: int = 300, seed: int = 1, features: int = 3) -> Row
     return Rows(X, y, days, names, np.ones(n, bool))
 
 
-def test_a_long_history_is_checked_on_later_dates_a_horizon_away():
+def test_long_history_is_validated_on_dates_a_horizon_later():
     rows = world(25)
     ((fit, check),), kind = inner_splits(rows, np.arange(len(rows.y)), 30, seed=7)
     assert kind == "later dates"
@@ -33,8 +33,8 @@ def test_a_long_history_is_checked_on_later_dates_a_horizon_away():
     assert len(np.unique(rows.dates[check])) == 5 and rows.dates[check].max() == rows.dates[-1]
 
 
-def test_a_short_history_is_checked_on_other_users():
-    """Nine dates, as in 120 days: purging would leave a third of them to learn from."""
+def test_short_history_is_validated_on_other_users():
+    """120 days have nine dates, of which purging would leave a third for training."""
     rows = world(9)
     splits, kind = inner_splits(rows, np.arange(len(rows.y)), 30, seed=7)
     assert kind == "other users" and len(splits) == 2
@@ -43,7 +43,7 @@ def test_a_short_history_is_checked_on_other_users():
     assert sorted(np.concatenate([check for _, check in splits])) == list(range(len(rows.y)))
 
 
-def test_too_few_of_a_class_are_neither_searched_nor_calibrated():
+def test_too_few_rows_of_a_class_skip_search_and_calibration():
     rows = world(3, users=20)
     rows.y[:] = np.arange(60) % 20 == 0
     assert inner_splits(rows, np.arange(60), 30, seed=7) == ([], "nothing")
@@ -51,7 +51,7 @@ def test_too_few_of_a_class_are_neither_searched_nor_calibrated():
     assert (found.parameters, len(found.logits)) == ({"C": 0.1}, 0)
 
 
-def test_a_large_side_is_searched_on_some_users_with_all_their_rows(monkeypatch):
+def test_large_training_set_is_searched_on_a_sample_of_users(monkeypatch):
     monkeypatch.setattr(search, "SEARCH_ROWS", 1000)
     rows = world(9)
     splits, _ = inner_splits(rows, np.arange(len(rows.y)), 30, seed=7)
@@ -68,8 +68,8 @@ def test_the_plan_grows_with_the_budget_and_shrinks_with_the_rows():
     assert plan(sides * 4, 40, 8, 2)["hist_gradient_boosting"] < counts[2]
 
 
-def test_the_search_finds_what_the_data_ask_for():
-    """A checkerboard needs deep trees; the first trial and a few more are not the best."""
+def test_search_finds_the_parameters_that_fit_the_data():
+    """A checkerboard needs deep trees, which the first trials do not have."""
     rng = np.random.default_rng(3)
     X = rng.integers(0, 8, size=(8000, 2)).astype(np.float32)
     y = ((X.sum(axis=1) % 2 == 0) ^ (rng.random(8000) < 0.1)).astype(int)
@@ -82,7 +82,7 @@ def test_the_search_finds_what_the_data_ask_for():
     assert found.parameters == found.trials[int(np.argmin(losses))]["parameters"]
 
 
-def test_the_clock_ends_the_search_after_the_first_trial_and_says_so():
+def test_time_limit_ends_the_search_and_is_reported():
     rows = world(9)
     splits, _ = inner_splits(rows, np.arange(len(rows.y)), 30, seed=7)
     member = MEMBERS["logistic_regression"]
@@ -91,8 +91,8 @@ def test_the_clock_ends_the_search_after_the_first_trial_and_says_so():
 
 
 @pytest.mark.parametrize("dates", [9, 25])
-def test_nothing_of_a_fold_is_chosen_by_its_test_rows(dates):
-    """Other labels and features from the first test date on: the first fold's models stay."""
+def test_rows_under_test_do_not_influence_their_fold(dates):
+    """Changing all rows from the first test date on does not change the first fold's models."""
     rows = world(dates)
     held, _ = fit_and_hold_out(rows, {}, horizon_days=30, seed=7, budget=1, say=print)
     first = held.fold == "1"
@@ -105,7 +105,7 @@ def test_nothing_of_a_fold_is_chosen_by_its_test_rows(dates):
 
 
 class Member:
-    """A fitted member whose log-odds are the first feature, as they are or three times too sure."""
+    """A fitted member with log-odds equal to the first feature, or three times as large."""
 
     def __init__(self, factor):
         self.factor = factor
@@ -114,8 +114,8 @@ class Member:
         return self.factor * X[:, 0]
 
 
-def test_the_check_rows_calibrate_each_member_and_the_vote():
-    """One member is three times too sure; all three candidates end well calibrated."""
+def test_validation_rows_calibrate_each_member_and_the_blend():
+    """One member is overconfident by a factor of three; all candidates end calibrated."""
     rng = np.random.default_rng(8)
     X = rng.normal(size=(20_000, 1))
     y = (rng.random(20_000) < expit(X[:, 0] - 1)).astype(int)

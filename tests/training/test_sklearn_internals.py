@@ -1,4 +1,4 @@
-"""sklearn_internals: what is read of the trees still means what the exports take it to mean."""
+"""sklearn_internals: the tree fields we read still have the expected meaning."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def boosting(data) -> HistGradientBoostingClassifier:
 
 
 def read(what: str, boosting: HistGradientBoostingClassifier):
-    """One of the internals, or a failure that says that it is gone."""
+    """Return an internal attribute; fail clearly if it is gone."""
     try:
         return getattr(sklearn_internals, what)(boosting)
     except (AttributeError, TypeError, ValueError) as error:
@@ -38,7 +38,7 @@ def read(what: str, boosting: HistGradientBoostingClassifier):
 
 
 def log_odds(boosting: HistGradientBoostingClassifier, row: np.ndarray) -> float:
-    """By hand: the baseline plus the value of the leaf in each tree."""
+    """Compute log-odds by hand: the baseline plus the leaf value of each tree."""
     total = read("baseline", boosting)
     for nodes in read("trees", boosting):
         node = nodes[0]
@@ -74,7 +74,7 @@ def test_nodes_count_the_training_rows_and_children_follow_parents(boosting, dat
                 assert nodes["count"][sides].sum() == node["count"], f"{CHANGED}`count` is wrong."
 
 
-def test_rounding_down_changes_thresholds_of_the_copy_and_no_prediction():
+def test_rounding_changes_thresholds_of_the_copy_but_no_prediction():
     # splits lie between neighbouring float32 values, where rounding up would matter
     X = np.repeat(np.float32(1e5) + np.arange(200, dtype=np.float32) / 128, 40)[:, None]
     with threadpool_limits(1):

@@ -1,4 +1,4 @@
-"""folds: time separates training from test, to the day."""
+"""splits: training labels end before test dates, exact to the day."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def days(*offsets: int) -> np.ndarray:
 
 
 def periods(dates: np.ndarray, horizon_days: int = 30, n_splits: int = 3) -> list:
-    """Each period as (last training day, test days), counted from the first date."""
+    """Return each period as (last training day, test days), counted from the first date."""
     splitter = RollingOriginSplit(n_splits, horizon_days=horizon_days)
     return [
         (int((p.train_dates[-1] - FIRST).astype(int)), (p.test_dates - FIRST).astype(int).tolist())
@@ -24,12 +24,12 @@ def periods(dates: np.ndarray, horizon_days: int = 30, n_splits: int = 3) -> lis
 
 
 @pytest.mark.parametrize("gap, trains", [(29, []), (30, [(0, [30])]), (31, [(0, [31])])])
-def test_a_training_label_closes_on_the_test_day_at_the_latest(gap, trains):
+def test_training_label_windows_end_on_or_before_the_test_day(gap, trains):
     """train_date + horizon <= test_date: day 30 is far enough, day 29 is not."""
     assert periods(days(0, gap)) == trains
 
 
-def test_the_gap_is_measured_to_the_first_day_of_a_test_period():
+def test_gap_is_measured_to_the_first_day_of_a_test_period():
     """Day 1 is 30 days before day 31, but the period starts on day 30, so it may not train."""
     dates = days(0, 1, 30, 31)
     assert periods(dates, n_splits=1) == [(0, [30, 31])]
@@ -37,7 +37,7 @@ def test_the_gap_is_measured_to_the_first_day_of_a_test_period():
 
 
 def test_nine_weekly_dates_give_three_test_dates():
-    """As in 120 days of data: four dates can be tested, the newest three are."""
+    """120 days of data have nine dates: four can be tested, the newest three are."""
     assert periods(days(*range(0, 63, 7))) == [(7, [42]), (14, [49]), (21, [56])]
 
 
@@ -55,8 +55,8 @@ def test_as_many_periods_as_history_allows():
     assert [len(periods(days(*range(0, 7 * n, 7)))) for n in range(9)] == [0] * 6 + [1, 2, 3]
 
 
-def test_it_works_like_a_scikit_learn_splitter():
-    """Indices of all rows of the dates, whatever the order of the rows; never one row twice."""
+def test_splitter_behaves_like_those_of_scikit_learn():
+    """It yields indices of all rows of the dates, in any row order and without repeats."""
     dates = np.tile(days(*range(0, 63, 7)), 4)
     splitter = RollingOriginSplit(horizon_days=30)
     splits = list(splitter.split(np.zeros((36, 1)), np.zeros(36), dates))
@@ -68,7 +68,7 @@ def test_it_works_like_a_scikit_learn_splitter():
         assert np.isin(dates[train], dates[np.setdiff1d(np.arange(36), train)]).sum() == 0
 
 
-def test_without_dates_it_asks_for_them():
+def test_split_without_dates_asks_for_them():
     for ask in (
         RollingOriginSplit(horizon_days=30).get_n_splits,
         lambda: next(RollingOriginSplit(horizon_days=30).split()),
@@ -78,14 +78,14 @@ def test_without_dates_it_asks_for_them():
 
 
 @pytest.mark.parametrize("arguments", [(0, 30), (3, 0)])
-def test_senseless_settings_are_refused(arguments):
+def test_invalid_split_settings_are_refused(arguments):
     with pytest.raises(ValueError, match="at least 1"):
         RollingOriginSplit(arguments[0], horizon_days=arguments[1])
 
 
 @pytest.fixture
 def rows():
-    """60 users on nine weekly dates; the feature is the label, turned round for the ineligible."""
+    """Return 60 users on nine dates; the feature is the label, inverted if ineligible."""
     dates = np.repeat(days(*range(0, 63, 7)), 60)
     y = np.arange(len(dates)) % 3 % 2
     eligible = np.arange(len(dates)) % 2 == 0
@@ -107,14 +107,14 @@ def test_models_learn_from_eligible_rows_and_are_tested_on_all(rows):
     assert [f["train_rows"] for f in held.folds] == [60, 90, 120]
 
 
-def test_a_fold_with_one_class_in_its_past_is_left_out(rows):
+def test_fold_with_one_class_in_training_is_left_out(rows):
     """The first two folds know only stayers; the third learns from churners of day 21."""
     rows.y[rows.dates < FIRST + 21] = 0
     held, _ = hold_out(rows)
     assert [(f["fold"], f["test_from"]) for f in held.folds] == [("1", str(FIRST + 56))]
 
 
-def test_without_any_fold_it_says_so(rows):
+def test_history_without_any_fold_is_reported(rows):
     rows.y[rows.dates < FIRST + 28] = 0
     with pytest.raises(JobError, match="No test date"):
         hold_out(rows)

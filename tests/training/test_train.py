@@ -1,4 +1,4 @@
-"""train: what a version holds, that it is repeatable, and every way in which it refuses.
+"""train: the content of a version, its repeatability and all refusals.
 
 `new_warehouse` makes a small world of tables; the tests of promote and score use it too.
 """
@@ -26,7 +26,7 @@ def trained(tmp_path_factory):
 
 
 def test_a_version_holds_every_file_with_its_hash(trained):
-    """The manifest lists what lies in the folder, and each file is what was registered."""
+    """The manifest lists every file of the folder with its hash."""
     _, settings, result = trained
     folder = settings.models / result.version
     assert result.version.startswith("2026-11-21T101500Z-")
@@ -36,7 +36,7 @@ def test_a_version_holds_every_file_with_its_hash(trained):
 
 
 def test_features_are_the_numeric_columns_in_table_order(trained):
-    """Text, flags, dates and the label are no features."""
+    """Text, flags, dates and the label are not features."""
     _, settings, result = trained
     features = store.read_features(settings.models, result.version)
     assert dict(zip(features.names, features.types, strict=True)) == {
@@ -69,7 +69,7 @@ def test_metrics_cover_every_model_fold_and_population(trained):
     assert pooled["all"]["rows"] == 3 * 400 > pooled["eligible"]["rows"]
 
 
-def test_sql_tables_say_what_the_folder_says(trained):
+def test_registry_tables_match_the_version_folder(trained):
     """ml.model_versions and ml.fold_metrics say what metrics.json says."""
     con, _, result = trained
     names = [*result.headline, "onnx_sha256", "created_at"]
@@ -93,8 +93,8 @@ def test_the_final_model_learns_from_eligible_rows_of_all_dates(trained):
     assert manifest["last_as_of_date"] == str(last)
 
 
-def test_the_manifest_tells_how_to_make_the_version_again(trained):
-    """Data, code, libraries, seed and parameters, as they are and not as they were meant."""
+def test_manifest_records_how_to_reproduce_the_version(trained):
+    """Data, code, libraries, seed and parameters are those actually used."""
     con, _, result = trained
     manifest = result.manifest
     head = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
@@ -109,7 +109,7 @@ def test_the_manifest_tells_how_to_make_the_version_again(trained):
 
 
 def test_onnx_and_joblib_and_golden_rows_agree(trained):
-    """The file that serves gives what the original gives, on the golden rows too."""
+    """The ONNX file gives the same scores as the joblib file, also on golden rows."""
     _, settings, result = trained
     folder = settings.models / result.version
     session = onnx_model.load(folder / "model.onnx", result.manifest["files"]["model.onnx"])
@@ -122,7 +122,7 @@ def test_onnx_and_joblib_and_golden_rows_agree(trained):
 
 
 def test_the_same_data_give_the_same_bytes_in_any_row_order(trained, tmp_path):
-    """Only the moment differs: version name and created_at."""
+    """Only the time differs: version name and created_at."""
     _, _, result = trained
     shuffled = new_warehouse()
     shuffled.execute(
@@ -148,7 +148,7 @@ def test_a_changed_value_changes_the_version(trained, tmp_path):
     assert run(con, tmp_path).version[-8:] != trained[2].version[-8:]
 
 
-def test_a_lost_warehouse_gets_its_versions_back(trained):
+def test_new_warehouse_gets_registered_versions_from_the_folders(trained):
     """write_registry_tables() fills the tables from the folders, once each."""
     from python_jobs.registry.tables import write_registry_tables
 
@@ -210,7 +210,7 @@ def test_refusals_name_the_cause_and_register_nothing(change, message, tmp_path)
 
 
 @pytest.mark.parametrize("dates, missing", [(1, 30), (3, 16), (5, 2)])
-def test_a_short_history_says_how_many_days_are_missing(dates, missing, tmp_path):
+def test_short_history_reports_how_many_days_are_missing(dates, missing, tmp_path):
     with pytest.raises(JobError, match=f"at least {missing} days are missing"):
         run(new_warehouse(users=50, dates=dates), tmp_path)
 
@@ -222,8 +222,8 @@ def test_six_weekly_dates_are_just_enough(tmp_path):
     assert result.manifest["data_through"] == "2025-04-08"
 
 
-def test_an_export_that_differs_registers_nothing(tmp_path, monkeypatch):
-    """The parity check stands between the export and the registry."""
+def test_export_that_differs_from_the_model_is_not_registered(tmp_path, monkeypatch):
+    """The parity check runs before registration."""
     monkeypatch.setattr("python_jobs.training.onnx_export.MAX_DIFFERENCE", 0.0)
     with pytest.raises(JobError, match="nothing was registered"):
         run(new_warehouse(users=200), tmp_path)
@@ -236,8 +236,8 @@ def test_progress_gets_short_plain_lines(tmp_path):
     assert len(lines) == 6 and all(len(line) < 80 for line in lines)
 
 
-def test_shuffled_labels_give_one_half(tmp_path):
-    """The canary of the whole way from rows to metrics: nothing to learn, nothing learned."""
+def test_shuffled_labels_give_an_auc_near_one_half(tmp_path):
+    """Guards the whole path from rows to metrics: without a pattern nothing is learned."""
     con = new_warehouse(users=1500)
     con.execute("update evaluation_set set churn_label = hash(user_id, as_of_date, 5) % 10 < 4")
     tables = run(con, tmp_path).metrics["models"]
@@ -248,8 +248,8 @@ def test_shuffled_labels_give_one_half(tmp_path):
 
 
 @pytest.mark.parametrize("begins", ["2025-03-10", "2026-01-01"], ids=["late", "never"])
-def test_a_measure_that_began_late_or_never_is_no_obstacle(tmp_path, begins):
-    """The first folds, or all, have no value of it to learn from; it is part of the model still."""
+def test_feature_without_early_values_does_not_stop_training(tmp_path, begins):
+    """Early folds, or all, have no value of the feature; the model still includes it."""
     con = new_warehouse(users=300)
     con.execute(f"""
         update evaluation_set set watch_minutes_30d = null where as_of_date < date '{begins}'
@@ -260,7 +260,7 @@ def test_a_measure_that_began_late_or_never_is_no_obstacle(tmp_path, begins):
     assert (result.metrics["importances"]["watch_minutes_30d"] == 0) is (begins > "2026")
 
 
-def test_a_larger_budget_tries_more_and_says_what(tmp_path, trained):
+def test_larger_budget_runs_more_trials_and_records_them(tmp_path, trained):
     """Every trial is in the manifest; with no budget one trial calibrates."""
     result = run(new_warehouse(), tmp_path, time_budget=2)
     counts = {name: len(trials) for name, trials in result.manifest["search"].items()}
@@ -268,7 +268,7 @@ def test_a_larger_budget_tries_more_and_says_what(tmp_path, trained):
     assert max(counts.values()) > 1 and not result.manifest["search_was_cut"]
 
 
-def test_slices_typical_values_card_and_report(trained):
+def test_version_has_slices_typical_values_card_and_report(trained):
     _, settings, result = trained
     folder = settings.models / result.version
     plans = result.metrics["slices"]["plan"]

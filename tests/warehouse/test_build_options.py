@@ -1,4 +1,4 @@
-"""What a build would ignore is refused in one line: vars, days, selections, options."""
+"""Options that a build would ignore are refused in one line: vars, days, selections."""
 
 from datetime import date, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from python_jobs.warehouse.dbt import Dbt
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Tiny:
-    """Six days of one user, built through the fifth."""
+    """Return six days of one user, built up to the fifth."""
     tiny = Tiny(tmp_path_factory.mktemp("built") / "data")
     visits = [(f"e{n}", "ann", f"{day(n)} 12:00:00", "visit", 1) for n in range(6)]
     tiny.load([("ann", day(0), "a", f"{day(0)} 00:00:00")], visits)
@@ -31,17 +31,17 @@ def refused(tiny: Tiny, *selection: str, **variables: str) -> str:
     return line
 
 
-def test_vars_are_refused_with_the_place_of_the_setting(built):
+def test_dbt_vars_are_refused_and_the_right_setting_is_named(built):
     line = refused(built, "--select", "days", churn_horizon_days="14", rewrite_from="2025-03-02")
     assert "no churn_horizon_days from --vars" in line and "domains/tiny/domain.yml" in line
     assert "Next: change them there, run `churnhouse ingest --domain tiny`" in line
 
 
-def test_the_var_of_unit_tests_is_refused_on_the_command_line(built):
+def test_var_reserved_for_unit_tests_is_refused(built):
     assert "no domain from --vars" in refused(built, "--select", "days", domain="{}")
 
 
-def test_a_day_to_recompute_from_needs_build_window(built):
+def test_recompute_from_needs_build_window_in_the_selection(built):
     line = refused(built, "--select", "user_daily", rewrite_from="2025-03-02")
     assert "build_window alone, which was not selected. Next: select +build_window" in line
 
@@ -52,7 +52,7 @@ def test_a_selected_name_that_does_not_exist_is_named(built, selection):
     assert "nosuch' does not match any" in line and "Next: correct the selection" in line
 
 
-def test_a_selection_that_leaves_nothing_is_refused(built):
+def test_empty_selection_is_refused(built):
     line = refused(built, "--select", "days", "--exclude", "days")
     assert "Nothing to do" in line and "Next: correct the selection" in line
 
@@ -65,7 +65,7 @@ def test_a_selection_that_leaves_nothing_is_refused(built):
         (["--select"], "'--select' requires an argument"),
     ],
 )
-def test_an_option_that_dbt_does_not_know_is_named(built, typed, told):
+def test_unknown_dbt_option_is_named(built, typed, told):
     line = refused(built, *typed)
     assert told in line and "Next: see `churnhouse build --help`" in line
 
@@ -89,7 +89,7 @@ def test_a_day_before_the_first_recomputes_everything(built):
     assert built.rows("select rewrite_from = data_from from build_window") == [(True,)]
 
 
-def test_before_the_first_build_any_day_is_taken(tmp_path: Path):
+def test_any_day_is_accepted_before_the_first_build(tmp_path: Path):
     tiny = Tiny(tmp_path)
     tiny.load([("ann", day(0), "a", f"{day(0)} 00:00:00")])
     pipeline.check_from_day(tiny.settings, date(2030, 1, 1))

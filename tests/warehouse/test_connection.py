@@ -1,4 +1,4 @@
-"""warehouse: one writer at a time, who it is, and what happens when it dies."""
+"""connection: one writer at a time, named to others, and replaced when it dies."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def settings(tmp_path):
 
 @pytest.fixture
 def holder(settings):
-    """Another process that holds the warehouse until its input ends."""
+    """Run another process that holds the warehouse until its input ends."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD],
         stdin=subprocess.PIPE,
@@ -73,13 +73,13 @@ def test_the_command_exits_75_with_one_line_and_no_traceback(settings, holder):
     assert not settings.warehouse.exists()
 
 
-def test_the_refused_leave_the_name_of_the_holder_alone(settings, holder):
+def test_refused_process_leaves_the_name_of_the_holder(settings, holder):
     for _ in range(2):
         with pytest.raises(WarehouseBusy, match="retrain"), writing(settings, "x"):
             pass
 
 
-def test_a_holder_that_was_killed_holds_nothing(settings, holder):
+def test_killed_holder_releases_the_warehouse(settings, holder):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     with writing(settings, "ingest"):
@@ -96,13 +96,13 @@ def test_the_warehouse_is_free_after_a_job_and_after_a_failed_one(settings):
         writing(settings, "d").__enter__()
 
 
-def test_a_holder_that_has_not_said_its_name_yet_is_a_holder_all_the_same(settings, holder):
+def test_lock_without_a_name_yet_still_counts_as_held(settings, holder):
     (settings.home / "warehouse.lock").write_text("")
     with pytest.raises(WarehouseBusy, match="just started"):
         writing(settings, "ingest").__enter__()
 
 
-def test_a_home_that_cannot_be_made_is_named(tmp_path):
+def test_home_that_cannot_be_created_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(JobError, match=r"file/home cannot be written .* Next: set CHURNHOUSE_HOME"):
         writing(Settings(home=tmp_path / "file/home"), "ingest").__enter__()
@@ -128,7 +128,7 @@ def test_times_are_utc_wherever_the_job_runs(settings):
     assert done.stdout == "2026-07-01 12:00:00\n"
 
 
-def test_reading_a_warehouse_that_is_not_there_makes_none(settings):
+def test_reading_a_missing_warehouse_does_not_create_it(settings):
     with pytest.raises(JobError, match=r"no warehouse at .* Next: run `churnhouse ingest` first"):
         connect(settings, read_only=True).__enter__()
     assert not settings.warehouse.exists()
@@ -146,7 +146,7 @@ def test_a_file_held_open_by_another_program_is_busy(settings):
 
 
 @pytest.mark.parametrize("damage", ["text", "empty", "half", "scrambled"])
-def test_a_damaged_file_is_no_busy_one_even_in_a_folder_named_lock(tmp_path, damage):
+def test_damaged_warehouse_in_a_folder_named_lock_is_not_reported_busy(tmp_path, damage):
     settings = Settings(home=tmp_path / "lock")
     settings.home.mkdir()
     with duckdb.connect(str(settings.warehouse)) as db:

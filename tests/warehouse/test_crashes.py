@@ -1,4 +1,4 @@
-"""kill -9 at any moment: what is published stays whole, and the next run ends where it should."""
+"""kill -9 at any moment: the published version stays complete and the next run succeeds."""
 
 import random
 import re
@@ -11,10 +11,10 @@ from support.homes import churnhouse, copied
 from support.processes import check_published, killed, start
 
 STEPS = ("ingest", "build", "train", "promote", "score", "publish")
-# What a crash may change: when something was done, by which of two equal models and which build.
+# Columns a crash may change: times, which of two equal models, which build.
 STAMPS = {"row_id", "file_id", "ingested_at", "written_at", "scored_at", "model_version"}
 STAMPS |= {"compared_with"}
-# How the last build came to its tables; everything else in main is what it came to.
+# Tables that describe the last build; the other tables in main are its results.
 OF_THE_BUILD = (
     "build_log",
     "build_window",
@@ -30,7 +30,7 @@ QUICK = ("--time-budget", 0)
 
 @pytest.fixture(scope="module")
 def news(finished_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The finished home with three more days to take in."""
+    """Return the finished home with three more days to ingest."""
     home = tmp_path_factory.mktemp("news") / "data"
     copied(finished_home, home)
     churnhouse(home, "generate", "--days", 3, "--append")
@@ -48,7 +48,7 @@ def undisturbed(news: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 
 
 def differences(one: Path, other: Path) -> dict[str, list[tuple]]:
-    """By table, the first rows that stand in one warehouse and not as often in the other."""
+    """Return, by table, the first rows that differ between two warehouses."""
     found = {}
     with duckdb.connect() as both:
         both.execute(f"attach '{one / 'warehouse.duckdb'}' as one (read_only)")
@@ -62,7 +62,7 @@ def differences(one: Path, other: Path) -> dict[str, list[tuple]]:
         assert {"main.accepted_events", "main.user_daily", "main.churn_labels"} <= {*names}
         for name in names + ML_TABLES:
             for home in ("one", "other"):
-                both.execute(f"use {home}")  # a view names its tables without their catalog
+                both.execute(f"use {home}")  # views name their tables without a catalog
                 columns = [
                     f'"{column}"'
                     for column, *_ in both.execute(f"describe {name}").fetchall()
@@ -81,13 +81,13 @@ def differences(one: Path, other: Path) -> dict[str, list[tuple]]:
     return found
 
 
-def test_a_killed_command_runs_to_its_end_the_next_time(news, undisturbed, tmp_path: Path):
-    """Every command is killed once at a random moment of its work and then run again."""
+def test_killed_command_succeeds_when_run_again(news, undisturbed, tmp_path: Path):
+    """Kill every command once at a random moment, then run it again."""
     reference, seconds = undisturbed
     home = copied(news, tmp_path / "data")
     told = []
     for step in STEPS:
-        # of publish the last part counts, which writes the version
+        # kill publish in its last part, which writes the version
         after = "marts" if step == "publish" else None
         delay = RANDOM.uniform(0, seconds[step] + 0.1)
         command = (step, *(QUICK if step == "train" else ()))
@@ -107,8 +107,8 @@ def test_a_killed_command_runs_to_its_end_the_next_time(news, undisturbed, tmp_p
 
 
 @pytest.mark.nightly
-def test_thirty_killed_runs_are_made_good_by_the_next_run(news, undisturbed, tmp_path: Path):
-    """`churnhouse run`, killed in every step in turn, at a random moment of it."""
+def test_next_run_completes_what_thirty_killed_runs_left(news, undisturbed, tmp_path: Path):
+    """Kill `churnhouse run` in every step in turn, at a random moment."""
     reference, seconds = undisturbed
     steps = list(seconds)
     assert steps == [*STEPS[:-1], "marts", "publish"]

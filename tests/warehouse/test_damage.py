@@ -1,4 +1,4 @@
-"""A full disk, a folder without rights, a damaged file: one clear line, and nothing is lost."""
+"""Full disks, missing rights and damaged files give one clear line and lose nothing."""
 
 import contextlib
 import errno
@@ -25,7 +25,7 @@ MEGABYTE = 2**20
 
 @pytest.fixture
 def disk(finished_home: Path, tmp_path: Path) -> Iterator[Path]:
-    """A home on a file system of its own, with news to take in; the test sets the room left."""
+    """Return a home on its own file system, with new data to ingest."""
     mounted = tmp_path / "disk"
     mounted.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1g", "churnhouse-test", str(mounted)]
@@ -40,14 +40,14 @@ def disk(finished_home: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 def leave(home: Path, room: int) -> None:
-    """Leave so many bytes on the home's file system."""
+    """Leave this many bytes free on the home's file system."""
     taken = shutil.disk_usage(home).used
     total = taken + room
     resize = ["mount", "-o", f"remount,size={total}", str(home.parent)]
     subprocess.run(resize, check=True, capture_output=True)
 
 
-def test_a_disk_that_is_full_stops_the_build_and_room_is_all_that_it_needs(disk: Path):
+def test_full_disk_stops_the_build_which_succeeds_once_there_is_room(disk: Path):
     churnhouse(disk, "ingest")
     leave(disk, 64 * 1024)
     assert "has no room left: " in refused(disk, "build")
@@ -59,7 +59,7 @@ def test_a_disk_that_is_full_stops_the_build_and_room_is_all_that_it_needs(disk:
 
 
 @pytest.mark.parametrize("job", ["ingest", "train", "score"])
-def test_a_disk_that_is_full_stops_a_job_with_one_line(disk: Path, job: str):
+def test_full_disk_stops_a_job_with_one_line(disk: Path, job: str):
     leave(disk, 4096)
     assert "has no room left: " in refused(disk, job)
     check_published(disk)
@@ -87,8 +87,8 @@ def test_a_disk_that_is_full_leaves_no_half_publication(disk: Path):
 
 
 @pytest.mark.parametrize("job", ["ingest", "build", "publish"])
-def test_a_file_that_may_not_grow_stops_a_job_with_one_line(home: Path, job: str):
-    """The same without the right to mount: no file may become longer than the limit."""
+def test_file_size_limit_stops_a_job_with_one_line(home: Path, job: str):
+    """Works without the right to mount: no file may exceed the size limit."""
     churnhouse(home, "generate", "--days", 3, "--append")
     if job == "build":
         churnhouse(home, "ingest")
@@ -106,7 +106,7 @@ def test_a_file_that_may_not_grow_stops_a_job_with_one_line(home: Path, job: str
 
 @contextlib.contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """A folder into which nobody may write."""
+    """Make a folder read-only within the block."""
     before = folder.stat().st_mode
     folder.chmod(0o555)
     try:
@@ -115,7 +115,7 @@ def read_only(folder: Path) -> Iterator[None]:
         folder.chmod(before)
 
 
-def test_a_home_that_cannot_be_written_is_named_and_can_still_be_read(home: Path):
+def test_read_only_home_is_named_and_can_still_be_read(home: Path):
     (home / "warehouse.lock").unlink()
     with read_only(home):
         line = refused_without_rights(home, "ingest")
@@ -125,7 +125,7 @@ def test_a_home_that_cannot_be_written_is_named_and_can_still_be_read(home: Path
     churnhouse(home, "ingest")
 
 
-def test_a_published_folder_that_cannot_be_written_is_named(home: Path):
+def test_read_only_published_folder_is_named(home: Path):
     with read_only(home / "published"):
         line = refused_without_rights(home, "publish")
         assert "could not be published" in line and str(home / "published") in line
@@ -135,7 +135,7 @@ def test_a_published_folder_that_cannot_be_written_is_named(home: Path):
 
 
 def flip(path: Path) -> None:
-    """Turn over one bit in the middle of a file."""
+    """Flip one bit in the middle of a file."""
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -147,9 +147,7 @@ def truncate(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [flip, truncate, Path.unlink])
 @pytest.mark.parametrize("name", ["lookup.sqlite", "churnhouse.duckdb", "model.onnx"])
-def test_a_damaged_published_file_is_named_and_publishing_makes_it_good(
-    home: Path, name: str, damage
-):
+def test_damaged_published_file_is_named_and_publish_repairs_it(home: Path, name: str, damage):
     path = (home / "published/current").resolve() / name
     whole = path.read_bytes()
     damage(path)
@@ -159,7 +157,7 @@ def test_a_damaged_published_file_is_named_and_publishing_makes_it_good(
     assert "published" in churnhouse(home, "status").stdout
 
 
-def test_publishing_anew_replaces_a_damaged_version(home: Path):
+def test_publish_replaces_a_damaged_version(home: Path):
     flip(home / "published/current/lookup.sqlite")
     refused(home, "status")
     churnhouse(home, "publish")
@@ -184,7 +182,7 @@ def test_a_flipped_byte_in_the_model_stops_scoring_and_publication(home: Path):
 
 
 def lose_a_row(path: Path) -> None:
-    """Leave a store that opens and is sound, and lacks one user."""
+    """Delete one user from a store, which stays a valid database."""
     with contextlib.closing(sqlite3.connect(path)) as store:
         store.execute("delete from users where user_id = (select min(user_id) from users)")
         store.commit()

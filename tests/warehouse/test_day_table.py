@@ -1,4 +1,4 @@
-"""day_table never leaves a table of which a part is missing or differs; 0.1 leaves nothing."""
+"""day_table: no partial or outdated table stays, nor tables of release 0.1."""
 
 import duckdb
 import pytest
@@ -23,7 +23,7 @@ def change(tiny: Tiny, statement: str) -> None:
 
 
 @pytest.mark.parametrize("table", ["user_daily", "user_features_daily", "churn_labels"])
-def test_a_table_that_is_missing_asks_for_a_full_refresh(built: Tiny, table: str):
+def test_missing_table_asks_for_a_full_refresh(built: Tiny, table: str):
     before = built.tables()
     change(built, f"drop table {table}")
     with pytest.raises(JobError, match=f"{table} is new, .*only writes days from.*--full-refresh"):
@@ -33,7 +33,7 @@ def test_a_table_that_is_missing_asks_for_a_full_refresh(built: Tiny, table: str
 
 
 def test_a_table_with_other_columns_asks_for_a_full_refresh(built: Tiny):
-    """Half of a table under another definition is worse than none."""
+    """Mixing rows of two definitions would be worse than failing."""
     before = built.tables()
     change(built, "alter table user_features_daily add column clicks_7d integer")
     with pytest.raises(JobError, match=r"user_features_daily has other columns.*--full-refresh"):
@@ -42,8 +42,8 @@ def test_a_table_with_other_columns_asks_for_a_full_refresh(built: Tiny):
     assert built.tables() == before
 
 
-def test_a_build_drops_what_models_of_0_1_left(built: Tiny):
-    """Nobody would update it, and `forget` would not find the person in it."""
+def test_build_drops_tables_that_only_release_0_1_had(built: Tiny):
+    """Nothing would update such a table, and `forget` would miss users in it."""
     change(built, "create table stg_events_checked as from accepted_events")
     change(built, "create view stg_events as from stg_events_checked")
     built.build()
@@ -51,7 +51,7 @@ def test_a_build_drops_what_models_of_0_1_left(built: Tiny):
     assert built.rows(names) == []
 
 
-def test_a_view_in_its_place_gives_way_to_the_table(built: Tiny):
+def test_table_replaces_a_view_of_the_same_name(built: Tiny):
     before = built.tables()
     change(built, "drop table churn_labels; create view churn_labels as select 1 as churn_label")
     built.refresh()

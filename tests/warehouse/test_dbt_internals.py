@@ -1,4 +1,4 @@
-"""dbt_internals: what the jobs use of dbt beyond its documentation still works as they use it."""
+"""dbt_internals: undocumented parts of dbt still work as the jobs use them."""
 
 import gc
 import os
@@ -25,7 +25,7 @@ PROFILE = "small: {target: db, outputs: {db: {type: duckdb, path: '%s', threads:
 
 
 class Project:
-    """A dbt project of three models in a folder of its own, and its DuckDB file."""
+    """A dbt project of three models in its own folder, and its DuckDB file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -43,7 +43,7 @@ class Project:
         return dbtRunner(callbacks=list(callbacks)).invoke(["build", *where, *quiet, *arguments])
 
     def is_held(self) -> bool:
-        """Whether something in this process still has the file open for writing."""
+        """Return whether this process still has the file open for writing."""
         try:
             duckdb.connect(str(self.file), read_only=True).close()
         except duckdb.ConnectionException:
@@ -63,7 +63,7 @@ def close_duckdb() -> None:
         pytest.fail(f"{CHANGED}`close_duckdb` does not find dbt-duckdb's connections: {error}")
 
 
-def test_progress_counts_each_node_of_a_build_up_to_all(project: Project):
+def test_progress_counts_every_node_of_a_build(project: Project):
     calls, names = [], set()
     progress = dbt_internals.Progress(lambda done, total: calls.append((done, total)))
     build = project.build(callbacks=(progress, lambda event: names.add(event.info.name)))
@@ -75,7 +75,7 @@ def test_progress_counts_each_node_of_a_build_up_to_all(project: Project):
     assert calls == [(1, 3), (2, 3), (3, 3)], told
 
 
-def test_the_file_is_free_once_closed_and_not_before(project: Project):
+def test_warehouse_file_is_free_only_after_closing(project: Project):
     assert project.build().success
     held = project.is_held()
     close_duckdb()
@@ -104,14 +104,14 @@ def test_a_failed_build_holds_the_file_until_its_cursors_are_freed(project: Proj
         gc.enable()
 
 
-def test_a_process_ends_with_its_code_its_output_and_exit_handlers():
+def test_process_exit_keeps_code_output_and_exit_handlers():
     code = (
         "import atexit, sys; from python_jobs.warehouse.dbt_internals import end_process\n"
         "atexit.register(lambda: print('handled'))\n"
         "print('out', end=' '); print('err', file=sys.stderr, end='')\n"
         "end_process(75)"
     )
-    # with PYTHONUNBUFFERED there would be nothing left to write at the end
+    # with PYTHONUNBUFFERED no output would be left to flush at the end
     env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)

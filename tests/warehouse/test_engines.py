@@ -1,4 +1,4 @@
-"""engines: each engine answers every question of the jobs, and an unknown one is refused."""
+"""engines: each engine implements all methods, and unknown engines are refused."""
 
 import inspect
 
@@ -14,13 +14,13 @@ from python_jobs.warehouse.lock import writing
 
 
 class NoWorkers(Exception):
-    """An error as pyspark raises it."""
+    """An error like those of pyspark."""
 
     __module__ = "py4j.protocol"
 
 
 def questions(engine: type) -> dict[str, inspect.Signature]:
-    """The public methods of an engine, and how each is called."""
+    """Return the public methods of an engine with their signatures."""
     functions = inspect.getmembers(engine, inspect.isfunction)
     return {name: inspect.signature(f) for name, f in functions if not name.startswith("_")}
 
@@ -59,7 +59,7 @@ def test_a_failure_of_spark_is_one_line_that_names_the_job(tmp_path):
         raise NoWorkers("\n  no executor is left.\n\tat java.lang.Thread")
 
 
-def test_a_failure_of_ours_is_not_blamed_on_spark(tmp_path):
+def test_failure_of_the_job_itself_is_not_blamed_on_spark(tmp_path):
     for target in ENGINES:
         with pytest.raises(ZeroDivisionError), writing(Settings(home=tmp_path, target=target), "x"):
             raise ZeroDivisionError
@@ -80,7 +80,7 @@ def test_only_writing_connections_share_job_tables_with_spark(tmp_path):
         assert shared.exists()
 
 
-def test_received_rows_are_read_where_the_engine_keeps_them(tmp_path):
+def test_received_rows_are_read_from_the_place_of_each_engine(tmp_path):
     settings = Settings(home=tmp_path / "it's", target="spark")
     settings.home.mkdir()
     assert engine_of(settings).received_rows("raw.events") == "raw.events"
@@ -95,7 +95,7 @@ def test_received_rows_are_read_where_the_engine_keeps_them(tmp_path):
     assert DuckDB(settings).received_rows("raw.events") == "raw.events"
 
 
-def test_what_a_killed_write_left_is_removed_and_whole_tables_stay(tmp_path):
+def test_leftovers_of_a_killed_write_are_removed_and_tables_stay(tmp_path):
     spark = engine_of(Settings(home=tmp_path, target="spark"))
     whole = tmp_path / "spark/jobs/ml/scored_features/as_of_date=2025-01-01/part.parquet"
     killed = tmp_path / "spark/jobs/ml/scored_features/.spark-staging-1/part.parquet"

@@ -1,4 +1,4 @@
-"""Each gate stops the run before anything is published, and says what it found."""
+"""Each gate stops the run before publication and says what it found."""
 
 import json
 import re
@@ -30,8 +30,8 @@ def test_too_many_rejected_rows_in_a_load_keep_the_last_version(home: Path):
     assert "rejected_share" in refused(home, "publish")
 
 
-def test_values_that_stand_elsewhere_are_looked_for_in_the_days_written(home: Path):
-    """Among all events that ever came, a day's would hardly show."""
+def test_misplaced_values_are_checked_in_the_days_written(home: Path):
+    """Among all events ever loaded, those of one day would hardly show."""
     logins = [f"w{n},u0000001,2025-04-30 10:00:{n:02},login,,,,5" for n in range(60)]
     land(home, [login.removesuffix("5") for login in logins[:20]])
     change(home, "update int_events_validated set amount = 5 where event_date < date '2025-03-01'")
@@ -52,7 +52,7 @@ def change(home: Path, statement: str) -> None:
 @pytest.mark.parametrize(
     ("gate", "statement"),
     [
-        # what only a defect could do to the tables: lose a row, count one twice, look ahead
+        # simulated defects: a lost row, a row counted twice, a look into the future
         ("user_daily_reconciles", "update user_daily set events = events + 1 where events = 3"),
         (
             "user_daily_reconciles",
@@ -114,7 +114,7 @@ def test_a_gate_fails_when_what_it_guards_is_broken(home: Path, gate: str, state
 @pytest.mark.parametrize(
     ("table", "damage", "broken"),
     [
-        # the last of several, one that becomes NULL, and one of two columns that must agree
+        # the last of several, one that becomes NULL, and two columns that must agree
         (
             "user_daily",
             "last_active_on = day + 1",
@@ -132,7 +132,7 @@ def test_a_gate_fails_when_what_it_guards_is_broken(home: Path, gate: str, state
         ),
     ],
 )
-def test_a_row_says_which_expression_does_not_hold(
+def test_failing_row_names_the_expression_that_is_false(
     home: Path, table: str, damage: str, broken: str
 ):
     change(home, f"update {table} set {damage}")
@@ -141,8 +141,8 @@ def test_a_row_says_which_expression_does_not_hold(
     assert f"the first is {broken}, " in line
 
 
-def test_verdicts_are_not_built_without_the_rows_that_this_build_judges(home: Path):
-    """In a full refresh they would be those of the build before: the news alone."""
+def test_verdicts_cannot_be_built_without_the_rows_to_judge(home: Path):
+    """In a full refresh, that table would hold only the rows of the previous build."""
     select = ("--exclude-resource-type", "test", "--select", "int_events_validated+")
     line = refused(home, "build", "--full-refresh", *select)
     assert "int_events_validated is built together with int_events_to_validate" in line
@@ -154,7 +154,7 @@ def test_verdicts_are_not_built_without_the_rows_that_this_build_judges(home: Pa
 
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory) -> Path:
-    """A second build, of nine more days, all but finished: its tables stand, its mark does not."""
+    """Return a home whose second build wrote its tables but is not marked finished."""
     tiny = Tiny(tmp_path_factory.mktemp("grown"))
     events = [(f"e{n}", "ann", f"{day(n)} 12:00:00", "visit", 5) for n in range(21)]
     tiny.load([("ann", day(0), "a", None)], events[:12])
@@ -201,7 +201,7 @@ def grown(tmp_path_factory) -> Path:
             day(11),
         ),
         (
-            "unique_grain_churn_labels",  # as far back as the horizon of the first new day
+            "unique_grain_churn_labels",  # goes back by the horizon from the first new day
             "insert into churn_labels from churn_labels where as_of_date = date '{}'",
             day(9),
             day(8),
@@ -210,13 +210,13 @@ def grown(tmp_path_factory) -> Path:
             (
                 f"unique_grain_{sampled}",
                 "insert into churn_labels from churn_labels where as_of_date = date '{}'",
-                day(15),  # Sundays
+                day(15),  # the snapshots are on Sundays
                 day(8),
             )
             for sampled in ("evaluation_set", "training_set")
         ),
         (
-            "accepted_ids_are_unique",  # whether the same id is new or old
+            "accepted_ids_are_unique",  # the repeated id may be in new or old rows
             "update int_events_validated as e set event_id = other.event_id, "
             "event_key = other.event_key from (from int_events_validated where event_id = 'e0') "
             "as other where e.event_id = '{}'",
@@ -244,7 +244,7 @@ def grown(tmp_path_factory) -> Path:
         ),
     ],
 )
-def test_a_build_looks_at_what_it_wrote_and_a_full_refresh_at_everything(
+def test_build_tests_only_rows_it_wrote_and_full_refresh_tests_all(
     grown: Path, tmp_path: Path, gate: str, damage: str, new: object, old: object
 ):
     def gate_holds(damaged: object, *options: str) -> bool:
@@ -263,8 +263,8 @@ def test_a_build_looks_at_what_it_wrote_and_a_full_refresh_at_everything(
     assert not gate_holds(old, "--full-refresh")
 
 
-def test_after_a_failed_gate_a_build_looks_at_everything(grown: Path, tmp_path: Path):
-    """Or a full refresh whose gate failed would be let through by the next day's build."""
+def test_build_after_a_failed_gate_tests_everything(grown: Path, tmp_path: Path):
+    """Otherwise the next day's build would pass after a full refresh with a failed gate."""
     home = tmp_path / "data"
     shutil.copytree(grown, home)
     change(home, f"insert into churn_labels from churn_labels where as_of_date = date '{day(3)}'")
@@ -276,37 +276,35 @@ def test_after_a_failed_gate_a_build_looks_at_everything(grown: Path, tmp_path: 
     Tiny(home).build(*gate)
 
 
-def test_a_failed_gate_that_is_no_more_has_no_say(grown: Path, tmp_path: Path):
-    """It can never pass again, so each build of this warehouse would look at everything."""
+def test_failure_of_a_removed_gate_is_ignored(grown: Path, tmp_path: Path):
+    """It can never pass again, so every later build would test everything."""
     home = tmp_path / "data"
     shutil.copytree(grown, home)
-    failed = "* replace ('gate_of_before' as node, 'fail' as status, 'test' as resource_type)"
+    failed = "* replace ('removed_gate' as node, 'fail' as status, 'test' as resource_type)"
     change(home, f"insert into ml.dbt_run_results select {failed} from ml.dbt_run_results limit 1")
     change(home, f"insert into churn_labels from churn_labels where as_of_date = date '{day(3)}'")
     Tiny(home).build("--select", "unique_grain_churn_labels*")
 
 
 @pytest.mark.parametrize(
-    ("of_before", "named"),
+    ("earlier", "named"),
     [
         ("alter table int_events_validated drop column event_key", "event_key"),
-        # or ids that came before would not be found, and count twice
+        # otherwise earlier ids would not be found and would count twice
         ("update int_events_validated set event_key = event_key + 1", "numbers of event ids"),
     ],
 )
-def test_what_an_earlier_version_wrote_asks_for_a_full_refresh(
-    tiny: Tiny, of_before: str, named: str
-):
+def test_tables_of_an_earlier_release_ask_for_a_full_refresh(tiny: Tiny, earlier: str, named: str):
     tiny.load([("ann", day(0), "a", None)], [("e0", "ann", f"{day(0)} 12:00:00", "visit", 5)])
     tiny.build()
-    change(tiny.settings.home, of_before)
+    change(tiny.settings.home, earlier)
     with pytest.raises(JobError, match=f"{named}.* Next: run `churnhouse build --full-refresh`"):
         tiny.build()
     tiny.refresh()
 
 
-def test_plain_dbt_test_looks_at_everything(home: Path):
-    """A build that has finished left nothing new; `dbt test` looks nevertheless."""
+def test_plain_dbt_test_tests_everything(home: Path):
+    """After a finished build there are no new rows; `dbt test` still tests all."""
     change(home, "update build_window set rewrite_from = data_through")
     change(home, "insert into churn_labels from churn_labels limit 1")
     churnhouse(home, "build", "--select", "unique_grain_churn_labels*")
@@ -325,7 +323,7 @@ def test_raw_data_that_stopped_arriving_is_noticed(home: Path):
         "order by started_at desc, node limit 2",
     )
     assert kept == [("events", "error"), ("files", "warn")]
-    churnhouse(home, "publish")  # old is not broken: going back to an earlier model still works
+    churnhouse(home, "publish")  # tables of an earlier release are valid: rollback still works
 
 
 def test_the_results_of_each_build_are_kept_for_analysts(finished_home: Path):

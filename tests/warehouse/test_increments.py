@@ -1,4 +1,4 @@
-"""However rows arrive, an incremental build ends where one full refresh of all of them would."""
+"""Incremental builds give the tables of one full refresh, however rows arrive."""
 
 import gc
 import random
@@ -20,7 +20,7 @@ LOADS = 3
 
 @st.composite
 def deliveries(draw):
-    """User records and events, each with the load that brings it; some events come twice."""
+    """Draw user records and events, each with its load; some events are repeated."""
     records = draw(
         st.dictionaries(
             st.tuples(st.sampled_from(USERS), st.integers(0, 9)),  # user, day of the change
@@ -41,7 +41,7 @@ def deliveries(draw):
                 st.sampled_from(["visit", "visit", "payment", "bogus"]),
                 st.sampled_from([None, -1, 0.1, 0.25, 7]),
                 st.integers(0, LOADS - 1),  # arrives with this load
-                st.one_of(st.none(), st.integers(0, LOADS - 1)),  # and again with this one
+                st.one_of(st.none(), st.integers(0, LOADS - 1)),  # repeated with this load
             ),
             min_size=20,
             max_size=60,
@@ -51,13 +51,13 @@ def deliveries(draw):
     for number, (user, on, kind, minutes, load, again) in enumerate(drawn):
         row = (f"e{number}", user, f"{day(on)} 12:00:00", kind, minutes)
         events += [(row, load)] + ([(row, again)] if again is not None else [])
-    # the last day is there from the start, so that later loads bring late rows, not new days only
+    # the last day is in the first load, so that later loads bring late rows too
     events.append((("last", "ann", f"{day(11)} 13:00:00", "payment", None), 0))
     return users, events, draw(st.integers(0, 2**16)), draw(st.integers(1, 3))
 
 
 def deliver(home: Path, users, events, seed: int, files: int) -> Tiny:
-    """Bring the rows in their loads, shuffled, in several files, building after each load."""
+    """Load the rows, shuffled and in several files, and build after each load."""
     shuffled = random.Random(seed)
     tiny = Tiny(home)
     for load in range(LOADS):
@@ -82,7 +82,7 @@ def check(delivery) -> None:
         assert not differences(by_increments, at_once.tables()), "not as in one load"
 
 
-# A build takes a second, so a failing delivery is shown as it was drawn, not shrunk for minutes.
+# A build takes a second: shrinking a failing example would take minutes.
 QUIET = {
     "deadline": None,
     "print_blob": True,
@@ -94,14 +94,14 @@ QUIET = {
 
 @settings(max_examples=4, derandomize=True, **QUIET)
 @given(deliveries())
-def test_any_delivery_ends_where_a_full_refresh_ends(delivery):
+def test_any_order_of_loads_gives_the_tables_of_a_full_refresh(delivery):
     check(delivery)
 
 
 @pytest.mark.nightly
 @settings(max_examples=50, **QUIET)
 @given(deliveries())
-def test_any_of_fifty_deliveries_ends_where_a_full_refresh_ends(delivery):
+def test_fifty_random_deliveries_give_the_tables_of_a_full_refresh(delivery):
     check(delivery)
 
 
@@ -154,7 +154,7 @@ def test_a_late_event_changes_its_day_and_what_looks_back_on_it(base: Tiny):
     assert not differences(after, base.tables())
 
 
-def test_a_late_event_labels_anew_the_days_whose_windows_hold_it(tiny: Tiny):
+def test_late_event_changes_the_labels_whose_windows_hold_it(tiny: Tiny):
     tiny.load(USERS_OF_BASE, visits([0, 2, 3, 9]))
     tiny.build()
     labels = "select as_of_date, user_id, churn_label from churn_labels"
@@ -179,8 +179,8 @@ def test_recomputing_from_a_day_changes_nothing(base: Tiny):
         assert not differences(before, base.tables())
 
 
-def test_blocks_of_days_meet_without_a_gap_or_a_repeat(tiny: Tiny):
-    """However long the history, and wherever a block of days that one statement writes begins."""
+def test_blocks_of_days_leave_no_gap_and_no_overlap(tiny: Tiny):
+    """This holds for any length of history and any start of a block."""
     tiny.load(USERS_OF_BASE, visits(range(4)))
     tiny.build()
     tiny.load(events=visits(range(4, 38)))
@@ -195,7 +195,7 @@ def test_blocks_of_days_meet_without_a_gap_or_a_repeat(tiny: Tiny):
     assert len(tiny.rows(features)) == 38 + 35
 
 
-def test_a_late_event_writes_the_days_of_its_user_and_of_nobody_else(base: Tiny):
+def test_late_event_writes_only_the_days_of_its_user(base: Tiny):
     """On those days others have most of the rows: they stay, not even written the same again."""
     marked = (
         ("user_daily", "set visits = visits + 100 where day"),
@@ -210,14 +210,14 @@ def test_a_late_event_writes_the_days_of_its_user_and_of_nobody_else(base: Tiny)
     for query, last_day, of_bob in (
         ("select user_id, day from user_daily where visits >= 100", 9, (4, 5)),
         ("select user_id, as_of_date from user_features_daily where visits_2d >= 100", 9, (4, 5)),
-        # a label looks three days ahead
+        # a label depends on the next three days
         ("select user_id, as_of_date from churn_labels where churn_label >= 100", 6, ()),
     ):
         of_ann = [("ann", day(n)) for n in range(4, last_day + 1)]
         assert sorted(base.rows(query)) == of_ann + [("bob", day(n)) for n in of_bob]
 
 
-def test_builds_in_one_process_each_go_on_from_the_one_before(base: Tiny):
+def test_each_build_in_one_process_continues_from_the_last(base: Tiny):
     """What a build reads once it reads anew in the next."""
     for user in ("ann", "bob"):
         base.load(events=[(f"late {user}", user, f"{day(6)} 23:59:59", "visit", 1.5)])
@@ -225,7 +225,7 @@ def test_builds_in_one_process_each_go_on_from_the_one_before(base: Tiny):
         assert base.rows("select user_id from changed_users") == [(user,)]
 
 
-def test_a_late_event_beside_new_days_counts_once(base: Tiny):
+def test_late_event_loaded_with_new_days_counts_once(base: Tiny):
     """Bob's days are written from the late event on, Ann's new days alone."""
     base.load(events=[("late", "bob", f"{day(6)} 23:59:59", "visit", 1.5), *visits((10, 11, 12))])
     base.build()
@@ -234,7 +234,7 @@ def test_a_late_event_beside_new_days_counts_once(base: Tiny):
     assert not differences(after, base.tables())
 
 
-def test_a_signup_that_moves_over_silent_days_moves_the_first_row(base: Tiny):
+def test_signup_moved_over_days_without_events_moves_the_first_row(base: Tiny):
     for signup in (1, 4):
         base.load(users=[("bob", day(signup), "b", f"{day(9)} 00:00:00")])
         base.build()
@@ -245,7 +245,7 @@ def test_a_signup_that_moves_over_silent_days_moves_the_first_row(base: Tiny):
         assert not differences(after, base.tables())
 
 
-def test_data_that_begins_earlier_gives_every_user_its_days(tiny: Tiny):
+def test_earlier_first_day_adds_those_days_for_every_user(tiny: Tiny):
     tiny.load(USERS_OF_BASE, visits(range(5, 10)))
     tiny.build()
     assert tiny.rows("select min(day) from user_daily") == [(day(5),)]
@@ -258,7 +258,7 @@ def test_data_that_begins_earlier_gives_every_user_its_days(tiny: Tiny):
     assert not differences(after, tiny.tables())
 
 
-def test_a_block_that_fails_leaves_the_table_of_before(base: Tiny):
+def test_failed_block_leaves_the_table_unchanged(base: Tiny):
     """The days of a table are one transaction, however many statements write them."""
     before = base.tables()
     # more minutes than the running total can hold, in the third block of days
@@ -271,7 +271,7 @@ def test_a_block_that_fails_leaves_the_table_of_before(base: Tiny):
         assert base.tables()["user_daily"] == before["user_daily"]
 
 
-def test_a_build_that_failed_lets_go_of_the_warehouse(base: Tiny):
+def test_failed_build_releases_the_warehouse(base: Tiny):
     """At once, and not when Python happens to collect what dbt caught."""
     too_many = [(f"big{n}", "ann", f"{day(10)} 12:00:00", "visit", 9e13) for n in range(2)]
     base.load(events=too_many)
@@ -285,7 +285,7 @@ def test_a_build_that_failed_lets_go_of_the_warehouse(base: Tiny):
         gc.enable()
 
 
-def test_a_build_that_failed_before_its_first_node_lets_go_too(base: Tiny, monkeypatch):
+def test_build_failed_before_its_first_node_releases_the_warehouse(base: Tiny, monkeypatch):
     monkeypatch.setenv("CHURNHOUSE_MEMORY_LIMIT", "plenty")
     with pytest.raises(JobError, match="Memory must have a number"):
         base.build()
@@ -293,7 +293,7 @@ def test_a_build_that_failed_before_its_first_node_lets_go_too(base: Tiny, monke
 
 
 def test_without_an_accepted_event_there_are_no_days(tiny: Tiny):
-    """And no block of them is written, from whatever day on."""
+    """No block of days is written."""
     tiny.load(USERS_OF_BASE, [("e", "nobody", f"{day(1)} 12:00:00", "visit", 1)])
     tiny.build()
     assert tiny.rows("select data_from from build_window") == [(None,)]
@@ -331,7 +331,7 @@ def test_attributes_are_as_of_the_date(base: Tiny):
         assert plans == [(day(n), "a" if n < 6 else "gold") for n in range(10)]
 
 
-def test_a_resend_with_the_fault_corrected_is_accepted(base: Tiny):
+def test_corrected_resend_of_a_rejected_event_is_accepted(base: Tiny):
     base.load(events=[("again", "ann", f"{day(4)} 10:00:00", "visit", -5)])
     base.build()
     base.load(events=[("again", "ann", f"{day(4)} 10:00:00", "visit", 5)])
@@ -339,7 +339,7 @@ def test_a_resend_with_the_fault_corrected_is_accepted(base: Tiny):
     assert base.rows("select minutes from accepted_events where event_id = 'again'") == [(5,)]
 
 
-def test_of_good_rows_with_one_id_the_first_counts(base: Tiny):
+def test_first_valid_row_of_an_id_counts(base: Tiny):
     visit = ("twice", "ann", f"{day(4)} 10:00:00", "visit")
     for minutes in ([5, 7], [9]):
         base.load(events=[(*visit, each) for each in minutes])
@@ -349,7 +349,7 @@ def test_of_good_rows_with_one_id_the_first_counts(base: Tiny):
     assert base.rows(rejected) == [("duplicate_event_id",)] * 2
 
 
-def test_a_later_row_counts_where_the_user_of_the_first_has_moved(base: Tiny):
+def test_later_row_of_an_id_counts_once_the_first_is_invalid(base: Tiny):
     """In one load the user's signup moves past the first row, and another row with its id comes."""
     base.load(events=[("moved", "ann", f"{day(2)} 10:00:00", "visit", 5)])
     base.build()
@@ -362,7 +362,7 @@ def test_a_later_row_counts_where_the_user_of_the_first_has_moved(base: Tiny):
         assert base.rows("select minutes from accepted_events where event_id = 'moved'") == [(7,)]
 
 
-def test_a_build_that_broke_off_is_done_again(base: Tiny):
+def test_interrupted_build_is_done_again(base: Tiny):
     base.load(events=[("late", "bob", f"{day(4)} 23:59:59", "visit", 1.5)])
     base.build("--select", "+user_daily", "--exclude-resource-type", "test")  # and no further
     base.build()
@@ -371,8 +371,8 @@ def test_a_build_that_broke_off_is_done_again(base: Tiny):
     assert not differences(after, base.tables())
 
 
-def test_days_that_a_build_took_away_before_it_broke_off_come_back(tiny: Tiny):
-    """The last days are refused, their rows go, and the mark still tells of them."""
+def test_days_removed_by_an_interrupted_build_come_back(tiny: Tiny):
+    """The last events become invalid and their days are deleted, but the mark is older."""
     days = [(f"c{n}", "bob", f"{day(n)} 09:00:00", "visit", 5) for n in range(3, 7)]
     last = [("last", "ann", f"{day(9)} 09:00:00", "visit", 5)]
     tiny.load(USERS_OF_BASE, days + last)

@@ -1,4 +1,4 @@
-"""Memory, cores and spill: DuckDB finds the machine's, settings overrule, a mistake is a line."""
+"""Limits of memory, cores and spill: defaults, settings, and messages for mistakes."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from python_jobs.warehouse.lock import writing
 
 
 def refused(home: Path, *arguments: str, **limits: str) -> str:
-    """The one line of a command that must fail under these limits."""
+    """Return the one line of a command that must fail under these limits."""
     command = Path(sys.executable).with_name("churnhouse")
     env = os.environ | {"CHURNHOUSE_HOME": str(home)} | limits
     done = subprocess.run(
@@ -36,25 +36,25 @@ def in_force(connection: duckdb.DuckDBPyConnection) -> tuple:
     )
 
 
-def test_without_settings_duckdb_judges_its_machine(tmp_path):
+def test_without_settings_duckdb_uses_its_own_defaults(tmp_path):
     with duckdb.connect() as untouched, connect(Settings(home=tmp_path)) as connection:
         ours, theirs = in_force(connection), in_force(untouched)
     assert ours[:2] == theirs[:2]
 
 
-def test_settings_overrule_it(tmp_path):
+def test_settings_override_the_defaults_of_duckdb(tmp_path):
     settings = Settings(home=tmp_path, memory_limit="512MiB", threads=1, spill_limit="2GiB")
     with connect(settings) as connection:
         assert in_force(connection) == ("512.0 MiB", 1, "2.0 GiB")
 
 
 @pytest.mark.parametrize(("limit", "mebibytes"), [("4GiB", 2048), ("512MiB", 1024)])
-def test_a_spark_driver_that_works_alone_holds_half_of_it(limit, mebibytes):
+def test_local_spark_driver_gets_half_of_the_memory_limit(limit, mebibytes):
     assert spark.driver_memory(Settings(memory_limit=limit)) == mebibytes
 
 
 @pytest.mark.parametrize("limit", [None, "-1", "900TiB"])
-def test_nor_does_it_hold_more_than_half_of_what_the_machine_gives_duckdb(limit):
+def test_local_spark_driver_gets_at_most_half_of_the_default_limit(limit):
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
     assert 1024 <= spark.driver_memory(Settings(memory_limit=limit)) <= total / 2
 
@@ -73,7 +73,7 @@ def test_a_setting_of_the_wrong_type_is_one_line(tmp_path):
     assert "CHURNHOUSE_THREADS=many: " in line
 
 
-def test_too_little_memory_says_so_and_more_is_all_it_needs(home):
+def test_too_little_memory_is_reported_and_more_memory_is_enough(home):
     for job in ("ingest", "build"):
         if job == "ingest":
             (home / "warehouse.duckdb").unlink()

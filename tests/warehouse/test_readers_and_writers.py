@@ -1,4 +1,4 @@
-"""Writers take turns, and readers never meet a version that is not whole or not one."""
+"""Only one process writes at a time, and readers always see one complete version."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from python_jobs.settings import Settings
 
 READERS = 4
 FIRST_DAY = datetime(2025, 4, 30, tzinfo=UTC)
-# Whom a round publishes; by their number, a reader knows a version that is mixed of two.
+# Users of each round; their number reveals a mix of two versions.
 USERS = """
     user_id in (
         select user_id from base."main.churn_predictions_latest"
@@ -51,13 +51,13 @@ def test_a_second_command_is_refused_until_the_holder_is_dead(home: Path):
 
 
 def users_of(day: str) -> int:
-    """How many users the version of a day has."""
+    """Return how many users the version of a day has."""
     return 5 + datetime.fromisoformat(day).toordinal() % 40
 
 
 @pytest.fixture
 def small(finished_home: Path):
-    """A warehouse in memory that is published in a moment; `round` sets its users and its day."""
+    """Return a small warehouse in memory; `round` sets its users and its day."""
     with duckdb.connect(config={"threads": 1}) as small:
         small.execute(f"attach '{finished_home / 'warehouse.duckdb'}' as big (read_only)")
         small.execute("create schema base; create schema ml; create schema raw")
@@ -66,7 +66,7 @@ def small(finished_home: Path):
             "select table_schema || '.' || table_name from information_schema.tables "
             "where table_catalog = 'big'"
         ).fetchall()
-        small.execute("use big")  # its views name their tables without the catalog
+        small.execute("use big")  # views name their tables without a catalog
         for (name,) in tables:
             small.execute(f'create table memory.base."{name}" as from {name}')
         small.execute("use memory; detach big")
@@ -91,7 +91,7 @@ def publish_round(small, settings: Settings, number: int, now: datetime) -> None
 
 
 def read_version(folder: Path, pause: float) -> str | None:
-    """Read a version as its users do, with a pause; what is wrong with it, if anything."""
+    """Read a version slowly, as its users do; return what is wrong with it."""
     manifest = json.loads((folder / "manifest.json").read_text())
     day, users = manifest["as_of_date"], users_of(manifest["as_of_date"])
     time.sleep(pause)
@@ -108,7 +108,7 @@ def read_version(folder: Path, pause: float) -> str | None:
 
 
 def read_on(published: Path, stop, results, seed: int) -> None:
-    """Resolve `current` and read what it names, again and again; every tenth time slowly."""
+    """Read the version that `current` names in a loop, every tenth time slowly."""
     chance = random.Random(seed)
     seen, wrong, rounds = set(), [], 0
     while not stop.is_set():
@@ -125,10 +125,10 @@ def read_on(published: Path, stop, results, seed: int) -> None:
 
 
 @pytest.mark.parametrize("publishes", [25, pytest.param(200, marks=pytest.mark.nightly)])
-def test_four_readers_meet_only_whole_versions(
+def test_four_readers_see_only_complete_versions(
     publishes: int, small, finished_home: Path, tmp_path: Path, monkeypatch
 ):
-    monkeypatch.setattr(publish, "GRACE", timedelta(seconds=20))  # for the disk's sake
+    monkeypatch.setattr(publish, "GRACE", timedelta(seconds=20))  # limits disk use
     settings = Settings(home=tmp_path / "data")
     settings.home.mkdir()
     settings.models.symlink_to(finished_home / "models")
@@ -154,14 +154,14 @@ def test_four_readers_meet_only_whole_versions(
     assert all(rounds >= 10 for rounds, _, _ in told), told
 
 
-def test_old_versions_go_when_their_readers_have_had_their_time(
+def test_old_versions_are_removed_after_the_grace_period(
     small, finished_home: Path, tmp_path: Path
 ):
     settings = Settings(home=tmp_path / "data")
     settings.home.mkdir()
     settings.models.symlink_to(finished_home / "models")
     moment = datetime(2026, 1, 1, tzinfo=UTC)
-    for number in range(8):  # one a minute: none has been replaced long enough
+    for number in range(8):  # one per minute: none was replaced long enough ago
         publish_round(small, settings, number, moment + timedelta(minutes=number))
     assert len(list(settings.published.glob("2*"))) == 8
     publish_round(small, settings, 8, moment + timedelta(days=1))

@@ -1,4 +1,4 @@
-"""Backup and restore of a home, with the very commands of the runbook."""
+"""Backup and restore of a home with the commands of the runbook."""
 
 import csv
 import os
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def start(block: str, home: Path, backup: Path) -> subprocess.Popen:
-    """Begin a block of commands of docs/runbook.md as its reader would."""
+    """Start a block of commands of docs/runbook.md."""
     text = (PROJECT / "docs" / "runbook.md").read_text()
     (commands,) = re.findall(rf"^```sh {block}\n(.+?)^```", text, re.MULTILINE | re.DOTALL)
     here = {"CHURNHOUSE_HOME": str(home), "BACKUP": str(backup)}
@@ -27,7 +27,7 @@ def start(block: str, home: Path, backup: Path) -> subprocess.Popen:
 
 
 def numbers(home: Path) -> tuple:
-    """What is published, without the times at which it was."""
+    """Return the published numbers without times."""
     manifest = check_published(home)
     (path,) = (home / "published" / "current").glob("churn_predictions_*.csv")
     with path.open(newline="") as file:
@@ -38,7 +38,7 @@ def numbers(home: Path) -> tuple:
     return {name: value for name, value in manifest.items() if name not in stamps}, users
 
 
-def test_a_restored_home_goes_on_and_publishes_the_same_numbers(home: Path, tmp_path: Path):
+def test_restored_home_publishes_the_same_numbers(home: Path, tmp_path: Path):
     before = numbers(home)
     version = (home / "published" / "current").readlink()
     backup = tmp_path / "backup.tar.gz"
@@ -51,7 +51,7 @@ def test_a_restored_home_goes_on_and_publishes_the_same_numbers(home: Path, tmp_
     assert numbers(home) == before
 
 
-def test_a_backup_gives_way_to_a_job_and_leaves_no_half_file(home: Path, tmp_path: Path):
+def test_backup_is_refused_while_a_job_runs_and_leaves_no_file(home: Path, tmp_path: Path):
     backup = tmp_path / "backup.tar.gz"
     with running(home, "retrain"):
         assert start("backup", home, backup).wait() == 75
@@ -60,8 +60,8 @@ def test_a_backup_gives_way_to_a_job_and_leaves_no_half_file(home: Path, tmp_pat
     assert list(tmp_path.glob("backup*")) == [backup]
 
 
-def test_a_job_gives_way_to_a_backup(home: Path, tmp_path: Path):
-    """The backup is held up by a pipe that is read no further than to see that it has begun."""
+def test_job_is_refused_while_a_backup_runs(home: Path, tmp_path: Path):
+    """A pipe blocks the backup: the test reads only enough to see that it has begun."""
     backup = tmp_path / "backup.tar.gz"
     partial = tmp_path / "backup.tar.gz.partial"
     os.mkfifo(partial)
@@ -71,5 +71,5 @@ def test_a_job_gives_way_to_a_backup(home: Path, tmp_path: Path):
         assert os.read(reader, 2) == b"\x1f\x8b"
         assert churnhouse(home, "daily", check=False).returncode == 75
     finally:
-        os.close(reader)  # which ends what writes to it
+        os.close(reader)  # closing the pipe ends the backup
         assert process.wait(20) != 0

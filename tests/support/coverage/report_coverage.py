@@ -1,4 +1,4 @@
-"""Print what the tests' processes did not run of python_jobs and api; fail below a percentage.
+"""Print lines of python_jobs and api that no test ran; fail below a percentage.
 
 python tests/support/coverage/report_coverage.py FOLDER PERCENT
 """
@@ -13,7 +13,7 @@ from slipcover.slipcover import add_summaries
 
 
 def added_up(folder: Path) -> dict:
-    """Return the coverage of all processes in slipcover's form, files that never ran included."""
+    """Return all processes' coverage in slipcover's form, with files that never ran."""
     every_line = slipcover.Slipcover(
         branch=True,
         source=[str(package) for package in PACKAGES],
@@ -43,7 +43,7 @@ def _move(file: dict, what: str, ran: set) -> None:
 
 
 def main(folder: str, least: str) -> int:
-    """Print the files that did not run in full; 1 where the whole is below `least` percent."""
+    """Print files that did not run fully; return 1 if the total is below `least` percent."""
     total = added_up(Path(folder))
     slipcover.print_coverage(total, skip_covered=True, missing_width=60)
     percent = total["summary"]["percent_covered"]

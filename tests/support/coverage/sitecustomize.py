@@ -16,7 +16,7 @@ PACKAGES = [ROOT / "python_jobs", ROOT / "api"]
 
 
 def count(folder: Path) -> None:
-    """Count from here on. Only our own files are changed to do so; libraries run as they are."""
+    """Start counting. Only our own files are instrumented."""
     import slipcover
 
     counter = slipcover.Slipcover(branch=True)
@@ -42,7 +42,7 @@ def count(folder: Path) -> None:
         os.kill(os.getpid(), number)
 
     atexit.register(save)
-    os._exit = save_and_exit  # the command ends with it, and so does a forked process
+    os._exit = save_and_exit  # the command and forked processes end with os._exit
     signal.signal(signal.SIGTERM, save_and_terminate)  # how servers are stopped
 
 
