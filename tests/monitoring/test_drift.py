@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
-from support.homes import PROJECT, churnhouse, rows
+from support.homes import PROJECT, churnhouse, copied, rows
 
 from python_jobs.scoring import score
 from python_jobs.scoring.snapshots import save_served_features, save_training_sample
@@ -213,8 +213,7 @@ def test_intervals_hold_the_realised_value(scored_earlier: Path):
 
 
 def test_jobs_make_the_same_intervals_as_the_dbt_python_model(scored_earlier: Path, tmp_path):
-    home = tmp_path / "data"
-    shutil.copytree(scored_earlier, home, symlinks=True)
+    home = copied(scored_earlier, tmp_path / "data")
     query = "from performance_intervals order by all"
     with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
         by_dbt = connection.execute(query).fetchall()
@@ -241,9 +240,9 @@ def test_open_label_window_counts_as_unknown_not_as_stayed(scored_earlier: Path)
     assert latest == [(False, None, None, None, True)]
 
 
-def test_late_data_shows_as_a_share_of_changed_features(scored_earlier: Path):
+def test_late_data_shows_as_a_share_of_changed_features(scored_earlier: Path, tmp_path: Path):
     """A late event on a scored day changes the count of only its user."""
-    home = scored_earlier
+    home = copied(scored_earlier, tmp_path / "data")
     user, users = rows(
         home,
         "select min(case when quiz_score_7d is null then user_id end), count(*) "
@@ -275,8 +274,7 @@ def test_late_data_of_a_build_without_marts_is_seen_by_the_next(
     scored_earlier: Path, tmp_path: Path
 ):
     """12 March changes in a build that stops before the marts, 31 March in the next."""
-    home = tmp_path / "data"
-    shutil.copytree(scored_earlier, home, symlinks=True)
+    home = copied(scored_earlier, tmp_path / "data")
     columns = "event_id,user_id,event_time,event_type,course_id,watch_minutes,quiz_score,amount\n"
     user = rows(home, "select min(user_id) from accepted_users where signup_date < '2025-03-01'")[
         0
@@ -315,8 +313,7 @@ def test_late_data_of_a_build_without_marts_is_seen_by_the_next(
 
 
 def test_forgotten_user_is_not_counted_on_any_date(scored_earlier: Path, tmp_path: Path):
-    home = tmp_path / "data"
-    shutil.copytree(scored_earlier, home, symlinks=True)
+    home = copied(scored_earlier, tmp_path / "data")
     user = rows(home, "select min(user_id) from accepted_users where signup_date < '2025-03-01'")[
         0
     ][0]

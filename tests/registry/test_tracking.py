@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.homes import churnhouse
+from support.homes import churnhouse, copied
+from support.processes import start
 from support.training_world import NOW, new_warehouse, run
 
 from python_jobs.registry import store, tracking
@@ -26,6 +27,7 @@ from python_jobs.settings import Settings
 
 mlflow = pytest.importorskip("mlflow", reason="needs an MLflow server: run `make test-mlflow`")
 
+QUICK = ("--time-budget", 0)
 LATER = NOW + timedelta(hours=1)
 
 
@@ -174,10 +176,11 @@ def test_aliases_follow_challenger_and_production(client, domain, trained):
     assert len(runs(client, fresh)) == 1
 
 
-def test_tampered_version_is_marked_failed_and_not_registered(client, domain, tmp_path):
-    version = run(new_warehouse(users=200), tmp_path).version
-    (tmp_path / "models" / version / "model.onnx").write_bytes(b"other")
-    problem = tracking.track(Settings(home=tmp_path), domain, version, "challenger")
+def test_tampered_version_is_marked_failed_and_not_registered(client, domain, trained, tmp_path):
+    settings, (one, _) = trained
+    home = copied(settings.home, tmp_path / "data")
+    (home / "models" / one.version / "model.onnx").write_bytes(b"other")
+    problem = tracking.track(Settings(home=home), domain, one.version, "challenger")
     assert "model.onnx is missing or is not the file" in problem
     assert [r.info.status for r in runs(client, domain)] == ["FAILED"]
     assert not client.search_registered_models(f"name = 'churnhouse-{domain}'")
@@ -185,17 +188,16 @@ def test_tampered_version_is_marked_failed_and_not_registered(client, domain, tm
 
 @pytest.mark.parametrize("server", ["file"], indirect=True)
 def test_tracking_retrain_and_rollback_changes_no_byte_of_the_model(client, home, monkeypatch):
-    """The model trained with tracking has the same bytes as the one without.
-
-    There is no search, because its time limit could end it early on a busy machine.
-    """
+    """The model trained with tracking has the same bytes as the one without."""
     with monkeypatch.context() as untracked:
         untracked.delenv("MLFLOW_TRACKING_URI")
-        churnhouse(home, "train", "--time-budget", 0)
+        done = churnhouse(home, "train", *QUICK)
+        assert "track" not in done.stdout and done.stderr == ""
     in_production_before, first = store.versions(home / "models")
-    done = churnhouse(home, "retrain", "--time-budget", 0)
-    assert done.stderr == "" and "View run" not in done.stdout
-    assert re.findall(r"^track +(\w+) in MLflow", done.stdout, re.M) == ["challenger", "production"]
+    process = start(home, "retrain", *QUICK)
+    out, err = process.communicate()
+    assert process.returncode == 0 and err == "" and "View run" not in out, out + err
+    assert re.findall(r"^track +(\w+) in MLflow", out, re.M) == ["challenger", "production"]
     second = store.versions(home / "models")[-1]
     manifests = [store.read_manifest(home / "models", v) for v in (first, second)]
     dated = {"report.html", "model_card.md"}
@@ -230,7 +232,7 @@ def test_without_a_server_the_version_is_kept_with_one_warning(home, monkeypatch
         port = broken.server_port if kind == "it answers nonsense" else free_port()
         threading.Thread(target=broken.serve_forever, daemon=True).start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ada:secret@127.0.0.1:{port}")
-        done = churnhouse(home, "train")
+        done = churnhouse(home, "train", *QUICK)
         broken.shutdown()
     version = store.versions(home / "models")[-1]
     assert len(store.versions(home / "models")) == 2
@@ -244,14 +246,8 @@ def test_without_a_server_the_version_is_kept_with_one_warning(home, monkeypatch
 def test_promotion_logs_what_the_server_missed(client, home, monkeypatch):
     with monkeypatch.context() as away:
         away.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
-        assert "warning" in churnhouse(home, "train").stderr
+        assert "warning" in churnhouse(home, "train", *QUICK).stderr
     version = store.versions(home / "models")[-1]
     assert churnhouse(home, "promote", version).stderr == ""
     found = client.get_model_version_by_alias("churnhouse-elearning", "production")
     assert found.tags["churnhouse.version"] == version
-
-
-def test_nothing_is_tracked_without_the_variable(home, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    done = churnhouse(home, "train")
-    assert "track" not in done.stdout and done.stderr == ""

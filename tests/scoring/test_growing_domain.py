@@ -4,6 +4,7 @@ import shutil
 from datetime import UTC, datetime
 
 import pytest
+from support import parsed
 from support.homes import rows
 
 from api.store.publication import load
@@ -37,7 +38,7 @@ def grown(tmp_path):
     text = mapping.read_text(encoding="utf-8")
     text = text.replace("    plan,", "    plan,\n    plan as cohort,")
     mapping.write_text(text, encoding="utf-8")
-    return domains.load("elearning", folder.parent)
+    return domains.load("elearning", Settings(domains=folder.parent))
 
 
 def test_new_measure_and_attribute_do_not_stop_scoring(home, grown):
@@ -45,8 +46,9 @@ def test_new_measure_and_attribute_do_not_stop_scoring(home, grown):
     settings = Settings(home=home)
     before = rows(home, SCORES)
     version = store.production(settings.models).version
-    dbt = Dbt(settings)
-    build(settings, grown, dbt, BEFORE_MODELS)
+    with parsed.once():
+        dbt = Dbt(settings)
+        build(settings, grown, dbt, BEFORE_MODELS)
     assert {"cohort", "videos_7d", "videos_trend"} <= columns(home, "user_features_daily")
     with connect(settings) as connection:
         day = score(connection, settings, now=NOW).as_of_date

@@ -93,7 +93,7 @@ def test_file_size_limit_stops_a_job_with_one_line(home: Path, job: str):
     if job == "build":
         churnhouse(home, "ingest")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    limit = 20_000 if job == "ingest" else 200_000
+    limit = {"ingest": 20_000, "build": 200_000, "publish": 60_000}[job]
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
         line = refused(home, job)
@@ -195,8 +195,8 @@ def test_a_lookup_store_damaged_while_it_is_written_is_not_published(
     before = check_published(home)["version"]
     write = lookup.write
 
-    def write_badly(connection, path: Path, shard_users: int) -> dict:
-        rows = write(connection, path, shard_users)
+    def write_badly(connection, path: Path, *rest: object) -> dict:
+        rows = write(connection, path, *rest)
         damage(path)
         return rows
 

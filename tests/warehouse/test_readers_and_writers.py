@@ -124,7 +124,7 @@ def read_on(published: Path, stop, results, seed: int) -> None:
     results.put((rounds, len(seen), wrong))
 
 
-@pytest.mark.parametrize("publishes", [25, pytest.param(200, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("publishes", [15, pytest.param(200, marks=pytest.mark.nightly)])
 def test_four_readers_see_only_complete_versions(
     publishes: int, small, finished_home: Path, tmp_path: Path, monkeypatch
 ):
