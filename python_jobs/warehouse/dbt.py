@@ -205,10 +205,12 @@ def build(
 
 def settings_changed(connection: duckdb.DuckDBPyConnection) -> bool:
     """Return True if the last build used other settings than the warehouse now holds."""
-    marks = connection.execute(
-        "select 1 from information_schema.tables where table_name = 'build_log'"
-    ).fetchone()
-    if not marks:
+    tables = connection.execute(
+        "select table_name from information_schema.tables where table_schema = 'main'"
+    ).fetchall()
+    if ("build_marks",) in tables:  # release 0.1 built it
+        return True
+    if ("build_log",) not in tables:
         return False
     last, now = connection.execute(
         "select (select max_by(settings, build_number) from main.build_log), settings "
