@@ -56,7 +56,7 @@ def test_home_name_that_is_not_utf8_is_refused():
 
 def test_env_example_has_every_setting_and_no_other():
     fields = {f"CHURNHOUSE_{name}".upper() for name in ApiSettings.model_fields}
-    for path in ("profiles.yml", "docker-compose.yml", "macros/limit_resources.sql"):
+    for path in ("profiles.yml", "docker-compose.yml", "macros/hooks/limit_resources.sql"):
         text = (PROJECT / path).read_text(encoding="utf-8")
         fields |= set(re.findall(r"CHURNHOUSE_[A-Z_]+[A-Z]", text))
     others = {"CHURNHOUSE_COMMIT", "MLFLOW_TRACKING_URI"}

@@ -224,7 +224,7 @@ def test_jobs_make_the_same_intervals_as_the_dbt_python_model(scored_earlier: Pa
         assert connection.execute(query).fetchall() == by_dbt
         newest = [row for row in by_dbt if row[0] == date(2025, 3, 31)]
         users_of_both = newest[0][-1] + by_dbt[0][-1]
-        for most, expected in ((users_of_both, by_dbt), (users_of_both - 1, newest), (0, [])):
+        for most, expected in ((users_of_both, by_dbt), (users_of_both - 1, newest), (1, [])):
             spark.measure_intervals(connection, Settings(home=home, max_training_rows=most))
             assert connection.execute(query).fetchall() == expected
 

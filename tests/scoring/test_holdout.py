@@ -41,11 +41,14 @@ def test_larger_holdout_share_only_adds_users():
 
 def test_only_campaign_models_read_treatments():
     """Contact never becomes a feature or a label."""
-    reads = re.compile(r"(source\(\s*'raw',\s*'|ref\(\s*')(treatments|treatments|campaign_)")
+    reads = re.compile(
+        r"(source\(\s*'raw',\s*'|ref\(\s*')(stg_raw__treatments|treatments|campaign_)"
+    )
     readers = {
         path.stem for path in (PROJECT / "models").rglob("*.sql") if reads.search(path.read_text())
     }
-    assert readers == {"treatments", "campaign_outcomes", "campaign_lift"}
+    campaigns = {"treatments", "campaign_outcomes", "campaign_lift"}
+    assert readers == campaigns | {"stg_raw__treatments"}
 
 
 def test_predictions_and_exports_flag_the_holdout_for_every_user(finished_home):

@@ -71,7 +71,7 @@ def change(home: Path, statement: str) -> None:
         ),
         ("unique_grain_user_daily", "update user_daily set day = null where user_id = 'u0000007'"),
         (
-            "unique_grain_stg_events_checked",
+            "unique_grain_int_events_validated",
             "insert into int_events_validated from int_events_validated",
         ),
         ("label_windows_are_closed", "update churn_labels set as_of_date = as_of_date + 1"),
@@ -136,8 +136,8 @@ def test_failing_row_names_the_expression_that_is_false(
     home: Path, table: str, damage: str, broken: str
 ):
     change(home, f"update {table} set {damage}")
-    line = refused(home, "build", "--full-refresh", "--select", f"holds_{table}")
-    assert f"Gate holds_{table} failed: " in line
+    line = refused(home, "build", "--full-refresh", "--select", f"expression_is_true_{table}")
+    assert f"Gate expression_is_true_{table} failed: " in line
     assert f"the first is {broken}, " in line
 
 
@@ -177,13 +177,13 @@ def grown(tmp_path_factory) -> Path:
             day(11),
         ),
         (
-            "unique_grain_stg_events_typed_row_id",
+            "unique_grain_stg_raw__events_row_id",
             "insert into raw.events from raw.events where event_id = '{}'",
             "e12",
             "e11",
         ),
         (
-            "unique_grain_stg_events_checked_row_id",
+            "unique_grain_int_events_validated_row_id",
             "insert into int_events_validated from int_events_validated where event_id = '{}'",
             "e12",
             "e11",
@@ -230,14 +230,14 @@ def grown(tmp_path_factory) -> Path:
             "e11",
         ),
         (
-            "unique_grain_stg_events_rejected",
+            "unique_grain_rejected_events",
             "insert into int_events_validated select e.* replace ('bad' as reject_reason) "
             "from int_events_validated as e cross join range(2) where e.event_id = '{}'",
             "e12",
             "e11",
         ),
         (
-            "relationships_stg_events_user_id",
+            "relationships_accepted_events_user_id",
             "update int_events_validated set user_id = 'gone' where event_id = '{}'",
             "e12",
             "e11",
