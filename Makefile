@@ -39,7 +39,7 @@ unit: .venv/installed ## dbt parse, dbt unit tests and pytest (which runs both),
 	$(call counted,unit) $(BIN)/pytest --numprocesses auto --dist loadfile -m "not nightly and not images and not spark"
 
 test-spark: .venv-spark/installed ## Test Spark: the main job on a Spark cluster on this machine.
-	$(call counted,spark) .venv-spark/bin/pytest -m spark
+	.venv-spark/bin/pytest -m spark
 
 # Counts the lines and branches that a target's tests run, in all processes.
 define counted
