@@ -9,6 +9,9 @@
     {% set day = config.require('day') %}
     {% set existing = load_cached_relation(this) %}
     {% set is_new = existing is none or not existing.is_table or should_full_refresh() %}
+    {% if not is_new and config.get('starts_as') %}
+        {% set is_new = run_query('select 1 from ' ~ existing ~ ' limit 1').rows | length == 0 %}
+    {% endif %}
     {% set days = days_to_write(day) %}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
@@ -35,8 +38,14 @@
     {% for start, end in day_blocks(days.first_day, days.last_day) %}
         {% do run_query("set variable block_start = date '" ~ start ~ "'") %}
         {% do run_query("set variable block_end = date '" ~ end ~ "'") %}
-        {% call statement('insert') %}
-            insert into {{ table }} by name
+        {#- DuckDB 2.0 overlooks rows that the same transaction inserted into an empty table, so the first
+            block is the table -#}
+        {% set start_of_statement = 'insert into ' ~ table ~ ' by name' %}
+        {% if is_new and loop.first %}
+            {% set start_of_statement = 'create or replace table ' ~ table ~ ' as' %}
+        {% endif %}
+        {% call statement('write') %}
+            {{ start_of_statement }}
             select * from ({{ sql }}) {{ 'order by ' ~ day if config.get('sort') }}
         {% endcall %}
     {% endfor %}

@@ -58,3 +58,13 @@ def test_table_replaces_a_view_of_the_same_name(built: Tiny):
     change(built, "drop table churn_labels; create view churn_labels as select 1 as churn_label")
     built.refresh()
     assert built.tables() == before
+
+
+def test_totals_of_many_users_carry_on_from_block_to_block(tiny: Tiny):
+    """Each block has more rows than a row group of DuckDB holds."""
+    users = [(f"u{n}", day(0), "a", f"{day(0)} 00:00:00") for n in range(13_000)]
+    first = [(f"e{n}", f"u{n}", f"{day(0)} 12:00:00", "visit", 5) for n in range(13_000)]
+    tiny.load(users, [*first, ("last", "u0", f"{day(24)} 12:00:00", "visit", 5)])
+    tiny.build("--select", "+user_daily", "--exclude-resource-type", "test")
+    totals = "select day, sum(events_total) from user_daily group by day order by day"
+    assert tiny.rows(totals) == [(day(n), 13_000) for n in range(24)] + [(day(24), 13_001)]
