@@ -4,12 +4,10 @@ import gc
 import importlib.util
 import io
 import locale
-import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version as installed_version
-from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
 
@@ -17,6 +15,16 @@ import typer
 
 from python_jobs import terminal
 from python_jobs.errors import DRIFT, FAILED, INTERRUPTED, JobError
+from python_jobs.options import (
+    Days,
+    DomainName,
+    RawFolder,
+    Seed,
+    TimeBudget,
+    Users,
+    day,
+    whole_number,
+)
 from python_jobs.settings import Settings
 
 
@@ -45,67 +53,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-def _day(text: str | date) -> date:
-    """Return a date from typed text; a default date is returned unchanged."""
-    try:
-        return text if isinstance(text, date) else date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no date like 2025-03-01") from None
-
-
-def _whole(least: int, most: int | None = None) -> Callable[[str | int], int]:
-    """Return a parser of whole numbers that names the value it refuses."""
-    bounds = f"of {least} or more" if most is None else f"from {least} to {most}"
-
-    def parse(text: str | int) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = least - 1
-        if number < least or (most is not None and number > most):
-            raise typer.BadParameter(f"{str(text)!r} is no whole number {bounds}")
-        return number
-
-    return parse
-
-
-def _seconds(text: str | float) -> float:
-    """Return a finite number of seconds, 0 or more."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise typer.BadParameter(f"{str(text)!r} is no number of seconds, 0 or more")
-    return seconds
-
-
-DomainName = Annotated[
-    str, typer.Option("--domain", help="Whose data this is: a folder in ./domains, or shipped.")
-]
-RawFolder = Annotated[
-    Path | None, typer.Option("--raw", help="Folder of the raw files. [default: HOME/raw]")
-]
-Users = Annotated[
-    int,
-    typer.Option(parser=_whole(1), metavar="N", help="Users who have signed up by day 120."),
-]
-Days = Annotated[int, typer.Option(parser=_whole(1), metavar="N", help="Days to generate.")]
-# 2**32 - 1 is the largest seed that scikit-learn accepts.
-Seed = Annotated[
-    int,
-    typer.Option(
-        parser=_whole(0, 2**32 - 1), metavar="N", help="The same seed gives the same result."
-    ),
-]
-TimeBudget = Annotated[
-    float,
-    typer.Option(
-        "--time-budget", parser=_seconds, metavar="N", help="Seconds to search for parameters."
-    ),
-]
 
 
 def main() -> None:
@@ -186,7 +133,7 @@ def generate(
     users: Users = 2000,
     days: Days = 120,
     start: Annotated[
-        date, typer.Option(parser=_day, metavar="YYYY-MM-DD", help="First day.")
+        date, typer.Option(parser=day, metavar="YYYY-MM-DD", help="First day.")
     ] = date(2025, 1, 1),
     seed: Seed = 7,
     append: Annotated[bool, typer.Option("--append", help="Continue the world there.")] = False,
@@ -208,6 +155,7 @@ def ingest(domain: DomainName = "elearning", raw: RawFolder = None) -> None:
 
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    options_metavar="[OPTIONS] [DBT OPTIONS, such as --select MODEL or --full-refresh]",
 )
 def build(
     context: typer.Context,
@@ -215,7 +163,7 @@ def build(
         date | None,
         typer.Option(
             "--from",
-            parser=_day,
+            parser=day,
             metavar="YYYY-MM-DD",
             help="Recompute from this day; one before the first day recomputes all.",
         ),
@@ -235,7 +183,7 @@ def build(
 
 @app.command()
 def train(seed: Seed = 7, time_budget: TimeBudget = 2) -> None:
-    """Train the candidates, judge them on later dates, register the better one."""
+    """Train the candidates, judge them on later dates, register a new version."""
     settings = Settings()
     with lock.writing(settings, "train"):
         pipeline.train(settings, seed, time_budget)
@@ -381,10 +329,10 @@ def rollback() -> None:
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(parser=_whole(1, 65535), metavar="N", help="Port to listen on.")
+        int, typer.Option(parser=whole_number(1, 65535), metavar="N", help="Port to listen on.")
     ] = 8000,
     workers: Annotated[
-        int, typer.Option(parser=_whole(1), metavar="N", help="Processes that answer.")
+        int, typer.Option(parser=whole_number(1), metavar="N", help="Processes that answer.")
     ] = 1,
 ) -> None:
     """Serve the API and the desk from what is published."""

@@ -134,9 +134,8 @@ def show_drift(drift: dict[str, Any], where: str) -> None:
 def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in columns:
-        table.add_column(
-            name, justify="left" if name in ("scored", "feature", "version", "status") else "right"
-        )
+        is_left = name in ("scored", "feature", "version", "status")
+        table.add_column(name, justify="left" if is_left else "right", no_wrap=name == "version")
     return table
 
 

@@ -1,6 +1,5 @@
 {{ config(materialized='day_table', day='as_of_date') }}
 {% set settings = domain_settings() %}
-{% set windows = settings.feature_windows_days %}
 
 with
 
@@ -21,15 +20,6 @@ today as (
 
 ),
 
-{% for n in windows -%}
-back_{{ n }} as (
-
-    select * from user_daily
-    where day between {{ add_days(block_start(), -n) }} and {{ add_days(block_end(), -n) }}
-
-),
-
-{% endfor -%}
 -- a window's total: running total of its last day minus that of the day before its first
 totals as (
 
@@ -42,11 +32,12 @@ totals as (
             window_totals(settings), 'today.{name}_total - coalesce(back_{n}.{name}_total, 0) as {name}_{n}d'
         ) }}
     from today
-    {% for n in windows -%}
-        left join back_{{ n }}
+    {% for n in settings.feature_windows_days -%}
+        left join user_daily as back_{{ n }}
             on
                 today.user_id = back_{{ n }}.user_id
                 and back_{{ n }}.day = {{ add_days('today.day', -n) }}
+                and back_{{ n }}.day between {{ add_days(block_start(), -n) }} and {{ add_days(block_end(), -n) }}
     {% endfor %}
 )
 

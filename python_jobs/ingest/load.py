@@ -76,12 +76,14 @@ def _ingest(
     progress: Callable[[int, int], None] | None,
 ) -> Ingested:
     _create_tables(connection)
-    remember_domain(connection, domain)
+    is_changed = remember_domain(connection, domain)
     files = raw_files.find(folder, domain.files)
     new, known = raw_files.new_files(connection, files)
     ingested_at = _stamp(connection, now.astimezone(UTC).replace(tzinfo=None))
     columns = domain.files.columns()
     done = Ingested(known=known, rows=dict.fromkeys(columns, 0))
+    if is_changed:
+        done.notes.append("the settings changed: the next build recomputes everything")
     for table, declared in columns.items():
         raw_files.make_empty_view(connection, table, declared or {"none": "text"})
     _run_mapping(connection, domain)
@@ -285,8 +287,11 @@ def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"create table if not exists raw.{table} ({columns})")
 
 
-def remember_domain(connection: duckdb.DuckDBPyConnection, domain: Domain) -> None:
-    """Store which domain fills this warehouse. Raises JobError if it is another one already."""
+def remember_domain(connection: duckdb.DuckDBPyConnection, domain: Domain) -> bool:
+    """Store which domain fills this warehouse; return True if its settings changed.
+
+    Raises JobError if another domain fills it already.
+    """
     row = connection.execute("select name, settings from raw.domain").fetchone()
     if row and row[0] != domain.name:
         raise JobError(
@@ -300,6 +305,8 @@ def remember_domain(connection: duckdb.DuckDBPyConnection, domain: Domain) -> No
         )
         if row:
             _add_declared_columns(connection, domain)
+            return True
+    return False
 
 
 def _add_declared_columns(connection: duckdb.DuckDBPyConnection, domain: Domain) -> None:

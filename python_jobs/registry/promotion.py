@@ -75,10 +75,10 @@ def decide(
     speaking_for: list[str] = []
     for name, metrics in baselines.items():
         theirs = metrics["average_precision"]
-        beats = ours is not None and theirs is not None and ours > theirs
-        (speaking_for if beats else against).append(
-            f"average precision {ours:.4f} {'beats' if beats else 'does not beat'} {name} "
-            + ("of unknown precision" if _unknown(theirs) else f"at {theirs:.4f}")
+        is_above = ours is not None and theirs is not None and ours > theirs
+        (speaking_for if is_above else against).append(
+            f"average precision {ours:.4f} is {'' if is_above else 'not '}above {name}'s "
+            + ("unknown one" if _unknown(theirs) else f"{theirs:.4f}")
             + _bounds((leads or {}).get(name))
         )
     if comparison:
@@ -101,7 +101,8 @@ def _unknown(value: float | None) -> bool:
 def _bounds(lead: Interval | None) -> str:
     if lead is None or lead.low is None:
         return ""
-    return f" (lead {lead.low:+.4f} to {lead.high:+.4f})"
+    chance = ", so it may be chance" if lead.low <= 0 <= (lead.high or 0) else ""
+    return f" (95 % interval of the lead {lead.low:+.4f} to {lead.high:+.4f}{chance})"
 
 
 def promote(

@@ -375,6 +375,14 @@ def test_a_warehouse_remembers_its_domain_and_refuses_another(house):
     house.refused(r"filled by domain 'shop', not 'portal'.* Next: use --domain shop", domain=other)
 
 
+def test_changed_settings_announce_a_full_rebuild(house):
+    assert house.ingest().notes == []
+    weekly = house.make_domain(yml=DOMAIN + "  churn_horizon_days: 7\n")
+    (note,) = house.ingest(domain=weekly).notes
+    assert note == "the settings changed: the next build recomputes everything"
+    assert house.ingest(domain=weekly).notes == []
+
+
 def test_new_settings_of_the_same_domain_are_stored(house):
     house.ingest()
     before = house.rows("from raw.domain")

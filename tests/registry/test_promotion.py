@@ -38,17 +38,17 @@ CASES = {
         WEAK | {"rfm": {"average_precision": 0.6}},
         None,
         False,
-        "^average precision 0.6000 does not beat rfm at 0.6000$",
+        "^average precision 0.6000 is not above rfm's 0.6000$",
     ),
     "loses to a baseline but beats the champion": (
         GOOD,
         WEAK | {"rfm": {"average_precision": 0.61}},
         compared(0.7, 0.1),
         False,
-        "^average precision 0.6000 does not beat rfm",
+        "^average precision 0.6000 is not above rfm",
     ),
-    "a baseline is NaN": (GOOD, {"rfm": {"average_precision": math.nan}}, None, False, "not beat"),
-    "a baseline is missing": (GOOD, {"rfm": {"average_precision": None}}, None, False, "not beat"),
+    "a baseline is NaN": (GOOD, {"rfm": {"average_precision": math.nan}}, None, False, "not above"),
+    "a baseline is missing": (GOOD, {"rfm": {"average_precision": None}}, None, False, "not above"),
     "own precision is NaN": (GOOD | {"average_precision": math.nan}, WEAK, None, False, "measured"),
     "another metric is NaN": (GOOD | {"roc_auc": math.nan}, WEAK, None, False, "^roc_auc could"),
     "another metric is missing": (GOOD | {"roc_auc": None}, WEAK, None, False, "^roc_auc could"),
@@ -146,7 +146,7 @@ def test_a_refusal_is_recorded_and_changes_nothing(world):
     later = NOW + timedelta(days=1)
     second = run(con, settings.home, now=later).version
     decision = promote(con, settings, now=later)
-    assert not decision.is_promoted and "does not beat" in decision.reason
+    assert not decision.is_promoted and "is not above" in decision.reason
     assert store.production(settings.models).version == first
     assert decisions(con)[1] == (second, first, False, later.replace(tzinfo=None))
 

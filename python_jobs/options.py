@@ -1,0 +1,70 @@
+"""Options that several subcommands take, and the parsers that name a value they refuse."""
+
+import math
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def day(text: str | date) -> date:
+    """Return a date from typed text; a default date is returned unchanged."""
+    try:
+        return text if isinstance(text, date) else date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no date like 2025-03-01") from None
+
+
+def whole_number(least: int, most: int | None = None) -> Callable[[str | int], int]:
+    """Return a parser of whole numbers that names the value it refuses."""
+    bounds = f"of {least} or more" if most is None else f"from {least} to {most}"
+
+    def parse(text: str | int) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least or (most is not None and number > most):
+            raise typer.BadParameter(f"{str(text)!r} is no whole number {bounds}")
+        return number
+
+    return parse
+
+
+def seconds(text: str | float) -> float:
+    """Return a finite number of seconds, 0 or more."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise typer.BadParameter(f"{str(text)!r} is no number of seconds, 0 or more")
+    return number
+
+
+DomainName = Annotated[
+    str, typer.Option("--domain", help="Whose data this is: a folder in ./domains, or shipped.")
+]
+RawFolder = Annotated[
+    Path | None, typer.Option("--raw", help="Folder of the raw files. [default: HOME/raw]")
+]
+Users = Annotated[
+    int,
+    typer.Option(parser=whole_number(1), metavar="N", help="Users who have signed up by day 120."),
+]
+Days = Annotated[int, typer.Option(parser=whole_number(1), metavar="N", help="Days to generate.")]
+# 2**32 - 1 is the largest seed that scikit-learn accepts.
+Seed = Annotated[
+    int,
+    typer.Option(
+        parser=whole_number(0, 2**32 - 1), metavar="N", help="The same seed gives the same result."
+    ),
+]
+TimeBudget = Annotated[
+    float,
+    typer.Option(
+        "--time-budget", parser=seconds, metavar="N", help="Seconds to search for parameters."
+    ),
+]
