@@ -37,7 +37,8 @@ totals as (
             on
                 today.user_id = back_{{ n }}.user_id
                 and back_{{ n }}.day = {{ add_days('today.day', -n) }}
-                and back_{{ n }}.day between {{ add_days(block_start(), -n) }} and {{ add_days(block_end(), -n) }}
+                and back_{{ n }}.day >= {{ add_days(block_start(), -n) }}
+                and back_{{ n }}.day <= {{ add_days(block_end(), -n) }}
     {% endfor %}
 )
 
