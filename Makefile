@@ -27,7 +27,8 @@ lint: .venv/installed ## ruff, import-linter, mypy, sqlfluff and yamllint.
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
-	$(BIN)/sqlfluff lint --processes 2 --disable-progress-bar models tests/generic tests/gates domains
+	PYTHONWARNINGS=ignore::UserWarning:multiprocessing.resource_tracker \
+	  $(BIN)/sqlfluff lint --processes 2 --disable-progress-bar models tests/generic tests/gates domains
 	$(BIN)/yamllint --strict .
 
 format: .venv/installed ## Format Python and SQL in place.

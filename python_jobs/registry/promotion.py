@@ -77,8 +77,9 @@ def decide(
         theirs = metrics["average_precision"]
         is_above = ours is not None and theirs is not None and ours > theirs
         (speaking_for if is_above else against).append(
-            f"average precision {ours:.4f} is {'' if is_above else 'not '}above {name}'s "
+            f"average precision {ours:.4f} is {'' if is_above else 'not '}above the "
             + ("unknown one" if _unknown(theirs) else f"{theirs:.4f}")
+            + f" of {name}"
             + _bounds((leads or {}).get(name))
         )
     if comparison:
