@@ -54,3 +54,8 @@ def replace_json(path: Path, content: Any) -> None:
 def sql_text(value: object) -> str:
     """Return a value as a SQL text literal, quotes included."""
     return "'" + str(value).replace("'", "''") + "'"
+
+
+def sql_name(name: str) -> str:
+    """Return a name as a SQL identifier, quotes included."""
+    return '"' + name.replace('"', '""') + '"'

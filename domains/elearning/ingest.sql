@@ -17,6 +17,5 @@ select
     event_type,
     watch_minutes,
     quiz_score,
-    amount,
-    course_id
+    amount
 from events_file;

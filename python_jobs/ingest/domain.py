@@ -6,173 +6,48 @@ Your own folders are in CHURNHOUSE_DOMAINS, the shipped ones beside the dbt proj
 """
 
 import csv
-import difflib
 import filecmp
 import hashlib
 import json
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 
 from python_jobs.errors import JobError
+from python_jobs.ingest.schema import DomainFile, Files, RawFiles, Vars, guess, plain_path
 from python_jobs.settings import PROJECT, Settings
 
 SHIPPED = PROJECT / "domains"
 FILES = ("domain.yml", "ingest.sql")
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-Days = Annotated[int, Field(ge=1, le=3650)]
-Share = Annotated[float, Field(ge=0, le=1)]
+
+class _Problem(yaml.YAMLError):
+    """Legal YAML that plain YAML would read otherwise than it was meant."""
 
 
-class _KeyTwice(yaml.YAMLError):
-    """A mapping has the same key twice; plain YAML would silently take the last one."""
-
-
-class _EachKeyOnce(yaml.SafeLoader):
-    """YAML loader that raises _KeyTwice for a mapping with the same key twice."""
+class _Careful(yaml.SafeLoader):
+    """YAML loader that raises _Problem for a repeated key, and for one that is read as a switch."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         lines: dict[str, int] = {}
         for key, _ in node.value:
             name, line = str(key.value), key.start_mark.line + 1
+            if key.tag == "tag:yaml.org,2002:bool":
+                raise _Problem(
+                    f"line {line}: YAML reads the key {name} as true or false; "
+                    f'write it in quotes, "{name}"'
+                )
             if name in lines:
-                raise _KeyTwice(f"the key {name!r} stands twice, in lines {lines[name]} and {line}")
+                raise _Problem(
+                    f"the key {name!r} is given twice, in lines {lines[name]} and {line}"
+                )
             lines[name] = line
         return node
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RawFiles(_Strict):
-    """Files that fill one canonical table: a path below the raw folder, and their columns."""
-
-    path: Annotated[str, Field(pattern=r"^[^/]")]
-    columns: dict[str, Literal["text", "number", "date", "timestamp"]] = Field(min_length=1)
-    reader: Literal["git_log"] | None = None
-
-
-class Files(_Strict):
-    """The raw files of a domain. Without `users`, ingest.sql derives users from the events.
-
-    `treatments` (user_id, treated_at, campaign): who was contacted, if that is known.
-    """
-
-    events: RawFiles
-    users: RawFiles | None = None
-    treatments: RawFiles | None = None
-
-    def by_table(self) -> dict[str, RawFiles | None]:
-        """Return the canonical tables in the order of loading, with the files that fill each."""
-        return {"users": self.users, "events": self.events, "treatments": self.treatments}
-
-    def columns(self) -> dict[str, dict[str, str]]:
-        """Return the declared columns of each canonical table, in that order; {} without files."""
-        return {t: dict(spec.columns) if spec else {} for t, spec in self.by_table().items()}
-
-
-class Measure(_Strict):
-    """One thing that is counted, summed or averaged per user and day."""
-
-    name: Name
-    event_type: str | None = None
-    agg: Literal["count", "sum", "avg"]
-    column: Name | None = None
-
-    @model_validator(mode="after")
-    def _column_goes_with_the_aggregate(self) -> "Measure":
-        if (self.agg == "count") == (self.column is not None):
-            raise ValueError("a count takes no column, a sum or an avg needs one")
-        return self
-
-
-class Ratio(_Strict):
-    """A share over the longest feature window: `part` over the sum of `of`, NULL over nothing."""
-
-    name: Name
-    part: Name
-    of: list[Name] = Field(min_length=1)
-
-
-class Check(_Strict):
-    """A check on one column's values; a missing value is accepted.
-
-    With `only_on`, events of those types must have a value. At most the share `elsewhere_share`
-    of all other events may have one.
-    """
-
-    min: float | None = None
-    max: float | None = None
-    above: float | None = None
-    values: list[str] | None = None
-    only_on: list[str] | None = None
-    elsewhere_share: Share = 0.02
-
-
-class EventType(_Strict):
-    """The settings of one event type."""
-
-    is_activity: bool
-    description: str = ""
-
-
-class Vars(_Strict):
-    """The settings of a domain; the defaults are in dbt_project.yml."""
-
-    churn_horizon_days: Days
-    eligibility_days: Days
-    feature_windows_days: list[Days] = Field(min_length=2)
-    training_every_days: Days
-    users_from_events: bool
-    arrival_tolerance_minutes: Annotated[int, Field(ge=0)]
-    max_rejected_share: Share
-    expected_weekdays: list[Annotated[int, Field(ge=1, le=7)]]
-    min_day_share: Share
-    holdout_share: Share
-    offer_cost: Annotated[float, Field(ge=0)]
-    save_rate: Share
-    user_value: Annotated[float, Field(ge=0)]
-    measures: list[Measure] = Field(min_length=1)
-    ratios: list[Ratio]
-    attributes: list[Name]
-    checks: dict[Name, Check]
-    event_types: dict[str, EventType]
-
-    @model_validator(mode="after")
-    def _names_refer_to_something(self) -> "Vars":
-        names = [m.name for m in self.measures] + [r.name for r in self.ratios]
-        names += ["events", "active_days"]  # counted for every domain
-        if twice := {n for n in names if names.count(n) > 1}:
-            raise ValueError(f"the name {min(twice)!r} is taken already")
-        types = list(self.event_types) or _seeded_event_types()
-        for measure in self.measures:
-            if measure.event_type is not None and measure.event_type not in types:
-                raise ValueError(
-                    f"measure {measure.name!r} looks at {measure.event_type!r}, "
-                    f"which is no event type{_guess(measure.event_type, types)}"
-                )
-        additive = {m.name for m in self.measures if m.agg != "avg"}
-        for ratio in self.ratios:
-            if unknown := {ratio.part, *ratio.of} - additive:
-                raise ValueError(
-                    f"ratio {ratio.name!r} names {min(unknown)!r}, "
-                    "which is not a count or sum among the measures"
-                )
-        if sorted(set(self.feature_windows_days)) != self.feature_windows_days:
-            raise ValueError("feature_windows_days must rise, each window once")
-        return self
-
-
-class _DomainFile(_Strict):
-    files: Files
-    vars: dict[str, Any]
 
 
 class Domain:
@@ -184,20 +59,34 @@ class Domain:
         self._where = folder / "domain.yml"
         text = _read(self._where)
         try:
-            content = yaml.load(text, _EachKeyOnce)
-        except _KeyTwice as error:
+            content = yaml.load(text, _Careful)
+        except _Problem as error:
             raise JobError(
-                f"{self._where}: {error}.", next_step="keep one of them and run again."
+                f"{self._where}: {error}.", next_step="correct it and run again."
             ) from None
         except yaml.YAMLError as error:
             line = " ".join(str(error).split())
             raise JobError(
                 f"{self._where} is not YAML: {line}.", next_step="correct it and run again."
             ) from None
-        parsed = self._check(_DomainFile, content if isinstance(content, dict) else {})
+        self._lines = _lines(yaml.compose(text, yaml.SafeLoader))
+        parsed = self._check(DomainFile, _merged(content if isinstance(content, dict) else {}))
         self.files: Files = parsed.files
         self.vars: Vars = self._check(Vars, {**_default_vars(), **parsed.vars}, under="vars")
-        self.ingest_sql = _read(folder / "ingest.sql")
+        if not self.files.users and not self.vars.users_from_events:
+            raise JobError(
+                f"{self._where} names no users.",
+                next_step="add `users_from_events: true` to vars, or users to files.",
+            )
+        self._mappings = {
+            source.mapping: _read(folder / source.mapping)
+            for sources in self.files.by_table().values()
+            for source in sources
+        }
+
+    def mapping(self, source: RawFiles) -> str:
+        """Return the SQL that maps a source to the canonical tables."""
+        return self._mappings[source.mapping]
 
     def _check(self, model: type[BaseModel], content: dict[str, Any], under: str = "") -> Any:
         try:
@@ -205,13 +94,16 @@ class Domain:
         except ValidationError as error:
             # report a misspelt key first: it is why another key is missing
             first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-            path = ".".join(str(part) for part in [under, *first["loc"]] if part != "")
+            keys = [under] if under else []
+            keys += plain_path(first["loc"], content)
+            path, line = ".".join(keys), self._lines.get(tuple(keys))
             if first["type"] == "extra_forbidden":
                 what = f"unknown key {path!r}{_closest(first['loc'], model)}"
             else:
                 what = f"{path or 'the file'}: {first['msg'].removeprefix('Value error, ')}"
+            where = f" (line {line})" if line else ""
             raise JobError(
-                f"{self._where}: {what}.", next_step="correct domain.yml and run again."
+                f"{self._where}: {what}{where}.", next_step="correct domain.yml and run again."
             ) from None
 
     @property
@@ -229,12 +121,14 @@ class Domain:
         A change of settings, event types or product version changes this text, and the next build
         then starts from scratch.
         """
-        event_types = hashlib.sha256(_read(PROJECT / "seeds/event_types.csv").encode())
         built_with = {
             "domain": self.name,
             "product_version": version("churnhouse"),
-            "event_types_sha256": event_types.hexdigest(),
+            "has_identities": bool(self.files.identities),
         }
+        for seed in ("event_types", "placeholder_ids"):
+            text = _read(PROJECT / f"seeds/{seed}.csv")
+            built_with[f"{seed}_sha256"] = hashlib.sha256(text.encode()).hexdigest()
         return json.dumps(
             built_with | self.vars.model_dump(mode="json", exclude_none=True), sort_keys=True
         )
@@ -245,7 +139,7 @@ def load(name: str, settings: Settings) -> Domain:
     known = available(settings)
     if name not in known:
         raise JobError(
-            f"There is no domain {name!r}{_guess(name, list(known))} "
+            f"There is no domain {name!r}{guess(name, list(known))} "
             f"in {settings.domains} or among the shipped ones in {SHIPPED}.",
             next_step=f"choose one of {', '.join(known)}, or add {settings.domains / name}/"
             f" with {' and '.join(FILES)}.",
@@ -270,9 +164,54 @@ def _default_vars() -> dict[str, Any]:
     return vars_
 
 
-def _seeded_event_types() -> list[str]:
-    seed = _read(PROJECT / "seeds/event_types.csv")
-    return [row["event_type"] for row in csv.DictReader(seed.splitlines())]
+def _merged(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the file's content as files and vars alone.
+
+    The sources of `source`, and `identities`, belong to files; settings may be at the top too.
+    """
+    files, vars_ = content.get("files"), content.get("vars")
+    others = content.get("source") or {}
+    if "identities" in content and isinstance(others, dict):
+        others = {**others, "identities": content["identities"]}
+    settings = {key: content[key] for key in content if key in Vars.model_fields}
+    if isinstance(vars_, dict) and (twice := sorted(settings.keys() & vars_.keys())):
+        raise JobError(
+            f"{twice[0]!r} is given at the top of domain.yml and under vars.",
+            next_step="keep one of them and run again.",
+        )
+    if settings and isinstance(vars_ or {}, dict):
+        vars_ = {**(vars_ or {}), **settings}
+    rest = {"source", "identities", *settings} & content.keys()
+    if not rest or not isinstance(others, dict) or not isinstance(files or {}, dict):
+        return content
+    files = dict(files or {})
+    for table, sources in others.items():
+        listed = [files[table]] if isinstance(files.get(table), dict) else files.get(table, [])
+        files[table] = [*listed, *(sources if isinstance(sources, list) else [sources])]
+    kept = {key: value for key, value in content.items() if key not in rest}
+    return {**kept, "files": files, "vars": vars_}
+
+
+def _lines(node: yaml.Node | None, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:
+    """Return the line of every key of a YAML tree, by the keys that lead there."""
+    lines: dict[tuple[str, ...], int] = {}
+    if isinstance(node, yaml.MappingNode):
+        pairs = [(str(key.value), key, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        pairs = [(str(n), value, value) for n, value in enumerate(node.value)]
+    else:
+        return lines
+    for name, key, value in pairs:
+        lines[*path, name] = key.start_mark.line + 1
+        lines |= _lines(value, (*path, name))
+    return lines
+
+
+@cache
+def placeholder_ids() -> list[str]:
+    """Return the ids of seeds/placeholder_ids.csv, which name nobody, and null."""
+    rows = csv.DictReader(_read(PROJECT / "seeds/placeholder_ids.csv").splitlines())
+    return ["null", *(row["placeholder_id"] for row in rows)]
 
 
 def _read(path: Path) -> str:
@@ -296,9 +235,4 @@ def _closest(loc: tuple[Any, ...], model: type[BaseModel]) -> str:
             if isinstance(candidate, type) and issubclass(candidate, BaseModel)
         ]
         model = nested[0] if nested else model
-    return _guess(str(loc[-1]), list(model.model_fields))
-
-
-def _guess(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    return guess(str(loc[-1]), list(model.model_fields))

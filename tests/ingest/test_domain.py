@@ -18,6 +18,7 @@ files:
     path: events/*
     columns: {id: text, amount: number}
 vars:
+  users_from_events: true
   attributes: [plan]
   event_types: {buy: {is_activity: true}, look: {is_activity: false}}
   measures:
@@ -99,9 +100,9 @@ def test_missing_domain_folder_is_named(domains):
 
 def test_domain_takes_missing_settings_from_the_project(domains):
     loaded = load(domains)
-    assert loaded.vars.churn_horizon_days == 30 and loaded.vars.users_from_events is False
+    assert loaded.vars.churn_horizon_days == 30 and loaded.vars.timezone == "UTC"
     assert [measure.name for measure in loaded.vars.measures] == ["spend", "looks", "price"]
-    assert loaded.files.users is None and loaded.ingest_sql == "select 1"
+    assert loaded.files.users is None and loaded.mapping(loaded.files.events[0]) == "select 1"
 
 
 def test_stored_domain_changes_with_any_setting(domains):
@@ -111,6 +112,7 @@ def test_stored_domain_changes_with_any_setting(domains):
         "name": "looks",
         "event_type": "look",
         "agg": "count",
+        "scale": 4,
     }
     write(domains, GOOD + "  eligibility_days: 31\n")
     assert load(domains).settings_json != plain
@@ -156,7 +158,7 @@ def test_unknown_domain_suggests_a_close_name_and_lists_domains(domains):
             "  checks: {amount: {maxx: 3}}\n  ratios:",
             "unknown key 'vars.checks.amount.maxx' (did you mean 'max'?)",
         ),
-        ("vars:", "vars:\n  zzz: 1", "unknown key 'vars.zzz'."),
+        ("vars:", "vars:\n  zzz: 1", "unknown key 'vars.zzz' (line 7)."),
     ],
 )
 def test_misspelt_key_is_named_with_its_path_and_a_suggestion(domains, old, new, says):
@@ -168,7 +170,11 @@ def test_misspelt_key_is_named_with_its_path_and_a_suggestion(domains, old, new,
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("amount: number", "amount: money", "files.events.columns.amount: Input should be 'text'"),
+        (
+            "amount: number",
+            "amount: money",
+            "files.events.columns.amount.type: Input should be 'text'",
+        ),
         ("{id: text, amount: number}", "{}", "files.events.columns: .* at least 1 item"),
         ("path: events/*", "path: /data/*", "files.events.path: .*pattern"),
         ("path: events/*", "path: ''", "files.events.path: .*pattern"),
@@ -208,8 +214,8 @@ def test_invalid_value_is_named_with_its_path(domains, old, new, says):
     ("old", "new", "key", "lines"),
     [
         ("vars:", "vars: {attributes: [country]}\nvars:", "vars", (6, 7)),
-        ("  ratios:", "  attributes: []\n  ratios:", "attributes", (7, 13)),
-        ("agg: count}", "agg: count, name: views}", "name", (11, 11)),
+        ("  ratios:", "  attributes: []\n  ratios:", "attributes", (8, 14)),
+        ("agg: count}", "agg: count, name: views}", "name", (12, 12)),
         ("amount: number}", "amount: text, 'amount': number}", "amount", (5, 5)),
     ],
 )
@@ -218,7 +224,7 @@ def test_duplicate_key_is_named_with_both_lines(domains, old, new, key, lines):
     assert old in GOOD
     write(domains, GOOD.replace(old, new, 1))
     both = f"in lines {lines[0]} and {lines[1]}"
-    assert refusal(domains).startswith(f"shop/domain.yml: the key {key!r} stands twice, {both}.")
+    assert refusal(domains).startswith(f"shop/domain.yml: the key {key!r} is given twice, {both}.")
 
 
 def test_key_from_a_yaml_anchor_may_be_overridden(domains):

@@ -1,0 +1,471 @@
+"""The keys of domain.yml: their types, meanings and defaults.
+
+docs/domain-reference.md and docs/domain.schema.json are generated from these models.
+"""
+
+import codecs
+import csv
+import difflib
+from datetime import date, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from python_jobs.settings import PROJECT
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Days = Annotated[int, Field(ge=1, le=3650)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Kind = Literal["text", "number", "date", "timestamp", "any", "file_name", "row_number"]
+EPOCHS = {"epoch_seconds": 1_000_000, "epoch_milliseconds": 1000, "epoch_microseconds": 1}
+"""time_format of numbers that count from 1970-01-01 UTC, and the microseconds in one unit."""
+
+KEY_COLUMNS = ("user_id", "event_id", "event_time", "event_type", "signup_date")
+TABLE_COLUMNS = {
+    *KEY_COLUMNS,
+    *("row_id", "file_id", "ingested_at", "updated_at", "reject_reason", "version", "is_deleted"),
+    *("source_row", "user_signup_date", "changed_on", "changed_at", "valid_from", "valid_to"),
+    *("is_current", "exclude_reason", "domain_reason", "row_reason", "reason", "record_number"),
+    *("event_date", "event_key", "touches_date", "written_at", "is_activity", "is_new_row"),
+    *("received_user_id", "content_key", "is_newest", "is_mine", "file_name"),
+    *("day", "is_active", "last_active_on", "data_from", "rewrite_from", "first_day"),
+    *("has_events", "held_on", "holds_through", "is_eventful", "last_active_so_far"),
+    *("as_of_date", "is_eligible", "days_since_last_activity", "tenure_days", "churn_label"),
+    *("churn_risk", "risk_band", "risk_rank", "model_version", "scored_at", "in_holdout"),
+    *("reason_1", "reason_2", "reason_3", "events", "active_days", "known_days", "is_unknown"),
+}
+"""Columns of the product's own tables: no attribute and no measured column may have such a name."""
+
+
+def _format_of(value: str) -> str:
+    if value in EPOCHS:
+        return value
+    if value.startswith("epoch"):
+        raise ValueError(f"{value!r} is none of {', '.join(EPOCHS)}")
+    if "%" not in value:
+        raise ValueError(f"{value!r} is neither a format such as '%d.%m.%Y %H:%M' nor an epoch")
+    return value
+
+
+TimeFormat = Annotated[str, AfterValidator(_format_of)]
+
+
+def _encoding(value: str) -> str:
+    try:
+        return codecs.lookup(value).name
+    except LookupError:
+        raise ValueError(f"{value!r} is no encoding such as utf-8, cp1252 or utf-16") from None
+
+
+def _text(value: object) -> object:
+    """Explain the words that YAML reads as true and false."""
+    if isinstance(value, bool):
+        raise ValueError(
+            f"YAML reads on, yes and true as a switch, here {value}; write it in quotes, "
+            'such as "on" or "off"'
+        )
+    if value is None:
+        raise ValueError('YAML reads null and ~ as no value; write it in quotes, such as "NULL"')
+    return str(value) if isinstance(value, int | float | date) else value
+
+
+Text = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | int | float)]
+
+
+class Strict(BaseModel):
+    """A model that refuses unknown keys and never changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Column(Strict):
+    """A column of a raw file. `{amount: number}` is short for `{amount: {type: number}}`."""
+
+    type: Kind = Field(
+        description="text, number, date, timestamp; any: whatever it is, as text, nested values as "
+        "JSON; file_name: the file's name below the raw folder; row_number: the row's number in it."
+    )
+    optional: bool = Field(
+        False,
+        description="A file may lack the column; its rows have NULL then, and a note says so.",
+    )
+    format: TimeFormat | None = Field(
+        None, description="How a date or time is written in this column; see time_format."
+    )
+    path: str | None = Field(
+        None, min_length=1, description="JSON only: the path of a nested property, `user.plan`."
+    )
+
+
+def _column(value: object) -> object:
+    return {"type": value} if isinstance(value, str) else value
+
+
+AnyColumn = Annotated[Column, BeforeValidator(_column, json_schema_input_type=Kind | Column)]
+
+
+class RawFiles(Strict):
+    """A source of rows for one table: files below the raw folder, or a query."""
+
+    path: str | None = Field(
+        None,
+        pattern=r"^[^/]",
+        description="Files below the raw folder; `*` stands for any name, `**` for any folders.",
+        examples=["orders/*", "orders/**"],
+    )
+    columns: dict[Text, AnyColumn] = Field(
+        min_length=1, description="The columns that ingest.sql uses, with their types."
+    )
+    mapping: str = Field(
+        "ingest.sql",
+        pattern=r"^[\w.-]+\.sql$",
+        description="SQL file of the domain's folder that maps this source to the tables.",
+    )
+    format: Literal["csv", "json", "parquet", "excel"] | None = Field(
+        None, description="What the files are, if their endings do not say so."
+    )
+    delimiter: str = Field(
+        ",", min_length=1, max_length=4, description="CSV: what separates columns."
+    )
+    quote: str = Field('"', max_length=1, description="CSV: what encloses a value; empty for none.")
+    encoding: Annotated[str, AfterValidator(_encoding)] = Field(
+        "utf-8", description="CSV and JSON: how text is encoded.", examples=["cp1252", "utf-16"]
+    )
+    null_words: list[Text] = Field(
+        [], description="CSV: words that stand for no value, beside the empty one."
+    )
+    decimal: Literal[".", ","] = Field(".", description="What separates decimals in numbers.")
+    thousands: str | None = Field(
+        None, min_length=1, max_length=1, description="What separates thousands in numbers."
+    )
+    time_format: TimeFormat | None = Field(
+        None,
+        description="How dates and times are written, as in Python's strptime, or "
+        f"{', '.join(EPOCHS)}. Without it they must be ISO 8601.",
+        examples=["%d.%m.%Y %H:%M", "epoch_seconds"],
+    )
+    sheet: Text | None = Field(None, description="Excel: the sheet's name; the first by default.")
+    reader: Literal["git_log"] | None = Field(
+        None, description="git_log reads the commits of a git repository."
+    )
+    database: str | None = Field(
+        None,
+        pattern=r"^[A-Z][A-Z0-9_]*$",
+        description="The environment variable with the address of a database to read.",
+        examples=["SHOP_DATABASE_URL"],
+    )
+    relation: str | None = Field(
+        None,
+        description="A table or view that is in the warehouse file already, `schema.table`, or "
+        "`file.duckdb:schema.table` for one in another DuckDB file below the raw folder.",
+    )
+    query: str | None = Field(None, description="The query to run in the database.")
+    table: str | None = Field(None, description="The table to read from the database.")
+    cursor: str | None = Field(
+        None, description="A column that only grows: each load reads what is above the last one."
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "RawFiles":
+        places = [name for name in ("path", "database", "relation") if getattr(self, name)]
+        if len(places) != 1:
+            raise ValueError(
+                "a source has one of path, database and relation"
+                + (f", not {' and '.join(places)}" if places else "")
+            )
+        if self.database and (self.query is None) == (self.table is None):
+            raise ValueError("a database needs either a query or a table")
+        if not self.database:
+            for name in ("query", "table"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} needs a database")
+        if self.path and self.cursor:
+            raise ValueError("cursor needs a database or a relation")
+        if self.decimal == self.thousands:
+            raise ValueError(f"decimal and thousands are both {self.decimal!r}")
+        return self
+
+    @property
+    def place(self) -> str:
+        """Return where the rows are, for messages."""
+        return self.path or self.relation or f"{self.database}: {self.table or 'query'}"
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, dict) else value
+
+
+Sources = Annotated[
+    list[RawFiles],
+    BeforeValidator(_listed, json_schema_input_type=RawFiles | list[RawFiles]),
+    Field(min_length=1),
+]
+TABLES = ("users", "identities", "events", "treatments")
+"""The canonical tables in the order of loading."""
+
+
+class Files(Strict):
+    """The sources of each table: one, or a list of them."""
+
+    events: Sources = Field(description="What users did.")
+    users: Sources | None = Field(
+        None, description="Who the users are. Without it, users_from_events derives them."
+    )
+    identities: Sources | None = Field(
+        None,
+        description="Which ids are one person (from_id, to_id, since): events of from_id count for "
+        "to_id, those before the first link too.",
+    )
+    treatments: Sources | None = Field(
+        None, description="Who was contacted (user_id, treated_at, campaign), if that is known."
+    )
+
+    def by_table(self) -> dict[str, list[RawFiles]]:
+        """Return the sources of each canonical table, in the order of loading."""
+        return {table: getattr(self, table) or [] for table in TABLES}
+
+
+class Measure(Strict):
+    """One thing that is counted, summed or averaged per user and day."""
+
+    name: Name = Field(description="Its columns are named after it: `spend`, `spend_30d`.")
+    event_type: Text | None = Field(None, description="Only events of this type; all by default.")
+    agg: Literal["count", "sum", "avg"] = Field(description="How a day's events are aggregated.")
+    column: Name | None = Field(None, description="What is summed or averaged.")
+    scale: int = Field(
+        4, ge=0, le=15, description="Decimals that are kept; smaller amounts are refused."
+    )
+
+    @model_validator(mode="after")
+    def _column_goes_with_the_aggregate(self) -> "Measure":
+        if (self.agg == "count") == (self.column is not None):
+            raise ValueError("a count takes no column, a sum or an avg needs one")
+        return self
+
+
+class Ratio(Strict):
+    """A share over the longest feature window: `part` over the sum of `of`, NULL over nothing."""
+
+    name: Name
+    part: Name = Field(description="A measure that is a count or a sum.")
+    of: list[Name] = Field(min_length=1, description="Measures whose sum is the whole.")
+
+
+class Check(Strict):
+    """A check on one column's values; a missing value is accepted."""
+
+    min: float | None = Field(None, description="The least value.")
+    max: float | None = Field(None, description="The greatest value.")
+    above: float | None = Field(None, description="Values must be greater than this.")
+    values: list[Text] | None = Field(None, description="The only values.")
+    only_on: list[Text] | None = Field(
+        None, description="Events of these types must have a value; only they are checked."
+    )
+    elsewhere_share: Share = Field(
+        0.02, description="With only_on: the share of other events that may have a value."
+    )
+
+
+class EventType(Strict):
+    """The settings of one event type."""
+
+    is_activity: bool = Field(description="Whether such an event makes a user active.")
+    description: str = ""
+
+
+def _days_of(value: object) -> object:
+    """Return dates and spans `2025-02-10..2025-02-19` as a sorted list of dates."""
+    if not isinstance(value, list):
+        return value
+    days: set[date] = set()
+    for item in value:
+        first, _, last = str(item).partition("..")
+        try:
+            start, end = (
+                date.fromisoformat(first.strip()),
+                date.fromisoformat((last or first).strip()),
+            )
+        except ValueError:
+            raise ValueError(
+                f"{item!r} is neither a date, 2025-02-10, nor days, 2025-02-10..2025-02-19"
+            ) from None
+        if end < start or (end - start).days > 3650:
+            raise ValueError(f"{item!r} ends before it starts, or spans more than ten years")
+        days |= {start + timedelta(n) for n in range((end - start).days + 1)}
+    return sorted(days)
+
+
+DayList = Annotated[list[date], BeforeValidator(_days_of, json_schema_input_type=list[str])]
+
+
+def _time_zone(value: str) -> str:
+    from zoneinfo import available_timezones
+
+    if value not in available_timezones():
+        close = difflib.get_close_matches(value, available_timezones(), n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ValueError(f"{value!r} is no time zone such as Europe/Berlin{hint}")
+    return value
+
+
+def _excluded(value: object) -> object:
+    return value if isinstance(value, dict) else {"excluded": value}
+
+
+class Vars(Strict):
+    """The settings of a domain; the defaults are in dbt_project.yml."""
+
+    churn_horizon_days: Days = Field(description="Days of silence that mean churn.")
+    eligibility_days: Days = Field(description="Users active in these last days are eligible.")
+    feature_windows_days: list[Days] = Field(min_length=2, description="Windows of features.")
+    training_every_days: Days = Field(description="Days between sampled as_of_dates.")
+    users_from_events: bool = Field(
+        description="Users are derived from events, and sign up at their earliest date."
+    )
+    timezone: Annotated[str, AfterValidator(_time_zone)] = Field(
+        description="Times without an offset are in it, and days are its days."
+    )
+    first_day: date | None = Field(
+        description="Earlier dates cannot be true; by default ten years before a row's arrival."
+    )
+    max_history_days: Annotated[int, Field(ge=1)] = Field(
+        description="A build over more days stops before it starts."
+    )
+    unknown_days: DayList = Field(
+        description="Days whose data is missing or wrong: they close no label window."
+    )
+    silent_days: Literal["unknown", "closed"] = Field(
+        description="What a day without any event is, where events are expected: an outage, or a "
+        "day on which the business was closed."
+    )
+    delivery: Literal["append", "full_snapshot"] = Field(
+        description="Whether new files add rows, or hold all of them: then what is gone is gone."
+    )
+    exclude: Annotated[
+        dict[Name, Text | list[Text]],
+        BeforeValidator(
+            _excluded, json_schema_input_type=dict[str, str | list[str]] | list[str] | str
+        ),
+    ] = Field(
+        description="Users who do not count, by reason: a condition in SQL over the columns of "
+        "users, or a list of ids."
+    )
+    max_user_share: Share = Field(
+        description="An id with a larger share of all events is named in a note."
+    )
+    arrival_tolerance_minutes: Annotated[int, Field(ge=0)] = Field(
+        description="An event's time may be this much later than its arrival."
+    )
+    max_rejected_share: Share = Field(description="A larger share of rejected rows stops the run.")
+    expected_weekdays: list[Annotated[int, Field(ge=1, le=7)]] = Field(
+        description="ISO weekdays that have events; empty: learned from the data."
+    )
+    min_day_share: Share = Field(
+        description="A recent day with less than this share of its usual events stops the run."
+    )
+    holdout_share: Share = Field(description="Share of users whom nobody contacts.")
+    offer_cost: Annotated[float, Field(ge=0)] = Field(description="Cost of contacting one user.")
+    save_rate: Share = Field(description="Share of contacted churners who stay because of it.")
+    user_value: Annotated[float, Field(ge=0)] = Field(description="Value of a user who stays.")
+    measures: list[Measure] = Field(min_length=1, description="What is measured.")
+    ratios: list[Ratio] = Field(description="Shares of measures.")
+    attributes: list[Name] = Field(description="Columns of users that become features.")
+    checks: dict[Name, Check] = Field(description="Checks of columns.")
+    event_types: dict[Text, EventType] = Field(
+        description="The types of events; empty: seeds/event_types.csv."
+    )
+
+    @model_validator(mode="after")
+    def _names_refer_to_something(self) -> "Vars":
+        if sorted(set(self.feature_windows_days)) != self.feature_windows_days:
+            raise ValueError("feature_windows_days must rise, each window once")
+        _check_columns(self)
+        types = list(self.event_types) or seeded_event_types()
+        for measure in self.measures:
+            if measure.event_type is not None and measure.event_type not in types:
+                raise ValueError(
+                    f"measure {measure.name!r} looks at {measure.event_type!r}, "
+                    f"which is no event type{guess(measure.event_type, types)}"
+                )
+        additive = {m.name for m in self.measures if m.agg != "avg"}
+        for ratio in self.ratios:
+            if unknown := {ratio.part, *ratio.of} - additive:
+                raise ValueError(
+                    f"ratio {ratio.name!r} names {min(unknown)!r}, "
+                    "which is not a count or sum among the measures"
+                )
+        return self
+
+
+def _check_columns(vars_: Vars) -> None:
+    """Raise ValueError if two columns of a table would have one name."""
+    names = [m.name for m in vars_.measures] + [r.name for r in vars_.ratios]
+    names += ["events", "active_days"]  # counted for every domain
+    if twice := {n for n in names if names.count(n) > 1}:
+        raise ValueError(f"the name {min(twice)!r} is taken already")
+    for key, used in (
+        ("attributes", vars_.attributes),
+        ("measures", [m.name for m in vars_.measures]),
+        ("measures", [m.column for m in vars_.measures if m.column]),
+        ("ratios", [r.name for r in vars_.ratios]),
+        ("checks", list(vars_.checks)),
+    ):
+        if own := sorted(set(used) & TABLE_COLUMNS):
+            raise ValueError(f"{key}: {own[0]!r} is a column of the product; choose another name")
+    windows = [f"_{n}d" for n in vars_.feature_windows_days]
+    measured = {m.column for m in vars_.measures if m.column} | {
+        name for name in vars_.checks if name not in vars_.attributes
+    }
+    days = [f"{name}{end}" for name in ("events", "active_days") for end in ("", "_total")]
+    features = [f"{name}{end}" for name in ("events", "active_days") for end in windows]
+    features += [*vars_.attributes, *(r.name + windows[-1] for r in vars_.ratios)]
+    for measure in vars_.measures:
+        parts = ["_sum", "_count"] if measure.agg == "avg" else [""]
+        days += [measure.name + part + end for part in parts for end in ("", "_total")]
+        features += [measure.name + end for end in [*windows, "_trend"]]
+    for columns in (days, features, [*measured, *(f"{name}_received" for name in measured)]):
+        if repeated := sorted({name for name in columns if columns.count(name) > 1}):
+            raise ValueError(
+                f"two columns would be named {repeated[0]!r}; rename a measure or an attribute"
+            )
+
+
+def seeded_event_types() -> list[str]:
+    """Return the event types of seeds/event_types.csv."""
+    seed = (PROJECT / "seeds/event_types.csv").read_text(encoding="utf-8")
+    return [row["event_type"] for row in csv.DictReader(seed.splitlines())]
+
+
+def guess(name: str, known: list[str]) -> str:
+    """Return a hint at the known name that is closest, or an empty text."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+class DomainFile(Strict):
+    """The two parts of domain.yml, and the short form of database sources."""
+
+    files: Files = Field(description="Where the data is.")
+    vars: dict[str, Any] = Field(description="The settings; what is missing has its default.")
+
+
+def plain_path(loc: tuple[Any, ...], content: Any) -> list[str]:
+    """Return a pydantic location as the keys of the file: a single source has no list index."""
+    path: list[str] = []
+    for part in loc:
+        if isinstance(part, int) and not isinstance(content, list):
+            continue  # a single source, which pydantic sees as a list of one
+        if isinstance(content, list) and isinstance(part, int) and part < len(content):
+            content = content[part]
+        elif isinstance(content, dict):
+            content = content.get(part)
+        if part != "[key]":
+            path.append(str(part))
+    return path
+
+
+def seeded_activity() -> dict[str, bool]:
+    """Return for each event type of seeds/event_types.csv whether it is activity."""
+    seed = (PROJECT / "seeds/event_types.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(seed.splitlines())
+    return {row["event_type"]: row["is_activity"] == "true" for row in rows}
