@@ -1,7 +1,6 @@
-"""Load new raw files into raw.users and raw.events, each file once, all or nothing."""
+"""Load new raw files into the raw tables, each file once, all or nothing."""
 
 import re
-import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -10,37 +9,41 @@ from pathlib import Path
 import duckdb
 
 from python_jobs.errors import JobError
-from python_jobs.ingest import raw_files
+from python_jobs.files import sql_text
+from python_jobs.ingest import (
+    columns,
+    databases,
+    identities,
+    preview,
+    raw_files,
+    raw_tables,
+    readers,
+    snapshots,
+)
+from python_jobs.ingest.batch import Batch, Loaded, RawFile, names
 from python_jobs.ingest.domain import Domain
-from python_jobs.ingest.raw_files import RawFile
+from python_jobs.ingest.explain import explain
+from python_jobs.ingest.raw_tables import KEYS, OPTIONAL, Append, remember_domain
+from python_jobs.ingest.schema import TABLES, RawFiles
 
-# The columns that every canonical table has. A domain may add others.
-KEYS = {
-    "users": {"user_id": "varchar", "signup_date": "date", "updated_at": "timestamp"},
-    "events": {
-        "event_id": "varchar",
-        "user_id": "varchar",
-        "event_time": "timestamp",
-        "event_type": "varchar",
-        "reject_reason": "varchar",
-    },
-    "treatments": {"user_id": "varchar", "treated_at": "timestamp", "campaign": "varchar"},
-}
-OPTIONAL = {"updated_at", "reject_reason"}
-TIMES = {"signup_date", "event_time", "updated_at", "treated_at"}
-# row_id combines the number of the file and of the row: unique, and increasing with arrival.
-ROWS_PER_FILE = 2**32
-STAMPS = {"row_id": "bigint", "file_id": "integer", "ingested_at": "timestamp"}
+__all__ = ["Ingested", "ingest", "remember_domain"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Ingested:
-    """What one ingest did: files loaded and known before, rows per canonical table, notes."""
+    """What one ingest did.
+
+    `loaded`: names of the new files. `known`: files loaded before. `rows`: rows per table.
+    `repeated`: rows of a full snapshot that were known already. `rejected`: rows that the build
+    will reject, by reason.
+    """
 
     loaded: list[str] = field(default_factory=list)
     known: int = 0
     rows: dict[str, int] = field(default_factory=dict)
+    repeated: int = 0
     notes: list[str] = field(default_factory=list)
+    rejected: list[preview.Rejected] = field(default_factory=list)
 
 
 def ingest(
@@ -50,22 +53,35 @@ def ingest(
     *,
     now: datetime,
     progress: Callable[[int, int], None] | None = None,
+    received: Callable[[str], str] = str,
 ) -> Ingested:
     """Load the files below `folder` that were not loaded before, in one transaction.
 
     `now` becomes the rows' ingested_at, in UTC; if it is not after the last load, a later time is
-    used.
-    Raises JobError, and loads nothing, for a file without a required column, with a
-    value that its column's type cannot hold, or changed after it was loaded.
+    used. `received` returns SQL that names all rows of a raw table. Raises JobError, and loads
+    nothing, for a file without a required column, with a value that its column's type cannot hold,
+    or changed after it was loaded.
     """
-    connection.execute("begin")
+
+    def attempt(is_careful: bool) -> Ingested:
+        connection.execute("begin")
+        try:
+            done = _ingest(connection, domain, folder, now, progress, received, is_careful)
+        except BaseException:
+            connection.execute("rollback")
+            raise
+        connection.execute("commit")
+        return done
+
+    (zone,) = connection.execute("select current_setting('TimeZone')").fetchall()[0]
+    # texts without an offset are in the domain's time zone
+    connection.execute(f"set TimeZone = {sql_text(domain.vars.timezone)}")
     try:
-        done = _ingest(connection, domain, folder, now, progress)
-    except BaseException:
-        connection.execute("rollback")
-        raise
-    connection.execute("commit")
-    return done
+        return attempt(is_careful=False)
+    except readers.NeedsCare:
+        return attempt(is_careful=True)
+    finally:
+        connection.execute(f"set TimeZone = {sql_text(zone)}")
 
 
 def _ingest(
@@ -74,260 +90,328 @@ def _ingest(
     folder: Path,
     now: datetime,
     progress: Callable[[int, int], None] | None,
+    received: Callable[[str], str],
+    is_careful: bool,
 ) -> Ingested:
-    _create_tables(connection)
+    raw_tables.create(connection)
     is_changed = remember_domain(connection, domain)
-    files = raw_files.find(folder, domain.files)
-    new, known = raw_files.new_files(connection, files)
     ingested_at = _stamp(connection, now.astimezone(UTC).replace(tzinfo=None))
-    columns = domain.files.columns()
-    done = Ingested(known=known, rows=dict.fromkeys(columns, 0))
+    done = Ingested(rows=dict.fromkeys(TABLES, 0))
     if is_changed:
         done.notes.append("the settings changed: the next build recomputes everything")
-    for table, declared in columns.items():
-        raw_files.make_empty_view(connection, table, declared or {"none": "text"})
-    _run_mapping(connection, domain)
-    for table in _mapped_tables(domain):
-        _check_mapping(domain, table, _columns_of(connection, domain, table))
-    for number, file in enumerate(new, start=1):
-        try:
-            done.notes.extend(raw_files.make_view(connection, file, columns[file.table]))
-            _load(connection, domain, file, ingested_at, done)
-        except duckdb.OutOfMemoryException:
-            raise  # not the file's fault
-        except duckdb.Error as error:
-            raise JobError(
-                f"{file.name} cannot be loaded: {_in_one_line(error)}.",
-                next_step="correct or replace the file and run again; nothing was loaded.",
-            ) from None
-        if progress:
-            progress(number, len(new))
+    for table, sources in domain.files.by_table().items():
+        for source in sources:
+            mapped(connection, domain, source, table)
+    by_table = domain.files.by_table()
+    has_files = any(source.path for sources in by_table.values() for source in sources)
+    found = raw_files.find(folder, domain.files) if has_files else raw_files.Found()
+    done.notes += found.notes
+    is_snapshot = domain.vars.delivery == "full_snapshot"
+    full = frozenset(("users", "events")) if is_snapshot else frozenset[str]()
+    new = raw_files.new_files(connection, found.files, snapshots=full)
+    done.known = len(found.files) - len(new)
+    (before,) = connection.execute("select coalesce(max(file_id), 0) from raw.files").fetchall()[0]
+    for table in TABLES:
+        of_table = [pair for pair in new if pair[1].table == table]
+        for batch in readers.batches(connection, of_table):
+            _load(connection, domain, table, batch, ingested_at, done, is_careful)
+            if progress:
+                progress(len(done.loaded), len(new))
+        for source in (source for source in domain.files.by_table()[table] if not source.path):
+            read = databases.read(connection, source, table, folder, progress=progress)
+            if read:
+                batch, loaded, position = read
+                _append_batch(connection, domain, table, batch, loaded, ingested_at, done)
+                databases.remember(connection, source, position, ingested_at)
+                of_table.append((source, batch.files[0]))
+        if of_table and table in full:
+            kept = snapshots.keep_changes(connection, table, ingested_at, received(f"raw.{table}"))
+            done.repeated += kept.repeated
+            done.rows[table] -= kept.repeated
+            done.notes += kept.notes
+    if done.rows["identities"]:
+        identities.update(connection, received("raw.identities"), ingested_at)
+    preview.check_scales(connection, domain, before)
+    preview.check_exclude(connection, domain)
+    done.rejected = preview.rejected(connection, domain, before)
+    done.notes += preview.notes(connection, domain, before)
     return done
 
 
 def _load(
     connection: duckdb.DuckDBPyConnection,
     domain: Domain,
-    file: RawFile,
+    table: str,
+    batch: Batch,
+    ingested_at: datetime,
+    done: Ingested,
+    is_careful: bool,
+) -> None:
+    """Read the files of a batch and append their rows."""
+    columns.check_columns(batch)
+    loaded = readers.load_batch(connection, batch, is_careful=is_careful)
+    _append_batch(connection, domain, table, batch, loaded, ingested_at, done)
+
+
+def _append_batch(
+    connection: duckdb.DuckDBPyConnection,
+    domain: Domain,
+    table: str,
+    batch: Batch,
+    loaded: Loaded,
     ingested_at: datetime,
     done: Ingested,
 ) -> None:
-    """Run the domain's mapping over one file and append its rows to the raw tables."""
-    _run_mapping(connection, domain)
-    file_rows = connection.execute(f"select count(*) from {file.table}_file").fetchall()[0][0]
-    file_id = connection.execute(
-        """
-        insert into raw.files
-        select coalesce(max(file_id), 0) + 1, ?, ?, ?, ?, ?, ?, ?
-        from raw.files
-        returning file_id
-        """,
-        [file.table, file.name, file.sha256, file.size, file.modified_ns, file_rows, ingested_at],
-    ).fetchall()[0][0]
-    derives = domain.vars.users_from_events and file.table == "events"
-    tables = ["events", "users"] if derives else [file.table]
-    for table in tables:
-        rows = _append(connection, domain, table, file_id, ingested_at)
-        done.rows[table] += rows
-        if table == file.table and rows != file_rows:
-            raise JobError(
-                f"{file.name} has {file_rows} rows, but ingest.sql of domain {domain.name} makes "
-                f"{rows} {table} of them.",
-                next_step="keep every row and give those that cannot count a reject_reason.",
-            )
-    done.loaded.append(file.name)
-
-
-def _run_mapping(connection: duckdb.DuckDBPyConnection, domain: Domain) -> None:
+    """Run the domain's mapping over the rows of each file of a batch, and append what it gives."""
+    done.notes += columns.make_view(connection, table, batch)
+    columns.show_file(connection, batch, loaded, 0)
+    given = mapped(connection, domain, batch.source, table, keep_view=True)
+    for name, view in given.items():
+        unused = [c for c in view if c not in _used_columns(domain, name)]
+        notes = [
+            f"{batch.source.mapping} gives {name} a column {c!r} that nothing uses" for c in unused
+        ]
+        done.notes += [note for note in notes if note not in done.notes]
+    appends = [raw_tables.prepare(connection, domain, name, given[name]) for name in given]
+    (last,) = connection.execute("select coalesce(max(file_id), 0) from raw.files").fetchall()[0]
     try:
-        connection.execute(domain.ingest_sql)
+        rows = _append_at_once(connection, batch, loaded, appends, last, ingested_at)
+    except duckdb.OutOfMemoryException:
+        raise  # not the file's fault
     except duckdb.Error as error:
-        line = str(error).splitlines()[0]
-        raise JobError(
-            f"{domain.folder / 'ingest.sql'} does not run: {line}.",
-            next_step="correct ingest.sql and run again.",
-        ) from None
+        raise explain(error, names(batch)) from None
+    of_files = loaded.rows
+    if rows is None:
+        counts = _append_one_by_one(connection, domain, batch, loaded, appends, last, ingested_at)
+        rows = {append.table: sum(count[append.table] for count in counts) for append in appends}
+        of_files = [count[table] for count in counts]
+    for name, added in rows.items():
+        done.rows[name] += added
+    _remember_files(connection, batch, loaded, of_files, last, ingested_at)
+    done.loaded += [file.name for file in batch.files]
 
 
-def _mapped_tables(domain: Domain) -> list[str]:
-    """Return the canonical tables that ingest.sql must give a view of."""
-    declared = domain.files.columns()
-    derives = domain.vars.users_from_events
-    return [table for table in declared if declared[table] or (table == "users" and derives)]
+def _append_one_by_one(
+    connection: duckdb.DuckDBPyConnection,
+    domain: Domain,
+    batch: Batch,
+    loaded: Loaded,
+    appends: list[Append],
+    last: int,
+    ingested_at: datetime,
+) -> list[dict[str, int]]:
+    """Append the rows of a batch file by file; return the rows of each by table."""
+    counts = []
+    for n, file in enumerate(batch.files):
+        columns.show_file(connection, batch, loaded, n)
+        rows_read, file_id = loaded.rows[n], last + n + 1
+        try:
+            counts.append(
+                _append(connection, domain, file, rows_read, appends, file_id, ingested_at)
+            )
+        except duckdb.OutOfMemoryException:
+            raise  # not the file's fault
+        except duckdb.Error as error:
+            raise explain(error, file.name) from None
+    return counts
 
 
-def _columns_of(
-    connection: duckdb.DuckDBPyConnection, domain: Domain, table: str
-) -> dict[str, str]:
-    """Return the columns of the mapping's view with their types; JobError if there is none."""
-    try:
-        described = connection.execute(f"describe temp.{table}").fetchall()
-    except duckdb.CatalogException:
-        raise JobError(
-            f"{domain.folder / 'ingest.sql'} makes no temp view {table!r}.",
-            next_step=f"add `create or replace temp view {table} as select ...` to it.",
-        ) from None
-    return {row[0]: row[1] for row in described}
+def _append_at_once(
+    connection: duckdb.DuckDBPyConnection,
+    batch: Batch,
+    loaded: Loaded,
+    appends: list[Append],
+    last: int,
+    ingested_at: datetime,
+) -> dict[str, int] | None:
+    """Append the rows of all files of a batch in one statement; return the rows by table.
+
+    Returns None where that would not be the same as one after the other: the mapping does more than
+    compute values of a row, or a value depends on the file.
+    """
+    table = batch.files[0].table
+    if len(batch.files) == 1 or columns.depends_on_the_file(batch):
+        return None
+    columns.show_all(connection, batch, loaded)
+    if not raw_tables.is_row_by_row(connection, table):
+        return None
+    columns.number_files(connection, batch, loaded, last)
+    counts = {}
+    for append in appends:
+        if append.table == table:
+            counts[table] = append.run_at_once(connection, columns.positions(batch), ingested_at)
+        else:  # users, which are derived from the events of the whole batch
+            counts[append.table] = append.run(connection, last + 1, ingested_at)
+    return counts if counts[table] == sum(loaded.rows) else None
 
 
 def _append(
     connection: duckdb.DuckDBPyConnection,
     domain: Domain,
-    table: str,
+    file: RawFile,
+    rows_read: int,
+    appends: list[Append],
     file_id: int,
     ingested_at: datetime,
-) -> int:
-    """Append the mapping's view `table` to raw.`table`; add columns that are new."""
-    given = _columns_of(connection, domain, table)
-    columns = {
-        name: _canonical(table, name, given.get(name, "VARCHAR"))
-        for name in [*KEYS[table], *(name for name in given if name not in KEYS[table])]
-    }
-    times = [name for name in columns if name in TIMES]
-    selected = [_select(name, kind, given.get(name)) for name, kind in columns.items()]
-    if connection.execute("select count(*) from raw.forgotten").fetchall()[0][0]:
-        selected = [
-            _without_the_forgotten(text, name) for text, name in zip(selected, columns, strict=True)
-        ]
-    selected += [_select_unread(name, columns[name], given.get(name)) for name in times]
-    columns |= {f"{name}_unread": "varchar" for name in times}
-    there = {row[0] for row in connection.execute(f"describe raw.{table}").fetchall()}
-    for name in [name for name in columns if name not in there]:
-        connection.execute(f'alter table raw.{table} add column "{name}" {columns[name]}')
-    names = ", ".join(f'"{name}"' for name in columns)
-    rows: int = connection.execute(
-        f"""
-        insert into raw.{table} (row_id, file_id, ingested_at, {names})
-        select
-            {file_id * ROWS_PER_FILE} + row_number() over (),
-            {file_id},
-            cast(? as timestamp),
-            {", ".join(selected)}
-        from {table}
-        """,
-        [ingested_at],
-    ).fetchall()[0][0]
-    return rows
+) -> dict[str, int]:
+    """Append the mapped rows of one file; return the rows by table.
 
-
-def _without_the_forgotten(selected: str, name: str) -> str:
-    """Return the column's SELECT entry, without the user_id of a forgotten user.
-
-    The row's reject_reason becomes `forgotten_user`.
+    Raises JobError if the mapping lost or added rows.
     """
-    is_forgotten = "sha256(cast(user_id as varchar)) in (select user_hash from raw.forgotten)"
-    if name == "user_id":
-        return f"case when not coalesce({is_forgotten}, false) then {selected} end"
-    if name == "reject_reason":
-        return f"case when {is_forgotten} then 'forgotten_user' else {selected} end"
-    return selected
+    counts = {}
+    for append in appends:
+        counts[append.table] = append.run(connection, file_id, ingested_at)
+        if append.table != file.table:
+            continue
+        accounted = counts[append.table]
+        if append.counts_rows:
+            (accounted,) = connection.execute(
+                f"select count(distinct source_row) from {append.table}"
+            ).fetchall()[0]
+        if accounted != rows_read:
+            made = "" if append.counts_rows else f" {append.table}"
+            raise JobError(
+                f"{file.name} has {rows_read} rows, but the mapping of domain {domain.name} makes "
+                f"{accounted}{made} of them.",
+                next_step="keep every row and give those that cannot count a reject_reason; where "
+                "one row gives several, select the file's row_number as source_row.",
+            )
+    return counts
 
 
-def _canonical(table: str, name: str, given: str) -> str:
-    """Return the column's type in raw: the canonical one if there is one, else number or text."""
-    return KEYS[table].get(name) or ("double" if raw_files.is_number(given) else "varchar")
+def _remember_files(
+    connection: duckdb.DuckDBPyConnection,
+    batch: Batch,
+    loaded: Loaded,
+    counts: list[int],
+    last: int,
+    ingested_at: datetime,
+) -> None:
+    files = batch.files
+    connection.execute(
+        """
+        insert into raw.files (
+            file_id, table_name, name, sha256, size, modified_ns, row_count, rows_read, ingested_at
+        )
+        select unnest(?), ?, unnest(?), unnest(?), unnest(?), unnest(?), unnest(?), unnest(?), ?
+        """,
+        [
+            [last + n for n in range(1, len(files) + 1)],
+            files[0].table,
+            [file.name for file in files],
+            [file.sha256 for file in files],
+            [file.size for file in files],
+            [file.modified_ns for file in files],
+            counts,
+            loaded.rows,
+            ingested_at,
+        ],
+    )
 
 
-def _select(name: str, kind: str, given: str | None) -> str:
-    if given is None:
-        return f"cast(null as {kind})"
-    return _read_time(name, kind, given) if name in TIMES else f'cast("{name}" as {kind})'
+def mapped(
+    connection: duckdb.DuckDBPyConnection,
+    domain: Domain,
+    source: RawFiles,
+    table: str,
+    *,
+    keep_view: bool = False,
+) -> dict[str, dict[str, str]]:
+    """Run the mapping of a source; return the columns with types of each view that it fills.
+
+    With `keep_view` the view `<table>_file` stays as it is. Raises JobError if a view or a column
+    is missing, or one is given that nothing takes.
+    """
+    where = domain.folder / source.mapping
+    for other, sources in domain.files.by_table().items():
+        connection.execute(f"drop view if exists temp.{other}")
+        if other == table and keep_view:
+            continue
+        same = [s for s in sources if s.mapping == source.mapping] or sources
+        declared = source.columns if other == table else same[0].columns if same else {}
+        columns.make_empty_view(connection, other, declared)
+    try:
+        connection.execute(domain.mapping(source))
+    except duckdb.Error as error:
+        line = " ".join(str(error).split("\n\n")[0].split())
+        raise JobError(
+            f"{where} does not run: {line}.", next_step=f"correct {source.mapping} and run again."
+        ) from None
+    by_table = domain.files.by_table()
+    allowed = {other for other, sources in by_table.items() if sources}
+    allowed |= {"users"} if domain.vars.users_from_events else set()
+    for other in by_table.keys() - allowed:
+        if _columns_of(connection, other):
+            raise JobError(
+                f"{where} makes a view {other!r}, but domain.yml names no files of {other}.",
+                next_step=f"add files.{other} to domain.yml, or take the view out.",
+            )
+    given = {table: _columns_of(connection, table)}
+    if not given[table]:
+        raise JobError(
+            f"{where} makes no temp view {table!r}.",
+            next_step=f"add `create or replace temp view {table} as select ...` to it.",
+        )
+    _check_columns(domain, source, table, given[table])
+    if table == "events" and domain.vars.users_from_events:
+        if not _columns_of(connection, "users"):
+            connection.execute(raw_tables.derived_users(domain, given[table]))
+        given["users"] = _columns_of(connection, "users")
+        _check_columns(domain, source, "users", given["users"])
+    return given
 
 
-def _read_time(name: str, kind: str, given: str) -> str:
-    """Return SQL that reads a time as UTC: text without an offset is UTC, unreadable text NULL."""
-    if given == "VARCHAR":
-        instant = f'try_cast("{name}" as timestamptz)'
-        return f"case when isfinite({instant}) then cast(timezone('UTC', {instant}) as {kind}) end"
-    if given == "TIMESTAMP WITH TIME ZONE":
-        return f"cast(timezone('UTC', \"{name}\") as {kind})"
-    return f'cast("{name}" as {kind})'
-
-
-def _select_unread(name: str, kind: str, given: str | None) -> str:
-    """Return SQL for the original text of an unreadable time, for the rejected tables."""
-    if given != "VARCHAR":
-        return "cast(null as varchar)"
-    return f'case when {_read_time(name, kind, given)} is null then "{name}" end'
-
-
-def _check_mapping(domain: Domain, table: str, given: dict[str, str]) -> None:
+def _used_columns(domain: Domain, table: str) -> set[str]:
+    """Return the columns of a table that the product, a setting or a condition uses."""
     vars_ = domain.vars
+    used = {*KEYS[table], raw_tables.ACCOUNTING}
+    conditions = " ".join(c for c in vars_.exclude.values() if isinstance(c, str))
+    if table == "users":
+        used |= {*vars_.attributes, *re.findall(r"\w+", conditions)}
+    elif table == "events":
+        used |= {m.column for m in vars_.measures if m.column} | vars_.checks.keys()
+        used |= set(vars_.attributes) if vars_.users_from_events else set()
+    return used
+
+
+def _columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
+    """Return the columns of the mapping's view with their types; {} if there is none."""
+    described = connection.execute(
+        "select column_name, data_type from duckdb_columns() "
+        "where database_name = 'temp' and table_name = ? order by column_index",
+        [table],
+    ).fetchall()
+    return dict(described)
+
+
+def _check_columns(domain: Domain, source: RawFiles, table: str, given: dict[str, str]) -> None:
+    """Raise JobError for a column that the domain needs and a view lacks, or that nothing takes."""
+    vars_, where = domain.vars, domain.folder / source.mapping
     needed = {name: "every domain" for name in KEYS[table] if name not in OPTIONAL}
+    used: set[str] = set()
     if table == "users":
         needed |= {name: "attributes" for name in vars_.attributes}
+        if vars_.users_from_events:
+            needed.pop("signup_date")
     elif table == "events":
-        needed |= {name: "checks" for name in vars_.checks if name not in vars_.attributes}
-        needed |= {m.column: f"measure {m.name!r}" for m in vars_.measures if m.column}
+        several = len(domain.files.events) > 1  # a source may lack the columns of others
+        measured = {name: "checks" for name in vars_.checks if name not in vars_.attributes}
+        measured |= {m.column: f"measure {m.name!r}" for m in vars_.measures if m.column}
+        used = set(measured)
+        needed |= {} if several else measured
     for name, by in needed.items():
         if name not in given:
             raise JobError(
-                f"{domain.folder / 'ingest.sql'} gives {table} no column {name!r}, "
-                f"which {by} needs.",
-                next_step="add the column to ingest.sql, or correct domain.yml.",
+                f"{where} gives {table} no column {name!r}, which {by} needs.",
+                next_step=f"add the column to {source.mapping}, or correct domain.yml.",
             )
-
-
-def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute("create schema if not exists raw")
-    connection.execute("create table if not exists raw.domain (name varchar, settings varchar)")
-    connection.execute(
-        """
-        create table if not exists raw.files (
-            file_id integer, table_name varchar, name varchar, sha256 varchar,
-            size bigint, modified_ns bigint, row_count bigint, ingested_at timestamp
-        )
-        """
-    )
-    connection.execute(
-        "create table if not exists raw.forgotten (user_hash varchar, forgotten_at timestamp)"
-    )
-    for table, keys in KEYS.items():
-        columns = ", ".join(f"{name} {kind}" for name, kind in (STAMPS | keys).items())
-        connection.execute(f"create table if not exists raw.{table} ({columns})")
-
-
-def remember_domain(connection: duckdb.DuckDBPyConnection, domain: Domain) -> bool:
-    """Store which domain fills this warehouse; return True if its settings changed.
-
-    Raises JobError if another domain fills it already.
-    """
-    row = connection.execute("select name, settings from raw.domain").fetchone()
-    if row and row[0] != domain.name:
-        raise JobError(
-            f"This warehouse was filled by domain {row[0]!r}, not {domain.name!r}.",
-            next_step=f"use --domain {row[0]}, or another CHURNHOUSE_HOME.",
-        )
-    if row != (domain.name, domain.settings_json):
-        connection.execute("delete from raw.domain")
-        connection.execute(
-            "insert into raw.domain values (?, ?)", [domain.name, domain.settings_json]
-        )
-        if row:
-            _add_declared_columns(connection, domain)
-            return True
-    return False
-
-
-def _add_declared_columns(connection: duckdb.DuckDBPyConnection, domain: Domain) -> None:
-    """Add the columns that domain.yml declares and raw does not have yet; old rows get NULL.
-
-    Without them, every build would fail until a file with these columns arrives.
-    """
-    vars_, given = domain.vars, domain.files.events.columns
-    measured = {m.column for m in vars_.measures if m.column}
-    measured |= vars_.checks.keys() - set(vars_.attributes)
-    declared = [("users", name, "varchar") for name in vars_.attributes]
-    for name in sorted(measured):
-        declared.append(("events", name, "varchar" if given.get(name) == "text" else "double"))
-    for table, name, kind in declared:
-        connection.execute(f'alter table raw.{table} add column if not exists "{name}" {kind}')
-
-
-def _in_one_line(error: duckdb.Error) -> str:
-    """Return DuckDB's error message in one line, without its hints and quoted rows."""
-    said = re.split(r"\n\s*(?:Possible|LINE \d|file =)", str(error), maxsplit=1)[0]
-    return textwrap.shorten(said, 240, placeholder=" ...").rstrip(".")
+    if table in ("identities", "treatments"):
+        known = {*KEYS[table], raw_tables.ACCOUNTING} | used
+        if extra := sorted(set(given) - known):
+            raise JobError(
+                f"{where} gives {table} a column {extra[0]!r} that nothing takes.",
+                next_step=f"take it out; {table} has {', '.join(KEYS[table])}.",
+            )
 
 
 def _stamp(connection: duckdb.DuckDBPyConnection, now: datetime) -> datetime:

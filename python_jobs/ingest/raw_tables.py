@@ -1,0 +1,279 @@
+"""The raw tables: their columns, and how mapped rows are appended to them."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+
+from python_jobs.errors import JobError
+from python_jobs.files import sql_name
+from python_jobs.ingest import times
+from python_jobs.ingest.columns import is_number
+from python_jobs.ingest.domain import Domain
+
+# The columns that every canonical table has. A domain may add others.
+KEYS = {
+    "users": {
+        "user_id": "varchar",
+        "signup_date": "date",
+        "updated_at": "timestamp",
+        "version": "double",
+        "is_deleted": "boolean",
+        "reject_reason": "varchar",
+    },
+    "events": {
+        "event_id": "varchar",
+        "user_id": "varchar",
+        "event_time": "timestamp",
+        "event_type": "varchar",
+        "updated_at": "timestamp",
+        "version": "double",
+        "is_deleted": "boolean",
+        "reject_reason": "varchar",
+    },
+    "identities": {"from_id": "varchar", "to_id": "varchar", "since": "timestamp"},
+    "treatments": {"user_id": "varchar", "treated_at": "timestamp", "campaign": "varchar"},
+}
+OPTIONAL = {"updated_at", "version", "is_deleted", "reject_reason", "since"}
+"""Columns that a mapping may leave out."""
+ACCOUNTING = "source_row"
+"""With this column, the file's row_number, a view of the mapping may give several rows per row."""
+TIMES = {"signup_date", "event_time", "updated_at", "treated_at", "since"}
+# row_id combines the number of the file and of the row: unique, and increasing with arrival.
+ROWS_PER_FILE = 2**32
+STAMPS = {"row_id": "bigint", "file_id": "integer", "ingested_at": "timestamp"}
+
+
+def create(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the raw tables that are missing, and add columns that older ones lack."""
+    connection.execute("create schema if not exists raw")
+    connection.execute("create table if not exists raw.domain (name varchar, settings varchar)")
+    connection.execute(
+        """
+        create table if not exists raw.files (
+            file_id integer, table_name varchar, name varchar, sha256 varchar,
+            size bigint, modified_ns bigint, row_count bigint, ingested_at timestamp
+        )
+        """
+    )
+    connection.execute("alter table raw.files add column if not exists rows_read bigint")
+    connection.execute(
+        "create table if not exists raw.forgotten (user_hash varchar, forgotten_at timestamp)"
+    )
+    connection.execute(
+        """
+        create table if not exists raw.identity_map (
+            from_id varchar, valid_from timestamp, valid_to timestamp, user_id varchar,
+            linked_at timestamp
+        )
+        """
+    )
+    connection.execute(
+        "create table if not exists raw.cursors (place varchar, position varchar, "
+        "ingested_at timestamp)"
+    )
+    for table, keys in KEYS.items():
+        columns = ", ".join(f"{name} {kind}" for name, kind in (STAMPS | keys).items())
+        connection.execute(f"create table if not exists raw.{table} ({columns})")
+        for name, kind in keys.items():
+            connection.execute(f"alter table raw.{table} add column if not exists {name} {kind}")
+
+
+@dataclass(frozen=True)
+class Append:
+    """The statement that appends the mapping's view of a table to the raw table, file by file."""
+
+    table: str
+    columns: dict[str, str]
+    """Name and SQL of each column, over the mapping's view."""
+    counts_rows: bool
+
+    def run(
+        self, connection: duckdb.DuckDBPyConnection, file_id: int, ingested_at: datetime
+    ) -> int:
+        """Append the rows of the file that is shown; return how many."""
+        rows: int = connection.execute(
+            f"{self._insert()} select $first + row_number() over (), $file, "
+            f"cast($at as timestamp), {', '.join(self.columns.values())} from {self.table}",
+            {"file": file_id, "first": file_id * ROWS_PER_FILE, "at": ingested_at},
+        ).fetchall()[0][0]
+        return rows
+
+    def run_at_once(
+        self, connection: duckdb.DuckDBPyConnection, positions: str, ingested_at: datetime
+    ) -> int:
+        """Append the rows of all files that are shown; return how many.
+
+        `positions` is SQL of path and position of each row, in the view's order; batch_files has
+        the file_id of each path.
+        """
+        named = ", ".join(f"{text} as {sql_name(name)}" for name, text in self.columns.items())
+        listed = ", ".join(f"mapped.{sql_name(name)}" for name in self.columns)
+        rows: int = connection.execute(
+            f"""
+            {self._insert()}
+            select
+                files.file_id * {ROWS_PER_FILE} + mapped.position - files.first_row + 1,
+                files.file_id,
+                cast($at as timestamp),
+                {listed}
+            from (
+                select * from (select {named} from {self.table}) as values_of_rows
+                positional join ({positions}) as places
+            ) as mapped
+            inner join batch_files as files on mapped.path = files.path
+            """,
+            {"at": ingested_at},
+        ).fetchall()[0][0]
+        return rows
+
+    def _insert(self) -> str:
+        listed = ", ".join(sql_name(name) for name in self.columns)
+        return f"insert into raw.{self.table} (row_id, file_id, ingested_at, {listed})"
+
+
+def is_row_by_row(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
+    """Return True if a view of the mapping gives for each row one, in order, from its values alone.
+
+    That is so where DuckDB's plan only computes values over a scan.
+    """
+    ((_, text),) = connection.execute(f"explain (format json) from temp.{table}").fetchall()
+    waiting, operators = list(json.loads(text)), []
+    while waiting:
+        node = waiting.pop()
+        operators.append(node["name"].strip())
+        waiting += node.get("children", [])
+    scans = [name for name in operators if name != "PROJECTION"]
+    return len(scans) == 1 and scans[0].endswith(("SCAN", "READ_PARQUET"))
+
+
+def prepare(
+    connection: duckdb.DuckDBPyConnection, domain: Domain, table: str, given: dict[str, str]
+) -> Append:
+    """Return the statement for a view with the columns `given`; add columns that are new."""
+    names = [*KEYS[table], *(n for n in given if n not in KEYS[table] and n != ACCOUNTING)]
+    columns = {name: _canonical(table, name, given.get(name, "VARCHAR")) for name in names}
+    zone = domain.vars.timezone
+    moments = [name for name in columns if name in TIMES]
+    selected = {n: _select(n, kind, given.get(n), zone) for n, kind in columns.items()}
+    if "version" in columns and "version" not in given and "updated_at" in given:
+        moment = _select("updated_at", "timestamp", given["updated_at"], zone)
+        selected["version"] = f"cast(epoch_us({moment}) as double)"
+    if connection.execute("select count(*) from raw.forgotten").fetchall()[0][0]:
+        selected = {n: _without_the_forgotten(text, n) for n, text in selected.items()}
+    for name in moments:
+        selected[f"{name}_unread"] = _unread(name, columns[name], given.get(name), zone)
+        columns[f"{name}_unread"] = "varchar"
+    if "version" in given:
+        selected["version_unread"] = _unread_number("version", given["version"])
+        columns["version_unread"] = "varchar"
+    there = {row[0] for row in connection.execute(f"describe raw.{table}").fetchall()}
+    for name in [name for name in columns if name not in there]:
+        connection.execute(f"alter table raw.{table} add column {sql_name(name)} {columns[name]}")
+    return Append(table, selected, ACCOUNTING in given)
+
+
+def _without_the_forgotten(selected: str, name: str) -> str:
+    """Return the column's SELECT entry, without the user_id of a forgotten user.
+
+    The row's reject_reason becomes `forgotten_user`.
+    """
+    owner = name if name in ("from_id", "to_id") else "user_id"
+    is_forgotten = f"sha256(cast({owner} as varchar)) in (select user_hash from raw.forgotten)"
+    if name in ("user_id", "from_id", "to_id"):
+        return f"case when not coalesce({is_forgotten}, false) then {selected} end"
+    if name == "reject_reason":
+        return f"case when {is_forgotten} then 'forgotten_user' else {selected} end"
+    return selected
+
+
+def _canonical(table: str, name: str, given: str) -> str:
+    """Return the column's type in raw: the canonical one if there is one, else number or text."""
+    return KEYS[table].get(name) or ("double" if is_number(given) else "varchar")
+
+
+def _select(name: str, kind: str, given: str | None, zone: str) -> str:
+    if given is None:
+        return f"cast(null as {kind})"
+    if name in TIMES:
+        return times.read(sql_name(name), kind, given, zone)
+    if kind in ("double", "boolean") and given == "VARCHAR":
+        return f"try_cast({sql_name(name)} as {kind})"
+    return f"cast({sql_name(name)} as {kind})"
+
+
+def _unread(name: str, kind: str, given: str | None, zone: str) -> str:
+    """Return SQL for the original text of an unreadable time, for the rejected tables."""
+    if given != "VARCHAR":
+        return "cast(null as varchar)"
+    column = sql_name(name)
+    return f"case when {times.read(column, kind, given, zone)} is null then {column} end"
+
+
+def _unread_number(name: str, given: str) -> str:
+    if given != "VARCHAR":
+        return "cast(null as varchar)"
+    return f"case when try_cast({sql_name(name)} as double) is null then {sql_name(name)} end"
+
+
+def remember_domain(connection: duckdb.DuckDBPyConnection, domain: Domain) -> bool:
+    """Store which domain fills this warehouse; return True if its settings changed.
+
+    Raises JobError if another domain fills it already.
+    """
+    row = connection.execute("select name, settings from raw.domain").fetchone()
+    if row and row[0] != domain.name:
+        raise JobError(
+            f"This warehouse was filled by domain {row[0]!r}, not {domain.name!r}.",
+            next_step=f"use --domain {row[0]}, or another CHURNHOUSE_HOME.",
+        )
+    if row != (domain.name, domain.settings_json):
+        connection.execute("delete from raw.domain")
+        connection.execute(
+            "insert into raw.domain values (?, ?)", [domain.name, domain.settings_json]
+        )
+        if row:
+            _add_declared_columns(connection, domain)
+            return True
+    return False
+
+
+def _add_declared_columns(connection: duckdb.DuckDBPyConnection, domain: Domain) -> None:
+    """Add the columns that domain.yml declares and raw does not have yet; old rows get NULL.
+
+    Without them, every build would fail until a file with these columns arrives.
+    """
+    vars_ = domain.vars
+    texts = {n for s in domain.files.events for n, c in s.columns.items() if c.type == "text"}
+    measured = {m.column for m in vars_.measures if m.column}
+    measured |= vars_.checks.keys() - set(vars_.attributes)
+    declared = [("users", name, "varchar") for name in vars_.attributes]
+    for name in sorted(measured):
+        declared.append(("events", name, "varchar" if name in texts else "double"))
+    for table, name, kind in declared:
+        connection.execute(
+            f"alter table raw.{table} add column if not exists {sql_name(name)} {kind}"
+        )
+
+
+def derived_users(domain: Domain, given: dict[str, str]) -> str:
+    """Return SQL of the view `users` for a domain that derives users from the view `events`.
+
+    `given` are the columns of `events`; attributes come from the newest event that has them.
+    """
+    moment = times.read("event_time", "timestamp", given["event_time"], domain.vars.timezone)
+    attributes = "".join(
+        f", arg_max({sql_name(name)}, {moment}) as {sql_name(name)}"
+        for name in domain.vars.attributes
+        if name in given
+    )
+    rejected = "where user_id is not null"
+    if "reject_reason" in given:
+        rejected += " and reject_reason is null"
+    first = f"timezone('UTC', min({moment}))"
+    return (
+        f"create or replace temp view users as select user_id, {first} as signup_date, "
+        f"{first} as updated_at{attributes} from events {rejected} group by user_id "
+        "order by user_id"
+    )

@@ -1,0 +1,136 @@
+"""CSV and JSON files as text: their encoding, their header, and copies that DuckDB can read."""
+
+import codecs
+import csv
+import gzip
+import io
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, cast
+
+import duckdb
+
+from python_jobs.errors import JobError
+from python_jobs.ingest.batch import Batch, RawFile
+from python_jobs.ingest.explain import explained, reading
+from python_jobs.ingest.paths import listed
+from python_jobs.ingest.schema import RawFiles
+
+COPY = ".utf8"
+"""Ending of copies that are made for DuckDB to read; they are not compressed."""
+
+
+def opened(path: Path, compression: str) -> IO[bytes]:
+    """Open a file for reading its bytes, unpacked."""
+    return cast(IO[bytes], gzip.open(path, "rb") if compression == "gzip" else path.open("rb"))
+
+
+def encoding_of(source: RawFiles, path: Path, compression: str) -> str:
+    """Return a file's encoding: the declared one, or what its byte order mark says."""
+    if source.encoding == "utf-8" and compression != "zstd":
+        with opened(path, compression) as file:
+            start = file.read(4)
+        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return "utf-16"
+    return source.encoding
+
+
+def write_packed(path: Path, content: bytes, compression: str) -> None:
+    """Write bytes to a file, packed with gzip or not."""
+    path.write_bytes(gzip.compress(content) if compression == "gzip" else content)
+
+
+_numbers = itertools.count()
+
+
+def readable(batch: Batch, file: RawFile, work: Path, is_careful: bool) -> Path:
+    """Return the path of the file, or of a copy in UTF-8 with one kind of line ends."""
+    kind, compression = batch.shape.format, batch.shape.compression
+    if kind not in ("csv", "json"):
+        return file.path
+    with reading(file.name):
+        encoding = encoding_of(batch.source, file.path, compression)
+        is_utf8 = encoding in ("utf-8", "utf-8-sig")
+        if is_utf8 and not (
+            is_careful and kind == "csv" and _has_mixed_ends(file.path, compression)
+        ):
+            return file.path
+        if compression == "zstd":
+            raise JobError(
+                f"{file.name} is {encoding} in zstd, which is not supported.",
+                next_step="unpack it, or pack it with gzip.",
+            )
+        copy = work / f"{file.path.name}.{next(_numbers)}{COPY}"
+        decoder = codecs.getincrementaldecoder(encoding)()
+        with opened(file.path, compression) as raw, copy.open("wb") as text:
+            held = ""
+            while block := raw.read(2**20):
+                decoded = held + decoder.decode(block)
+                held = "\r" if decoded.endswith("\r") else ""
+                text.write(decoded.removesuffix("\r").replace("\r\n", "\n").encode())
+            text.write((held + decoder.decode(b"", final=True)).encode())
+    return copy
+
+
+def _has_mixed_ends(path: Path, compression: str) -> bool:
+    """Return True if some lines of a file end in CRLF and others in LF."""
+    if compression == "zstd":
+        return False
+    crlf = ends = 0
+    with opened(path, compression) as raw:
+        last = b""
+        while block := raw.read(2**20):
+            crlf += block.count(b"\r\n") + (last == b"\r" and block.startswith(b"\n"))
+            ends += block.count(b"\n")
+            last = block[-1:]
+    return 0 < crlf < ends
+
+
+def header(
+    connection: duckdb.DuckDBPyConnection, source: RawFiles, file: RawFile, compression: str
+) -> list[str]:
+    """Return the column names of a CSV file; a repeated name gets its position appended."""
+    if compression == "zstd":
+        line = (
+            f"select line from read_csv({listed([file.path])}, columns = {{line: 'VARCHAR'}}, "
+            "header = false, auto_detect = false, delim = '\x01', quote = '', escape = '', "
+            "compression = 'zstd') limit 1"
+        )
+        with explained(file):
+            lines = [str(row[0]) for row in connection.execute(line).fetchall()]
+        header = next(_parsed(source, lines), [])
+    else:
+        with reading(file.name):
+            encoding = encoding_of(source, file.path, compression)
+            encoding = "utf-8-sig" if encoding == "utf-8" else encoding
+            with (
+                opened(file.path, compression) as raw,
+                io.TextIOWrapper(raw, encoding, errors="replace", newline="") as text,
+            ):
+                header = next(_parsed(source, text), [])
+    if not header:
+        raise JobError(
+            f"{file.name} does not begin with a line of column names.",
+            next_step="replace the file and run again; nothing was loaded.",
+        )
+    names: list[str] = []
+    for position, name in enumerate(header, start=1):
+        taken = not name or name.lower() in map(str.lower, names)
+        names.append(f"{name}_{position}" if taken else name)
+    return names
+
+
+def _parsed(source: RawFiles, lines: Iterable[str]) -> Iterator[list[str]]:
+    if len(source.delimiter) > 1:
+        return (
+            [part.strip(source.quote) for part in line.rstrip("\r\n").split(source.delimiter)]
+            for line in lines
+        )
+    csv.field_size_limit(2**30)
+    return csv.reader(
+        lines,
+        delimiter=source.delimiter,
+        quotechar=source.quote or None,
+        quoting=0 if source.quote else 3,
+    )

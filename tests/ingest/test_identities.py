@@ -1,0 +1,83 @@
+"""identities: events of linked ids belong to one person, at every moment and order of arrival."""
+
+import itertools
+from datetime import datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from python_jobs.ingest.identities import EVER, NEVER, resolve
+
+START = datetime(2026, 1, 1)  # noqa: DTZ001 - UTC, as all raw times
+
+
+def at(day: int) -> datetime:
+    return START + timedelta(days=day)
+
+
+def person(segments, from_id: str, moment: datetime) -> str:
+    """Return whose event of an id at a moment is, by the segments."""
+    found = [p for i, start, end, p in segments if i == from_id and start <= moment < end]
+    return found[0] if found else from_id
+
+
+def test_one_link_moves_all_events_also_earlier_ones():
+    assert resolve([("anon", "u1", at(5))]) == [("anon", EVER, NEVER, "u1")]
+
+
+def test_a_second_link_counts_from_its_moment_on():
+    links = [("device", "u2", at(9)), ("device", "u1", at(3))]
+    assert resolve(links) == [("device", EVER, at(9), "u1"), ("device", at(9), NEVER, "u2")]
+
+
+def test_chains_are_followed_at_the_time_of_the_event():
+    links = [("a", "b", at(1)), ("b", "c", at(4)), ("b", "d", at(8))]
+    assert resolve(links) == [
+        ("a", EVER, at(8), "c"),
+        ("a", at(8), NEVER, "d"),
+        ("b", EVER, at(8), "c"),
+        ("b", at(8), NEVER, "d"),
+    ]
+
+
+def test_cycle_has_one_person_for_all_its_ids():
+    links = [("c", "a", None), ("a", "b", None), ("b", "c", None), ("x", "b", None)]
+    assert {(i, p) for i, _, _, p in resolve(links)} == {("b", "a"), ("c", "a"), ("x", "a")}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcde"), st.sampled_from("abcde"), st.integers(0, 9)).filter(
+            lambda link: link[0] != link[1]
+        ),
+        max_size=8,
+    )
+)
+def test_segments_agree_with_following_links_one_by_one(drawn):
+    """Every segment is one person, segments do not overlap, and nothing is left to follow."""
+    links = [(a, b, at(day)) for a, b, day in drawn]
+    segments = resolve(links)
+    for first, second in itertools.pairwise(segments):
+        assert first[0] < second[0] or (first[0] == second[0] and first[2] <= second[1])
+    for moment in [at(-1), *(at(day) for day in range(11))]:
+        for one in "abcde":
+            assert person(segments, one, moment) == followed(links, one, moment)
+            assert person(segments, person(segments, one, moment), moment) == person(
+                segments, one, moment
+            )
+
+
+def followed(links, one: str, moment: datetime) -> str:
+    """Follow the links of an id as the rule says, step by step."""
+    path = [one]
+    while mine := [(since, n, to) for n, (i, to, since) in enumerate(links) if i == path[-1]]:
+        begun = [link for link in mine if link[0] <= moment]
+        if begun:
+            to_id = max(begun)[2]
+        else:
+            first = min(link[0] for link in mine)
+            to_id = max(link for link in mine if link[0] == first)[2]
+        if to_id in path:
+            return min(path[path.index(to_id) :])
+        path.append(to_id)
+    return path[-1]
