@@ -7,9 +7,9 @@
     {% set settings = {} %}
     {% for name in [
         'churn_horizon_days', 'eligibility_days', 'feature_windows_days', 'training_every_days',
-        'users_from_events', 'arrival_tolerance_minutes', 'max_rejected_share',
-        'expected_weekdays', 'min_day_share', 'holdout_share', 'measures', 'ratios', 'attributes',
-        'checks', 'event_types'
+        'users_from_events', 'timezone', 'first_day', 'max_history_days', 'unknown_days', 'silent_days',
+        'exclude', 'arrival_tolerance_minutes', 'max_rejected_share', 'expected_weekdays',
+        'min_day_share', 'holdout_share', 'measures', 'ratios', 'attributes', 'checks', 'event_types'
     ] %}
         {% do settings.update({name: var(name)}) %}
     {% endfor %}

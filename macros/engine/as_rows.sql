@@ -7,7 +7,7 @@
     {% for column in columns -%}
         select
             '{{ column }}' as feature,
-            cast({{ column }} as {{ type }}) as value,
+            cast({{ adapter.quote(column) }} as {{ type }}) as value,
             {{ keys | join(', ') }}
         from {{ relation }}
         union all
@@ -18,7 +18,7 @@
 {% macro spark__as_rows(relation, columns, type, keys) -%}
     {%- set pairs = [] -%}
     {%- for column in columns -%}
-        {% do pairs.append("'" ~ column ~ "', cast(" ~ column ~ ' as ' ~ type ~ ')') %}
+        {% do pairs.append("'" ~ column ~ "', cast(" ~ adapter.quote(column) ~ ' as ' ~ type ~ ')') %}
     {%- endfor -%}
     {%- if pairs -%}
         select

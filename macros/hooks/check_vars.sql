@@ -7,7 +7,7 @@
         {% if unused %}
             {% set domain = run_query('select name from ' ~ source('raw', 'domain')).rows[0][0] %}
             {{ exceptions.raise_compiler_error(
-                'A build takes no ' ~ unused | join(', ') ~ ' from --vars: the settings stand in domains/'
+                'A build takes no ' ~ unused | join(', ') ~ ' from --vars: the settings are in domains/'
                 ~ domain ~ '/domain.yml. Next: change them there, run `churnhouse ingest --domain ' ~ domain
                 ~ '`, then `churnhouse build`.'
             ) }}

@@ -13,6 +13,8 @@
         {% set is_new = run_query('select 1 from ' ~ existing ~ ' limit 1').rows | length == 0 %}
     {% endif %}
     {% set days = days_to_write(day) %}
+    {% set all_days = this.incorporate(path={'identifier': 'days'}, type='table') %}
+    {% do run_query('set variable unknown_days = (select count(*) from ' ~ all_days ~ ' where is_unknown)') %}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 

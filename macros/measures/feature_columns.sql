@@ -1,4 +1,5 @@
-{#- The features of a domain in column order: name, and its SQL over the CTE totals of user_features_daily. -#}
+{#- The features of a domain in column order: name, quoted name, and SQL over the window totals of
+    user_features_daily. -#}
 {% macro feature_columns(settings) %}
     {% set windows = settings.feature_windows_days %}
     {% set features = [] %}
@@ -18,5 +19,6 @@
         {% set n = windows | last %}
         {% do features.append({'name': ratio.name ~ '_' ~ n ~ 'd', 'sql': ratio_over(ratio, n)}) %}
     {% endfor %}
+    {% for feature in features %}{% do feature.update({'quoted': adapter.quote(feature.name)}) %}{% endfor %}
     {{ return(features) }}
 {% endmacro %}

@@ -6,12 +6,12 @@
     {%- if check.max is defined %}{% do broken.append(column ~ ' > ' ~ check.max) %}{% endif -%}
     {%- if check.above is defined %}{% do broken.append(column ~ ' <= ' ~ check.above) %}{% endif -%}
     {%- if check.get('values') -%}
-        {% do broken.append(column ~ " not in ('" ~ check['values'] | join("', '") ~ "')") %}
+        {% do broken.append(column ~ ' not in (' ~ text_list(check['values']) ~ ')') %}
     {%- endif -%}
     {%- if check.get('only_on') -%}
         {% do broken.append(column ~ ' is null') %}
-        {{ event_type }} in ('{{ check.only_on | join("', '") }}') and ({{ broken | join(' or ') }})
+        {{ event_type }} in ({{ text_list(check.only_on) }}) and ({{ broken | join(' or ') }})
     {%- else -%}
-        ({{ broken | join(' or ') }})
+        ({{ broken | join(' or ') or 'false' }})
     {%- endif -%}
 {%- endmacro %}

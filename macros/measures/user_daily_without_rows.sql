@@ -6,7 +6,7 @@
         cast(null as string) as user_id,
         cast(null as date) as day,
         cast(null as boolean) as is_active,
-        {{ select_list(columns, 'cast(null as {type}) as {name}') }},
+        {{ select_list(columns, 'cast(null as {type}) as {quoted}') }},
         {{ select_list(columns, 'cast(null as {type}) as {name}_total') }},
         cast(null as integer) as active_days_total,
         cast(null as date) as last_active_on

@@ -10,13 +10,23 @@ with
 
 build_window as (select * from {{ ref('build_window') }}),
 
-filled_by as (select * from {{ source('raw', 'domain') }})
+filled_by as (select * from {{ source('raw', 'domain') }}),
+
+unknown as (
+
+    select coalesce(string_agg(cast(day as string), ','), '') as unknown_days
+    from {{ ref('days') }}
+    where is_unknown
+
+)
 
 select
     cast({{ next_build_number() }} as integer) as build_number,
     build_window.rewrite_from,
     build_window.ingested_through,
     build_window.data_through,
-    filled_by.settings
+    filled_by.settings,
+    unknown.unknown_days
 from build_window
 cross join filled_by
+cross join unknown

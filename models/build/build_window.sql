@@ -6,26 +6,14 @@ events as {{ in_place() }} (select * from {{ ref('accepted_events') }}),
 
 changed_users as (select * from {{ ref('changed_users') }}),
 
-files as (select * from {{ source('raw', 'files') }}),
+days as (select * from {{ ref('days') }}),
 
-arrived as (select max(ingested_at) as ingested_through from files),
+span as (select * from {{ ref('data_span') }}),
 
 known_events as {{ in_place() }} (
 
     select * from events
     where written_at <= {{ last_build('ingested_through') }}
-
-),
-
--- the day of the newest arrival is not over, so it does not count yet
-days as (
-
-    select
-        {{ first_in_order('events', 'event_date') }} as data_from,
-        least(
-            {{ first_in_order('events', 'event_date', 'desc') }},
-            (select {{ add_days('cast(ingested_through as date)', -1) }} from arrived)
-        ) as data_through
 
 ),
 
@@ -41,36 +29,47 @@ known as (
 
 ),
 
+-- days that are unknown now and were not, or the other way round: every user's windows change
+changed_days as (
+
+    select min(day) as changed_from
+    from days
+    where is_unknown <> ({{ last_build('unknown_days') }} like concat('%', day, '%'))
+
+),
+
 -- if data now starts earlier than before, every user needs those days, so all days are written
 written as (
 
     select
-        days.data_from,
-        days.data_through,
+        span.data_from,
+        span.data_through,
+        span.ingested_through,
         case
-            when known.data_from = days.data_from
+            when known.data_from = span.data_from
                 then greatest(
-                    days.data_from,
+                    span.data_from,
                     least(
                         {{ add_days('known.data_through', 1) }},
-                        cast({{ "'" ~ asked_for ~ "'" if asked_for else 'null' }} as date)
+                        coalesce(changed_days.changed_from, date '9999-12-31'),
+                        {{ "date '" ~ (asked_for or '9999-12-31') ~ "'" }}
                     )
                 )
-            else days.data_from
+            else span.data_from
         end as new_from
-    from days
+    from span
     cross join known
+    cross join changed_days
 
 )
 
 select
-    written.data_from,
-    written.data_through,
-    written.new_from,
+    data_from,
+    data_through,
+    new_from,
     greatest(
-        written.data_from,
-        least(written.new_from, (select min(changed_from) from changed_users))
+        data_from,
+        least(new_from, coalesce((select min(changed_from) from changed_users), date '9999-12-31'))
     ) as rewrite_from,
-    arrived.ingested_through
+    ingested_through
 from written
-cross join arrived

@@ -48,7 +48,7 @@ steps as (
         false as has_events,
         carried.last_active_on,
         carried.active_days_total as active_days,
-        {{ select_list(columns, 'carried.{name}_total as {name}') }}
+        {{ select_list(columns, 'carried.{name}_total as {quoted}') }}
     from users
     left join carried on users.user_id = carried.user_id
     union all
@@ -58,7 +58,7 @@ steps as (
         true as has_events,
         max(case when is_activity then event_date end) as last_active_on,
         max(case when is_activity then 1 else 0 end) as active_days,
-        {{ select_list(columns, 'sum({adds}) as {name}') }}
+        {{ select_list(columns, 'sum({adds}) as {quoted}') }}
     from events
     group by user_id, event_date
 
@@ -70,7 +70,7 @@ running as (
         steps.*,
         max(last_active_on) over so_far as last_active_so_far,
         sum(active_days) over so_far as active_days_total,
-        {{ select_list(columns, 'sum({name}) over so_far as {name}_total') }},
+        {{ select_list(columns, 'sum({quoted}) over so_far as {name}_total') }},
         coalesce({{ add_days('lead(day) over so_far', -1) }}, {{ block_end() }}) as holds_through
     from steps
     window so_far as (partition by user_id order by day, has_events)
@@ -102,7 +102,7 @@ select
     held_on as day,
     is_eventful and active_days = 1 as is_active,
     {{ select_list(
-        columns, 'cast(case when is_eventful then coalesce({name}, 0) else 0 end as {type}) as {name}'
+        columns, 'cast(case when is_eventful then coalesce({quoted}, 0) else 0 end as {type}) as {quoted}'
     ) }},
     {{ select_list(columns, 'cast(coalesce({name}_total, 0) as {type}) as {name}_total') }},
     cast(coalesce(active_days_total, 0) as integer) as active_days_total,

@@ -7,6 +7,8 @@ user_history as (select * from {{ ref('int_user_history') }}),
 
 users as (select * from {{ ref('user_windows') }}),
 
+days as (select * from {{ ref('days') }}),
+
 user_daily as {{ in_place() }} (select * from {{ ref('user_daily') }}),
 
 today as (
@@ -28,36 +30,48 @@ totals as (
         today.day as as_of_date,
         today.signup_date,
         today.last_active_on,
+        days.unknown_days,
         {{ select_list(
             window_totals(settings), 'today.{name}_total - coalesce(back_{n}.{name}_total, 0) as {name}_{n}d'
         ) }}
     from today
+    inner join days on today.day = days.day
     {% for n in settings.feature_windows_days -%}
         left join user_daily as back_{{ n }}
             on
                 today.user_id = back_{{ n }}.user_id
-                and back_{{ n }}.day = {{ add_days('today.day', -n) }}
-                and back_{{ n }}.day >= {{ add_days(block_start(), -n) }}
+                and days.back_{{ n }} = back_{{ n }}.day
+                and back_{{ n }}.day >= {{ earliest_back(n) }}
                 and back_{{ n }}.day <= {{ add_days(block_end(), -n) }}
     {% endfor %}
+),
+
+-- silence counts from the last active day, or from signup for users who were never active
+silences as (
+
+    select
+        totals.*,
+        {{ day_number('totals.as_of_date') }}
+        - {{ day_number('coalesce(totals.last_active_on, totals.signup_date)') }}
+        - (totals.unknown_days - coalesce(days.unknown_days, 0))
+            as days_since_last_activity
+    from totals
+    left join days on coalesce(totals.last_active_on, totals.signup_date) = days.day
+
 )
 
 select
-    totals.user_id,
-    totals.as_of_date,
-    coalesce(
-        totals.last_active_on > {{ add_days('totals.as_of_date', -settings.eligibility_days) }}, false
-    ) as is_eligible,
-    {% for attribute in settings.attributes %}user_history.{{ attribute }}, {% endfor %}
-    -- users who were never active count from signup
-    {{ day_number('totals.as_of_date') }}
-    - {{ day_number('coalesce(totals.last_active_on, totals.signup_date)') }}
-        as days_since_last_activity,
-    {{ day_number('totals.as_of_date') }} - {{ day_number('totals.signup_date') }} as tenure_days,
-    {{ select_list(feature_columns(settings), '{sql} as {name}') }}
-from totals
+    silences.user_id,
+    silences.as_of_date,
+    silences.last_active_on is not null
+    and silences.days_since_last_activity < {{ settings.eligibility_days }} as is_eligible,
+    {% for attribute in attribute_columns(settings) %}user_history.{{ attribute }}, {% endfor %}
+    silences.days_since_last_activity,
+    {{ day_number('silences.as_of_date') }} - {{ day_number('silences.signup_date') }} as tenure_days,
+    {{ select_list(feature_columns(settings), '{sql} as {quoted}') }}
+from silences
 inner join user_history
     on
-        totals.user_id = user_history.user_id
-        and totals.as_of_date >= user_history.valid_from
-        and totals.as_of_date < user_history.valid_to
+        silences.user_id = user_history.user_id
+        and silences.as_of_date >= user_history.valid_from
+        and silences.as_of_date < user_history.valid_to

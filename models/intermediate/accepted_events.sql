@@ -10,7 +10,7 @@ select
     user_id,
     event_type,
     {% for column in event_columns(domain_settings()) -%}
-    {{ column }},
+    {{ column.name }},
     {% endfor -%}
     is_activity,
     event_time,

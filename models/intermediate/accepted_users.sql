@@ -1,14 +1,14 @@
-{% set settings = domain_settings() %}
+{{ config(materialized='view') }}
 
 with
 
-records as (select * from {{ ref('int_user_history') }})
+users as (select * from {{ ref('int_users') }})
 
 select
     user_id,
-    {% for attribute in settings.attributes -%}
+    {% for attribute in attribute_columns(domain_settings()) -%}
     {{ attribute }},
     {% endfor -%}
-    user_signup_date as signup_date
-from records
-where is_current
+    signup_date
+from users
+where exclude_reason is null

@@ -4,7 +4,7 @@
 
 {% for event_type, facts in own_types.items() %}
 select
-    cast('{{ event_type }}' as string) as event_type,
+    cast({{ text_literal(event_type) }} as string) as event_type,
     cast({{ facts.is_activity }} as boolean) as is_activity
 {{ 'union all' if not loop.last }}
 {% endfor %}

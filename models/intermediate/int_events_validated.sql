@@ -5,6 +5,7 @@
     on_schema_change='fail'
 ) }}
 {{ check_selected_too('int_events_to_validate') }}
+{% set settings = domain_settings() %}
 
 with
 
@@ -40,16 +41,27 @@ namesakes as (
 ),
 
 -- for each id that arrived again, the earlier accepted row
-accepted as (
+accepted_ids as (
 
-    select
-        event_id,
-        min(case when reject_reason is null then row_id end) as row_id
+    select min(case when reject_reason is null then row_id end) as accepted_row_id
     from written
     where
         row_id in (select namesakes.row_id from namesakes)
         and event_id not in (select earlier.event_id from earlier)
     group by event_id
+
+),
+
+accepted as (
+
+    select
+        event_id,
+        row_id,
+        version,
+        false as is_deleted,
+        {{ content_key(settings) }} as content
+    from written
+    inner join accepted_ids on written.row_id = accepted_ids.accepted_row_id
 
 ),
 
@@ -68,7 +80,10 @@ valid_rows as (
 
     select
         event_id,
-        row_id
+        row_id,
+        version,
+        is_deleted,
+        {{ content_key(settings) }} as content
     from judged
     where reason is null and event_id in (select event_id from ids_of_several_rows)
     {% if is_incremental() -%}
@@ -78,14 +93,36 @@ valid_rows as (
 
 ),
 
--- the first valid row of an id counts
-first_valid as (
+in_order as (
 
     select
-        event_id,
-        min(row_id) as row_id
+        *,
+        row_number() over (
+            partition by event_id
+            order by coalesce(version, -1e300) desc, row_id
+        ) as place
     from valid_rows
-    group by event_id
+
+),
+
+-- the newest version of an id counts, and of rows that say the same the first
+newest as (
+
+    select
+        newest.event_id,
+        newest.version,
+        newest.content,
+        newest.is_deleted,
+        min(valid_rows.row_id) as row_id
+    from in_order as newest
+    inner join valid_rows
+        on
+            newest.event_id = valid_rows.event_id
+            and newest.content is not distinct from valid_rows.content
+            and newest.version is not distinct from valid_rows.version
+            and newest.is_deleted = valid_rows.is_deleted
+    where newest.place = 1
+    group by newest.event_id, newest.version, newest.content, newest.is_deleted
 
 ),
 
@@ -95,10 +132,16 @@ verdicts as (
         judged.*,
         case
             when judged.reason is not null then judged.reason
-            when judged.row_id <> first_valid.row_id then 'duplicate_event_id'
+            when judged.is_deleted then 'deletion'
+            when newest.event_id is null or judged.row_id = newest.row_id then null
+            when newest.is_deleted then 'deleted_event'
+            when coalesce(judged.version, -1e300) < coalesce(newest.version, -1e300)
+                then 'superseded_event'
+            when {{ content_key(settings) }} = newest.content then 'repeated_event'
+            else 'duplicate_event_id'
         end as reject_reason
     from judged
-    left join first_valid on judged.event_id = first_valid.event_id
+    left join newest on judged.event_id = newest.event_id
 
 )
 
@@ -108,15 +151,17 @@ select /*+ rebalance(event_date) */
     verdicts.event_id,
     verdicts.event_key,
     verdicts.user_id,
+    {% if settings.has_identities %}verdicts.received_user_id,{% endif %}
     verdicts.event_type,
-    {% for column in event_columns(domain_settings()) -%}
-    verdicts.{{ column }},
-    verdicts.{{ column }}_received,
+    {% for column in event_columns(settings) -%}
+    verdicts.{{ column.name }},
+    verdicts.{{ column.received }},
     {% endfor -%}
     verdicts.is_activity,
     verdicts.event_time,
     verdicts.event_time_unread,
     verdicts.event_date,
+    verdicts.version,
     verdicts.ingested_at,
     verdicts.reject_reason,
     -- the day whose numbers this row changes, or changed before it was rejected
@@ -130,5 +175,8 @@ select /*+ rebalance(event_date) */
 from verdicts
 {% if is_incremental() -%}
 left join earlier on verdicts.row_id = earlier.row_id
-where earlier.row_id is null or verdicts.reject_reason is distinct from earlier.reject_reason
+where
+    earlier.row_id is null
+    or verdicts.reject_reason is distinct from earlier.reject_reason
+    {{ 'or verdicts.user_id is distinct from earlier.user_id' if settings.has_identities }}
 {%- endif %}

@@ -14,11 +14,11 @@ select
     checked.user_id,
     checked.event_type,
     {% for column in event_columns(domain_settings()) -%}
-    checked.{{ column }}_received as {{ column }},
+    checked.{{ column.received }} as {{ column.name }},
     {% endfor -%}
     checked.event_time,
     checked.event_time_unread,
     checked.ingested_at
 from checked
 inner join files on checked.file_id = files.file_id
-where checked.reject_reason is not null
+where checked.reject_reason not in ({{ set_aside_reasons() }})

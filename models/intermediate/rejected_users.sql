@@ -11,7 +11,7 @@ select
     files.name as file_name,
     checked.row_id,
     checked.user_id,
-    {% for attribute in domain_settings().attributes -%}
+    {% for attribute in attribute_columns(domain_settings()) -%}
     checked.{{ attribute }},
     {% endfor -%}
     checked.signup_date,

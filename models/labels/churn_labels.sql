@@ -7,6 +7,16 @@ users as (select * from {{ ref('user_windows') }}),
 
 user_daily as {{ in_place() }} (select * from {{ ref('user_daily') }}),
 
+-- days whose label window has no unknown day
+closed as (
+
+    select days.day
+    from {{ ref('days') }} as days
+    inner join {{ ref('days') }} as ends
+        on {{ add_days('days.day', horizon) }} = ends.day and days.unknown_days = ends.unknown_days
+
+),
+
 -- a day is labelled again if any day of its label window was rewritten
 today as (
 
@@ -16,6 +26,7 @@ today as (
         on
             user_daily.user_id = users.user_id
             and user_daily.day >= {{ add_days('users.rewrite_from', -horizon) }}
+    inner join closed on user_daily.day = closed.day
     where user_daily.day between {{ block_start() }} and {{ block_end() }}
 
 ),

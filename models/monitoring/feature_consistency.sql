@@ -37,8 +37,9 @@ changed as (
 
     select
         {% for name in names -%}
-            count(case when served.{{ name }} is distinct from today.{{ name }} then 1 end)
-                as {{ name }},
+            {% set column = adapter.quote(name) -%}
+            count(case when served.{{ column }} is distinct from today.{{ column }} then 1 end)
+                as {{ column }},
         {% endfor -%}
         served.as_of_date,
         count(*) as users

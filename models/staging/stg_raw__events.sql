@@ -11,12 +11,14 @@ select
     user_id,
     event_type,
     {% for column in event_columns(domain_settings()) -%}
-    try_cast({{ column }} as {{ exact_decimal() }}) as {{ column }},
-    {{ column }} as {{ column }}_received,
+    try_cast({{ column.name }} as {{ column.type }}) as {{ column.name }},
+    {{ column.name }} as {{ column.received }},
     {% endfor -%}
     event_time,
     event_time_unread,
-    cast(event_time as date) as event_date,
+    {{ local_date('event_time') }} as event_date,
+    version,
+    coalesce(is_deleted, false) as is_deleted,
     reject_reason as domain_reason,
     ingested_at
 from raw_events

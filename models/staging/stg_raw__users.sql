@@ -1,4 +1,5 @@
 {{ config(materialized='view') }}
+{% set settings = domain_settings() %}
 
 with
 
@@ -8,12 +9,25 @@ select
     row_id,
     file_id,
     cast(user_id as string) as user_id,
-    {% for attribute in domain_settings().attributes -%}
+    {% for attribute in attribute_columns(settings) -%}
     cast({{ attribute }} as string) as {{ attribute }},
     {% endfor -%}
     signup_date,
     signup_date_unread,
     updated_at_unread,
-    cast(coalesce(updated_at, ingested_at) as date) as changed_on,
+    coalesce(updated_at, ingested_at) as changed_at,
+    {{ local_date('coalesce(updated_at, ingested_at)') }} as changed_on,
+    version,
+    coalesce(is_deleted, false) as is_deleted,
+    reject_reason as domain_reason,
+    -- the first condition of `exclude` that holds; its lists of ids are in int_users
+    cast(
+        case
+        {% for reason, condition in settings.exclude.items() if condition is string -%}
+            when ({{ condition }}) then {{ text_literal(reason) }}
+        {% endfor -%}
+            when false then ''
+        end as string
+    ) as exclude_reason,
     ingested_at
 from raw_users

@@ -7,20 +7,23 @@ features as (select * from {{ ref('user_features_daily') }}),
 
 labels as (select * from {{ ref('churn_labels') }}),
 
-build_window as (select * from {{ ref('build_window') }})
+-- all windows are full; dates count from a fixed Sunday, so new days do not move old samples
+sampled_days as (
+
+    select day
+    from {{ ref('days') }}
+    where
+        known_days >= {{ settings.feature_windows_days | last }}
+        and ({{ day_number('day') }} + 4) % {{ settings.training_every_days }} = 0
+
+)
 
 select
     features.*,
     labels.churn_label
 from features
+inner join sampled_days on features.as_of_date = sampled_days.day
 inner join labels
     on
         features.user_id = labels.user_id
         and features.as_of_date = labels.as_of_date
--- all windows are full; dates count from a fixed Sunday, so new days do not move old samples
-where
-    features.as_of_date
-    >= (
-        select {{ add_days('data_from', settings.feature_windows_days | last - 1) }} from build_window
-    )
-    and ({{ day_number('features.as_of_date') }} + 4) % {{ settings.training_every_days }} = 0

@@ -114,17 +114,18 @@ def test_top_risk_holds_the_fifty_riskiest_contactable_users(finished_home: Path
 
 
 def test_every_event_is_rejected_or_counted_on_one_day(finished_home: Path):
-    read, accepted, rejected, counted = rows(
+    read, accepted, rejected, set_aside, counted = rows(
         finished_home,
         """
         select
             (select sum(row_count) from raw.files where table_name = 'events'),
             (select count(*) from accepted_events),
             (select count(*) from rejected_events),
+            (select count(*) from set_aside_events),
             (select sum(events) from user_daily)
         """,
     )[0]
-    assert read == accepted + rejected
+    assert read == accepted + rejected + set_aside and set_aside
     assert accepted == counted
 
 

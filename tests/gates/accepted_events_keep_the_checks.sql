@@ -12,5 +12,5 @@ from events
 where
     event_time > ingested_at + interval '{{ settings.arrival_tolerance_minutes }}' minute
     {% for column, check in settings.checks.items() if column not in settings.attributes -%}
-        or coalesce({{ out_of_range(column, check) }}, false)
+        or coalesce({{ out_of_range(adapter.quote(column), check) }}, false)
     {% endfor %}

@@ -12,5 +12,5 @@ from users
 where
     signup_date is null
     {% for column, check in settings.checks.items() if column in settings.attributes -%}
-        or coalesce({{ out_of_range(column, check) }}, false)
+        or coalesce({{ out_of_range(adapter.quote(column), check) }}, false)
     {% endfor %}

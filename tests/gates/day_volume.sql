@@ -23,7 +23,10 @@ volumes as (
         coalesce(counts.volume, 0) as volume
     from days
     left join counts on days.day = counts.event_date
-    where days.day > {{ add_days(data_through, -35) }}
+    where
+        days.day > {{ add_days(data_through, -35) }}
+        -- days that the domain names, and outages, are no measure of what is usual
+        and not days.is_unknown
 
 ),
 

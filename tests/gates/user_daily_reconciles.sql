@@ -15,7 +15,7 @@ span as (
 accepted as (
 
     select
-        {{ select_list(columns, 'coalesce(sum({adds}), 0) as {name}') }}
+        {{ select_list(columns, 'coalesce(sum({adds}), 0) as {quoted}') }}
     from {{ ref('accepted_events') }} as events
     inner join span on events.event_date between span.first_day and span.last_day
 
@@ -26,7 +26,8 @@ daily as (
 
     select
         {% for column in columns -%}
-            coalesce(sum(case when day >= first_day then {{ column.name }} end), 0) as {{ column.name }},
+            coalesce(sum(case when day >= first_day then {{ column.quoted }} end), 0)
+                as {{ column.quoted }},
             coalesce(sum(case when day = last_day then {{ column.name }}_total end), 0)
             - coalesce(sum(case when day < first_day then {{ column.name }}_total end), 0)
                 as {{ column.name }}_gain{{ ',' if not loop.last }}
@@ -41,8 +42,8 @@ sums as (
     {% for column in columns -%}
         select
             '{{ column.name }}' as column_name,
-            accepted.{{ column.name }} as accepted,
-            daily.{{ column.name }} as daily,
+            accepted.{{ column.quoted }} as accepted,
+            daily.{{ column.quoted }} as daily,
             daily.{{ column.name }}_gain as total
         from accepted
         cross join daily

@@ -24,10 +24,10 @@ shares as (
     {% for column, check in domain_settings().checks.items() if check.get('only_on') -%}
         select
             '{{ column }}' as value_name,
-            avg(case when {{ column }} is not null then 1e0 else 0e0 end) as share,
+            avg(case when {{ adapter.quote(column) }} is not null then 1e0 else 0e0 end) as share,
             {{ check.elsewhere_share }} as limit_share
         from events
-        where event_type not in ('{{ check.only_on | join("', '") }}')
+        where event_type not in ({{ text_list(check.only_on) }})
         union all
     {% endfor -%}
     select

@@ -18,6 +18,7 @@ STAMPS |= {"compared_with"}
 OF_THE_BUILD = (
     "build_log",
     "build_window",
+    "data_span",
     "changed_users",
     "user_windows",
     "int_events_to_validate",

@@ -13,3 +13,8 @@ def dispatch(name: str, namespace: str) -> Callable:
         return context[f"duckdb__{name}"](*arguments)
 
     return call
+
+
+def quote(name: str) -> str:
+    """Return a name in quotes, as DuckDB takes it."""
+    return f'"{name}"'

@@ -1,0 +1,265 @@
+"""Facts that change: corrections, deletions, links, exclusions, outages, in any order."""
+
+import tempfile
+from datetime import date, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from support.facts import Facts, base_rows, user, visit
+from support.homes import built_once, copied
+from support.tiny import day, differences
+
+LOADS = 3
+
+
+def load_base(facts: Facts) -> None:
+    facts.load(**base_rows())
+    facts.build()
+
+
+@pytest.fixture(scope="session")
+def built_facts(shared: Path) -> Path:
+    return built_once(shared, "facts", lambda home: load_base(Facts(home)))
+
+
+@pytest.fixture
+def base(built_facts: Path, tmp_path: Path) -> Facts:
+    return Facts(copied(built_facts, tmp_path / "data"))
+
+
+def same_as_a_full_refresh(facts: Facts) -> None:
+    by_increments = facts.tables()
+    facts.build("--full-refresh")
+    assert not differences(by_increments, facts.tables())
+
+
+MINUTES = "select sum(minutes) from user_daily where user_id = '{}'"
+
+
+def test_base_has_no_excluded_user_and_no_label_over_the_outage(base):
+    assert base.rows("select distinct user_id from user_daily order by 1") == [("ann",), ("bob",)]
+    excluded = "select user_id, exclude_reason from int_users where exclude_reason is not null"
+    assert sorted(base.rows(excluded)) == [
+        ("cy", "staff"),
+        ("robot", "bots"),
+    ]
+    assert base.rows("select day from days where is_unknown") == [(date(2025, 3, 6),)]
+    labelled = {row[0] for row in base.rows("select distinct as_of_date from churn_labels")}
+    assert labelled == {day(0), day(1), day(5), day(6)}
+    assert base.rows("select max(days_since_last_activity) from user_features_daily") == [(0,)]
+    week = "select events_5d from user_features_daily where user_id = 'ann' and as_of_date = '{}'"
+    assert base.rows(week.format(day(8))) == [(5,)]
+
+
+def test_corrected_row_replaces_the_earlier_one_in_any_order(base):
+    base.load(events=[visit("ann3", "ann", 3, 100, version=2)])
+    base.load(events=[visit("ann3", "ann", 3, 50, version=1)])
+    base.build()
+    assert base.rows(MINUTES.format("ann")) == [(8 * 5 + 100,)]
+    assert base.rows(
+        "select reject_reason, count(*) from set_aside_events group by 1 order by 1"
+    ) == [
+        ("excluded_user", 18),
+        ("superseded_event", 2),
+    ]
+    same_as_a_full_refresh(base)
+
+
+def test_correction_that_moves_an_event_to_another_day_and_person(base):
+    base.load(events=[visit("ann3", "bob", 7, 30, version=2)])
+    base.build()
+    assert base.rows(MINUTES.format("ann")) == [(40,)]
+    assert base.rows(MINUTES.format("bob")) == [(75,)]
+    same_as_a_full_refresh(base)
+
+
+def test_deleted_event_and_deleted_user_are_gone(base):
+    base.load(
+        users=[user("bob", updated_at="2025-06-01 00:00:00", gone="yes")],
+        events=[visit("ann3", "", 3, version=9, gone="yes")],
+    )
+    base.build()
+    assert base.rows(MINUTES.format("ann")) == [(40,)]
+    assert base.rows("select distinct user_id from user_daily") == [("ann",)]
+    assert base.rows("select distinct user_id from user_features_daily") == [("ann",)]
+    same_as_a_full_refresh(base)
+    base.load(users=[user("bob", updated_at="2025-07-01 00:00:00")])
+    base.build()
+    assert base.rows(MINUTES.format("bob")) == [(45,)]
+    same_as_a_full_refresh(base)
+
+
+def test_repeat_is_set_aside_and_another_text_of_the_same_id_is_rejected(base):
+    base.load(events=[visit("ann3", "ann", 3), visit("ann4", "ann", 4, 77)])
+    base.build()
+    reasons = "select reject_reason from int_events_validated where event_id in ('eann3', 'eann4') "
+    assert base.rows(reasons + "and reject_reason is not null order by 1") == [
+        ("duplicate_event_id",),
+        ("repeated_event",),
+    ]
+    assert base.rows("select reject_reason from rejected_events") == [("duplicate_event_id",)]
+
+
+def test_link_moves_earlier_events_and_signup_to_the_person(base):
+    """Anonymous visits before the signup count once the link is known."""
+    base.load(
+        users=[user("dora", 6)],
+        events=[visit(f"x{on}", "anon-77", on) for on in range(1, 5)]
+        + [visit(f"d{on}", "dora", on) for on in range(6, 10)],
+    )
+    base.build()
+    tenure = (
+        "select tenure_days from user_features_daily where user_id = 'dora' and as_of_date = '{}'"
+    )
+    assert base.rows(tenure.format(day(8))) == [(2,)]
+    base.load(links=[("anon-77", "dora", f"{day(6)} 00:00:00")])
+    base.build()
+    assert base.rows(tenure.format(day(8))) == [(7,)]
+    assert base.rows(MINUTES.format("dora")) == [(40,)]
+    same_as_a_full_refresh(base)
+
+
+def test_merged_accounts_are_one_and_a_later_link_takes_events_along(base):
+    base.load(links=[("bob", "ann", f"{day(2)} 00:00:00")])
+    base.build()
+    assert base.rows("select distinct user_id from user_daily") == [("ann",)]
+    assert base.rows(MINUTES.format("ann")) == [(90,)]
+    same_as_a_full_refresh(base)
+    base.load(users=[user("eve")], links=[("ann", "eve", f"{day(20)} 00:00:00")])
+    base.build()
+    assert base.rows(MINUTES.format("eve")) == [(90,)]
+    assert base.rows("select distinct user_id from user_daily") == [("eve",)]
+    same_as_a_full_refresh(base)
+
+
+def test_user_who_becomes_staff_is_taken_out_and_may_come_back(base):
+    base.load(users=[user("bob", email="bob@us", updated_at="2025-06-01 00:00:00")])
+    base.build()
+    assert base.rows("select distinct user_id from user_daily") == [("ann",)]
+    same_as_a_full_refresh(base)
+    base.load(users=[user("bob", email="bob@x", updated_at="2025-06-02 00:00:00")])
+    base.build()
+    assert base.rows(MINUTES.format("bob")) == [(45,)]
+    same_as_a_full_refresh(base)
+
+
+def test_older_version_of_a_user_that_arrives_late_changes_nothing_newer(base):
+    base.load(users=[user("ann", plan="c", updated_at="2025-03-08 00:00:00")])
+    base.load(users=[user("ann", plan="b", updated_at="2025-03-05 00:00:00")])
+    base.build()
+    plans = "select as_of_date, plan from user_features_daily where user_id = 'ann' order by 1"
+    assert [plan for _, plan in base.rows(plans)] == ["a"] * 4 + ["b"] * 3 + ["c"] * 3
+    same_as_a_full_refresh(base)
+
+
+def test_days_are_those_of_the_domain_s_time_zone(base):
+    """Text without an offset is local time: 23:00 in Tokyo is 14:00 in UTC, on one day."""
+    base.load(
+        events=[visit("late", "ann", 8, 1000, hour=23), visit("early", "ann", 8, 2000, hour=0)]
+    )
+    base.build()
+    query = "select minutes from user_daily where user_id = 'ann' and day = '{}'"
+    assert base.rows(query.format(day(8))) == [(3005,)]
+    stored = "select event_time from accepted_events where event_id = 'elate'"
+    assert base.rows(stored) == [(datetime(2025, 3, 9, 14),)]  # noqa: DTZ001 - UTC
+
+
+NAMES = ["ann", "bob", "cy", "anon1", "anon2"]
+
+
+@st.composite
+def histories(draw):
+    """Draw users, links and events with versions and deletions, each with its load."""
+    loads = st.integers(0, LOADS - 1)
+    records = draw(
+        st.dictionaries(
+            st.tuples(st.sampled_from(NAMES[:4]), st.integers(0, 9)),
+            st.tuples(
+                st.integers(0, 6), st.sampled_from("ab"), st.sampled_from("xxu"), st.booleans()
+            ),
+            min_size=4,
+            max_size=9,
+        )
+    )
+    users = [
+        (
+            user(
+                name,
+                signup,
+                plan=plan,
+                email=f"{name}@{'us' if mail == 'u' else 'x'}",
+                updated_at=f"{day(changed)} 01:00:00",
+                gone="yes" if gone and changed % 3 == 0 else "",
+            ),
+            draw(loads),
+        )
+        for (name, changed), (signup, plan, mail, gone) in sorted(records.items())
+    ]
+    pairs = st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES), st.integers(0, 9))
+    drawn = draw(
+        st.lists(pairs.filter(lambda p: p[0] != p[1]), max_size=4, unique_by=lambda p: (p[0], p[2]))
+    )
+    links = [((a, b, f"{day(on)} 00:00:00"), draw(loads)) for a, b, on in drawn]
+    versions = draw(
+        st.lists(
+            st.tuples(
+                st.integers(0, 14),  # the event
+                st.integers(1, 3),  # its version
+                st.sampled_from(NAMES),
+                st.integers(0, 10),
+                st.sampled_from([1, 2, 5]),
+                st.sampled_from(["", "", "", "yes"]),
+            ),
+            min_size=15,
+            max_size=40,
+            unique_by=lambda row: row[:2],
+        )
+    )
+    events = [
+        (visit(number, who, on, minutes, version, gone), draw(loads))
+        for number, version, who, on, minutes, gone in versions
+    ]
+    events.append((visit("last", "ann", 11), 0))
+    return {"users": users, "links": links, "events": events}
+
+
+def check(history) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        late = Facts(Path(folder) / "late")
+        for number in range(LOADS):
+            late.load(
+                **{t: [row for row, at in rows if at == number] for t, rows in history.items()}
+            )
+            late.build()
+        by_increments = late.tables()
+        late.build("--full-refresh")
+        at_once = Facts(Path(folder) / "at_once")
+        in_order = {t: sorted(rows, key=lambda pair: pair[1]) for t, rows in history.items()}
+        at_once.load(**{table: [row for row, _ in rows] for table, rows in in_order.items()})
+        at_once.build()
+        assert not differences(by_increments, late.tables()), "not as a full refresh"
+        assert not differences(by_increments, at_once.tables()), "not as in one load"
+
+
+QUIET = {
+    "deadline": None,
+    "print_blob": True,
+    "phases": [Phase.explicit, Phase.generate],
+    "suppress_health_check": list(HealthCheck),
+    "database": None,
+}
+
+
+@settings(max_examples=4, derandomize=True, **QUIET)
+@given(histories())
+def test_any_order_of_changes_gives_the_tables_of_a_full_refresh(history):
+    check(history)
+
+
+@pytest.mark.nightly
+@settings(max_examples=50, **QUIET)
+@given(histories())
+def test_fifty_random_histories_give_the_tables_of_a_full_refresh(history):
+    check(history)
