@@ -12,7 +12,7 @@ CHURNHOUSE_HOME ?= data-$(DOMAIN)
 endif
 export CHURNHOUSE_HOME
 
-.PHONY: help run test test-spark lint format unit coverage nightly manifests prometheus-rule test-mlflow bench clean
+.PHONY: help run test test-spark lint format unit coverage nightly manifests reference prometheus-rule test-mlflow bench clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -69,6 +69,9 @@ clean: ## Remove the virtual environments and dbt's files. Data stays.
 manifests: .venv/installed .venv-tools/installed ## Render, validate and check the Kubernetes manifests.
 	@command -v kubectl >/dev/null || { echo "kubectl is missing. Next: install it (1.27 or newer)."; exit 1; }
 	$(BIN)/pytest tests/k8s
+
+reference: .venv/installed ## Write docs/domain-reference.md and the JSON Schema of domain.yml.
+	$(BIN)/python -m python_jobs.ingest.reference docs
 
 prometheus-rule: ## Write the PrometheusRule object from k8s/monitoring/rules.yml.
 	@{ sed '/^spec:/q' $(RULE); sed -n '/^groups:/,$$p' k8s/monitoring/rules.yml | sed 's/^./  &/'; } > $(RULE).new

@@ -226,7 +226,7 @@ def _model(settings: Settings, now: datetime) -> str:
     except (ValueError, TypeError):
         raise JobError(
             f"{settings.models / 'production.json'} cannot be read.",
-            next_step="restore it; without it, `churnhouse promote VERSION` writes it anew.",
+            next_step="restore it; without it, `churnhouse promote VERSION` writes it again.",
         ) from None
     if production is None:
         return "none in production yet: `churnhouse train` and `promote` make one"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from python_jobs.ingest.domain import Vars
+from python_jobs.ingest.schema import Vars
 from python_jobs.publication.feature_facts import FeatureFact
 
 ACTIVITY = ("active_days", "events")

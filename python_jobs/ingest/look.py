@@ -1,0 +1,314 @@
+"""Look at an unknown file of events: what separates it, and which columns hold what."""
+
+import csv
+import re
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from python_jobs.errors import JobError
+from python_jobs.files import sql_name, sql_text
+from python_jobs.ingest import columns as file_columns
+from python_jobs.ingest import databases, raw_tables, readers, text_files, times
+from python_jobs.ingest.batch import JSON_COLUMN, Batch, Loaded, RawFile
+from python_jobs.ingest.paths import parquet
+from python_jobs.ingest.schema import Column, RawFiles
+
+SAMPLE = 1_000_000
+"""Rows that are looked at."""
+MOST_TYPES = 50
+NAMES = {
+    "user": r"user|customer|client|member|account|contact|person|player|author|subscriber|buyer"
+    r"|visitor",
+    "time": r"time|date|when|_at$|^at$|^ts$|stamp|day|created|occurred",
+    "type": r"type|event|action|what|kind|activity|name|category|status|verb",
+    "id": r"^id$|event_?id|order_?id|transaction|invoice|uuid|guid|_id$|number|^no$",
+}
+FORMATS = (
+    *("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M"),
+    *("%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%m/%d/%Y", "%d/%m/%Y", "%Y%m%d", "%b %d, %Y"),
+    *("%d-%m-%Y %H:%M:%S", "%d-%m-%Y %H:%M", "%d-%m-%Y", "%Y-%m-%d %I:%M:%S %p"),
+)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One column of the file: what its values are."""
+
+    name: str
+    kind: str
+    """number, timestamp or text."""
+    values: int
+    distinct: int
+    empty: int
+    samples: tuple[str, ...]
+    time_format: str | None = None
+
+
+@dataclass
+class Look:
+    """A file, how to read it, and which columns seem to hold what."""
+
+    source: dict[str, Any]
+    rows: int
+    profiles: dict[str, Profile]
+    user: str | None = None
+    time: str | None = None
+    type: str | None = None
+    id: str | None = None
+    types: dict[str, int] = field(default_factory=dict)
+    first_day: date | None = None
+    last_day: date | None = None
+
+    @property
+    def numbers(self) -> list[str]:
+        """Return the numeric columns that may be measured."""
+        taken = {self.user, self.time, self.type, self.id}
+        return [
+            p.name
+            for p in self.profiles.values()
+            if p.kind == "number"
+            and p.name not in taken
+            and not re.search(r"(^|_)id$", p.name.lower())
+        ]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table in a database: the environment variable of its address, and its name."""
+
+    database: str
+    table: str
+
+    @property
+    def name(self) -> str:
+        """Return what the table is called in messages."""
+        return self.table
+
+
+def look(connection: duckdb.DuckDBPyConnection, events: Path | Table) -> Look:
+    """Read a sample of events and say what their columns hold.
+
+    Raises JobError for a file or table that cannot be read.
+    """
+    if isinstance(events, Table):
+        return _look_at_table(connection, events)
+    return _look_at_file(connection, events)
+
+
+def _look_at_table(connection: duckdb.DuckDBPyConnection, table: Table) -> Look:
+    raw_tables.create(connection)
+    query = f"select * from {table.table} limit {SAMPLE}"
+    column = {"x": Column(type="any")}
+    source = RawFiles(database=table.database, query=query, columns=column)
+    read = databases.read(connection, source, "events", Path())
+    if read is None:
+        raise JobError(
+            f"{table.table} has no rows.", next_step="name a table with events: --table NAME."
+        )
+    batch, loaded, _ = read
+    names = [name for name, _ in batch.shape.columns]
+    found = {"database": table.database, "table": table.table}
+    return _seen(connection, found, batch, loaded, names)
+
+
+def _look_at_file(connection: duckdb.DuckDBPyConnection, path: Path) -> Look:
+    if not path.is_file():
+        raise JobError(f"There is no file {path}.", next_step="name the file of events.")
+    found = readers.format_of(path.name)
+    described: dict[str, Any] = {"path": path.name}
+    if found is None:
+        described["format"] = "csv"
+    kind = found[0] if found else "csv"
+    if kind == "csv":
+        described |= _dialect(path, found[1] if found else "none")
+    elif kind == "json":
+        encoding = _encoding(path, found[1] if found else "none")
+        described |= {} if encoding == "utf-8" else {"encoding": encoding}
+    file = RawFile("events", path, path.name, path.stat().st_size, 0)
+    source = RawFiles(columns={"x": Column(type="text")}, **described)
+    batch = Batch(source, readers.shape_of(connection, source, file), [file])
+    loaded = readers.load_batch(connection, batch, is_careful=True)
+    if kind == "parquet":
+        connection.execute(f"create or replace temp table raw_rows as from {parquet([path])}")
+    names = [name for name, _ in batch.shape.columns]
+    if kind == "json":
+        keys = connection.execute(
+            f"select distinct unnest(json_keys({sql_name(JSON_COLUMN)})) as key "
+            f"from (from raw_rows limit 10000) order by key"
+        ).fetchall()
+        names = [row[0] for row in keys]
+    return _seen(connection, described, batch, loaded, names)
+
+
+def _seen(
+    connection: duckdb.DuckDBPyConnection,
+    described: dict[str, Any],
+    batch: Batch,
+    loaded: Loaded,
+    names: list[str],
+) -> Look:
+    """Return what the rows of a batch hold, from a sample of them."""
+    columns = {name: Column(type="any", optional=True) for name in names}
+    whole = Batch(RawFiles(columns=columns, **described), batch.shape, batch.files)
+    file_columns.make_view(connection, "events", whole)
+    file_columns.show_file(connection, whole, loaded, 0)
+    connection.execute(f"create or replace temp table looked as from events_file limit {SAMPLE}")
+    decimal = _decimal(connection, names)
+    if decimal:
+        described["decimal"] = decimal
+    profiles = {name: _profile(connection, name, decimal) for name in names}
+    result = Look(described, loaded.rows[0], profiles)
+    _choose(result)
+    _describe(connection, result)
+    return result
+
+
+def _dialect(path: Path, compression: str) -> dict[str, Any]:
+    """Return delimiter, quote and encoding of a CSV file where they are not the usual ones."""
+    encoding = _encoding(path, compression)
+    found: dict[str, Any] = {} if encoding == "utf-8" else {"encoding": encoding}
+    if compression == "zstd":
+        return found
+    with text_files.opened(path, compression) as raw:
+        text = raw.read(2**16).decode("utf-8-sig" if encoding == "utf-8" else encoding, "replace")
+    lines = text.splitlines()[:-1] or text.splitlines()
+    if not lines:
+        raise JobError(f"{path} is empty.", next_step="name a file with events.")
+    best, width = ",", 1
+    for delimiter in (",", ";", "\t", "|"):
+        widths = {len(row) for row in csv.reader(lines[:50], delimiter=delimiter) if row}
+        if len(widths) == 1 and (columns := widths.pop()) > width:
+            best, width = delimiter, columns
+    return found | ({} if best == "," else {"delimiter": best})
+
+
+def _encoding(path: Path, compression: str) -> str:
+    """Return utf-8, utf-16 by its byte order mark, or else cp1252."""
+    if compression == "zstd":
+        return "utf-8"
+    with text_files.opened(path, compression) as raw:
+        start = raw.read(2**20)
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    try:
+        start[: start.rfind(b"\n") + 1 or None].decode()
+    except UnicodeDecodeError:
+        return "cp1252"
+    return "utf-8"
+
+
+def _decimal(connection: duckdb.DuckDBPyConnection, names: list[str]) -> str | None:
+    """Return a comma if some column has numbers with one, and no column has them with a point."""
+    for name in names:
+        column = sql_name(name)
+        with_comma, all_values = connection.execute(
+            f"select count(*) filter (regexp_full_match({column}, '-?\\d+,\\d+')), count(*) "
+            f"filter (regexp_full_match({column}, '-?[\\d.,]+')) from looked "
+        ).fetchall()[0]
+        if with_comma and with_comma >= all_values / 2:
+            return ","
+    return None
+
+
+def _profile(connection: duckdb.DuckDBPyConnection, name: str, decimal: str | None) -> Profile:
+    column = sql_name(name)
+    number = f"replace({column}, ',', '.')" if decimal == "," else column
+    values, distinct, empty, numbers, moments, low, high = connection.execute(
+        f"""
+        select
+            count({column}), count(distinct {column}), count(*) - count({column}),
+            count(try_cast({number} as double)), count({times.instant(column)}),
+            min(try_cast({number} as double)), max(try_cast({number} as double))
+        from looked
+        """
+    ).fetchall()[0]
+    samples = connection.execute(
+        f"select distinct left({column}, 40) from looked where {column} is not null limit 3"
+    ).fetchall()
+    kind, written = "text", None
+    if values and numbers == values:
+        kind = "number"
+        written = _epoch(low, high) if re.search(NAMES["time"], name.lower()) else None
+        if written or _is_compact_date(connection, column, name):
+            kind, written = "timestamp", written or "%Y%m%d"
+    elif values and moments >= 0.95 * values:
+        kind = "timestamp"
+    elif values:
+        for one in FORMATS:
+            (fitting,) = connection.execute(
+                f"select count(try_strptime({column}, {sql_text(one)})) from looked"
+            ).fetchall()[0]
+            if fitting >= 0.95 * values:
+                kind, written = "timestamp", one
+                break
+    return Profile(name, kind, values, distinct, empty, tuple(r[0] for r in samples), written)
+
+
+def _epoch(low: float, high: float) -> str | None:
+    """Return the unit of numbers that count from 1970, if all are between 1995 and 2100."""
+    for unit, size in (
+        ("epoch_seconds", 1),
+        ("epoch_milliseconds", 1e3),
+        ("epoch_microseconds", 1e6),
+    ):
+        if 788_918_400 * size <= low and high <= 4_102_444_800 * size:
+            return unit
+    return None
+
+
+def _is_compact_date(connection: duckdb.DuckDBPyConnection, column: str, name: str) -> bool:
+    if not re.search(NAMES["time"], name.lower()):
+        return False
+    bad: int = connection.execute(
+        f"select count(*) from looked where {column} is not null "
+        f"and (length({column}) <> 8 or try_strptime({column}, '%Y%m%d') is null)"
+    ).fetchall()[0][0]
+    return bad == 0
+
+
+def _choose(found: Look) -> None:
+    """Guess the columns of user, time, type and id from names and values."""
+    every = list(found.profiles.values())
+
+    def best(role: str, candidates: list[Profile]) -> str | None:
+        named = [p.name for p in candidates if re.search(NAMES[role], p.name.lower())]
+        return next(iter([*named, *(p.name for p in candidates)]), None)
+
+    moments = [p for p in every if p.kind == "timestamp" and p.empty <= 0.5 * found.rows]
+    found.time = best("time", moments)
+    left = [p for p in every if p.name != found.time and p.values]
+    users = [p for p in left if 1 < p.distinct < 0.9 * p.values and p.kind != "timestamp"]
+    named = [p for p in users if re.search(NAMES["user"], p.name.lower())]
+    found.user = named[0].name if named else None
+    left = [p for p in left if p.name != found.user]
+    unique = [p for p in left if p.distinct == p.values == found.rows and p.kind != "timestamp"]
+    found.id = best("id", unique)
+    left = [p for p in left if p.name != found.id]
+    few = [p for p in left if p.kind == "text" and 1 <= p.distinct <= MOST_TYPES and not p.empty]
+    found.type = best("type", few)
+
+
+def _describe(connection: duckdb.DuckDBPyConnection, found: Look) -> None:
+    """Count the event types, and find the first and last day."""
+    if found.type:
+        rows = connection.execute(
+            f"select {sql_name(found.type)}, count(*) from looked group by 1 order by 2 desc, 1"
+        ).fetchall()
+        found.types = dict(rows)
+    if found.time:
+        moment = moment_of(found)
+        found.first_day, found.last_day = connection.execute(
+            f"select min(cast({moment} as date)), max(cast({moment} as date)) from looked"
+        ).fetchall()[0]
+
+
+def moment_of(found: Look) -> str:
+    """Return SQL of the time of a row of `looked`."""
+    profile = found.profiles[str(found.time)]
+    column = sql_name(profile.name)
+    text = times.formatted(column, profile.time_format) if profile.time_format else column
+    return times.instant(text)

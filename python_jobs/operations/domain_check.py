@@ -1,0 +1,205 @@
+"""Check a domain against its data before any long run: what is read, and what it is enough for."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from python_jobs.files import sql_text
+from python_jobs.ingest import activity, git_log, preview
+from python_jobs.ingest.domain import Domain
+from python_jobs.ingest.load import ingest
+from python_jobs.settings import Settings
+from python_jobs.training.history import Plan, missing_days, plan_that_fits
+from python_jobs.warehouse.build_notes import spans
+from python_jobs.warehouse.connection import connect
+
+LEAST_CHURNERS = 50
+"""With fewer churners among the sampled rows, a model has little to learn from."""
+
+
+@dataclass
+class Report:
+    """What a domain's data hold. `problems` are pairs of what is wrong and what to do."""
+
+    rows: dict[str, int]
+    rejected: list[preview.Rejected]
+    notes: list[str]
+    first_day: date | None = None
+    last_day: date | None = None
+    unknown: list[date] = field(default_factory=list)
+    users: int = 0
+    dates: list[tuple[date, int, float]] = field(default_factory=list)
+    """as_of_date, eligible users, base rate."""
+    silences: list[activity.Silence] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+
+@contextmanager
+def loaded(domain: Domain, folder: Path, *, now: datetime) -> Iterator[tuple[Any, Any]]:
+    """Yield a database of its own with the domain's raw rows, and what the load did."""
+    with (
+        tempfile.TemporaryDirectory(prefix="churnhouse-check-") as work,
+        duckdb.connect(str(Path(work) / "check.duckdb")) as connection,
+    ):
+        connection.execute("set TimeZone = 'UTC'")
+        if any(source.reader == "git_log" for source in domain.files.events):
+            folder = git_log.export(folder, Path(work) / "raw")
+        yield connection, ingest(connection, domain, folder, now=now)
+
+
+def examine(settings: Settings, domain: Domain, folder: Path, *, now: datetime) -> Report:
+    """Load the domain's files into a database of their own, and report on them.
+
+    Raises JobError for what `churnhouse ingest` would refuse.
+    """
+    with loaded(domain, folder, now=now) as (connection, done):
+        report = Report(done.rows, done.rejected, done.notes)
+        activity.make_days(connection, domain)
+        _days(connection, domain, report, now)
+        report.silences = activity.silences(connection)
+    _judge(domain, report)
+    return report
+
+
+def silences(
+    settings: Settings, domain: Domain | None, folder: Path, *, now: datetime
+) -> list[activity.Silence]:
+    """Return how many silent users came back, by days of silence.
+
+    With a domain its files are read, else the warehouse's accepted events.
+    """
+    if domain is not None:
+        with loaded(domain, folder, now=now) as (connection, _):
+            activity.make_days(connection, domain)
+            return activity.silences(connection)
+    with connect(settings, read_only=True) as connection:
+        return activity.silences(
+            connection,
+            "(select distinct user_id, event_date as day from main.accepted_events "
+            "where is_activity)",
+        )
+
+
+def _days(
+    connection: duckdb.DuckDBPyConnection, domain: Domain, report: Report, now: datetime
+) -> None:
+    vars_ = domain.vars
+    report.users, report.first_day, report.last_day = connection.execute(
+        "select count(distinct user_id), min(day), max(day) from active_days"
+    ).fetchall()[0]
+    if report.first_day is None:
+        return
+    named = ", ".join(f"date '{day}'" for day in vars_.unknown_days) or "null::date"
+    expected = ", ".join(map(str, vars_.expected_weekdays))
+    usual = f"isodow(day) in ({expected})" if expected else "share > 0.5"
+    silent = f"(not is_there and {usual})" if vars_.silent_days == "unknown" else "false"
+    report.unknown = [
+        row[0]
+        for row in connection.execute(
+            f"""
+            with days as (
+                select cast(unnest(
+                    generate_series(min(day), max(day), interval 1 day)
+                ) as date) as day
+                from active_days
+            ),
+            seen as (
+                select day, day in (select day from active_days) as is_there from days
+            ),
+            shares as (
+                select *, avg(cast(is_there as int)) over (partition by isodow(day)) as share
+                from seen
+            )
+            select day from shares where day in ({named}) or {silent} order by day
+            """
+        ).fetchall()
+    ]
+    longest = vars_.feature_windows_days[-1]
+    listed = ", ".join(sql_text(day) for day in report.unknown) or "null"
+    report.dates = connection.execute(
+        f"""
+        with dates as (
+            select cast(unnest(generate_series(
+                (select min(day) from active_days) + interval '{longest - 1} days',
+                (select max(day) from active_days) - interval '{vars_.churn_horizon_days} days',
+                interval 1 day
+            )) as date) as as_of_date
+        ),
+        sampled as (
+            select as_of_date from dates
+            where (as_of_date - date '1970-01-01' + 4) % {vars_.training_every_days} = 0
+            and not exists (
+                select 1 from (select unnest([{listed}])::date as day) as unknown
+                where unknown.day > as_of_date
+                and unknown.day <= as_of_date + {vars_.churn_horizon_days}
+            )
+        ),
+        eligible as (
+            select as_of_date, user_id
+            from sampled
+            inner join active_days
+                on day > as_of_date - {vars_.eligibility_days} and day <= as_of_date
+            group by all
+        )
+        select as_of_date, count(*), avg(case when later.user_id is null then 1 else 0 end)
+        from eligible
+        left join (
+            select distinct as_of_date, user_id
+            from sampled
+            inner join active_days
+                on day > as_of_date and day <= as_of_date + {vars_.churn_horizon_days}
+        ) as later using (as_of_date, user_id)
+        group by as_of_date
+        order by as_of_date
+        """
+    ).fetchall()
+
+
+def _judge(domain: Domain, report: Report) -> None:
+    """Add the problems that the figures show, each with what to do."""
+    vars_ = domain.vars
+    events = report.rows["events"]
+    rejected = sum(one.rows for one in report.rejected if one.table == "events")
+    if not events or report.first_day is None or report.last_day is None:
+        report.problems.append(
+            ("no event makes a user active", "look at the rejected rows and at event_types.")
+        )
+        return
+    if rejected > vars_.max_rejected_share * events:
+        report.problems.append(
+            (
+                f"{rejected / events:.1%} of the events are rejected, "
+                f"{vars_.max_rejected_share:.1%} are allowed",
+                "correct the mapping, or raise max_rejected_share.",
+            )
+        )
+    plan = Plan(
+        tuple(vars_.feature_windows_days), vars_.churn_horizon_days, vars_.training_every_days
+    )
+    missing = missing_days(plan, report.first_day, report.last_day, len(report.unknown))
+    if missing:
+        fits = plan_that_fits(plan, report.first_day, report.last_day, len(report.unknown))
+        report.problems.append(
+            (
+                f"history is too short: {missing} days are missing for one training and one test "
+                "date",
+                f"wait, load older data, or set {fits}." if fits else "load more days of events.",
+            )
+        )
+    churners = sum(round(users * rate) for _, users, rate in report.dates)
+    stayers = sum(users for _, users, _ in report.dates) - churners
+    if report.dates and min(churners, stayers) < LEAST_CHURNERS:
+        report.problems.append(
+            (
+                f"only {churners:,} churned and {stayers:,} stayed among all sampled rows",
+                "choose another churn_horizon_days: see `churnhouse horizon`.",
+            )
+        )
+    if report.unknown:
+        report.notes.append(f"{len(report.unknown)} unknown days: {spans(report.unknown)}")

@@ -1,0 +1,59 @@
+"""How many days of history training needs, and which settings would do with fewer."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+FIRST_SUNDAY = date(1969, 12, 28)
+"""Sampled as_of_dates count from this day, as in models/training/evaluation_set.sql."""
+SHORTER = (30, 21, 14, 7, 3)
+"""Windows and horizons that are tried where history is short, in days."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Settings that decide how much history is needed, in days."""
+
+    windows: tuple[int, ...]
+    horizon: int
+    every: int
+
+    def __str__(self) -> str:
+        return (
+            f"feature_windows_days: [{', '.join(map(str, self.windows))}], "
+            f"churn_horizon_days: {self.horizon}, training_every_days: {self.every}"
+        )
+
+
+def missing_days(plan: Plan, data_from: date, data_through: date, unknown: int = 0) -> int:
+    """Return how many days are missing for one training and one test date; 0 if none is.
+
+    The first training date has full windows; the first test date is at least one horizon later,
+    and its own label window must have closed. `unknown` days count for nothing.
+    """
+    first = _sampled(data_from + timedelta(plan.windows[-1] - 1 + unknown), plan.every)
+    test = _sampled(first + timedelta(plan.horizon), plan.every)
+    return max(0, (test + timedelta(plan.horizon) - data_through).days)
+
+
+def plan_that_fits(
+    plan: Plan, data_from: date, data_through: date, unknown: int = 0
+) -> Plan | None:
+    """Return the settings nearest to `plan` with which training works; None if none do.
+
+    Windows are shortened first, then the horizon: the horizon says what churn is.
+    """
+    for horizon in [plan.horizon, *(n for n in SHORTER if n < plan.horizon)]:
+        for longest in [plan.windows[-1], *(n for n in SHORTER if n < plan.windows[-1])]:
+            windows = tuple(n for n in plan.windows if n <= longest)
+            if len(windows) < 2 or windows[-1] != longest:
+                windows = (max(1, longest // 2), longest)
+            for every in sorted({plan.every, 1}, reverse=True):
+                tried = Plan(windows, horizon, every)
+                if missing_days(tried, data_from, data_through, unknown) == 0:
+                    return tried
+    return None
+
+
+def _sampled(day: date, every: int) -> date:
+    """Return the first sampled date that is not before a day."""
+    return day + timedelta(-(day - FIRST_SUNDAY).days % every)

@@ -1,0 +1,144 @@
+"""init, doctor --domain and horizon: from a file nobody knows to a domain that builds."""
+
+import csv
+import json
+import random
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from support.homes import churnhouse, refused
+
+DAYS = 200
+
+
+def visits(seed: int = 3, users: int = 60) -> list[tuple]:
+    """Return visits of users of whom some stop: id, customer, when, what, seconds."""
+    chance = random.Random(seed)
+    start, rows = datetime(2026, 3, 1), []  # noqa: DTZ001 - the file names no zone
+    for user in range(users):
+        rate = chance.choice([0.5, 0.3, 0.15])
+        last = chance.choice([DAYS, DAYS, chance.randrange(30, DAYS)])
+        for day in range(chance.randrange(20), last):
+            if chance.random() < rate:
+                moment = start + timedelta(days=day, minutes=chance.randrange(1440))
+                kind = chance.choice(["watched", "watched", "signed in", "refund"])
+                rows.append(
+                    (f"x{len(rows)}", f"c{user:03}", moment, kind, chance.randrange(900) / 10)
+                )
+    return rows
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    """A working folder with raw/, and domains below it."""
+    monkeypatch.setenv("CHURNHOUSE_DOMAINS", str(tmp_path / "domains"))
+    (tmp_path / "domains").mkdir()
+    (tmp_path / "raw").mkdir()
+    return tmp_path
+
+
+def german_csv(path: Path, rows: list[tuple]) -> None:
+    with path.open("w", newline="", encoding="cp1252") as file:
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow(["id", "customer", "when", "what", "seconds", "note"])
+        for number, who, when, what, seconds in rows:
+            amount = str(seconds).replace(".", ",")
+            writer.writerow([number, who, f"{when:%d.%m.%Y %H:%M}", what, amount, "grün"])
+
+
+def json_lines(path: Path, rows: list[tuple]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for number, who, when, what, seconds in rows:
+            row = {"id": number, "customer": who, "ts": int(when.timestamp()), "what": what}
+            file.write(json.dumps(row | {"seconds": seconds}) + "\n")
+
+
+@pytest.mark.parametrize(("name", "write"), [("log.csv", german_csv), ("log.jsonl", json_lines)])
+def test_a_file_nobody_knows_becomes_a_domain_that_builds(work, name, write):
+    rows = visits()
+    write(work / "raw" / name, rows)
+    home = work / "home"
+    said = churnhouse(home, "init", "shop", "--events", str(work / "raw" / name), "--yes").stdout
+    assert "customer" in said and "came back" in said
+    written = yaml.safe_load((work / "domains/shop/domain.yml").read_text())
+    assert written["vars"]["event_types"]["refund"] == {"is_activity": False}
+    assert written["vars"]["churn_horizon_days"] in (14, 21, 30)
+    report = churnhouse(home, "doctor", "--domain", "shop", "--raw", str(work / "raw")).stdout
+    assert f"{len(rows):,} rows read" in report and "eligible" in report
+    churnhouse(home, "ingest", "--domain", "shop", "--raw", str(work / "raw"))
+    built = churnhouse(home, "build", "--select", "+churn_labels").stdout
+    assert "models" in built
+    table = churnhouse(home, "horizon").stdout
+    assert (
+        churnhouse(home, "horizon", "--domain", "shop", "--raw", str(work / "raw")).stdout == table
+    )
+
+
+def test_init_changes_no_domain_that_is_there(work):
+    german_csv(work / "raw/log.csv", visits())
+    churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
+    before = (work / "domains/shop/domain.yml").read_bytes()
+    line = refused(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
+    assert "is there already; nothing was changed" in line
+    assert (work / "domains/shop/domain.yml").read_bytes() == before
+
+
+def test_init_names_the_columns_it_cannot_tell(work):
+    (work / "raw/log.csv").write_text("a,b,c\n1,2,3\n4,5,6\n")
+    line = refused(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
+    assert "It is not clear which column is the user; there are a, b, c." in line
+    line = refused(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"))
+    assert "Nobody can be asked here. Next: add --yes" in line
+    assert not (work / "domains/shop").exists()
+
+
+def test_users_file_gives_signup_and_attributes(work):
+    german_csv(work / "raw/log.csv", visits())
+    with (work / "raw/people.csv").open("w", encoding="utf-8") as file:
+        file.write("customer,joined,plan\n")
+        file.writelines(f"c{n:03},2026-02-{n % 28 + 1:02},{'ab'[n % 2]}\n" for n in range(60))
+    files = ["--events", str(work / "raw/log.csv"), "--users", str(work / "raw/people.csv")]
+    churnhouse(work / "home", "init", "shop", *files, "--yes")
+    written = yaml.safe_load((work / "domains/shop/domain.yml").read_text())
+    assert written["vars"]["attributes"] == ["plan"]
+    raw = ["--domain", "shop", "--raw", str(work / "raw")]
+    assert "60 users" in churnhouse(work / "home", "ingest", *raw).stdout
+
+
+def test_doctor_says_how_many_days_are_missing_and_what_would_do(work):
+    rows = [row for row in visits() if row[2] < datetime(2026, 4, 20)]  # noqa: DTZ001
+    german_csv(work / "raw/log.csv", rows)
+    churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
+    yml = work / "domains/shop/domain.yml"
+    settings = yaml.safe_load(yml.read_text())
+    settings["vars"] |= {"churn_horizon_days": 30, "feature_windows_days": [7, 14, 30]}
+    yml.write_text(yaml.safe_dump(settings))
+    line = refused(work / "home", "doctor", "--domain", "shop", "--raw", str(work / "raw"))
+    assert "days are missing" in line and "set feature_windows_days: [" in line
+
+
+def test_init_reads_a_database_table_and_writes_no_address(work, monkeypatch):
+    import sqlite3
+    from contextlib import closing
+
+    pytest.importorskip("pyarrow", reason="needs the extra databases")
+    path = work / "shop.sqlite"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(
+            "create table visits (id int, customer text, ts text, what text, seconds real)"
+        )
+        rows = [(n, who, str(at), what, s) for n, (_, who, at, what, s) in enumerate(visits())]
+        database.executemany("insert into visits values (?, ?, ?, ?, ?)", rows)
+        database.commit()
+    monkeypatch.setenv("SHOP_DATABASE_URL", f"sqlite://{path}")
+    given = ["--events", "SHOP_DATABASE_URL", "--table", "visits", "--yes"]
+    churnhouse(work / "home", "init", "shop", *given)
+    text = (work / "domains/shop/domain.yml").read_text()
+    assert "database: SHOP_DATABASE_URL" in text and "cursor: id" in text
+    assert str(path) not in text
+    said = churnhouse(
+        work / "home", "ingest", "--domain", "shop", "--raw", str(work / "raw")
+    ).stdout
+    assert f"{len(rows):,} events" in said
