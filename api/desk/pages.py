@@ -17,9 +17,9 @@ from api.http.body import KIB, read
 from api.http.errors import Problem
 from api.routes import monitoring
 from api.store import listing
-from api.store.features import is_id
 from api.store.loader import loader_of
 from api.store.publication import Publication
+from python_jobs.publication.ids import is_id
 
 router = APIRouter(include_in_schema=False)
 PAGE = 50

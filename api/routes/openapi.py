@@ -11,16 +11,17 @@ from starlette.responses import JSONResponse, Response
 
 from api.http.errors import CONTENT_TYPE
 from api.middleware.guard import OPEN
-from api.store.features import ID_LENGTH, LARGEST
+from api.store.features import LARGEST
 from api.store.publication import Publication, is_whole
 from python_jobs.publication import prediction
+from python_jobs.publication.ids import LENGTH
 
 router = APIRouter(include_in_schema=False)
 Schema = dict[str, Any]
 TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
 NULLABLE = {"type": ["string", "null"]}
 RISK = {"type": "number", "minimum": 0, "maximum": 1, "examples": [0.8731]}
-ID = {"type": "string", "minLength": 1, "maxLength": ID_LENGTH, "examples": ["u0000185"]}
+ID = {"type": "string", "minLength": 1, "maxLength": LENGTH, "examples": ["u0000185"]}
 REF = "#/components/schemas/"
 
 

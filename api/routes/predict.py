@@ -11,9 +11,10 @@ from api.http.answers import answer
 from api.http.body import KIB, MIB, read_object
 from api.http.errors import error, invalid
 from api.routes.openapi import BATCH, BATCH_BODY, PREDICT_BODY, SCORE, described
-from api.store.features import ID_LENGTH, is_id, vector
+from api.store.features import vector
 from api.store.loader import loader_of
 from api.store.publication import Publication
+from python_jobs.publication.ids import LENGTH, is_id
 
 router = APIRouter(tags=["predict"])
 MAX_ROWS = 10_000
@@ -106,7 +107,7 @@ def _values(
     errors = [error("body", name, "unknown field") for name in row.keys() - FIELDS]
     features, user_id = row.get("features", {}), row.get("user_id")
     if user_id is not None and not is_id(user_id):
-        errors.append(error("body", "user_id", f"must be a text of 1 to {ID_LENGTH} characters"))
+        errors.append(error("body", "user_id", f"must be a text of 1 to {LENGTH} characters"))
         user_id = None
     if not isinstance(features, dict):
         return [], [*errors, error("body", "features", "must be an object")]

@@ -15,8 +15,8 @@ from api.routes.openapi import (
     described,
 )
 from api.store import listing
-from api.store.features import ID_LENGTH, is_id
 from api.store.loader import loader_of
+from python_jobs.publication.ids import LENGTH, is_id
 
 router = APIRouter(tags=["predictions"])
 MAX_IDS = 1_000
@@ -71,7 +71,7 @@ async def lookup(request: Request) -> Response:
     publication = loader_of(request).require()
     ids = content.get("user_ids")
     if not isinstance(ids, list) or not all(is_id(one) for one in ids) or len(content) > 1:
-        message = f"a list of ids, each a text of 1 to {ID_LENGTH} characters, and nothing else"
+        message = f"a list of ids, each a text of 1 to {LENGTH} characters, and nothing else"
         raise invalid("Send user_ids.", [error("body", "user_ids", message)])
     if not 0 < len(ids) <= MAX_IDS:
         raise invalid("Send 1 to 1,000 ids.", [error("body", "user_ids", f"{len(ids)} ids")])

@@ -5,14 +5,8 @@ from typing import Any
 from api.http.errors import error
 from api.store.publication import Publication, is_whole
 
-ID_LENGTH = 256
 LARGEST = 1e12
 """No feature is larger; the model counts in float32."""
-
-
-def is_id(value: object) -> bool:
-    """Return whether a value can be a user id: text of a limited length, not empty."""
-    return isinstance(value, str) and 0 < len(value) <= ID_LENGTH
 
 
 def vector(

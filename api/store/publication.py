@@ -62,6 +62,7 @@ class Publication:
     prediction_columns: list[str]
     users: int
     max_rank: int
+    has_identities: bool
     choices: dict[str, dict[str, int]]
     bands: dict[str, dict[str, float]]
     risk_tenths: list[tuple[int, int, float]]
@@ -76,6 +77,11 @@ class Publication:
     def model_version(self) -> str:
         """Return the version of the model that made these predictions."""
         return str(self.manifest["model_version"])
+
+    @property
+    def timezone(self) -> str:
+        """Return the time zone whose days are counted."""
+        return str(self.manifest.get("timezone", "UTC"))
 
     @property
     def as_of_date(self) -> str:
@@ -110,6 +116,15 @@ class Publication:
         return [f"select {columns} from {table} where user_id = ?" for table in tables]
 
     def _row(self, sql: list[str], user_id: str) -> tuple[Any, ...] | None:
+        """Return the row of a user, who may also be named by another of the person's ids."""
+        row = self._row_of(sql, user_id)
+        if row is None and self.has_identities:
+            query = "select user_id from identities where from_id = ?"
+            person = self.store.execute(query, (user_id,)).fetchone()
+            row = person and self._row_of(sql, person[0])
+        return row
+
+    def _row_of(self, sql: list[str], user_id: str) -> tuple[Any, ...] | None:
         """Return the row of a user from the only shard that can hold it."""
         number = lookup_store.shard_of(user_id, self.shards) if self.shards else 0
         row: tuple[Any, ...] | None = self.store.execute(sql[number], (user_id,)).fetchone()
@@ -270,6 +285,7 @@ def _facts(store: sqlite3.Connection, attributes: list[str] | None) -> dict[str,
         "prediction_columns": [name for name in prediction.NAMES if name in columns],
         "users": users,
         "max_rank": max_rank or 0,
+        "has_identities": "identities" in tables,
         "choices": choices,
         "bands": bands,
         "risk_tenths": tenths,

@@ -1,6 +1,7 @@
 """The drift check of the published version; it reads only published/."""
 
 import math
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from python_jobs.files import replace_json
 from python_jobs.publishing import status
 from python_jobs.settings import Settings
 
+RECENT_DAYS = 90
+"""Unknown days are named if they are among these last days."""
 FEATURES = """
     select feature, psi, status, noise_psi, reference_rows, current_rows
     from feature_drift
@@ -39,7 +42,7 @@ def check(settings: Settings) -> dict[str, Any]:
     except duckdb.Error as error:
         raise JobError(
             f"{folder / 'churnhouse.duckdb'} cannot be read: {str(error).splitlines()[0]}.",
-            next_step="run `churnhouse publish` to publish anew.",
+            next_step="run `churnhouse publish` to publish again.",
         ) from None
     if not features:
         raise JobError(
@@ -47,11 +50,13 @@ def check(settings: Settings) -> dict[str, Any]:
             next_step="run `churnhouse train`, `promote`, `score` and `publish`.",
         )
     statuses = {row["status"] for row in features}
+    first_day = str(date.fromisoformat(manifest["as_of_date"]) - timedelta(days=RECENT_DAYS))
     return {
         "version": manifest["version"],
         "model_version": manifest["model_version"],
         "as_of_date": manifest["as_of_date"],
         "status": next(worst for worst in ("fail", "warn", "ok") if worst in statuses),
+        "unknown_days": [day for day in manifest.get("unknown_days", []) if day > first_day],
         "features": features,
         "predictions": predictions,
     }

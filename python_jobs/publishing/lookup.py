@@ -67,6 +67,17 @@ TABLES = {
         order by user_id
         """,
     ),
+    # other ids of the users, by which they are found too
+    "identities": (
+        "from_id",
+        """
+        select from_id, max_by(user_id, valid_to) as user_id
+        from raw.identity_map
+        where from_id <> user_id
+        group by from_id
+        order by from_id
+        """,
+    ),
     # number of users in each band at each date, for "change since the last publication"
     "risk_bands": (
         "as_of_date, risk_band",

@@ -1,7 +1,6 @@
 """Publish: write one complete, checked, immutable version and point `current` to it."""
 
 import itertools
-import json
 import os
 import shutil
 import sqlite3
@@ -19,6 +18,7 @@ from python_jobs.publishing import lookup, summary
 from python_jobs.registry import store
 from python_jobs.registry.published_report import published_report
 from python_jobs.settings import Settings
+from python_jobs.warehouse.dbt_settings import domain_vars
 
 RECENT_DAYS = 90
 KEPT_VERSIONS = 5
@@ -193,8 +193,7 @@ def _what_to_publish(connection: duckdb.DuckDBPyConnection) -> tuple[date, str]:
 
 def _attributes(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Return the attributes that the domain declares; readers need them to know these columns."""
-    ((settings,),) = connection.execute("select settings from raw.domain").fetchall()
-    attributes: list[str] = json.loads(settings)["attributes"]
+    attributes: list[str] = domain_vars(connection)["attributes"]
     return attributes
 
 
@@ -235,7 +234,8 @@ def _check_gates(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _write_tables(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, dict[str, int]]:
     """Copy the tables into a new DuckDB file; return {file: {table: rows}}."""
-    connection.execute(f"attach {sql_text(path)} as publication")
+    # older DuckDB clients, such as BI tools carry, must be able to open the file
+    connection.execute(f"attach {sql_text(path)} as publication (storage_version 'v1.2.0')")
     try:
         for name, query in TABLES.items():
             connection.execute(f"create table publication.main.{name} as {query}")

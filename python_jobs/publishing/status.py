@@ -25,7 +25,7 @@ def read(settings: Settings) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError):
         raise JobError(
-            f"{path} cannot be read.", next_step="run `churnhouse publish` to publish anew."
+            f"{path} cannot be read.", next_step="run `churnhouse publish` to publish again."
         ) from None
     verify(folder, manifest)
     return manifest
@@ -42,7 +42,7 @@ def verify(folder: Path, manifest: dict[str, Any]) -> None:
         if sha256 != facts["sha256"]:
             raise JobError(
                 f"{path} is missing or is not the file that was published.",
-                next_step="restore it, or run `churnhouse publish` to publish anew.",
+                next_step="restore it, or run `churnhouse publish` to publish again.",
             )
 
 

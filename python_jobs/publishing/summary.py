@@ -7,6 +7,7 @@ import duckdb
 from python_jobs.registry import store
 from python_jobs.registry.tables import write_registry_tables
 from python_jobs.settings import Settings
+from python_jobs.warehouse.dbt_settings import domain_vars
 from python_jobs.warehouse.engines import engine_of
 
 
@@ -42,6 +43,16 @@ def of(
         order by count(*) desc, reject_reason
         """,
     )
+    set_aside = engine.rows(
+        connection,
+        "select reject_reason, count(*) from main.set_aside_events group by 1 order by 2 desc, 1",
+    )
+    excluded = engine.rows(
+        connection,
+        "select exclude_reason, count(*) from main.int_users where exclude_reason is not null "
+        "group by 1 order by 2 desc, 1",
+    )
+    unknown = engine.rows(connection, "select day from main.days where is_unknown order by day")
     riskiest = connection.execute(
         "select user_id, churn_risk from main.churn_top_risk order by risk_rank limit 5"
     ).fetchall()
@@ -57,7 +68,11 @@ def of(
         "data_through": data_through.isoformat(),
         "users": users,
         "events": events,
+        "timezone": domain_vars(connection)["timezone"],
         "rejected": dict(rejected),
+        "set_aside": dict(set_aside),
+        "excluded_users": dict(excluded),
+        "unknown_days": [day.isoformat() for (day,) in unknown],
         "user_days": user_days,
         "base_rate": base_rate,
         "model": {
