@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
 
@@ -44,6 +45,7 @@ domains = _at_first_use("python_jobs.ingest.domain")
 pipeline = _at_first_use("python_jobs.pipeline")
 warehouse = _at_first_use("python_jobs.warehouse.connection")
 lock = _at_first_use("python_jobs.warehouse.lock")
+remote = _at_first_use("python_jobs.ingest.remote")
 
 # Typer has no public name for the base class of its usage errors.
 UsageError: Any = typer.BadParameter.__base__
@@ -392,14 +394,92 @@ def status() -> None:
 
 
 @app.command()
-def doctor() -> None:
+def init(
+    name: Annotated[str, typer.Argument(help="The new domain's name.")],
+    events: Annotated[
+        str,
+        typer.Option(
+            help="A file of events (CSV, JSON, Parquet, Excel), its URL, or with --table the "
+            "environment variable of a database."
+        ),
+    ],
+    table: Annotated[str, typer.Option(help="The database's table of events.")] = "",
+    users: Annotated[str | None, typer.Option(help="A file of users beside it.")] = None,
+    user: Annotated[str, typer.Option(help="The column of the user.")] = "",
+    when: Annotated[str, typer.Option("--time", help="The column of the time.")] = "",
+    kind: Annotated[str, typer.Option("--type", help="The column of the event's type.")] = "",
+    event_id: Annotated[str, typer.Option("--id", help="The column of the event's id.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; take what is likely.")] = False,
+) -> None:
+    """Look at a file of events and write a domain for it, domains/NAME."""
+    from python_jobs.ingest.look import Table
+    from python_jobs.operations.init import init as make_domain
+
+    given = {"user": user, "time": when, "type": kind, "id": event_id}
+
+    def ask(question: str, likely: str, names: list[str]) -> str:
+        told = next((value for key, value in given.items() if value and key in question), "")
+        if told or yes:
+            return told or likely
+        if not sys.stdin.isatty():
+            raise JobError(
+                f"{question}? Nobody can be asked here.",
+                next_step="add --yes to take what is likely, or name the columns by options.",
+            )
+        answer: str = typer.prompt(f"{question}? ({', '.join(names)})", default=likely)
+        return answer
+
+    place = events.rpartition("/")[0] or "."
+    with remote.mirror(events) as found:
+        file = found / events.rpartition("/")[2] if remote.is_url(events) else found
+        made = make_domain(
+            Settings(),
+            name,
+            Table(events, table) if table else file,
+            users=Path(users) if users else None,
+            ask=ask,
+            now=pipeline.now(),
+        )
+    terminal.show_new_domain(made, place)
+
+
+@app.command()
+def horizon(domain: DomainName | None = None, raw: RawFolder = None) -> None:
+    """How many silent users come back anyway, for 7 to 90 days: what silence means here."""
+    from python_jobs.operations import domain_check
+
+    settings = Settings()
+    chosen = domains.load(domain, settings) if domain else None
+    with remote.mirror(raw or str(settings.raw)) as folder:
+        terminal.show_silences(domain_check.silences(settings, chosen, folder, now=pipeline.now()))
+
+
+@app.command()
+def doctor(
+    domain: Annotated[
+        str | None, typer.Option("--domain", help="Check this domain's data before a long run.")
+    ] = None,
+    raw: RawFolder = None,
+) -> None:
     """What is wrong with this installation, and what to do about it; exit 1 if anything is."""
     from python_jobs.operations import doctor as checks
 
+    if domain:
+        from python_jobs.operations import domain_check
+
+        settings = Settings()
+        chosen = domains.load(domain, settings)
+        with remote.mirror(raw or str(settings.raw)) as folder:
+            report = domain_check.examine(settings, chosen, folder, now=pipeline.now())
+        terminal.show_domain_report(report, chosen.vars.churn_horizon_days)
+        if report.problems:
+            what, next_step = report.problems[0]
+            raise JobError(f"{domain}: {what}.", next_step=next_step)
+        return
     findings = list(checks.examine(Settings(), now=pipeline.now()))
     terminal.console.print(checks.table(findings))
     if wrong := [finding.name for finding in findings if finding.next_step]:
         raise JobError(
             f"{len(wrong)} of {len(findings)} checks found something wrong: {', '.join(wrong)}.",
-            next_step="do what stands above, then run `churnhouse doctor` again.",
+            next_step="follow the next steps above, then run `churnhouse doctor` again.",
         )

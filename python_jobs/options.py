@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -48,7 +47,8 @@ DomainName = Annotated[
     str, typer.Option("--domain", help="Whose data this is: a folder in ./domains, or shipped.")
 ]
 RawFolder = Annotated[
-    Path | None, typer.Option("--raw", help="Folder of the raw files. [default: HOME/raw]")
+    str | None,
+    typer.Option("--raw", help="Folder of the raw files, or a URL, s3://... [default: HOME/raw]"),
 ]
 Users = Annotated[
     int,

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from python_jobs import terminal
@@ -10,6 +9,7 @@ from python_jobs.errors import JobError
 from python_jobs.ingest import domain as domains
 from python_jobs.settings import Settings
 from python_jobs.warehouse.connection import connect
+from python_jobs.warehouse.engines import engine_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -55,34 +55,56 @@ def generate(
         step.result = f"{made.users:,} users, {made.events:,} events through {made.last_day}"
 
 
-def ingest(settings: Settings, domain: "Domain", raw: Path | None) -> None:
-    """Load the new files of a folder; for a domain that reads git, export its commits first."""
+def ingest(settings: Settings, domain: "Domain", raw: str | None) -> None:
+    """Load the new files of a folder or URL; for a domain that reads git, export it first."""
     from python_jobs.ingest.load import ingest as load
+    from python_jobs.ingest.remote import mirror
 
-    with terminal.step("ingest") as step, connect(settings) as connection:
-        folder = raw or settings.raw
-        if domain.files.events.reader == "git_log":
+    whole = domain.vars.delivery == "full_snapshot"
+    with (
+        terminal.step("ingest") as step,
+        connect(settings) as connection,
+        mirror(raw or str(settings.raw), connection, whole=whole, progress=step.count) as folder,
+    ):
+        if any(source.reader == "git_log" for source in domain.files.events):
             from python_jobs.ingest import git_log
 
             folder = git_log.export(folder, settings.raw / domain.name, progress=step.count)
-        done = load(connection, domain, folder, now=now(), progress=step.count)
+        done = load(
+            connection,
+            domain,
+            folder,
+            now=now(),
+            progress=step.count,
+            received=engine_of(settings).all_received_rows,
+        )
         step.result = (
             f"{done.rows['users']:,} users, {done.rows['events']:,} events in "
             f"{len(done.loaded)} new files ({done.known} known)"
         )
     for note in filter(None, [domain.note, *done.notes]):
-        terminal.console.print(f"  note: {note}")
+        terminal.console.print(f"  note: {note}", soft_wrap=True, markup=False)
+    for one in done.rejected:
+        sample = f", for example {one.sample!r}" if one.sample is not None else ""
+        terminal.console.print(
+            f"  {one.rows:,} {one.table} rejected: {one.reason}{sample}",
+            soft_wrap=True,
+            markup=False,
+        )
 
 
 def build(
     settings: Settings, domain: "Domain | None", dbt: "Dbt", selection: Sequence[str], name: str
 ) -> "Built":
     """Run dbt over a selection."""
+    from python_jobs.warehouse.build_notes import notes
     from python_jobs.warehouse.dbt import build as build_tables
 
     with terminal.step(name) as step:
         built = build_tables(settings, domain, dbt, selection, progress=step.count)
         step.result = f"{built.models} models, {built.tests} tests passed"
+    for note in notes(settings) if name == "build" else []:
+        terminal.console.print(f"  note: {note}", soft_wrap=True, markup=False)
     return built
 
 

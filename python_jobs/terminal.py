@@ -57,13 +57,20 @@ def show(manifest: dict[str, Any], age: str, where: str) -> None:
     facts.add_column(style="bold")
     facts.add_column(overflow="fold")
     facts.add_row("domain", manifest["domain"])
-    facts.add_row("data", f"{manifest['data_from']} to {manifest['data_through']}")
+    zone = manifest.get("timezone", "UTC")
+    days = f"{manifest['data_from']} to {manifest['data_through']}"
+    facts.add_row("data", days if zone == "UTC" else f"{days}, days of {zone}")
+    if unknown := manifest.get("unknown_days"):
+        facts.add_row("", f"{len(unknown)} unknown days, the last one {unknown[-1]}")
     facts.add_row("users", f"{manifest['users']:,}")
     facts.add_row("events", f"{manifest['events']:,} accepted")
     rejected = manifest["rejected"]
     facts.add_row("rejected", f"{sum(rejected.values()):,} rows")
     for reason, rows in rejected.items():
         facts.add_row("", f"{rows:>9,}  {reason}")
+    for name, counts in (("set aside", "set_aside"), ("excluded", "excluded_users")):
+        for number, (reason, rows) in enumerate(manifest.get(counts, {}).items()):
+            facts.add_row("" if number else name, f"{rows:>9,}  {reason}")
     facts.add_row("user-days", f"{manifest['user_days']:,}")
     facts.add_row("base rate", f"{manifest['base_rate']:.1%} of eligible users churn")
     facts.add_row("model", f"{model['estimator']}, {manifest['model_version']}")
@@ -126,8 +133,74 @@ def show_drift(drift: dict[str, Any], where: str) -> None:
             f"{row['current_rows']:,}",
         )
     console.print(table)
+    if drift.get("unknown_days"):
+        console.print(
+            f"{len(drift['unknown_days'])} unknown days are in the windows that were compared, the "
+            f"last one {drift['unknown_days'][-1]}; windows skip them."
+        )
     console.print(
         f"{drift['status']}: {len(drift['features'])} features as of {drift['as_of_date']}; {where}"
+    )
+
+
+def show_silences(found: list[Any]) -> None:
+    """Print for each horizon how many silent users came back, as a table with bars."""
+    table = _table("silent days", "spells", "came back")
+    table.add_column("")
+    for one in found:
+        bar = "█" * round((one.share or 0) * 40) if console.encoding.startswith("utf") else ""
+        table.add_row(str(one.days), f"{one.spells:,}", _share(one.share), bar)
+    console.print(table)
+    console.print(
+        "A user who was silent that long came back later anyway in this share of cases. Choose "
+        "a churn_horizon_days after which few come back.",
+    )
+
+
+def show_domain_report(report: Any, horizon_days: int) -> None:
+    """Print what a domain's data hold, and each problem with what to do."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold")
+    facts.add_column(overflow="fold")
+    facts.add_row("events", f"{report.rows['events']:,} rows read")
+    for one in report.rejected:
+        sample = f", for example {one.sample!r}" if one.sample is not None else ""
+        facts.add_row("", f"{one.rows:>9,}  {one.table} rejected: {one.reason}{sample}")
+    facts.add_row("users", f"{report.users:,} with activity")
+    facts.add_row("days", f"{report.first_day} to {report.last_day}")
+    for note in report.notes:
+        facts.add_row("note", note)
+    shown = report.dates if len(report.dates) <= 8 else [*report.dates[:4], *report.dates[-4:]]
+    for day, users, rate in shown:
+        facts.add_row(f"{day}", f"{users:>9,} eligible, {rate:.1%} silent for {horizon_days} days")
+    console.print(facts)
+    for what, next_step in report.problems:
+        console.print(f"problem: {what}. Next: {next_step}", markup=False, soft_wrap=True)
+
+
+def show_new_domain(made: Any, place: str) -> None:
+    """Print what `init` saw and wrote, and what to do next."""
+    seen = made.seen
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold")
+    facts.add_column(overflow="fold")
+    facts.add_row("rows", f"{seen.rows:,}, {seen.first_day} to {seen.last_day}")
+    for what, column in (("user", seen.user), ("time", seen.time), ("type", seen.type)):
+        facts.add_row(what, column or "none")
+    facts.add_row("event id", seen.id or "none: a hash of the row, so exact copies are repeats")
+    for name, count in list(seen.types.items())[:10]:
+        facts.add_row("", f"{count:>9,}  {name}")
+    facts.add_row("measured", ", ".join(seen.numbers) or "counts only")
+    facts.add_row("settings", str(made.plan))
+    console.print(facts)
+    show_silences(made.silences)
+    name, folder = made.domain.name, made.domain.folder
+    raw = "" if "database" in seen.source else f" --raw {place}"
+    console.print(f"\nWritten: {folder}/domain.yml and ingest.sql.", soft_wrap=True)
+    console.print(
+        "Look at: event_types (is_activity), churn_horizon_days, timezone. Next:\n"
+        f"  churnhouse doctor --domain {name}{raw}\n  churnhouse run --domain {name}{raw}",
+        soft_wrap=True,
     )
 
 

@@ -24,7 +24,7 @@ AFTER_MODELS = ("--select", "source:ml+")
 COMPARED_ANEW = ("--full-refresh", "--select", "feature_consistency")
 BAD = {"error", "fail", "runtime error"}
 SET_HERE = {
-    "--vars": "settings stand in domains/<name>/domain.yml: change them there, then run "
+    "--vars": "settings are in domains/<name>/domain.yml: change them there, then run "
     "`churnhouse ingest` and `churnhouse build`.",
     "--target": "set CHURNHOUSE_TARGET instead.",
     **dict.fromkeys(
@@ -244,5 +244,7 @@ def _what(node: Any, row: dict[str, Any]) -> str:
 
 
 def _first_line(error: object) -> str:
+    # dbt and Spark write lines that only say that an error follows
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if line not in ("Runtime Error", "Database Error")]
     return next((line for line in lines if "Next:" in line), " ".join(lines[:2])).rstrip(".") + "."

@@ -69,6 +69,10 @@ class DuckDB:
         """Return SQL that names all rows of a table of received rows, such as raw.events."""
         return table
 
+    def all_received_rows(self, table: str) -> str:
+        """Return the same, with rows that a running load has not handed over yet."""
+        return table
+
     def table_folders(self) -> list[Path]:
         """Return the folders of Parquet files outside the warehouse file, one for each table."""
         return []
@@ -132,6 +136,13 @@ class Spark:
         files = sorted(exchange.folder(self._settings, table).glob("*.parquet"))
         listed = ", ".join(sql_text(file) for file in files)
         return f"read_parquet([{listed}])" if files else table
+
+    def all_received_rows(self, table: str) -> str:
+        """Return the same, with rows that a running load has not handed over yet."""
+        handed_over = self.received_rows(table)
+        if handed_over == table:
+            return table
+        return f"(from {handed_over} union all by name from {table})"
 
     def table_folders(self) -> list[Path]:
         """Return the folders of Parquet files outside the warehouse file, one for each table."""

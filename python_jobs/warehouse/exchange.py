@@ -12,13 +12,13 @@ from python_jobs.files import sql_text
 from python_jobs.settings import Settings
 
 JOB_TABLES = (
-    *("raw.domain", "raw.files", "raw.forgotten"),
+    *("raw.domain", "raw.files", "raw.forgotten", "raw.identity_map", "raw.cursors"),
     *("ml.model_versions", "ml.fold_metrics", "ml.promotions", "ml.training_reference"),
     "main.performance_intervals",
 )
 """The jobs' own tables: they are in DuckDB, and Spark reads copies."""
 
-INBOX = ("raw.users", "raw.events", "raw.treatments")
+INBOX = ("raw.users", "raw.identities", "raw.events", "raw.treatments")
 """Tables to which jobs only add rows: new rows are moved from DuckDB to Spark."""
 
 TYPES = {"string": "varchar", "int": "integer", "timestamp_ntz": "timestamp"}
