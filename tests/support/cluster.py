@@ -85,6 +85,8 @@ class Cluster:
             "CHURNHOUSE_SPARK_MASTER": self.url,
             "COLUMNS": "80",
         }
+        if "CHURNHOUSE_DOMAINS" in os.environ:
+            variables["CHURNHOUSE_DOMAINS"] = os.environ["CHURNHOUSE_DOMAINS"]
         job = subprocess.Popen(
             [Path(sys.executable).with_name("churnhouse"), *map(str, arguments)],
             env=self._env | variables,
