@@ -148,7 +148,7 @@ def _read_database(
         raise JobError(
             f"The environment variable {variable} is not set.",
             next_step=f"set it to the database's address, for example {variable}="
-            "postgresql://user:password@host/database.",
+            "postgresql://USER@HOST/DATABASE.",
         )
     inner = source.query.strip().rstrip(";") if source.query else f"select * from {source.table}"
     quote = "`" if urlsplit(address).scheme == "bigquery" else '"'
