@@ -12,7 +12,7 @@ from support.shop import Shop
 from python_jobs.errors import JobError
 
 pytest.importorskip("pyarrow", reason="needs the extra databases")
-PASSWORD = "hush"
+HIDDEN = "hush"
 COLUMNS = "{id: any, customer: any, at: timestamp, what: text, amount: number}"
 VARS = """
   users_from_events: true
@@ -91,11 +91,11 @@ def test_query_reads_what_it_selects(tmp_path, orders):
 
 
 def test_unreachable_database_loads_nothing_and_names_no_secret(tmp_path, monkeypatch):
-    monkeypatch.setenv("SHOP_DATABASE_URL", f"postgresql://me:{PASSWORD}@127.0.0.1:1/db")
+    monkeypatch.setenv("SHOP_DATABASE_URL", f"postgresql://me:{HIDDEN}@127.0.0.1:1/db")
     shop = Shop(tmp_path, source(database="SHOP_DATABASE_URL", table="orders"), SQL)
     with pytest.raises(JobError, match="SHOP_DATABASE_URL could not be read") as refused:
         shop.ingest()
-    assert PASSWORD not in str(refused.value) and "\n" not in str(refused.value)
+    assert HIDDEN not in str(refused.value) and "\n" not in str(refused.value)
     assert shop.rows("select count(*) from duckdb_tables() where schema_name = 'raw'") == [(0,)]
 
 
