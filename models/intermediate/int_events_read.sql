@@ -33,6 +33,7 @@ select
     raw_events.is_deleted,
     raw_events.ingested_at,
     case
+        when raw_events.change_unread is not null then 'unreadable_version'
         when raw_events.is_deleted and raw_events.event_id is not null then null
         when raw_events.domain_reason = 'forgotten_user' then raw_events.domain_reason
         when {{ is_blank('raw_events.event_id') }} then 'missing_event_id'

@@ -29,6 +29,7 @@ select
         when lower(trim(records.user_id)) in ({{ placeholder_ids() }}) then 'missing_user_id'
         when length(records.user_id) > {{ longest_id() }} then 'user_id_too_long'
         when {{ has_control_characters('records.user_id') }} then 'user_id_with_control_characters'
+        when records.updated_at_unread is not null then 'unreadable_updated_at'
         when records.is_deleted then null
         when records.domain_reason is not null then records.domain_reason
     {% if not settings.users_from_events -%}
@@ -37,7 +38,6 @@ select
             then 'signup_before_first_day'
         when records.signup_date > {{ local_date('records.ingested_at') }} then 'signup_after_arrival'
     {%- endif %}
-        when records.updated_at_unread is not null then 'unreadable_updated_at'
     {% for attribute in settings.attributes if attribute in settings.checks -%}
             when {{ out_of_range('records.' ~ adapter.quote(attribute), settings.checks[attribute]) }}
                 then '{{ attribute }}_not_allowed'

@@ -18,6 +18,7 @@ select
     event_time_unread,
     {{ local_date('event_time') }} as event_date,
     version,
+    coalesce(updated_at_unread, version_unread, is_deleted_unread) as change_unread,
     coalesce(is_deleted, false) as is_deleted,
     reject_reason as domain_reason,
     ingested_at

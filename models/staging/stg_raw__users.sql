@@ -14,7 +14,7 @@ select
     {% endfor -%}
     signup_date,
     signup_date_unread,
-    updated_at_unread,
+    coalesce(updated_at_unread, version_unread, is_deleted_unread) as updated_at_unread,
     coalesce(updated_at, ingested_at) as changed_at,
     {{ local_date('coalesce(updated_at, ingested_at)') }} as changed_on,
     version,

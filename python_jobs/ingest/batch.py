@@ -25,11 +25,12 @@ class RawFile:
 
 @dataclass(frozen=True)
 class Shape:
-    """What files must share to be read at once: format, compression and columns with types."""
+    """What files must share to be read at once: format, compression, columns, keys in the path."""
 
     format: str
     compression: str
     columns: tuple[tuple[str, str], ...]
+    hive_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,3 +58,9 @@ def names(batch: Batch) -> str:
     """Return the name of a batch's only file, or how many files there are with the first name."""
     first, others = batch.files[0].name, len(batch.files) - 1
     return f"{first} and {others} more" if others else first
+
+
+def hive(file: RawFile) -> dict[str, str]:
+    """Return the keys in the folders of a path: `day=2025-01-01/a.csv` has day."""
+    pairs = (part.split("=", 1) for part in Path(file.name).parts[:-1] if "=" in part)
+    return {key: value for key, value in pairs}

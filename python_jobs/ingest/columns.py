@@ -1,7 +1,6 @@
 """The declared columns of raw files, as a typed view over the rows of one file."""
 
 import re
-from pathlib import Path
 
 import duckdb
 
@@ -13,7 +12,7 @@ from python_jobs.ingest.batch import (
     JSON_COLUMN,
     Batch,
     Loaded,
-    RawFile,
+    hive,
     names,
 )
 from python_jobs.ingest.paths import as_pattern, listed, parquet
@@ -40,8 +39,13 @@ READABLE = {
 
 def check_columns(batch: Batch) -> None:
     """Raise JobError for a declared column that the files lack, before they are read."""
+    given = dict(batch.shape.columns)
+    if batch.shape.format != "parquet" and "rowid" in map(str.lower, given):
+        raise JobError(
+            f"{names(batch)} has a column 'rowid', a name that DuckDB keeps for itself.",
+            next_step="rename the column, or select it under another name in the query.",
+        )
     if batch.shape.format != "json":
-        given = dict(batch.shape.columns)
         for name, column in batch.source.columns.items():
             if not column.optional and _source_of(name, column, batch, given) is None:
                 raise _missing(name, batch, given)
@@ -98,7 +102,7 @@ def show_file(connection: duckdb.DuckDBPyConnection, batch: Batch, loaded: Loade
         "file_name": sql_text(file.name),
         "file_path": sql_text(as_pattern(file.path)),
     }
-    for name, value in _hive(file).items():
+    for name, value in hive(file).items():
         if name in batch.source.columns:
             variables[f"hive_{name}"] = sql_text(value)
     for name, given in variables.items():
@@ -110,7 +114,7 @@ def depends_on_the_file(batch: Batch) -> bool:
     given = {name for name, _ in batch.shape.columns}
     return any(
         column.type in ("file_name", "row_number")
-        or (name not in given and name in _hive(batch.files[0]))
+        or (name not in given and name in hive(batch.files[0]))
         for name, column in batch.source.columns.items()
     )
 
@@ -177,12 +181,6 @@ def _plain(kind: str) -> str:
     return "LIST" if kind.endswith("]") else kind.split("(", maxsplit=1)[0]
 
 
-def _hive(file: RawFile) -> dict[str, str]:
-    """Return the keys in the folders of a path: `day=2025-01-01/a.csv` has day."""
-    pairs = (part.split("=", 1) for part in Path(file.name).parts[:-1] if "=" in part)
-    return {key: value for key, value in pairs}
-
-
 def _json_columns(connection: duckdb.DuckDBPyConnection, batch: Batch) -> list[str]:
     """Return the properties in a batch: declared ones, and those of its first object."""
     paths = {
@@ -208,7 +206,7 @@ def _json_columns(connection: duckdb.DuckDBPyConnection, batch: Batch) -> list[s
 
 def _json_path(name: str, column: Column) -> str:
     parts = column.path.split(".") if column.path else [name]
-    return "$" + "".join(f'."{part}"' for part in parts)
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 def _source_of(name: str, column: Column, batch: Batch, given: dict[str, str]) -> str | None:
@@ -224,7 +222,7 @@ def _source_of(name: str, column: Column, batch: Batch, given: dict[str, str]) -
             path = sql_text(_json_path(name, column))
             return f"json_extract_string({sql_name(JSON_COLUMN)}, {path})"
         return sql_name(name)
-    if all(name in _hive(file) for file in batch.files):
+    if all(name in hive(file) for file in batch.files):
         return f"cast(getvariable({sql_text(f'hive_{name}')}) as varchar)"
     return None
 
@@ -255,6 +253,8 @@ def _typed(
             f"{names(batch)}: column {name!r} holds {kind}, and {column.type} was declared.",
             next_step="declare it `any` in domain.yml to take it as text, or ask the sender.",
         )
+    if column.type == "number" and text.startswith("cast(getvariable('hive_"):
+        _check_hive(connection, name, batch)
     if column.type == "number":
         number = _number(text, batch.source) if plain == "VARCHAR" else f"cast({text} as double)"
         if plain == "VARCHAR":
@@ -268,6 +268,18 @@ def _typed(
     if written and (plain == "VARCHAR" or is_epoch):
         return times.formatted(f"cast({text} as varchar)", written)
     return times.tidied(text) if plain == "VARCHAR" else text
+
+
+def _check_hive(connection: duckdb.DuckDBPyConnection, name: str, batch: Batch) -> None:
+    """Raise JobError for a key in a path that is declared a number and is none."""
+    for file in batch.files:
+        value = hive(file)[name]
+        number = _number(sql_text(value), batch.source)
+        if connection.execute(f"select {number}").fetchall() == [(None,)]:
+            raise JobError(
+                f"{file.name}: {value!r}, the key {name!r} of its path, is not a number.",
+                next_step="rename the folder, or declare the key as text.",
+            )
 
 
 def _number(text: str, source: RawFiles) -> str:

@@ -60,16 +60,20 @@ class Domain:
         text = _read(self._where)
         try:
             content = yaml.load(text, _Careful)
+            self._lines = _lines(yaml.compose(text, yaml.SafeLoader))
         except _Problem as error:
             raise JobError(
                 f"{self._where}: {error}.", next_step="correct it and run again."
+            ) from None
+        except (ValueError, RecursionError) as error:
+            raise JobError(
+                f"{self._where} cannot be read: {error}.", next_step="correct it and run again."
             ) from None
         except yaml.YAMLError as error:
             line = " ".join(str(error).split())
             raise JobError(
                 f"{self._where} is not YAML: {line}.", next_step="correct it and run again."
             ) from None
-        self._lines = _lines(yaml.compose(text, yaml.SafeLoader))
         parsed = self._check(DomainFile, _merged(content if isinstance(content, dict) else {}))
         self.files: Files = parsed.files
         self.vars: Vars = self._check(Vars, {**_default_vars(), **parsed.vars}, under="vars")

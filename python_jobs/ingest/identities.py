@@ -67,10 +67,11 @@ def _person(from_id: str, at: datetime, steps: dict[str, list[tuple[datetime, st
     return path[-1]
 
 
-def update(connection: duckdb.DuckDBPyConnection, received: str, now: datetime) -> None:
+def update(connection: duckdb.DuckDBPyConnection, received: str, now: datetime) -> int:
     """Bring raw.identity_map up to date; ids whose person changed get `now` as linked_at.
 
-    `received` is SQL that names all rows of raw.identities.
+    `received` is SQL that names all rows of raw.identities. Returns how many links are left out:
+    of a placeholder, of an id to itself, or with a `since` that cannot be read.
     """
     links = connection.execute(
         f"""
@@ -80,6 +81,7 @@ def update(connection: duckdb.DuckDBPyConnection, received: str, now: datetime) 
         order by row_id
         """
     ).fetchall()
+    (received_links,) = connection.execute(f"select count(*) from {received} as l").fetchall()[0]
     segments = resolve(links)
     known: dict[str, list[Segment]] = {}
     stamps: dict[str, datetime] = {}
@@ -107,3 +109,5 @@ def update(connection: duckdb.DuckDBPyConnection, received: str, now: datetime) 
             "unnest(?::timestamp[]), unnest(?::varchar[]), unnest(?::timestamp[])",
             columns,
         )
+    left_out: int = received_links - len(links)
+    return left_out

@@ -22,7 +22,7 @@ from python_jobs.ingest import (
 )
 from python_jobs.ingest.batch import Batch, Loaded, RawFile, names
 from python_jobs.ingest.domain import Domain
-from python_jobs.ingest.explain import explain
+from python_jobs.ingest.explain import in_one_line
 from python_jobs.ingest.raw_tables import KEYS, OPTIONAL, Append, remember_domain
 from python_jobs.ingest.schema import TABLES, RawFiles
 
@@ -130,7 +130,12 @@ def _ingest(
             done.rows[table] -= kept.repeated
             done.notes += kept.notes
     if done.rows["identities"]:
-        identities.update(connection, received("raw.identities"), ingested_at)
+        left_out = identities.update(connection, received("raw.identities"), ingested_at)
+        if left_out:
+            done.notes.append(
+                f"{left_out:,} links are left out: a placeholder, an id to itself, or a since that "
+                "cannot be read"
+            )
     preview.check_scales(connection, domain, before)
     preview.check_exclude(connection, domain)
     done.rejected = preview.rejected(connection, domain, before)
@@ -179,7 +184,7 @@ def _append_batch(
     except duckdb.OutOfMemoryException:
         raise  # not the file's fault
     except duckdb.Error as error:
-        raise explain(error, names(batch)) from None
+        raise _of_the_mapping(error, batch, names(batch)) from None
     of_files = loaded.rows
     if rows is None:
         counts = _append_one_by_one(connection, domain, batch, loaded, appends, last, ingested_at)
@@ -212,8 +217,16 @@ def _append_one_by_one(
         except duckdb.OutOfMemoryException:
             raise  # not the file's fault
         except duckdb.Error as error:
-            raise explain(error, file.name) from None
+            raise _of_the_mapping(error, batch, file.name) from None
     return counts
+
+
+def _of_the_mapping(error: duckdb.Error, batch: Batch, name: str) -> JobError:
+    """Return the error for rows on which the mapping fails."""
+    return JobError(
+        f"{batch.source.mapping} fails on {name}: {in_one_line(error)}.",
+        next_step=f"correct {batch.source.mapping} or the file; nothing was loaded.",
+    )
 
 
 def _append_at_once(
@@ -324,6 +337,14 @@ def mapped(
     """
     where = domain.folder / source.mapping
     for other, sources in domain.files.by_table().items():
+        made = connection.execute(
+            "select 1 from duckdb_tables() where database_name = 'temp' and table_name = ?", [other]
+        ).fetchall()
+        if made:
+            raise JobError(
+                f"{where} makes a table {other!r}, not a view.",
+                next_step=f"write `create or replace temp view {other} as select ...`.",
+            )
         connection.execute(f"drop view if exists temp.{other}")
         if other == table and keep_view:
             continue
@@ -399,6 +420,11 @@ def _check_columns(domain: Domain, source: RawFiles, table: str, given: dict[str
         measured |= {m.column: f"measure {m.name!r}" for m in vars_.measures if m.column}
         used = set(measured)
         needed |= {} if several else measured
+    if given.get("reject_reason", "VARCHAR") not in ("VARCHAR", "INTEGER"):
+        raise JobError(
+            f"{where} gives {table} a reject_reason that is no text.",
+            next_step="give NULL for a row that counts, and a word for one that does not.",
+        )
     for name, by in needed.items():
         if name not in given:
             raise JobError(

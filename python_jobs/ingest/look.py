@@ -152,6 +152,16 @@ def _seen(
     names: list[str],
 ) -> Look:
     """Return what the rows of a batch hold, from a sample of them."""
+    if not names or not loaded.rows[0]:
+        raise JobError(
+            f"{batch.files[0].name} has no rows.", next_step="name a file or table with events."
+        )
+    if any(times.LOOKS_LIKE_A_TIME.match(name) for name in names):
+        raise JobError(
+            f"{batch.files[0].name} does not begin with a line of column names, but with "
+            f"{', '.join(map(repr, names[:4]))}.",
+            next_step="put a line of column names before the first row.",
+        )
     columns = {name: Column(type="any", optional=True) for name in names}
     whole = Batch(RawFiles(columns=columns, **described), batch.shape, batch.files)
     file_columns.make_view(connection, "events", whole)

@@ -13,6 +13,7 @@ from python_jobs.files import sql_name, sql_text
 from python_jobs.ingest.domain import Domain, placeholder_ids
 from python_jobs.ingest.schema import Check, Vars, seeded_event_types
 
+UNREAD = "coalesce(updated_at_unread, version_unread, is_deleted_unread)"
 LARGEST = 1e14
 """Amounts from here on do not fit decimal(18, 4)."""
 NOISE = 1e-12
@@ -50,7 +51,7 @@ def rejected(
                 from (
                     select *, case {whens} end as which
                     from raw.{table}
-                    where file_id > ? and not coalesce(is_deleted, false)
+                    where file_id > ? and (not coalesce(is_deleted, false) or {UNREAD} is not null)
                 )
                 where which is not null
             )
@@ -82,6 +83,7 @@ def event_checks(domain: Domain) -> list[tuple[str | None, str, str]]:
     vars_ = domain.vars
     tolerance = f"interval '{vars_.arrival_tolerance_minutes}' minute"
     checks: list[tuple[str | None, str, str]] = [
+        ("unreadable_version", f"{UNREAD} is not null", UNREAD),
         ("forgotten_user", "reject_reason = 'forgotten_user'", "null"),
         (
             "missing_event_id",
@@ -99,7 +101,13 @@ def event_checks(domain: Domain) -> list[tuple[str | None, str, str]]:
     for name in sorted(names):
         value = sql_name(name)
         number = f"try_cast({value} as double)"
-        checks.append((f"{name}_not_a_number", f"not isfinite({number})", value))
+        checks.append(
+            (
+                f"{name}_not_a_number",
+                f"coalesce(not isfinite({number}), {value} is not null)",
+                value,
+            )
+        )
         broken = [f"{value} is not null and coalesce(abs({number}) >= {LARGEST}, true)"]
         if name in vars_.checks:
             broken.append(_is_out(number, vars_.checks[name]))
@@ -115,6 +123,7 @@ def user_checks(vars_: Vars) -> list[tuple[str | None, str, str]]:
     """Return the checks of a user record in order, as event_checks does."""
     checks: list[tuple[str | None, str, str]] = [
         ("missing_user_id", is_placeholder("user_id"), "user_id"),
+        ("unreadable_updated_at", f"{UNREAD} is not null", UNREAD),
         (None, "reject_reason is not null", "reject_reason"),
     ]
     if not vars_.users_from_events:
@@ -207,7 +216,7 @@ def check_exclude(connection: duckdb.DuckDBPyConnection, domain: Domain) -> None
     for name, condition in domain.vars.exclude.items():
         if isinstance(condition, str):
             try:
-                connection.execute(f"select count(*) from raw.users where ({condition})")
+                connection.execute(f"select count(*) from raw.users where {condition}")
             except duckdb.Error as error:
                 raise JobError(
                     f"{domain.folder / 'domain.yml'}: exclude.{name} does not run: "

@@ -37,6 +37,8 @@ KEYS = {
 }
 OPTIONAL = {"updated_at", "version", "is_deleted", "reject_reason", "since"}
 """Columns that a mapping may leave out."""
+CHANGES = ("updated_at", "version", "is_deleted")
+"""Columns that say how a row changes an earlier one; unreadable, they reject it."""
 ACCOUNTING = "source_row"
 """With this column, the file's row_number, a view of the mapping may give several rows per row."""
 TIMES = {"signup_date", "event_time", "updated_at", "treated_at", "since"}
@@ -76,7 +78,8 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
     for table, keys in KEYS.items():
         columns = ", ".join(f"{name} {kind}" for name, kind in (STAMPS | keys).items())
         connection.execute(f"create table if not exists raw.{table} ({columns})")
-        for name, kind in keys.items():
+        unread = {f"{name}_unread": "varchar" for name in CHANGES if name in keys}
+        for name, kind in (keys | unread).items():
             connection.execute(f"alter table raw.{table} add column if not exists {name} {kind}")
 
 
@@ -165,9 +168,13 @@ def prepare(
     for name in moments:
         selected[f"{name}_unread"] = _unread(name, columns[name], given.get(name), zone)
         columns[f"{name}_unread"] = "varchar"
-    if "version" in given:
-        selected["version_unread"] = _unread_number("version", given["version"])
-        columns["version_unread"] = "varchar"
+    for name, kind in (("version", "double"), ("is_deleted", "boolean")):
+        if given.get(name) == "VARCHAR":
+            text = sql_name(name)
+            selected[f"{name}_unread"] = (
+                f"case when try_cast({text} as {kind}) is null then {text} end"
+            )
+            columns[f"{name}_unread"] = "varchar"
     there = {row[0] for row in connection.execute(f"describe raw.{table}").fetchall()}
     for name in [name for name in columns if name not in there]:
         connection.execute(f"alter table raw.{table} add column {sql_name(name)} {columns[name]}")
@@ -198,6 +205,8 @@ def _select(name: str, kind: str, given: str | None, zone: str) -> str:
         return f"cast(null as {kind})"
     if name in TIMES:
         return times.read(sql_name(name), kind, given, zone)
+    if name == "reject_reason":
+        return f"nullif(trim(cast({sql_name(name)} as varchar)), '')"
     if kind in ("double", "boolean") and given == "VARCHAR":
         return f"try_cast({sql_name(name)} as {kind})"
     return f"cast({sql_name(name)} as {kind})"
@@ -209,12 +218,6 @@ def _unread(name: str, kind: str, given: str | None, zone: str) -> str:
         return "cast(null as varchar)"
     column = sql_name(name)
     return f"case when {times.read(column, kind, given, zone)} is null then {column} end"
-
-
-def _unread_number(name: str, given: str) -> str:
-    if given != "VARCHAR":
-        return "cast(null as varchar)"
-    return f"case when try_cast({sql_name(name)} as double) is null then {sql_name(name)} end"
 
 
 def remember_domain(connection: duckdb.DuckDBPyConnection, domain: Domain) -> bool:

@@ -7,6 +7,7 @@ mapping into its CSV reader as a cast that fails (duckdb issue 23818).
 import re
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -21,6 +22,7 @@ from python_jobs.ingest.batch import (
     Loaded,
     RawFile,
     Shape,
+    hive,
     names,
 )
 from python_jobs.ingest.explain import explain, explained
@@ -72,7 +74,10 @@ def batches(
     connection: duckdb.DuckDBPyConnection, files: list[tuple[RawFiles, RawFile]]
 ) -> Iterator[Batch]:
     """Yield files in their order, as many at a time as have one source and one shape."""
-    shaped = ((source, shape_of(connection, source, file), file) for source, file in files)
+    shaped = (
+        (source, replace(shape_of(connection, source, file), hive_keys=tuple(hive(file))), file)
+        for source, file in files
+    )
     batch: list[RawFile] = []
     last: tuple[RawFiles, Shape] | None = None
     for source, shape, file in shaped:

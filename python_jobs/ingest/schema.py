@@ -6,6 +6,7 @@ docs/domain-reference.md and docs/domain.schema.json are generated from these mo
 import codecs
 import csv
 import difflib
+import re
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
@@ -37,6 +38,10 @@ TABLE_COLUMNS = {
 """Columns of the product's own tables: no attribute and no measured column may have such a name."""
 
 
+DIRECTIVES = set("aAbBdmyYHIMSfgnpzZjUWwuVGxXcFT%")
+"""Letters that DuckDB's strptime knows."""
+
+
 def _format_of(value: str) -> str:
     if value in EPOCHS:
         return value
@@ -44,6 +49,9 @@ def _format_of(value: str) -> str:
         raise ValueError(f"{value!r} is none of {', '.join(EPOCHS)}")
     if "%" not in value:
         raise ValueError(f"{value!r} is neither a format such as '%d.%m.%Y %H:%M' nor an epoch")
+    for letter in re.findall(r"%-?(.?)", value):
+        if letter not in DIRECTIVES:
+            raise ValueError(f"%{letter} in {value!r} is no letter of strptime")
     return value
 
 
@@ -279,7 +287,9 @@ def _days_of(value: object) -> object:
         return value
     days: set[date] = set()
     for item in value:
-        first, _, last = str(item).partition("..")
+        first, dots, last = str(item).partition("..")
+        if dots and not last.strip():
+            raise ValueError(f"{item!r} has no end")
         try:
             start, end = (
                 date.fromisoformat(first.strip()),
@@ -309,7 +319,13 @@ def _time_zone(value: str) -> str:
 
 
 def _excluded(value: object) -> object:
-    return value if isinstance(value, dict) else {"excluded": value}
+    if value is None:
+        return {}
+    reasons = value if isinstance(value, dict) else {"excluded": value}
+    for reason, given in reasons.items():
+        if isinstance(given, int | float) or given == "":
+            raise ValueError(f"{reason}: {given!r} is neither a condition nor a list of ids")
+    return reasons
 
 
 class Vars(Strict):

@@ -1,10 +1,13 @@
 """SQL that reads times. The session's time zone is the domain's while files are loaded."""
 
+import re
+
 from python_jobs.files import sql_text
 from python_jobs.ingest.schema import EPOCHS
 
 # An offset may follow a space: 2025-03-10 01:59:59 -0500.
 SPACED_OFFSET = r"^(.*\d:\d\d(?:[:.,\d]*)) +([+-]\d\d):?(\d\d)?$"
+LOOKS_LIKE_A_TIME = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}[./]\d{1,2}[./]\d{2,4}")
 EARLIEST = "timestamptz '1000-01-01 00:00:00+00'"
 """A year of fewer than four digits is no year."""
 

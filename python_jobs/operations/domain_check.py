@@ -166,7 +166,10 @@ def _judge(domain: Domain, report: Report) -> None:
     vars_ = domain.vars
     events = report.rows["events"]
     rejected = sum(one.rows for one in report.rejected if one.table == "events")
-    if not events or report.first_day is None or report.last_day is None:
+    if not events:
+        report.problems.append(("no rows were read", "look at the files and at `path`."))
+        return
+    if report.first_day is None or report.last_day is None:
         report.problems.append(
             ("no event makes a user active", "look at the rejected rows and at event_types.")
         )

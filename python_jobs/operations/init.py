@@ -220,10 +220,14 @@ def _domain_yml(
     taken_names: set[str] = set()
     for event_type in seen.types or {"event": 0}:
         measure = _free(f"{_clean(event_type)}_count", taken_names)
-        lines.append(f"    - {{name: {measure}, event_type: {_flow(event_type)}, agg: count}}")
+        lines.append(
+            f"    - {{name: {_flow(measure)}, event_type: {_flow(event_type)}, agg: count}}"
+        )
     for column in seen.numbers:
         measure = _free(_clean(column) + "_sum", taken_names)
-        lines.append(f"    - {{name: {measure}, agg: sum, column: {_column(column)}}}")
+        lines.append(
+            f"    - {{name: {_flow(measure)}, agg: sum, column: {_flow(_column(column))}}}"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -187,6 +187,33 @@ def test_hive_keys_and_the_file_name_are_columns(tmp_path):
     ]
 
 
+def test_key_in_the_path_counts_for_its_files_alone_and_is_checked(tmp_path):
+    columns = COLUMNS.replace("}", ", day: {type: number, optional: true}}")
+    made = shop(tmp_path, columns, SQL.replace("amount\n", "amount, day\n"), pattern='"**"')
+    made.put("a.csv", "id,who,at,amount\n1,ann,2026-02-01,1\n")
+    made.put("day=7/a.csv", "id,who,at,amount\n2,ann,2026-02-01,1\n")
+    assert made.ingest().notes[0] == "a.csv: there is no column 'day', so it is empty"
+    assert made.rows("select event_id, day from raw.events order by 1") == [("1", None), ("2", 7)]
+    made.put("day=x/a.csv", "id,who,at,amount\n3,ann,2026-02-01,1\n")
+    with pytest.raises(
+        JobError, match=r"day=x/a\.csv: 'x', the key 'day' of its path, is not a num"
+    ):
+        made.ingest()
+
+
+def test_names_that_json_paths_and_duckdb_keep_for_themselves(tmp_path):
+    columns = "{id: text, who: text, at: timestamp, amount: number, 'x\"y/z~': text}"
+    made = shop(tmp_path, columns, SQL.replace("amount\n", 'amount, "x""y/z~" as odd\n'))
+    row = {"id": 1, "who": "ann", "at": "2026-02-01", "amount": 1, 'x"y/z~': "odd"}
+    made.put("a.jsonl", json.dumps(row))
+    made.ingest()
+    assert made.rows("select odd from raw.events") == [("odd",)]
+    reserved = shop(tmp_path / "reserved")
+    reserved.put("a.csv", "id,who,at,amount,rowid\n1,ann,2026-02-01,1,9\n")
+    with pytest.raises(JobError, match=r"a\.csv has a column 'rowid', a name that DuckDB keeps"):
+        reserved.ingest()
+
+
 def test_every_file_below_a_declared_path_is_read_or_named(tmp_path):
     made = shop(tmp_path)
     line = "id,who,at,amount\n{0},ann,2026-02-01,1\n"

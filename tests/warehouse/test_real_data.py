@@ -136,6 +136,24 @@ def test_correction_without_a_version_stops_the_run(tmp_path):
         site.build("--exclude", "source:ml+")
 
 
+def test_change_that_cannot_be_read_is_rejected_and_changes_nothing(tmp_path):
+    """It would count as the oldest version, or as not deleted."""
+    columns = COLUMNS.replace("}", ", version: text, gone: text}")
+    sql = SQL.replace("amount,", "amount, version, gone as is_deleted,")
+    site = Site(tmp_path, yml().replace(COLUMNS, columns), sql)
+    lines = [f"{line},1,no" for line in visits(range(4))]
+    lines += ["ann3,ann,2026-01-04 10:00,buy,9,v2,no", "bob3,bob,2026-01-04 10:00,buy,9,2,gone"]
+    site.put("a.csv", "id,who,at,kind,amount,version,gone\n" + "\n".join(lines) + "\n")
+    done = site.ingest()
+    assert [(one.reason, one.rows) for one in done.rejected] == [("unreadable_version", 2)]
+    site.build()
+    assert site.rows("select reject_reason, event_id from rejected_events order by 2") == [
+        ("unreadable_version", "ann3"),
+        ("unreadable_version", "bob3"),
+    ]
+    assert site.rows("select count(*) from accepted_events") == [(8,)]
+
+
 def test_history_longer_than_the_limit_stops_before_the_day_tables(tmp_path):
     extra = "  first_day: 1900-01-01\n  max_history_days: 100\n"
     site = Site(tmp_path, yml(extra), SQL)
