@@ -73,6 +73,7 @@ SCHEMAS = {
         {
             "published_version": TEXT,
             "as_of_date": TEXT,
+            "timezone": TEXT,
             "predictions": _list({"$ref": REF + "Prediction"}),
             "next_cursor": NULLABLE,
         }
@@ -132,6 +133,7 @@ SCHEMAS = {
             "version": NULLABLE,
             "model_version": NULLABLE,
             "as_of_date": NULLABLE,
+            "timezone": NULLABLE,
             "published_age_seconds": {"type": ["number", "null"]},
             "bad_version": {
                 "anyOf": [_object({"version": TEXT, "reason": TEXT}), {"type": "null"}]

@@ -53,6 +53,7 @@ async def predictions(request: Request) -> Response:
     content = {
         "published_version": publication.version,
         "as_of_date": publication.as_of_date,
+        "timezone": publication.timezone,
         "predictions": listing.rows(publication, ranks[:limit]),
         "next_cursor": following,
     }

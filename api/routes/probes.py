@@ -39,6 +39,7 @@ async def health(request: Request) -> Response:
         "version": current and current.version,
         "model_version": current and current.model_version,
         "as_of_date": current and current.as_of_date,
+        "timezone": current and current.timezone,
         "published_age_seconds": current and round(time.time() - current.published_at, 1),
         "bad_version": loader.bad,
     }
