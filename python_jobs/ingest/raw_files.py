@@ -86,7 +86,7 @@ def _walk(folder: str, name: str, wanted: list[str]) -> Iterator[str]:
     if first == "**":
         yield from _walk(folder, name, rest)
     try:
-        entries = list(os.scandir(os.path.join(folder, name)))  # noqa: PTH118
+        entries = list(os.scandir(Path(folder, name)))
     except OSError:
         return
     for entry in entries:

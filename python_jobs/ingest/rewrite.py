@@ -7,7 +7,7 @@ import duckdb
 
 from python_jobs.errors import JobError
 from python_jobs.files import sql_name, sql_text
-from python_jobs.ingest import columns, load, readers, text_files
+from python_jobs.ingest import columns, mapping, readers, text_files
 from python_jobs.ingest.batch import FILE_COLUMN, JSON_COLUMN, Batch, RawFile, Shape
 from python_jobs.ingest.domain import Domain
 from python_jobs.ingest.paths import parquet
@@ -94,7 +94,7 @@ def _owned_rows(
         reader.execute(f"create or replace temp table raw_rows as from {parquet([file.path])}")
     columns.make_view(reader, table, batch)
     columns.show_file(reader, batch, loaded, 0)
-    given = load.mapped(reader, domain, source, table, keep_view=True)[table]
+    given = mapping.mapped(reader, domain, source, table, keep_view=True)[table]
     owner = " or ".join(
         f"coalesce(list_contains($ids, cast({name} as varchar)), false)"
         for name in OWNERS.get(table, ("user_id",))

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from python_jobs.errors import JobError
-from python_jobs.ingest import load
+from python_jobs.ingest import raw_tables
 from python_jobs.ingest.domain import Domain
 from python_jobs.settings import PROJECT, Settings
 from python_jobs.warehouse.connection import connect
@@ -187,7 +187,7 @@ def build(
     """
     with connect(settings) as connection:
         if domain is not None:
-            load.remember_domain(connection, domain)
+            raw_tables.remember_domain(connection, domain)
         changed = settings_changed(connection)
     if changed and tuple(selection) == AFTER_MODELS:
         raise JobError(

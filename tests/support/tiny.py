@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+from hypothesis import HealthCheck, Phase
 
 from python_jobs.ingest import load
 from python_jobs.ingest.domain import Domain
@@ -19,6 +20,14 @@ FIRST_DAY = date(2025, 3, 1)
 TINY = Domain("tiny", Path(__file__).with_name("domains") / "tiny")
 USER_COLUMNS = ("user_id", "signup_date", "plan", "updated_at")
 EVENT_COLUMNS = ("event_id", "user_id", "event_time", "event_type", "minutes")
+# Settings of hypothesis. A build takes a second: shrinking a failing example would take minutes.
+QUIET = {
+    "deadline": None,
+    "print_blob": True,
+    "phases": [Phase.explicit, Phase.generate],
+    "suppress_health_check": list(HealthCheck),
+    "database": None,
+}
 DAY_TABLES = (
     "--select",
     "+build_log",

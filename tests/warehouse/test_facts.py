@@ -5,11 +5,11 @@ from datetime import date, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.facts import Facts, base_rows, user, visit
 from support.homes import built_once, copied
-from support.tiny import day, differences
+from support.tiny import QUIET, day, differences
 
 LOADS = 3
 
@@ -241,15 +241,6 @@ def check(history) -> None:
         at_once.build()
         assert not differences(by_increments, late.tables()), "not as a full refresh"
         assert not differences(by_increments, at_once.tables()), "not as in one load"
-
-
-QUIET = {
-    "deadline": None,
-    "print_blob": True,
-    "phases": [Phase.explicit, Phase.generate],
-    "suppress_health_check": list(HealthCheck),
-    "database": None,
-}
 
 
 @settings(max_examples=4, derandomize=True, **QUIET)

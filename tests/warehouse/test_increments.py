@@ -7,10 +7,10 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.homes import built_once, copied
-from support.tiny import Tiny, day, differences
+from support.tiny import QUIET, Tiny, day, differences
 
 from python_jobs.errors import JobError
 
@@ -80,16 +80,6 @@ def check(delivery) -> None:
         at_once.build()
         assert not differences(by_increments, tiny.tables()), "not as a full refresh"
         assert not differences(by_increments, at_once.tables()), "not as in one load"
-
-
-# A build takes a second: shrinking a failing example would take minutes.
-QUIET = {
-    "deadline": None,
-    "print_blob": True,
-    "phases": [Phase.explicit, Phase.generate],
-    "suppress_health_check": list(HealthCheck),
-    "database": None,
-}
 
 
 @settings(max_examples=4, derandomize=True, **QUIET)
