@@ -1,5 +1,5 @@
 -- One event per invoice line. No line is dropped: one that cannot count gets a reject_reason.
--- Exact copies share an event_id, so the second one is rejected as a duplicate.
+-- Exact copies share an event_id, so the second one is set aside as a repeat.
 create or replace temp view events as
 select
     md5(cast(events_file as varchar)) as event_id,

@@ -234,18 +234,20 @@ def test_online_retail_reconciles_and_beats_the_recency_rule(tmp_path: Path):
         """
         select
             (select sum(row_count) from raw.files),
-            (select count(*) from accepted_events) + (select count(*) from rejected_events),
+            (select count(*) from accepted_events)
+            + (select count(*) from rejected_events)
+            + (select count(*) from set_aside_events),
             (select count(*) from accepted_events),
             (select sum(events) from user_daily)
         """,
     )[0]
     assert counted == (541_909, 541_909, 401_564, 401_564)
-    reasons = dict(rows(home, "select reject_reason, count(*) from rejected_events group by all"))
-    assert reasons == {
+    reasons = "select reject_reason, count(*) from {} group by all"
+    assert dict(rows(home, reasons.format("rejected_events"))) == {
         "missing_user_id": 135_080,
-        "duplicate_event_id": 5_225,
         "price_not_positive": 40,
     }
+    assert rows(home, reasons.format("set_aside_events")) == [("repeated_event", 5_225)]
     metrics = {
         (model, metric): value
         for model, metric, value in rows(
