@@ -409,16 +409,19 @@ def init(
     when: Annotated[str, typer.Option("--time", help="The column of the time.")] = "",
     kind: Annotated[str, typer.Option("--type", help="The column of the event's type.")] = "",
     event_id: Annotated[str, typer.Option("--id", help="The column of the event's id.")] = "",
+    first: Annotated[
+        str, typer.Option(help="What dates such as 03/04/2026 begin with: day or month.")
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; take what is likely.")] = False,
 ) -> None:
     """Look at a file of events and write a domain for it, domains/NAME."""
     from python_jobs.ingest.look import Table
     from python_jobs.operations.init import init as make_domain
 
-    given = {"user": user, "time": when, "type": kind, "id": event_id}
+    given = {"user": user, "time": when, "type": kind, "id": event_id, "order": first}
 
-    def ask(question: str, likely: str, names: list[str]) -> str:
-        told = next((value for key, value in given.items() if value and key in question), "")
+    def ask(subject: str, question: str, likely: str, names: list[str]) -> str:
+        told = given.get(subject)
         if told or yes:
             return told or likely
         if not sys.stdin.isatty():

@@ -27,11 +27,16 @@ NAMES = {
     "type": r"type|event|action|what|kind|activity|name|category|status|verb",
     "id": r"^id$|event_?id|order_?id|transaction|invoice|uuid|guid|_id$|number|^no$",
 }
-FORMATS = (
-    *("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M"),
-    *("%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%m/%d/%Y", "%d/%m/%Y", "%Y%m%d", "%b %d, %Y"),
-    *("%d-%m-%Y %H:%M:%S", "%d-%m-%Y %H:%M", "%d-%m-%Y", "%Y-%m-%d %I:%M:%S %p"),
+DAY_FIRST = tuple(
+    f"%d{mark}%m{mark}%Y{time}"
+    for mark in "./-"
+    for time in (" %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p", "")
 )
+MONTH_FIRST = {
+    written: "%m" + written[2] + "%d" + written[5:] for written in DAY_FIRST if written[2] != "."
+}
+"""How the same is written with the month first; nobody writes a month before dots."""
+FORMATS = (*DAY_FIRST, *MONTH_FIRST.values(), "%Y%m%d", "%b %d, %Y", "%Y-%m-%d %I:%M:%S %p")
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Profile:
     empty: int
     samples: tuple[str, ...]
     time_format: str | None = None
+    month_first: str | None = None
+    """The other format that all values fit, where time_format has the day first."""
 
 
 @dataclass
@@ -173,7 +180,6 @@ def _seen(
     profiles = {name: _profile(connection, name, decimal) for name in names}
     result = Look(described, loaded.rows[0], profiles)
     _choose(result)
-    _describe(connection, result)
     return result
 
 
@@ -237,9 +243,10 @@ def _profile(connection: duckdb.DuckDBPyConnection, name: str, decimal: str | No
         """
     ).fetchall()[0]
     samples = connection.execute(
-        f"select distinct left({column}, 40) from looked where {column} is not null limit 3"
+        f"select distinct left({column}, 40) from looked where {column} is not null "
+        "order by 1 limit 3"
     ).fetchall()
-    kind, written = "text", None
+    kind, written, month_first = "text", None, None
     if values and numbers == values:
         kind = "number"
         written = _epoch(low, high) if re.search(NAMES["time"], name.lower()) else None
@@ -248,14 +255,21 @@ def _profile(connection: duckdb.DuckDBPyConnection, name: str, decimal: str | No
     elif values and moments >= 0.95 * values:
         kind = "timestamp"
     elif values:
-        for one in FORMATS:
-            (fitting,) = connection.execute(
-                f"select count(try_strptime({column}, {sql_text(one)})) from looked"
-            ).fetchall()[0]
-            if fitting >= 0.95 * values:
-                kind, written = "timestamp", one
-                break
-    return Profile(name, kind, values, distinct, empty, tuple(r[0] for r in samples), written)
+        fitting = _fitting(connection, column)
+        best = max(FORMATS, key=lambda written: fitting[written])
+        if fitting[best] >= 0.95 * values:
+            kind, written = "timestamp", best
+            other = MONTH_FIRST.get(best)
+            month_first = other if other and fitting[other] == fitting[best] else None
+    shown = tuple(row[0] for row in samples)
+    return Profile(name, kind, values, distinct, empty, shown, written, month_first)
+
+
+def _fitting(connection: duckdb.DuckDBPyConnection, column: str) -> dict[str, int]:
+    """Return how many values of a column fit each format."""
+    counts = ", ".join(f"count(try_strptime({column}, {sql_text(one)}))" for one in FORMATS)
+    found = connection.execute(f"select {counts} from looked").fetchall()[0]
+    return dict(zip(FORMATS, found, strict=True))
 
 
 def _epoch(low: float, high: float) -> str | None:
@@ -300,20 +314,6 @@ def _choose(found: Look) -> None:
     left = [p for p in left if p.name != found.id]
     few = [p for p in left if p.kind == "text" and 1 <= p.distinct <= MOST_TYPES and not p.empty]
     found.type = best("type", few)
-
-
-def _describe(connection: duckdb.DuckDBPyConnection, found: Look) -> None:
-    """Count the event types, and find the first and last day."""
-    if found.type:
-        rows = connection.execute(
-            f"select {sql_name(found.type)}, count(*) from looked group by 1 order by 2 desc, 1"
-        ).fetchall()
-        found.types = dict(rows)
-    if found.time:
-        moment = moment_of(found)
-        found.first_day, found.last_day = connection.execute(
-            f"select min(cast({moment} as date)), max(cast({moment} as date)) from looked"
-        ).fetchall()[0]
 
 
 def moment_of(found: Look) -> str:

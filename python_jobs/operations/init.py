@@ -3,7 +3,7 @@
 import re
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from python_jobs.ingest.schema import TABLE_COLUMNS
 from python_jobs.settings import Settings
 from python_jobs.training.history import Plan, plan_that_fits
 
-Ask = Callable[[str, str, list[str]], str]
-"""Return the answer to a question, given the likely one and all possible ones."""
+Ask = Callable[[str, str, str, list[str]], str]
+"""Return the answer to a question, given its subject, text, likely answer and all answers."""
 PASSIVE = r"fail|refund|cancel|bounce|unsub|delete|system|auto|paid|pay|invoice|charge|renew"
 """Event types that a person does not do, or that prove no activity."""
 
@@ -94,18 +94,20 @@ def init(
 
 def _decide(seen: Look, ask: Ask) -> None:
     names = list(seen.profiles)
-    seen.user = ask("Which column is the user", seen.user or "", names)
-    seen.time = ask("Which column is the time", seen.time or "", names)
-    seen.type = (
-        ask("Which column is the event's type ('' for none)", seen.type or "", names) or None
+    seen.user = ask("user", "Which column is the user", seen.user or "", names)
+    seen.time = ask("time", "Which column is the time", seen.time or "", names)
+    of_type, of_id = (
+        f"Which column is the event's {what} ('' for none)" for what in ("type", "id")
     )
-    seen.id = ask("Which column is the event's id ('' for none)", seen.id or "", names) or None
+    seen.type = ask("type", of_type, seen.type or "", names) or None
+    seen.id = ask("id", of_id, seen.id or "", names) or None
     for what, column in (("user", seen.user), ("time", seen.time)):
         if column not in seen.profiles:
             raise JobError(
                 f"It is not clear which column is the {what}; there are {', '.join(names)}.",
                 next_step=f"name it: --{what} COLUMN.",
             )
+    _decide_order(seen, seen.time, ask)
 
 
 def _decide_users(of_users: Look, seen: Look, ask: Ask) -> None:
@@ -113,8 +115,9 @@ def _decide_users(of_users: Look, seen: Look, ask: Ask) -> None:
     likely = [n for n in names if n == seen.user] or [n for n in names if n == of_users.user]
     unique = [p.name for p in of_users.profiles.values() if p.distinct == p.values == of_users.rows]
     of_users.user = (likely or unique or [""])[0]
-    of_users.user = ask("Which column of the users is their id", of_users.user, names)
-    of_users.time = ask("Which column of the users is the signup date", of_users.time or "", names)
+    of_users.user = ask("", "Which column of the users is their id", of_users.user, names)
+    signup = "Which column of the users is the signup date"
+    of_users.time = ask("", signup, of_users.time or "", names)
     for what, column in (("id", of_users.user), ("signup date", of_users.time)):
         if column not in of_users.profiles:
             raise JobError(
@@ -122,6 +125,23 @@ def _decide_users(of_users: Look, seen: Look, ask: Ask) -> None:
                 f"there are {', '.join(names)}.",
                 next_step="give events alone: users are derived from them.",
             )
+    _decide_order(of_users, of_users.time, ask)
+
+
+def _decide_order(seen: Look, time: str, ask: Ask) -> None:
+    """Ask whether the day or the month comes first, where the times of a column fit both."""
+    profile = seen.profiles[time]
+    if profile.month_first:
+        samples = ", ".join(profile.samples)
+        question = f"Column {time!r} holds {samples}: which comes first"
+        first = ask("order", question, "", ["day", "month"])
+        if first not in ("day", "month"):
+            raise JobError(
+                f"Column {time!r} holds {samples}: the day or the month may come first.",
+                next_step="say which: --first day or --first month.",
+            )
+        if first == "month":
+            seen.profiles[time] = replace(profile, time_format=profile.month_first)
 
 
 def _rhythm(
@@ -244,6 +264,8 @@ def _source(seen: Look) -> list[str]:
         kind: Any = profile.kind
         if profile.name in (seen.user, seen.id):
             kind = "any"
+        elif profile.month_first and profile.name != seen.time:
+            kind = "text"
         elif profile.time_format:
             kind = {"type": "timestamp", "format": profile.time_format}
         shown = ", ".join(profile.samples[:2])

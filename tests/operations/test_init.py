@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -105,6 +106,59 @@ def test_users_file_gives_signup_and_attributes(work):
     assert written["vars"]["attributes"] == ["plan"]
     raw = ["--domain", "shop", "--raw", str(work / "raw")]
     assert "60 users" in churnhouse(work / "home", "ingest", *raw).stdout
+
+
+def test_day_and_month_that_could_be_either_are_asked_for(work):
+    """Of 60 users, the first twelve days of months only: no date shows what comes first."""
+    with (work / "raw/log.csv").open("w", encoding="utf-8") as file:
+        file.write("customer,when,seconds\n")
+        for day in range(1, 13):
+            for month in range(1, 8):
+                file.writelines(f"c{n},{month:02}/{day:02}/2026,{n}\n" for n in range(9))
+    with (work / "raw/people.csv").open("w", encoding="utf-8") as file:
+        file.write("customer,joined\n")
+        file.writelines(f"c{n},12/25/2025\n" for n in range(9))
+    home = work / "home"
+    init = ("init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
+    line = refused(home, *init)
+    assert "Column 'when' holds 01/01/2026, 01/02/2026, 01/03/2026: the day or the month" in line
+    assert "--first day or --first month" in line
+    people = ("--users", str(work / "raw/people.csv"))
+    for user in ((), ("--user", "customer")):  # the events' column is not asked of the users' file
+        churnhouse(home, *init, *people, *user, "--first", "month")
+        written = yaml.safe_load((work / "domains/shop/domain.yml").read_text())["files"]
+        assert written["events"]["columns"]["when"]["format"] == "%m/%d/%Y"
+        assert written["users"]["columns"]["joined"]["format"] == "%m/%d/%Y"
+        assert "joined" in (work / "domains/shop/ingest.sql").read_text()
+        shutil.rmtree(work / "domains/shop")
+    churnhouse(home, *init, "--first", "day")
+    assert "when: {format: '%d/%m/%Y'" in (work / "domains/shop/domain.yml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("c1,2026-01-02,4\nc2,2026-01-03,5\n", "does not begin with a line of column names"),
+        ("customer,when,seconds\n", "log.csv has no rows. Next: name a file"),
+        ("", "is empty. Next: name a file with events."),
+        ("customer,null,when\nc1,1,soon\nc1,2,later\nc2,1,soon\n", "which column is the time"),
+    ],
+)
+def test_file_that_holds_no_events_is_refused_in_one_line(work, text, message):
+    (work / "raw/log.csv").write_text(text)
+    line = refused(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
+    assert message in line
+    assert not (work / "domains/shop").exists()
+
+
+def test_column_named_null_stays_a_name(work):
+    german_csv(work / "raw/log.csv", visits())
+    text = (work / "raw/log.csv").read_text(encoding="cp1252")
+    (work / "raw/log.csv").write_text(text.replace("seconds;", "null;", 1), encoding="cp1252")
+    churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
+    raw = ("--domain", "shop", "--raw", str(work / "raw"))
+    churnhouse(work / "home", "ingest", *raw)
+    assert "rows read" in churnhouse(work / "home", "doctor", *raw).stdout
 
 
 def test_doctor_says_how_many_days_are_missing_and_what_would_do(work):
