@@ -216,7 +216,9 @@ def check_exclude(connection: duckdb.DuckDBPyConnection, domain: Domain) -> None
     for name, condition in domain.vars.exclude.items():
         if isinstance(condition, str):
             try:
-                connection.execute(f"select count(*) from raw.users where {condition}")
+                connection.execute(
+                    f"select count(*) filter ({condition}) from raw.users where {condition}"
+                )
             except duckdb.Error as error:
                 raise JobError(
                     f"{domain.folder / 'domain.yml'}: exclude.{name} does not run: "

@@ -427,11 +427,50 @@ def test_new_settings_of_the_same_domain_are_stored(house):
         ("* from users_file", "user_id, signup_date from users_file", "'plan', which attributes"),
         ("from events_file", "fro events_file", "domains/shop/ingest.sql does not run: Parser Err"),
         ("amount from", "nothing from", 'domains/shop/ingest.sql does not run: .*"nothing" not'),
+        ("temp view events", "temp table events", "makes a table 'events', not a view"),
+        ("kind as", "error(kind) as", "ingest.sql fails on events/1.csv: .* buy. Next: correct"),
+        ("amount from", "amount, true as reject_reason from", "a reject_reason that is no text"),
     ],
 )
 def test_ingest_sql_that_changes_row_count_or_lacks_columns_is_refused(house, old, new, says):
     assert old in INGEST
     house.refused(says, domain=house.make_domain(sql=INGEST.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("condition", "says"),
+    [
+        ("(plan = 'free'", "exclude.staff does not run: .*syntax error"),
+        ("plan = 'free') or (true", "exclude.staff does not run: .*syntax error"),
+        ("plan = 'free' -- all of them", "exclude.staff does not run: .*syntax error"),
+        ("mail like '%@us'", 'exclude.staff does not run: .*"mail" not found'),
+    ],
+)
+def test_condition_of_exclude_is_tried_when_rows_arrive(house, condition, says):
+    of_staff = house.make_domain(yml=f'{DOMAIN}  exclude: {{staff: "{condition}"}}\n')
+    if says:
+        house.refused(says, domain=of_staff)
+    else:
+        assert house.ingest(domain=of_staff).rows["users"] == 2
+
+
+def test_empty_reject_reason_is_no_reason(house):
+    sql = INGEST.replace("amount from", "amount, if(amount is null, ' ', '') as reject_reason from")
+    done = house.ingest(domain=house.make_domain(sql=sql))
+    assert done.rejected == []
+    assert house.rows("select distinct reject_reason from raw.events") == [(None,)]
+
+
+def test_links_that_link_nothing_are_counted_in_a_note(house):
+    links = "{path: links/*, columns: {from_id: text, to_id: text, since: timestamp}}"
+    linked = house.make_domain(
+        yml=DOMAIN.replace("vars:", f"  identities: {links}\nvars:"),
+        sql=INGEST + "create or replace temp view identities as from identities_file;",
+    )
+    house.put("links/1.csv", "from_id,to_id,since\nx1,u1,\nx2,x2,\nnull,u1,\nx3,u2,soon\n")
+    (note,) = house.ingest(domain=linked).notes
+    assert note.startswith("3 links are left out: a placeholder, an id to itself, or a since")
+    assert house.rows("select from_id, user_id from raw.identity_map") == [("x1", "u1")]
 
 
 def test_checked_column_must_exist(house):
