@@ -169,11 +169,6 @@ def _judge(domain: Domain, report: Report) -> None:
     if not events:
         report.problems.append(("no rows were read", "look at the files and at `path`."))
         return
-    if report.first_day is None or report.last_day is None:
-        report.problems.append(
-            ("no event makes a user active", "look at the rejected rows and at event_types.")
-        )
-        return
     if rejected > vars_.max_rejected_share * events:
         report.problems.append(
             (
@@ -182,6 +177,11 @@ def _judge(domain: Domain, report: Report) -> None:
                 "correct the mapping, or raise max_rejected_share.",
             )
         )
+    if report.first_day is None or report.last_day is None:
+        report.problems.append(
+            ("no event makes a user active", "look at the rejected rows and at event_types.")
+        )
+        return
     plan = Plan(
         tuple(vars_.feature_windows_days), vars_.churn_horizon_days, vars_.training_every_days
     )

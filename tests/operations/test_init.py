@@ -173,6 +173,25 @@ def test_doctor_says_how_many_days_are_missing_and_what_would_do(work):
     assert "days are missing" in line and "set feature_windows_days: [" in line
 
 
+def test_doctor_names_what_a_log_without_use_lacks(work):
+    german_csv(work / "raw/log.csv", visits())
+    home, raw = work / "home", ("--domain", "shop", "--raw", str(work / "raw"))
+    churnhouse(home, "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
+    yml = work / "domains/shop/domain.yml"
+    text = yml.read_text()
+    yml.write_text(text.replace("is_activity: true", "is_activity: false"))
+    line = refused(home, "doctor", *raw)
+    assert (
+        "no event makes a user active. Next: look at the rejected rows and at event_types" in line
+    )
+    yml.write_text(text)
+    rows = (work / "raw/log.csv").read_text(encoding="cp1252").splitlines(keepends=True)
+    (work / "raw/log.csv").write_text(rows[0] + "".join(f"x{n};;;;;\n" for n in range(3)))
+    assert "100.0% of the events are rejected, 5.0% are" in refused(home, "doctor", *raw)
+    (work / "raw/log.csv").write_text(rows[0])
+    assert "no rows were read. Next: look at the files" in refused(home, "doctor", *raw)
+
+
 def test_init_reads_a_database_table_and_writes_no_address(work, monkeypatch):
     import sqlite3
     from contextlib import closing
