@@ -13,6 +13,8 @@
         {% set is_new = run_query('select 1 from ' ~ existing ~ ' limit 1').rows | length == 0 %}
     {% endif %}
     {% set days = days_to_write(day) %}
+    {#- a build before the first that ends knows no changed users, so nothing of an earlier one may stay -#}
+    {% set is_new = is_new or days.is_for_all %}
     {% set all_days = this.incorporate(path={'identifier': 'days'}, type='table') %}
     {% do run_query('set variable unknown_days = (select count(*) from ' ~ all_days ~ ' where is_unknown)') %}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}

@@ -19,7 +19,7 @@
         union all
         select
             user_id,
-            known_at,
+            ingested_at as known_at,
             first_date as starts_on,
             first_date as changed_from,
             0 as is_out

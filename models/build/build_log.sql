@@ -21,9 +21,10 @@ unknown as (
 )
 
 select
-    cast({{ next_build_number() }} as integer) as build_number,
+    build_window.build_number,
     build_window.rewrite_from,
     build_window.ingested_through,
+    build_window.data_from,
     build_window.data_through,
     filled_by.settings,
     unknown.unknown_days

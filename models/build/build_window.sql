@@ -2,32 +2,11 @@
 
 with
 
-events as {{ in_place() }} (select * from {{ ref('accepted_events') }}),
-
 changed_users as (select * from {{ ref('changed_users') }}),
 
 days as (select * from {{ ref('days') }}),
 
 span as (select * from {{ ref('data_span') }}),
-
-known_events as {{ in_place() }} (
-
-    select * from events
-    where written_at <= {{ last_build('ingested_through') }}
-
-),
-
--- the days that the last build wrote and that still count: its last events may since be rejected
-known as (
-
-    select
-        {{ first_in_order('known_events', 'event_date') }} as data_from,
-        least(
-            {{ first_in_order('known_events', 'event_date', 'desc') }},
-            {{ last_build('data_through') }}
-        ) as data_through
-
-),
 
 -- days that are unknown now and were not, or the other way round: every user's windows change
 changed_days as (
@@ -38,7 +17,7 @@ changed_days as (
 
 ),
 
--- if data now starts earlier than before, every user needs those days, so all days are written
+-- if data now starts on another day than before, windows and silences of all users may change
 written as (
 
     select
@@ -46,24 +25,28 @@ written as (
         span.data_through,
         span.ingested_through,
         case
-            when known.data_from = span.data_from
+            when
+                {{ last_build('data_from') }} = span.data_from
+                and coalesce({{ broken_off_build('data_from') }}, span.data_from) = span.data_from
                 then greatest(
                     span.data_from,
                     least(
-                        {{ add_days('known.data_through', 1) }},
-                        coalesce(changed_days.changed_from, date '9999-12-31'),
+                        {{ add_days(last_build('data_through'), 1) }},
+                        changed_days.changed_from,
+                        {{ broken_off_build('new_from') }},
+                        {{ add_days(broken_off_build('data_through'), 1) }},
                         {{ "date '" ~ (asked_for or '9999-12-31') ~ "'" }}
                     )
                 )
             else span.data_from
         end as new_from
     from span
-    cross join known
     cross join changed_days
 
 )
 
 select
+    cast({{ next_build_number() }} as integer) as build_number,
     data_from,
     data_through,
     new_from,

@@ -35,38 +35,14 @@ moved_users as (
 ),
 
 {% if settings.has_identities -%}
-first_seen as (
-
-    select
-        received_user_id,
-        min(first_date) as first_date
-    from {{ ref('int_first_seen') }}
-    group by received_user_id
-
-),
-
-linked as (
-
-    select distinct from_id from {{ source('raw', 'identity_map') }}
-    where linked_at > {{ since }}
-
-),
-
--- both ends of every link of an id whose person changed
+-- each person is among the ids, and what left a person may have been of any day
 changed_links as ( -- noqa: ST03
 
     select
-        identities.to_id as user_id,
-        coalesce(first_seen.first_date, date '1900-01-01') as changed_from
-    from {{ source('raw', 'identities') }} as identities
-    inner join linked on identities.from_id = linked.from_id
-    left join first_seen on linked.from_id = first_seen.received_user_id
-    union all
-    select
-        linked.from_id as user_id,
-        coalesce(first_seen.first_date, date '1900-01-01') as changed_from
-    from linked
-    left join first_seen on linked.from_id = first_seen.received_user_id
+        from_id as user_id,
+        date '1900-01-01' as changed_from
+    from {{ source('raw', 'identity_map') }}
+    where linked_at > {{ since }}
 
 ),
 

@@ -17,7 +17,6 @@ select
     {% if settings.has_identities -%}
     coalesce(identities.user_id, raw_events.user_id) as user_id,
     raw_events.user_id as received_user_id,
-    identities.linked_at,
     {% else -%}
     raw_events.user_id,
     {% endif -%}

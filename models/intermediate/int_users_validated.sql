@@ -11,7 +11,7 @@ select
     records.row_id,
     records.file_id,
     coalesce(identities.user_id, records.user_id) as user_id,
-    identities.user_id is null as is_own_id,
+    coalesce(identities.user_id, records.user_id) = records.user_id as is_own_id,
     {% for attribute in attribute_columns(settings) -%}
     records.{{ attribute }},
     {% endfor -%}

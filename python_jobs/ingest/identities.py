@@ -21,19 +21,21 @@ EVER, NEVER = datetime(1, 1, 1), datetime(9999, 12, 31)  # noqa: DTZ001 - UTC, a
 
 
 def resolve(links: Iterable[Link]) -> list[Segment]:
-    """Return the person of each linked id over time, sorted, without those that are their own.
+    """Return the person of each id of the links over time, sorted.
 
     Of two links of one id at the same moment, the later one given counts.
     """
+    ids: set[str] = set()
     steps: dict[str, list[tuple[datetime, str]]] = {}
     for from_id, to_id, since in links:
         steps.setdefault(from_id, []).append((since or EVER, to_id))
+        ids |= {from_id, to_id}
     for from_id, links_of_id in steps.items():
         newest = dict(sorted(links_of_id, key=lambda link: link[0]))
         ordered = sorted(newest.items())
         steps[from_id] = [(EVER if n == 0 else since, to) for n, (since, to) in enumerate(ordered)]
     segments: list[Segment] = []
-    for from_id in sorted(steps):
+    for from_id in sorted(ids):
         moments = sorted(_moments(from_id, steps))
         for start, end in zip(moments, [*moments[1:], NEVER], strict=True):
             person = _person(from_id, start, steps)
@@ -41,7 +43,7 @@ def resolve(links: Iterable[Link]) -> list[Segment]:
                 segments[-1] = (from_id, segments[-1][1], end, person)
             else:
                 segments.append((from_id, start, end, person))
-    return [segment for segment in segments if segment[0] != segment[3]]
+    return segments
 
 
 def _moments(from_id: str, steps: dict[str, list[tuple[datetime, str]]]) -> set[datetime]:
@@ -67,8 +69,30 @@ def _person(from_id: str, at: datetime, steps: dict[str, list[tuple[datetime, st
     return path[-1]
 
 
+def moved_ids(known: dict[str, list[Segment]], current: dict[str, list[Segment]]) -> set[str]:
+    """Return the ids of which some event may count for another person, or for one who changed.
+
+    A person who loses or gains an id may lose or gain signup and record, so that the events of
+    all other ids of the person may be accepted or rejected.
+    """
+    persons = {
+        person
+        for from_id, segments in current.items()
+        for *_, person in set(segments) ^ set(known.get(from_id, []))
+    }
+    return {i for i, segments in current.items() if any(s[3] in persons for s in segments)}
+
+
+def by_id(segments: Iterable[Segment]) -> dict[str, list[Segment]]:
+    """Return the segments of each id."""
+    found: dict[str, list[Segment]] = {}
+    for segment in segments:
+        found.setdefault(segment[0], []).append(segment)
+    return found
+
+
 def update(connection: duckdb.DuckDBPyConnection, received: str, now: datetime) -> int:
-    """Bring raw.identity_map up to date; ids whose person changed get `now` as linked_at.
+    """Bring raw.identity_map up to date; ids that moved get `now` as linked_at.
 
     `received` is SQL that names all rows of raw.identities. Returns how many links are left out:
     of a placeholder, of an id to itself, or with a `since` that cannot be read.
@@ -82,26 +106,19 @@ def update(connection: duckdb.DuckDBPyConnection, received: str, now: datetime) 
         """
     ).fetchall()
     (received_links,) = connection.execute(f"select count(*) from {received} as l").fetchall()[0]
-    segments = resolve(links)
-    known: dict[str, list[Segment]] = {}
-    stamps: dict[str, datetime] = {}
-    for from_id, start, end, person, linked_at in connection.execute(
-        "select from_id, valid_from, valid_to, user_id, linked_at from raw.identity_map "
-        "order by from_id, valid_from"
-    ).fetchall():
-        known.setdefault(from_id, []).append((from_id, start, end, person))
-        stamps[from_id] = linked_at
-    current: dict[str, list[Segment]] = {}
-    for segment in segments:
-        current.setdefault(segment[0], []).append(segment)
+    current = by_id(resolve(links))
+    stored = connection.execute("from raw.identity_map order by from_id, valid_from").fetchall()
+    known = by_id([row[:4] for row in stored])
+    stamps = {from_id: linked_at for from_id, *_, linked_at in stored}
+    for from_id in known.keys() - current.keys():
+        current[from_id] = [(from_id, EVER, NEVER, from_id)]
+    moved = moved_ids(known, current)
     connection.execute("delete from raw.identity_map")
     rows = [
-        (*segment, stamps[from_id] if known.get(from_id) == of_id else now)
+        (*segment, now if from_id in moved else stamps[from_id])
         for from_id, of_id in current.items()
         for segment in of_id
     ]
-    # an id that stands for itself again must be judged again too
-    rows += [(from_id, EVER, NEVER, from_id, now) for from_id in known.keys() - current.keys()]
     if rows:
         columns = [list(column) for column in zip(*rows, strict=True)]
         connection.execute(

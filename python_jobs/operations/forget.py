@@ -39,7 +39,8 @@ def ids_of(connection: duckdb.DuckDBPyConnection, user_id: str) -> list[str]:
     rows = connection.execute(
         """
         with people as (
-            select coalesce(max(user_id), $id) as user_id from raw.identity_map where from_id = $id
+            select coalesce(max_by(user_id, valid_to), $id) as user_id
+            from raw.identity_map where from_id = $id
         )
         select user_id from people
         union

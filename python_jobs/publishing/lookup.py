@@ -73,8 +73,8 @@ TABLES = {
         """
         select from_id, max_by(user_id, valid_to) as user_id
         from raw.identity_map
-        where from_id <> user_id
         group by from_id
+        having from_id <> max_by(user_id, valid_to)
         order by from_id
         """,
     ),

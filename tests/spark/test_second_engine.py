@@ -22,7 +22,7 @@ pytestmark = pytest.mark.spark
 USERS, DAYS = 120, 104
 # Times differ from run to run, and so do files that contain them.
 MOMENTS = {"ingested_at", "written_at", "ingested_through", "scored_at", "created_at", "decided_at"}
-MOMENTS |= {"known_at", "changed_at", "linked_at"}
+MOMENTS |= {"changed_at", "linked_at"}
 MOMENTS |= {"onnx_sha256", "joblib_sha256", "modified_ns", "forgotten_at"}
 # Each engine has its own numbers for ids.
 NUMBERS_OF_IDS = {"event_key"}

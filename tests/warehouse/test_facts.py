@@ -12,6 +12,7 @@ from support.homes import built_once, copied
 from support.tiny import QUIET, day, differences
 
 LOADS = 3
+BROKEN_OFF = ("--exclude", "build_log")  # all but the mark that a build has ended
 
 
 def load_base(facts: Facts) -> None:
@@ -134,6 +135,102 @@ def test_merged_accounts_are_one_and_a_later_link_takes_events_along(base):
     same_as_a_full_refresh(base)
 
 
+def test_link_of_an_id_with_a_record_and_no_events_makes_its_person_a_user(base):
+    base.load(
+        users=[user("dora", 1)], events=[visit(f"x{on}", "anon-9", on) for on in range(2, 10)]
+    )
+    base.build()
+    assert base.rows(MINUTES.format("anon-9")) == [(None,)]
+    base.load(links=[("dora", "anon-9", f"{day(2)} 00:00:00")])
+    base.build()
+    assert base.rows(MINUTES.format("anon-9")) == [(40,)]
+    same_as_a_full_refresh(base)
+
+
+def test_second_link_takes_the_earliest_event_and_the_signup_of_a_person_away(base):
+    """Eve's own visit of day 1 counted only because a device of hers was seen that day."""
+    base.load(
+        users=[user("eve", 6)],
+        links=[("x", "eve", f"{day(0)} 00:00:00"), ("y", "eve", f"{day(0)} 00:00:00")],
+        events=[visit("x1", "x", 1), visit("own1", "eve", 1), visit("y2", "y", 2)],
+    )
+    base.build()
+    assert base.rows(MINUTES.format("eve")) == [(15,)]
+    base.load(links=[("x", "ann", f"{day(1)} 00:00:00")])
+    base.build()
+    assert base.rows(MINUTES.format("eve")) == [(5,)]
+    same_as_a_full_refresh(base)
+
+
+def test_second_link_takes_the_newest_record_of_a_person_away(base):
+    """Dora's phone has the newer record: after the second link only the older one is hers."""
+    base.load(
+        users=[
+            user("phone", 2, plan="b", updated_at=f"{day(6)} 00:00:00"),
+            user("tablet", 3, updated_at=f"{day(2)} 00:00:00"),
+        ],
+        links=[(one, "dora", f"{day(0)} 00:00:00") for one in ("phone", "tablet")],
+        events=[visit(f"d{on}", "dora", on) for on in range(10)],
+    )
+    base.build()
+    assert base.rows(MINUTES.format("dora")) == [(8 * 5,)]
+    base.load(links=[("phone", "ann", f"{day(5)} 00:00:00")])
+    base.build()
+    assert base.rows(MINUTES.format("dora")) == [(7 * 5,)]
+    same_as_a_full_refresh(base)
+
+
+def test_deletion_of_the_first_day_s_only_event_moves_data_from_for_everybody(base):
+    """The unknown day before the new first day no longer shortens the silence of the quiet one."""
+    base.load(
+        users=[user("old", -3), user("quiet", -3)],
+        events=[visit("early", "old", -3), *(visit(f"o{on}", "old", on) for on in range(6, 14))],
+    )
+    base.build()
+    silence = (
+        "select days_since_last_activity from user_features_daily where user_id = 'quiet' "
+        f"and as_of_date = '{day(4)}'"
+    )
+    assert base.rows("select min(day) from days where is_unknown") == [(day(-1),)]
+    assert base.rows(silence) == [(6,)]
+    base.load(events=[visit("early", "", -3, version=9, gone="yes")])
+    base.build()
+    assert base.rows("select min(day) from days") == [(day(0),)]
+    assert base.rows(silence) == [(7,)]
+    same_as_a_full_refresh(base)
+
+
+def test_unknown_day_that_a_broken_off_build_took_for_known_is_unknown_again(base):
+    base.load(events=[visit("mid", "ann", 5)])
+    base.build(*BROKEN_OFF)
+    base.load(events=[visit("mid", "", 5, version=2, gone="yes")])
+    base.build()
+    assert base.rows("select day from days where is_unknown") == [(day(5),)]
+    same_as_a_full_refresh(base)
+
+
+def test_first_days_that_a_broken_off_build_removed_come_back(base):
+    base.load(users=[user("old", -2)], events=[visit("early", "old", -2)])
+    base.build()
+    base.load(events=[visit("early", "", -2, version=2, gone="yes")])
+    base.build(*BROKEN_OFF)
+    base.load(events=[visit("early", "old", -2, version=3)], users=[user("new", -2)])
+    base.build()
+    assert base.rows("select min(day) from user_daily") == [(day(-2),)]
+    same_as_a_full_refresh(base)
+
+
+def test_all_days_are_written_again_after_a_build_without_any_event(base):
+    of_two = base_rows()["events"]
+    base.load(events=[visit(event[0][1:], "", 0, version=2, gone="yes") for event in of_two])
+    base.build()
+    assert base.rows("select count(*) from user_daily") == [(0,)]
+    base.load(events=[visit(f"ann{on}", "ann", on, version=3) for on in (0, 9)])
+    base.build()
+    assert base.rows("select count(*) from user_daily where user_id = 'bob'") == [(10,)]
+    same_as_a_full_refresh(base)
+
+
 def test_user_who_becomes_staff_is_taken_out_and_may_come_back(base):
     base.load(users=[user("bob", email="bob@us", updated_at="2025-06-01 00:00:00")])
     base.build()
@@ -166,12 +263,16 @@ def test_days_are_those_of_the_domain_s_time_zone(base):
     assert base.rows(stored) == [(datetime(2025, 3, 9, 14),)]  # noqa: DTZ001 - UTC
 
 
+BUILDS = [(), (), BROKEN_OFF, ("--exclude", "user_daily+", "build_log"), None]
 NAMES = ["ann", "bob", "cy", "anon1", "anon2"]
 
 
 @st.composite
 def histories(draw):
-    """Draw users, links and events with versions and deletions, each with its load."""
+    """Draw users, links and events with versions and deletions, each with its load.
+
+    Also draw what follows each load but the last: a build, one that breaks off, or none.
+    """
     loads = st.integers(0, LOADS - 1)
     records = draw(
         st.dictionaries(
@@ -222,17 +323,20 @@ def histories(draw):
         for number, version, who, on, minutes, gone in versions
     ]
     events.append((visit("last", "ann", 11), 0))
-    return {"users": users, "links": links, "events": events}
+    builds = draw(st.lists(st.sampled_from(BUILDS), min_size=LOADS - 1, max_size=LOADS - 1))
+    return {"users": users, "links": links, "events": events}, [*builds, ()]
 
 
-def check(history) -> None:
+def check(drawn) -> None:
+    history, builds = drawn
     with tempfile.TemporaryDirectory() as folder:
         late = Facts(Path(folder) / "late")
         for number in range(LOADS):
             late.load(
                 **{t: [row for row, at in rows if at == number] for t, rows in history.items()}
             )
-            late.build()
+            if builds[number] is not None:
+                late.build(*builds[number])
         by_increments = late.tables()
         late.build("--full-refresh")
         at_once = Facts(Path(folder) / "at_once")
