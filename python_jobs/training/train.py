@@ -67,7 +67,8 @@ def train(
     feature is infinite or looks into the future, or the ONNX file differs from its model.
     """
     say = progress or (lambda line: None)
-    data_from, data_through = con.execute("from build_window").fetchall()[0][:2]
+    window = con.execute("select data_from, data_through from build_window")
+    data_from, data_through = window.fetchall()[0]
     features = Features.of_table(con, "evaluation_set")
     rows = _read(con, features, data_through, horizon_days)
     say(f"read {len(rows.y):,} rows with {len(features.names)} features")
