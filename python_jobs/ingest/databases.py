@@ -181,7 +181,7 @@ def _rows(address: str, variable: str, query: str) -> Iterator[Any]:
     if scheme == "duckdb":
         path = _existing(address, "duckdb", variable)
         with duckdb.connect(path, read_only=True) as other:
-            yield other.execute(query).to_arrow_reader()
+            yield other.sql(query).to_arrow_reader()
         return
     driver = _driver(scheme, variable)
     given = address
