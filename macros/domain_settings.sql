@@ -6,7 +6,8 @@
     {% endif %}
     {% set settings = {} %}
     {% for name in [
-        'churn_horizon_days', 'eligibility_days', 'feature_windows_days', 'training_every_days',
+        'churn_horizon_days', 'eligibility_days', 'feature_windows_days', 'feature_families',
+        'training_every_days',
         'users_from_events', 'timezone', 'first_day', 'max_history_days', 'unknown_days', 'silent_days',
         'exclude', 'arrival_tolerance_minutes', 'max_rejected_share', 'expected_weekdays',
         'min_day_share', 'holdout_share', 'measures', 'ratios', 'attributes', 'checks', 'event_types'

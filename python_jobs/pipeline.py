@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from python_jobs import terminal
 from python_jobs.errors import JobError
 from python_jobs.ingest import domain as domains
+from python_jobs.publication.models import in_words
 from python_jobs.settings import Settings
 from python_jobs.warehouse.connection import connect
 from python_jobs.warehouse.engines import engine_of
@@ -152,7 +153,7 @@ def train(settings: Settings, seed: int, time_budget: float) -> None:
         )
         registered = register(connection, settings.models, trained, now=now())
         save_training_sample(connection, settings, registered.version)
-        step.result = f"{registered.manifest['estimator']}, {registered.version}"
+        step.result = f"{in_words(registered.manifest['estimator'])}, {registered.version}"
     track(settings, domain.name, registered.version, "challenger")
 
 

@@ -73,7 +73,7 @@ def show(manifest: dict[str, Any], age: str, where: str) -> None:
             facts.add_row("" if number else name, f"{rows:>9,}  {reason}")
     facts.add_row("user-days", f"{manifest['user_days']:,}")
     facts.add_row("base rate", f"{manifest['base_rate']:.1%} of eligible users churn")
-    facts.add_row("model", f"{model['estimator']}, {manifest['model_version']}")
+    facts.add_row("model", f"{model.get('kind', model['estimator'])}, {manifest['model_version']}")
     facts.add_row(
         "held out",
         f"ROC AUC {model['roc_auc']:.3f}, average precision {model['average_precision']:.3f}, "

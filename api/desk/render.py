@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
 from api.store.loader import loader_of
+from python_jobs.publication.models import in_words
 
 UNKNOWN, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 HERE = Path(__file__).resolve().parent
@@ -21,6 +22,11 @@ def words(name: str) -> str:
     """Return a column's name in words: marketing_source is "Marketing source"."""
     text = name.replace("_", " ")
     return text[:1].upper() + text[1:]
+
+
+def model_words(estimator: str) -> str:
+    """Return a kind of model in words; a simple rule is named as one."""
+    return words(in_words(estimator))
 
 
 def number(value: float | None) -> str:
@@ -95,6 +101,7 @@ TEMPLATES = Environment(
 )
 TEMPLATES.filters |= {
     "words": words,
+    "model_words": model_words,
     "number": number,
     "percent": percent,
     "day": day,

@@ -13,8 +13,8 @@ STRIP_DATES = 14
 """Dates in the drift strip."""
 
 COMPARED = {
-    "average_precision": "Average precision",
-    "roc_auc": "ROC AUC",
+    "average_precision_by_date": "Average precision",
+    "roc_auc_by_date": "ROC AUC",
     "precision_at_50": "Precision at 50",
     "lift_top_decile": "Lift, top tenth",
     "log_loss": "Log loss",
@@ -26,6 +26,7 @@ MODELS = {
     "hist_gradient_boosting": "Gradient boosting",
     "prior_rate": "Rule: everybody alike",
     "recency": "Rule: longest silent first",
+    "frequency": "Rule: least often active first",
     "rfm_logistic": "Rule: recency, frequency, value",
 }
 

@@ -19,6 +19,7 @@
         {% set n = windows | last %}
         {% do features.append({'name': ratio.name ~ '_' ~ n ~ 'd', 'sql': ratio_over(ratio, n)}) %}
     {% endfor %}
+    {% if 'lifetime' in settings.feature_families %}{% do features.extend(lifetime_features(windows | last)) %}{% endif %}
     {% for feature in features %}{% do feature.update({'quoted': adapter.quote(feature.name)}) %}{% endfor %}
     {{ return(features) }}
 {% endmacro %}

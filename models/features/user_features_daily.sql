@@ -30,7 +30,10 @@ totals as (
         today.day as as_of_date,
         today.signup_date,
         today.last_active_on,
+        today.active_days_total,
+        today.events_total,
         days.unknown_days,
+        days.known_days,
         {{ select_list(
             window_totals(settings), 'today.{name}_total - coalesce(back_{n}.{name}_total, 0) as {name}_{n}d'
         ) }}
@@ -54,9 +57,11 @@ silences as (
         {{ day_number('totals.as_of_date') }}
         - {{ day_number('coalesce(totals.last_active_on, totals.signup_date)') }}
         - (totals.unknown_days - coalesce(days.unknown_days, 0))
-            as days_since_last_activity
+            as days_since_last_activity,
+        totals.known_days - coalesce(before_signup.known_days, 0) as observed_days
     from totals
     left join days on coalesce(totals.last_active_on, totals.signup_date) = days.day
+    left join days as before_signup on {{ add_days('totals.signup_date', -1) }} = before_signup.day
 
 )
 

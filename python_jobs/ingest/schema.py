@@ -334,6 +334,9 @@ class Vars(Strict):
     churn_horizon_days: Days = Field(description="Days of silence that mean churn.")
     eligibility_days: Days = Field(description="Users active in these last days are eligible.")
     feature_windows_days: list[Days] = Field(min_length=2, description="Windows of features.")
+    feature_families: list[Literal["lifetime"]] = Field(
+        description="What features look at beyond the windows; see docs/models.md."
+    )
     training_every_days: Days = Field(description="Days between sampled as_of_dates.")
     users_from_events: bool = Field(
         description="Users are derived from events, and sign up at their earliest date."
@@ -434,6 +437,8 @@ def _check_columns(vars_: Vars) -> None:
     }
     days = [f"{name}{end}" for name in ("events", "active_days") for end in ("", "_total")]
     features = [f"{name}{end}" for name in ("events", "active_days") for end in windows]
+    features += ["active_days_ever", "events_ever", "active_day_rate", "silence_share"]
+    features += [f"observed_days{windows[-1]}"]
     features += [*vars_.attributes, *(r.name + windows[-1] for r in vars_.ratios)]
     for measure in vars_.measures:
         parts = ["_sum", "_count"] if measure.agg == "avg" else [""]

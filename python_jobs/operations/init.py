@@ -183,8 +183,7 @@ def _rhythm(
 def _plan(seen: Look, silences: list[activity.Silence]) -> Plan:
     """Return windows and horizon: what silence means here, as far as history allows."""
     horizon = activity.suggested(silences) or 30
-    windows = (7, 14, 30) if horizon <= 30 else (14, 30, 60)
-    wanted = Plan(windows, horizon, 7)
+    wanted = Plan((7, 14, 30, 60, 90), horizon, 7)
     if seen.first_day is None or seen.last_day is None:
         return wanted
     return plan_that_fits(wanted, seen.first_day, seen.last_day) or wanted

@@ -9,6 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+WORDS = {
+    "active_days_ever": "active days since signup",
+    "events_ever": "events since signup",
+    "active_day_rate": "share of days active since signup",
+    "silence_share": "silence as a share of the time since signup",
+}
+"""Measures whose name says too little."""
 SUFFIX = re.compile(r"(.+)_(?:(\d+)d|trend)")
 
 
@@ -23,7 +30,7 @@ class FeatureFact:
     @classmethod
     def of(cls, measure: str, window: int | Literal["trend"] | None = None) -> "FeatureFact":
         """Return the fact with its label: ("logins", 7) is 'logins in 7 days'."""
-        words = measure.replace("_", " ")
+        words = WORDS.get(measure) or measure.replace("_", " ")
         if window is None:
             return cls(measure, None, words)
         label = f"trend of {words}" if window == "trend" else f"{words} in {window} days"

@@ -4,6 +4,7 @@ from typing import Any
 
 import duckdb
 
+from python_jobs.publication.models import in_words
 from python_jobs.registry import store
 from python_jobs.registry.tables import write_registry_tables
 from python_jobs.settings import Settings
@@ -78,6 +79,7 @@ def of(
         "model": {
             "promoted_at": production.promoted_at if production else None,
             "estimator": metrics["estimator"],
+            "kind": in_words(metrics["estimator"]),
             "roc_auc": metrics["roc_auc"],
             "average_precision": metrics["average_precision"],
             "precision_at_50": metrics["precision_at_50"],

@@ -5,9 +5,13 @@ After Mitchell et al. 2019, "Model cards for model reporting".
 
 from typing import Any
 
+from python_jobs.publication.models import in_words
+
 SHOWN = {
-    "average_precision": "average precision",
-    "roc_auc": "ROC AUC",
+    "average_precision_by_date": "average precision within dates",
+    "roc_auc_by_date": "ROC AUC within dates",
+    "average_precision": "average precision, dates pooled",
+    "roc_auc": "ROC AUC, dates pooled",
     "log_loss": "log loss",
     "brier": "Brier score",
     "expected_calibration_error": "calibration error",
@@ -50,14 +54,15 @@ def model_card(manifest: dict[str, Any], metrics: dict[str, Any]) -> str:
         f"{manifest['positives']:,} churned, sampled from {manifest['first_as_of_date']} to "
         f"{manifest['last_as_of_date']}; data from {manifest['data_from']} to "
         f"{manifest['data_through']}.",
-        f"- Model: {chosen.replace('_', ' ')}, parameters {manifest['parameters']}, seed "
+        f"- Model: {in_words(chosen)}, parameters {manifest['parameters']}, seed "
         f"{manifest['seed']}.",
         f"- Data hash {manifest['data_hash'][:16]}, code {manifest['git_commit'] or 'unknown'}.",
         "",
         "## How it did on dates it had not seen",
         "",
         f"{len(folds)} test periods from {folds[0]['test_from']} to {folds[-1]['test_to']}, each a "
-        f"horizon after its last training date. 95 % intervals from a bootstrap over users.",
+        f"horizon after its last training date. Order is judged within each date and averaged over "
+        "dates. 95 % intervals from a bootstrap over users.",
         "",
         "| metric | eligible users | all users |",
         "|---|---|---|",
@@ -67,10 +72,10 @@ def model_card(manifest: dict[str, Any], metrics: dict[str, Any]) -> str:
         ),
         f"| rows | {pooled['eligible']['rows']:,} | {pooled['all']['rows']:,} |",
         "",
-        "| average precision, less that of | difference on eligible users |",
+        "| average precision within dates, less that of | difference on eligible users |",
         "|---|---|",
         *(
-            f"| {name.replace('_', ' ')} | {interval(over['average_precision'])} |"
+            f"| {name.replace('_', ' ')} | {interval(over['average_precision_by_date'])} |"
             for name, over in metrics["models"][chosen]["over"].items()
         ),
         "",

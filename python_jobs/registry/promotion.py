@@ -16,7 +16,14 @@ from python_jobs.publication import onnx_model
 from python_jobs.registry import approvals, store
 from python_jobs.settings import Settings
 from python_jobs.training.bootstrap import Interval
-from python_jobs.training.metrics import average_precision, is_baseline, paired_difference, pooled
+from python_jobs.training.metrics import (
+    RANKING,
+    average_precision,
+    by_date,
+    is_baseline,
+    paired_difference,
+    pooled,
+)
 from python_jobs.warehouse.connection import give_up
 from python_jobs.warehouse.features import Features
 
@@ -25,7 +32,7 @@ Metrics = Mapping[str, float | None]
 
 @dataclass(frozen=True)
 class ChampionComparison:
-    """Average precision of champion and challenger on the same eligible held-out rows.
+    """RANKING of champion and challenger on the same eligible held-out rows.
 
     `lead` is challenger minus champion, with an interval from the same bootstrap users for both.
     """
@@ -58,30 +65,33 @@ def decide(
     baselines: Mapping[str, Metrics],
     comparison: ChampionComparison | None,
     leads: Mapping[str, Interval] | None = None,
+    *,
+    has_champion: bool,
 ) -> Decision:
-    """Decide: promote a model that beats every baseline and is not worse than the champion.
+    """Decide: promote a model that is not worse than the champion.
 
-    `challenger` and `baselines` hold pooled metrics on eligible held-out rows; a metric of None or
-    NaN could not be measured, and one in `challenger` refuses it. A tie with a baseline refuses
-    too. The challenger is worse than the champion if the whole interval of its lead is below zero;
-    a smaller loss may be chance, and the newer model has seen newer data. Without `comparison`,
-    only the baselines decide. `leads` over the baselines appear only in the reasons.
+    `challenger` and `baselines` hold metrics on eligible held-out rows; one of None or NaN could
+    not be measured, and one in `challenger` refuses it, unless nothing is in production: some list
+    is better than none. The challenger is worse than the champion if the whole interval of its
+    lead is below zero; a smaller loss may be chance, and the newer model has seen newer data.
+    `baselines` and `leads` over them are for the reasons alone: training chose the best of
+    candidates and rules.
     """
-    unknown = [name for name, value in challenger.items() if _unknown(value)]
-    if unknown:
-        return Decision(False, [f"{', '.join(unknown)} could not be measured"])
-    ours = challenger["average_precision"]
     against: list[str] = []
     speaking_for: list[str] = []
-    for name, metrics in baselines.items():
-        theirs = metrics["average_precision"]
-        is_above = ours is not None and theirs is not None and ours > theirs
-        (speaking_for if is_above else against).append(
-            f"average precision {ours:.4f} is {'' if is_above else 'not '}above the "
-            + ("unknown one" if _unknown(theirs) else f"{theirs:.4f}")
-            + f" of {name}"
-            + _bounds((leads or {}).get(name))
+    ours = challenger[RANKING]
+    unknown = [name for name, value in challenger.items() if _unknown(value)]
+    if unknown:
+        (against if has_champion else speaking_for).append(
+            f"{', '.join(unknown)} could not be measured"
         )
+    for name, metrics in baselines.items():
+        theirs = metrics[RANKING]
+        if ours is not None and theirs is not None:
+            speaking_for.append(
+                f"average precision within dates {ours:.4f}, "
+                f"{theirs:.4f} of {name}{_bounds((leads or {}).get(name))}"
+            )
     if comparison:
         lead = comparison.lead
         holds = lead.high is not None and lead.high >= 0
@@ -90,8 +100,10 @@ def decide(
             f"{comparison.challenger:.4f} against {comparison.champion:.4f}{_bounds(lead)} "
             f"on {comparison.rows:,} rows ({comparison.where})"
         )
+    elif not has_champion:
+        speaking_for.append("there is no champion yet")
     else:
-        speaking_for.append("there is no champion that it can be compared with")
+        speaking_for.append("the champion cannot be compared with it")
     return Decision(not against, against or speaking_for)
 
 
@@ -183,9 +195,13 @@ def _judged(
         store.verified(settings.models, version, name)
     metrics = store.read_json(settings.models, version, "metrics.json")
     tables, chosen = metrics["models"], metrics["selected"]
-    baselines = {n: pooled(tables, n) for n, table in tables.items() if is_baseline(table)}
+    baselines = {
+        name: pooled(tables, name)
+        for name, table in tables.items()
+        if is_baseline(table) and name != chosen
+    }
     leads = {
-        name: Interval(**over["average_precision"])
+        name: Interval(**over[RANKING])
         for name, over in tables[chosen]["over"].items()
         if name in baselines
     }
@@ -198,11 +214,11 @@ def _judged(
     judged = {name: value for name, value in ours.items() if name != "expected_value"}
     numbers = {
         "challenger": ours,
-        "baselines": {name: metrics["average_precision"] for name, metrics in baselines.items()},
+        "baselines": {name: metrics[RANKING] for name, metrics in baselines.items()},
         "leads": {name: asdict(lead) for name, lead in leads.items()},
         "champion_comparison": asdict(comparison) if comparison else None,
     }
-    decision = decide(judged, baselines, comparison, leads)
+    decision = decide(judged, baselines, comparison, leads, has_champion=bool(champion))
     return replace(decision, version=version, champion=champion, numbers=numbers)
 
 
@@ -227,7 +243,7 @@ def _compared_on_unseen_rows(
         (frame, onnx_model.score(session, matrix))
         for frame, matrix in features.chunks(
             con,
-            ["h.user_hash", "h.churn_label", f'h."{chosen}" as challenger'],
+            ["h.user_hash", "h.as_of_date", "h.churn_label", f'h."{chosen}" as challenger'],
             "from read_parquet(?) as h join evaluation_set as f "
             "on h.user_hash = sha256(f.user_id) and h.as_of_date = f.as_of_date "
             "where h.is_eligible and h.as_of_date >= ? order by h.as_of_date, h.user_hash",
@@ -240,11 +256,12 @@ def _compared_on_unseen_rows(
         return None
     ours = np.concatenate([frame["challenger"] for frame, _ in parts])
     theirs = np.concatenate([risk for _, risk in parts])
+    dates = np.concatenate([frame["as_of_date"] for frame, _ in parts])
     users = pd.factorize(np.concatenate([frame["user_hash"] for frame, _ in parts]))[0]
     return ChampionComparison(
-        average_precision(y, ours),
-        average_precision(y, theirs),
-        paired_difference(y, ours, theirs, users, manifest["seed"]),
+        by_date(average_precision, y, ours, dates),
+        by_date(average_precision, y, theirs, dates),
+        paired_difference(y, ours, theirs, users, dates, manifest["seed"]),
         len(y),
         "held-out rows that neither has seen",
     )
@@ -262,11 +279,11 @@ def _compared_by_recipe(
     recipe = store.read_manifest(settings.models, champion)["estimator"]
     if recipe not in tables:
         return None
-    ours, theirs = (pooled(tables, name)["average_precision"] for name in (chosen, recipe))
+    ours, theirs = (pooled(tables, name)[RANKING] for name in (chosen, recipe))
     if ours is None or theirs is None:
         return None
     over = tables[chosen]["over"].get(recipe)
-    lead = Interval(**over["average_precision"]) if over else Interval(0.0, 0.0, 0.0)
+    lead = Interval(**over[RANKING]) if over else Interval(0.0, 0.0, 0.0)
     return ChampionComparison(
         ours,
         theirs,

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from python_jobs.publication.feature_facts import FeatureFact
+from python_jobs.publication.models import in_words
 from python_jobs.registry.model_card import SHOWN, interval
 from python_jobs.registry.published_report import DECISION
 from python_jobs.training.metrics import calibration_bins, is_baseline
@@ -35,9 +36,11 @@ STYLE: dict[Any, Any] = {
 }
 LINES: dict[str, dict[str, Any]] = {
     "recency": {"color": "#d9822b", "lw": 2.2},
+    "frequency": {"color": "#7b5ea7", "ls": "-."},
     "rfm_logistic": {"color": "#1b7837", "ls": "--"},
     "prior_rate": {"color": "#999999", "ls": ":"},
 }
+CHOSEN: dict[str, Any] = {"color": "#2166ac", "lw": 2, "zorder": 3}
 CSS = """
 :root { color-scheme: light dark; --page: #fff; --text: #1c1c1c; --quiet: #555; --line: #e3e3e3;
   --rule: #999; --box: #f6f6f6; --chosen: #eef4fb; --bar: #2166ac; --yes: #1b7837; --no: #b2182b }
@@ -82,8 +85,8 @@ def report(manifest: dict[str, Any], trained: Trained) -> str:
     chosen = manifest["estimator"]
     sections = [
         ("Ranking and calibration, eligible users", _figures(metrics, rows, held, chosen)),
-        ("All models, eligible users, folds pooled", _models(metrics, "eligible")),
-        ("All models, all users, folds pooled", _models(metrics, "all")),
+        ("All models, eligible users, all folds", _models(metrics, "eligible")),
+        ("All models, all users, all folds", _models(metrics, "all")),
         ("Lead over the other models", _leads(metrics, chosen)),
         ("Fold by fold, eligible users", _folds(metrics, chosen)),
         ("What moves the scores", _importances(metrics, trained.feature_facts)),
@@ -94,7 +97,7 @@ def report(manifest: dict[str, Any], trained: Trained) -> str:
 <html lang="en"><head><meta charset="utf-8"><title>Churn model {manifest["version"]}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{CSS}</style></head>
 <body><h1>Churn model <span>{manifest["version"]}</span></h1>
-<p class="quiet">{_words(chosen)} · horizon {manifest["horizon_days"]} days · trained on
+<p class="quiet">{_text(in_words(chosen))} · horizon {manifest["horizon_days"]} days · trained on
 {manifest["rows"]:,} rows of eligible users, {manifest["first_as_of_date"]} to
 {manifest["last_as_of_date"]} · judged on {len(metrics["folds"])} later periods.
 95 % intervals from a bootstrap over users, in brackets.</p>
@@ -107,12 +110,13 @@ def report(manifest: dict[str, Any], trained: Trained) -> str:
 def _figures(metrics: dict[str, Any], rows: Rows, held: HeldOut, chosen: str) -> str:
     who = rows.eligible[held.rows]
     y = rows.y[held.rows][who]
-    names = [chosen, *(n for n, t in metrics["models"].items() if is_baseline(t))]
+    names = [chosen]
+    names += [n for n, t in metrics["models"].items() if is_baseline(t) and n != chosen]
     with rc_context(STYLE):
         figures = [Figure(figsize=(5, 3.9), layout="constrained") for _ in range(4)]
         precision, roc, calibration, gain = (figure.subplots() for figure in figures)
         for name in names:
-            style = LINES.get(name, {"color": "#2166ac", "lw": 2, "zorder": 3})
+            style = CHOSEN if name == chosen else LINES[name]
             found, seen = _cumulated(y, held.risks[name][who])
             label = _words(name)
             precision.plot(found[1:] / y.sum(), found[1:] / seen[1:], label=label, **style)
@@ -219,16 +223,19 @@ def _cost_note(metrics: dict[str, Any]) -> str:
 def _leads(metrics: dict[str, Any], chosen: str) -> str:
     over = metrics["models"][chosen]["over"]
     lines = [
-        [_words(name), _brackets(o["average_precision"]), _brackets(o["roc_auc"])]
+        [_words(name), _brackets(o["average_precision_by_date"]), _brackets(o["roc_auc_by_date"])]
         for name, o in over.items()
     ]
     note = "Differences on the same users; an interval above zero is a lead beyond chance."
-    head = ["the model's lead over", "average precision", "ROC AUC"]
+    head = ["the model's lead over", SHOWN["average_precision_by_date"], SHOWN["roc_auc_by_date"]]
     return f'<p class="quiet">{note}</p>' + _table(head, lines)
 
 
 def _folds(metrics: dict[str, Any], chosen: str) -> str:
-    shown = ("average_precision", "roc_auc", "expected_calibration_error", "precision_at_50")
+    shown = [
+        *("average_precision_by_date", "roc_auc_by_date"),
+        *("expected_calibration_error", "precision_at_50"),
+    ]
     head = ["fold", "trained through", "tested", "rows", *(SHOWN[name] for name in shown)]
     lines = []
     for fold in metrics["folds"]:

@@ -8,6 +8,7 @@ replicate by replicate, with the same weights, which gives the interval of their
 """
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -81,6 +82,11 @@ class Resample:
         everything, one = slice(None), np.ones(len(y), np.float32)
         group = _groups(risk)
         self.total, self.positive = by(group, one, everything), by(group, y, everything)
+        self.dates = []
+        for day in np.unique(dates):
+            rows = np.flatnonzero(dates == day)
+            ranks = _groups(risk[rows])
+            self.dates.append((by(ranks, one, rows), by(ranks, y, rows)))
         p = np.clip(risk, 1e-15, 1 - 1e-15)
         sums = {
             "log_loss": -np.where(y == 1, np.log(p), np.log1p(-p)),
@@ -97,9 +103,17 @@ class Resample:
             ranks = np.unique(-risk[rows], return_inverse=True)[1]
             self.days.append((by(ranks, one, rows), by(ranks, y, rows)))
 
-    def ranking(self, w: np.ndarray) -> dict[str, np.ndarray]:
-        """Return average precision and ROC AUC under each column of weights, (columns,) each."""
-        return self._curve(self.total @ w, self.positive @ w)
+    def by_date(self, w: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the ranking within each date, averaged over dates with both classes."""
+        curves = [self._curve(total @ w, positive @ w) for total, positive in self.dates]
+        for curve in curves:  # a date without stayers says nothing about order
+            curve["average_precision"][np.isnan(curve["roc_auc"])] = math.nan
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a replicate may have no such date
+            return {
+                f"{name}_by_date": np.nanmean([curve[name] for curve in curves], axis=0)
+                for name in ("average_precision", "roc_auc")
+            }
 
     def all(self, w: np.ndarray) -> dict[str, np.ndarray]:
         """Return every metric under each column of (users, columns) weights, (columns,) each."""
@@ -111,6 +125,7 @@ class Resample:
             at_50 = np.nansum(at_50, axis=0) / (~np.isnan(at_50)).sum(axis=0)
             return (
                 self._curve(total, positive)
+                | self.by_date(w)
                 | {name: (per_user @ w) / rows for name, per_user in self.sums.items()}
                 | {
                     "expected_calibration_error": np.abs(self.gap @ w).sum(axis=0) / rows,

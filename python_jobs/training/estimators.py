@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
-from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -18,9 +18,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from python_jobs.errors import JobError
 from python_jobs.publication.feature_facts import FeatureFact
+from python_jobs.publication.models import RULES
 from python_jobs.training.feature_facts import ACTIVITY
 
-Factory = Callable[[int], ClassifierMixin]
+Recipe = Callable[[np.ndarray, np.ndarray], ClassifierMixin]
+"""Return a model fitted on a matrix and its labels."""
 
 
 class SignedLog(TransformerMixin, BaseEstimator):
@@ -184,14 +186,14 @@ See docs/models.md for why members are averaged and not stacked.
 """
 
 
-def baselines(facts: Mapping[str, FeatureFact]) -> dict[str, Factory]:
-    """Return the simple rules that a candidate must beat, as estimators on the same matrix.
+def baselines(facts: Mapping[str, FeatureFact]) -> dict[str, Recipe]:
+    """Return the simple rules, each as a function that fits it on the matrix and labels.
 
     prior_rate: the churn rate of the training rows for everybody. recency: a logistic regression
-    on days_since_last_activity alone, which keeps the order of the days. rfm_logistic: also
-    frequency (active days) and volume (events) of the longest window. Users who were never active
-    count as the longest silence known. `facts`: what each column measures, in matrix order.
-    Raises JobError if there is no days_since_last_activity.
+    on days_since_last_activity alone, which keeps the order of the days. frequency: the same on
+    the active days of the longest window. rfm_logistic: both, and volume (events) of the longest
+    window. Users who were never active count as the longest silence known. `facts`: what each
+    column measures, in matrix order. Raises JobError if there is no days_since_last_activity.
     """
     features = list(facts)
     if "days_since_last_activity" not in facts:
@@ -201,24 +203,28 @@ def baselines(facts: Mapping[str, FeatureFact]) -> dict[str, Factory]:
             next_step="run `churnhouse build`, then train again.",
         )
     recency = ["days_since_last_activity"]
-    windows = [_longest(facts, measure) for measure in ACTIVITY]
-    rfm = recency + [name for name in windows if name]
-
-    def rule(names: list[str]) -> Factory:
-        columns = [features.index(name) for name in names]
-
-        def make(seed: int) -> ClassifierMixin:
-            # a transformer of its own: several folds are fitted at once, in threads
-            pick = ColumnTransformer([("pick", "passthrough", columns)])
-            return _logistic(pick, SignedLog(fill="max"))
-
-        return make
-
-    return {
-        "prior_rate": lambda seed: DummyClassifier(strategy="prior"),
-        "recency": rule(recency),
-        "rfm_logistic": rule(rfm),
+    windows = [name for name in (_longest(facts, measure) for measure in ACTIVITY) if name]
+    used = {
+        "recency": recency,
+        "frequency": windows[:1] or recency,
+        "rfm_logistic": recency + windows,
     }
+    return {"prior_rate": lambda X, y: DummyClassifier(strategy="prior").fit(X, y)} | {
+        name: partial(_rule, [features.index(feature) for feature in used[name]]) for name in RULES
+    }
+
+
+def _rule(columns: Sequence[int], X: np.ndarray, y: np.ndarray) -> ClassifierMixin:
+    """Fit a logistic regression on some columns; it takes all, and the others weigh nothing."""
+    logs, scale = SignedLog(fill="max"), StandardScaler()
+    inputs = scale.fit_transform(logs.fit(X).transform(X))
+    flags = X.shape[1] + np.flatnonzero(np.isin(logs.flagged_, columns))
+    used = [*columns, *flags]
+    model = LogisticRegression(solver="newton-cholesky", max_iter=100).fit(inputs[:, used], y)
+    weights = np.zeros((1, inputs.shape[1]))
+    weights[:, used] = model.coef_
+    model.coef_, model.n_features_in_ = weights, inputs.shape[1]
+    return make_pipeline(logs, scale, model)
 
 
 def _longest(facts: Mapping[str, FeatureFact], measure: str) -> str | None:

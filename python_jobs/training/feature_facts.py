@@ -7,6 +7,8 @@ from python_jobs.publication.feature_facts import FeatureFact
 
 ACTIVITY = ("active_days", "events")
 """Counted for every domain, over every window."""
+LIFETIME = ("active_days_ever", "events_ever", "active_day_rate", "silence_share")
+"""See macros/measures/lifetime_features.sql."""
 
 
 def explained_features(settings: Vars) -> dict[str, FeatureFact]:
@@ -21,6 +23,10 @@ def explained_features(settings: Vars) -> dict[str, FeatureFact]:
         facts[f"{name}_trend"] = FeatureFact.of(name, "trend")
     for ratio in settings.ratios:
         facts[f"{ratio.name}_{windows[-1]}d"] = FeatureFact.of(ratio.name, windows[-1])
+    if "lifetime" in settings.feature_families:
+        longest = windows[-1]
+        facts |= {name: FeatureFact.of(name) for name in LIFETIME}
+        facts[f"observed_days_{longest}d"] = FeatureFact.of("observed_days", longest)
     return facts
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from threadpoolctl import threadpool_limits
 
-from python_jobs.training.estimators import MEMBERS, Blend, Factory, churn_risk
+from python_jobs.publication.models import RULES
+from python_jobs.training.estimators import MEMBERS, Blend, Recipe, churn_risk
 from python_jobs.training.search import Split, Tuned, blends, inner_splits, plan, tune
 from python_jobs.training.splits import HeldOut, Rows, describe, usable_splits
 
@@ -31,22 +32,22 @@ PATIENCE = 4
 
 @dataclass(frozen=True)
 class Fitted:
-    """The candidates fitted on one side, and the record of their search for the manifest."""
+    """The models fitted on one side, and the record of their search for the manifest."""
 
-    candidates: dict[str, Blend]
+    models: dict[str, Blend]
     search: dict[str, Any]
 
 
 def fit_and_hold_out(
     rows: Rows,
-    baselines: Mapping[str, Factory],
+    baselines: Mapping[str, Recipe],
     *,
     horizon_days: int,
     seed: int,
     budget: float,
     say: Callable[[str], None],
 ) -> tuple[HeldOut, Fitted]:
-    """Return every model's held-out risks, and the candidates fitted on all eligible rows.
+    """Return every model's held-out risks, and candidates and rules fitted on all eligible rows.
 
     A fold's models learn, search and calibrate only on the eligible rows of its training side, and
     score all its test rows. `budget`: seconds for the searches of all sides together.
@@ -70,7 +71,7 @@ def fit_and_hold_out(
             for side, (i, _) in zip(sides, inner, strict=True)
         ]
         rules = [
-            {n: pool.submit(_rule, rows, r, seed, *split) for n, r in baselines.items()}
+            {n: pool.submit(_rule, rows, r, *split) for n, r in baselines.items()}
             for split in splits
         ]
         parts: dict[str, list[np.ndarray]] = {}
@@ -83,6 +84,14 @@ def fit_and_hold_out(
             folds.append(describe(rows, str(number), known, test))
             say(f"judged fold {number} of {len(splits)}: {folds[-1]['test_from']} and later")
         final = Fitted(*_gather(rows, candidates[0], inner[0]))
+        everybody = rows.X[sides[0]], rows.y[sides[0]]
+        final.models.update(
+            {
+                n: Blend([rule(*everybody)], [1.0], 0.0)
+                for n, rule in baselines.items()
+                if n in RULES
+            }
+        )
     held = HeldOut(
         rows=np.concatenate([test for _, test in splits]),
         fold=np.repeat([f["fold"] for f in folds], [len(test) for _, test in splits]),
@@ -129,10 +138,8 @@ def _member(
     return tuned, member.fit(seed, rows.X[side], rows.y[side], **tuned.parameters)
 
 
-def _rule(
-    rows: Rows, recipe: Factory, seed: int, known: np.ndarray, test: np.ndarray
-) -> np.ndarray:
-    return churn_risk(recipe(seed).fit(rows.X[known], rows.y[known]), rows.X[test])
+def _rule(rows: Rows, recipe: Recipe, known: np.ndarray, test: np.ndarray) -> np.ndarray:
+    return churn_risk(recipe(rows.X[known], rows.y[known]), rows.X[test])
 
 
 @contextmanager

@@ -27,10 +27,10 @@ class Plan:
 def missing_days(plan: Plan, data_from: date, data_through: date, unknown: int = 0) -> int:
     """Return how many days are missing for one training and one test date; 0 if none is.
 
-    The first training date has full windows; the first test date is at least one horizon later,
-    and its own label window must have closed. `unknown` days count for nothing.
+    The first training date has its shortest window full; the first test date is at least one
+    horizon later, and its own label window must have closed. `unknown` days count for nothing.
     """
-    first = _sampled(data_from + timedelta(plan.windows[-1] - 1 + unknown), plan.every)
+    first = _sampled(data_from + timedelta(plan.windows[0] - 1 + unknown), plan.every)
     test = _sampled(first + timedelta(plan.horizon), plan.every)
     return max(0, (test + timedelta(plan.horizon) - data_through).days)
 
@@ -40,13 +40,11 @@ def plan_that_fits(
 ) -> Plan | None:
     """Return the settings nearest to `plan` with which training works; None if none do.
 
-    Windows are shortened first, then the horizon: the horizon says what churn is.
+    The shortest window goes first, then the horizon: the horizon says what churn is.
     """
     for horizon in [plan.horizon, *(n for n in SHORTER if n < plan.horizon)]:
-        for longest in [plan.windows[-1], *(n for n in SHORTER if n < plan.windows[-1])]:
-            windows = tuple(n for n in plan.windows if n <= longest)
-            if len(windows) < 2 or windows[-1] != longest:
-                windows = (max(1, longest // 2), longest)
+        for shortest in [plan.windows[0], *(n for n in SHORTER if n < plan.windows[0])]:
+            windows = tuple(sorted({shortest, *plan.windows[1:]}))
             for every in sorted({plan.every, 1}, reverse=True):
                 tried = Plan(windows, horizon, every)
                 if missing_days(tried, data_from, data_through, unknown) == 0:

@@ -6,17 +6,20 @@ Intervals: python_jobs.training.bootstrap.
 """
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from python_jobs.publication.models import RULES
 from python_jobs.training.bootstrap import Interval, Resample, weights
 from python_jobs.training.splits import HeldOut, Rows
 
 METRICS = (
+    "average_precision_by_date",
+    "roc_auc_by_date",
     "average_precision",
     "roc_auc",
     "log_loss",
@@ -27,7 +30,9 @@ METRICS = (
     "lift_top_decile",
     "expected_value",
 )
-COMPARED = ("average_precision", "roc_auc")
+RANKING = "average_precision_by_date"
+"""The metric that chooses and promotes: a list is made on one date, so order within it counts."""
+COMPARED = ("average_precision_by_date", "roc_auc_by_date", "average_precision", "roc_auc")
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,21 @@ def average_precision(y: np.ndarray, risk: np.ndarray) -> float:
 def roc_auc(y: np.ndarray, risk: np.ndarray) -> float:
     """Return the probability that a churner is ranked above a stayer; ties count half."""
     return float(roc_auc_score(y, risk)) if 0 < y.sum() < len(y) else math.nan
+
+
+def by_date(
+    metric: Callable[[np.ndarray, np.ndarray], float],
+    y: np.ndarray,
+    risk: np.ndarray,
+    dates: np.ndarray,
+) -> float:
+    """Return a ranking metric within each date, averaged over the dates with both classes.
+
+    A shift in level between dates, which no list shows, does not count.
+    """
+    days = [dates == day for day in np.unique(dates)]
+    found = [metric(y[day], risk[day]) for day in days if 0 < y[day].sum() < day.sum()]
+    return float(np.mean(found)) if found else math.nan
 
 
 def log_loss(y: np.ndarray, risk: np.ndarray) -> float:
@@ -130,6 +150,8 @@ def values(
     """
     money = costs.payoff(y, risk, costs.threshold) if costs and len(y) else np.array([math.nan])
     metrics = (
+        by_date(average_precision, y, risk, dates),
+        by_date(roc_auc, y, risk, dates),
         average_precision(y, risk),
         roc_auc(y, risk),
         log_loss(y, risk),
@@ -242,37 +264,45 @@ def _difference(
 
 
 def paired_difference(
-    y: np.ndarray, ours: np.ndarray, theirs: np.ndarray, users: np.ndarray, seed: int
+    y: np.ndarray,
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    users: np.ndarray,
+    dates: np.ndarray,
+    seed: int,
 ) -> Interval:
-    """Return one model's average precision minus another's on the same rows, with its interval.
+    """Return one model's RANKING minus another's on the same rows, with its interval.
 
     `users` are codes from 0. Both models get the same replicates.
     """
-    value = average_precision(y, ours) - average_precision(y, theirs)
-    n_users, day = int(users.max()) + 1 if len(users) else 0, np.zeros(len(y))
-    both = [resample(y, risk, users, day, n_users) for risk in (ours, theirs)]
-    blocks = [
-        [part.ranking(block)["average_precision"] for part in both]
-        for block in weights(n_users, seed)
-    ]
+    value = by_date(average_precision, y, ours, dates) - by_date(
+        average_precision, y, theirs, dates
+    )
+    n_users = int(users.max()) + 1 if len(users) else 0
+    both = [resample(y, risk, users, dates, n_users) for risk in (ours, theirs)]
+    blocks = [[part.by_date(block)[RANKING] for part in both] for block in weights(n_users, seed)]
     return Interval.of(value, np.concatenate([a - b for a, b in blocks]))
 
 
 def pooled(tables: dict[str, dict[str, Any]], model: str) -> dict[str, float | None]:
-    """Return the pooled metrics of a model on eligible users, and their base_rate."""
+    """Return the pooled metrics of a model on eligible users, and their base_rate.
+
+    One that the model's release did not know yet is None.
+    """
     measures = tables[model]["folds"]["pooled"]["eligible"]
-    return {name: measures[name]["value"] for name in METRICS} | {
+    return {name: measures.get(name, {}).get("value") for name in METRICS} | {
         "base_rate": measures["base_rate"]
     }
 
 
-def best_candidate(tables: dict[str, dict[str, Any]]) -> str:
-    """Return the candidate with the highest pooled average precision on eligible users.
+def best_model(tables: dict[str, dict[str, Any]]) -> str:
+    """Return the candidate or rule that ranks eligible users best within dates, by RANKING.
 
-    The first candidate wins a tie.
+    A rule wins a tie with a candidate, and the first of several equal ones wins.
     """
-    names = [name for name, table in tables.items() if table["kind"] == "candidate"]
-    return max(names, key=lambda name: pooled(tables, name)["average_precision"] or 0.0)
+    names = [name for name in RULES if name in tables]
+    names += [name for name, table in tables.items() if not is_baseline(table)]
+    return max(names, key=lambda name: pooled(tables, name)[RANKING] or 0.0)
 
 
 def is_baseline(table: dict[str, Any]) -> bool:
@@ -285,7 +315,7 @@ def metric_rows(tables: dict[str, dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
     for model, table in tables.items():
         for fold, populations in table["folds"].items():
             for population, measures in populations.items():
-                for metric in METRICS:
+                for metric in [name for name in METRICS if name in measures]:
                     interval = measures[metric]
                     yield (model, fold, population, metric, *interval.values(), measures["rows"])
 

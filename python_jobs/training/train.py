@@ -1,4 +1,4 @@
-"""Train: judge the candidates on later dates, and fit the best one on all rows."""
+"""Train: judge candidates and simple rules on later dates, and fit the best one on all rows."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,12 +13,13 @@ import pandas as pd
 from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model
 from python_jobs.publication.feature_facts import FeatureFact
+from python_jobs.publication.models import in_words
 from python_jobs.training import attribution, onnx_export
 from python_jobs.training.estimators import CANDIDATES, Blend, baselines
 from python_jobs.training.feature_facts import facts_of
 from python_jobs.training.fit import fit_and_hold_out
 from python_jobs.training.leakage import check_leaks
-from python_jobs.training.metrics import Costs, best_candidate, judge, slices
+from python_jobs.training.metrics import Costs, best_model, judge, slices
 from python_jobs.training.splits import HeldOut, Rows
 from python_jobs.warehouse.features import Features
 
@@ -58,7 +59,7 @@ def train(
     costs: Costs | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Trained:
-    """Judge the candidates on later dates and fit the best one on all of evaluation_set.
+    """Judge candidates and rules on later dates; fit the best one on all of evaluation_set.
 
     `explained`: facts of the domain's features; see feature_facts.explained_features.
     `time_budget`: seconds of search. `costs`: used for the expected value, which is None without
@@ -82,13 +83,15 @@ def train(
         rows, rules, horizon_days=horizon_days, seed=seed, budget=time_budget, say=say
     )
     tables = judge(rows, held, CANDIDATES, costs=costs, seed=seed)
-    chosen = best_candidate(tables)
-    say(f"{chosen} is the best candidate")
-    model = final.candidates[chosen]
+    chosen = best_model(tables)
+    say(f"{in_words(chosen)} ranks best")
+    model = final.models[chosen]
     onnx = onnx_export.export(model, len(features.names))
     facts = {
         "estimator": chosen,
-        "parameters": {p: final.search["members"][p]["parameters"] for p in CANDIDATES[chosen]},
+        "parameters": {
+            p: final.search["members"][p]["parameters"] for p in CANDIDATES.get(chosen, ())
+        },
         "calibration": {
             "method": "sigmoid",
             "checked_on": final.search["checked_on"],

@@ -4,7 +4,7 @@ import shutil
 from datetime import timedelta
 
 import pytest
-from support.training_world import NOW, new_warehouse, run
+from support.training_world import NOW, months_later, new_warehouse, run, scramble_labels
 
 from python_jobs.errors import JobError
 from python_jobs.registry import store
@@ -55,12 +55,16 @@ def test_good_version_waits_for_a_required_approval(strict):
 
 
 def test_approval_does_not_promote_a_bad_version(strict):
-    con, settings, _ = strict
-    con.execute("update evaluation_set set churn_label = hash(user_id, as_of_date) % 3 = 0")
-    bad = run(con, settings.home, now=LATER + timedelta(hours=1)).version
-    approve(settings, bad, by="Ada", note="hope", now=LATER)
-    decision = promote(con, settings, now=LATER, version=bad)
-    assert not decision.is_promoted and "is not above" in decision.reason
+    con, settings, (first, _) = strict
+    approve(settings, first, by="Ada", note="fine", now=NOW)
+    promote(con, settings, now=NOW, version=first)
+    months_later(con)
+    scramble_labels(con)
+    later = NOW + timedelta(days=70)
+    bad = run(con, settings.home, now=later).version
+    approve(settings, bad, by="Ada", note="hope", now=later)
+    decision = promote(con, settings, now=later, version=bad)
+    assert not decision.is_promoted and "worse than the champion" in decision.reason
 
 
 def test_an_approval_is_for_one_version_and_its_bytes(strict):

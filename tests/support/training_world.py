@@ -72,3 +72,21 @@ def run(con: duckdb.DuckDBPyConnection, home: Path, **options: object) -> Regist
     chosen |= {"explained": EXPLAINED} | options
     now = chosen.pop("now", NOW)
     return register(con, Settings(home=home).models, train(con, **chosen), now=now)
+
+
+def months_later(con: duckdb.DuckDBPyConnection) -> None:
+    """Add the data of ten more weeks; an earlier champion saw none of its test dates."""
+    con.execute("""
+        create or replace table evaluation_set as
+        from evaluation_set union all by name
+        select * replace (as_of_date + 70 as as_of_date) from evaluation_set;
+        update build_window set data_through = data_through + 70;
+    """)
+
+
+def scramble_labels(con: duckdb.DuckDBPyConnection) -> None:
+    """Make what a model trained after months_later learns from worthless."""
+    con.execute("""
+        update evaluation_set set churn_label = hash(user_id || as_of_date || 'x') % 2
+        where as_of_date < date '2025-05-15'
+    """)

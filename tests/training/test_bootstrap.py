@@ -63,7 +63,7 @@ def test_all_rows_of_a_drawn_user_are_used():
     y, risk, codes, _ = sample(dates=1, users=400)
     copies = np.tile(np.arange(400), 10)
     one, ten = (
-        metrics.paired_difference(y[i], risk[i], 1 - risk[i], codes[i], seed=1)
+        metrics.paired_difference(y[i], risk[i], 1 - risk[i], codes[i], np.zeros(len(i)), seed=1)
         for i in (np.arange(400), copies)
     )
     assert ten.high - ten.low == pytest.approx(one.high - one.low, rel=0.1)
@@ -78,7 +78,9 @@ def test_interval_covers_the_true_value_about_95_percent_of_the_time():
         y = np.repeat(rng.random(150) < 0.4, 2).astype(int)
         risk = rng.normal(size=300) + shift * y
         part = metrics.resample(y, 1 / (1 + np.exp(-risk)), codes, np.full(300, DAY), 150)
-        auc = np.concatenate([part.ranking(b)["roc_auc"] for b in bootstrap.weights(150, seed=1)])
+        auc = np.concatenate(
+            [part.by_date(b)["roc_auc_by_date"] for b in bootstrap.weights(150, seed=1)]
+        )
         interval = Interval.of(0.7, auc)
         covered += interval.low <= 0.7 <= interval.high
     assert 0.90 <= covered / 150 <= 0.99
@@ -86,10 +88,10 @@ def test_interval_covers_the_true_value_about_95_percent_of_the_time():
 
 def test_paired_comparison_draws_the_same_users():
     """A model minus itself is exactly 0; minus a better one, the interval is below 0."""
-    y, risk, codes, _ = sample(users=400)
-    assert metrics.paired_difference(y, risk, risk, codes, seed=1) == Interval(0.0, 0.0, 0.0)
+    y, risk, codes, days = sample(users=400)
+    assert metrics.paired_difference(y, risk, risk, codes, days, seed=1) == Interval(0.0, 0.0, 0.0)
     better = 0.5 * risk + 0.5 * y
-    worse = metrics.paired_difference(y, risk, better, codes, seed=1)
+    worse = metrics.paired_difference(y, risk, better, codes, days, seed=1)
     assert worse.low <= worse.value <= worse.high < 0
 
 

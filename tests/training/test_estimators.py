@@ -7,6 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from python_jobs.errors import JobError
 from python_jobs.publication.feature_facts import FeatureFact, from_json
+from python_jobs.publication.models import RULES
 from python_jobs.training.estimators import MEMBERS, Blend, SignedLog, baselines, churn_risk, platt
 
 NAN = np.nan
@@ -108,7 +109,7 @@ def fitted_baselines():
     rng = np.random.default_rng(2)
     X = rng.integers(0, 30, size=(500, len(FEATURES))).astype(np.float32)
     y = (rng.random(500) < X[:, 3] / 40).astype(int)
-    return {name: recipe(7).fit(X, y) for name, recipe in baselines(FACTS).items()}, X, y
+    return {name: recipe(X, y) for name, recipe in baselines(FACTS).items()}, X, y
 
 
 def test_prior_rate_predicts_the_churn_rate_for_everyone():
@@ -134,6 +135,15 @@ def test_user_without_events_counts_as_the_longest_inactive():
     assert found[0] == pytest.approx(found[1])
 
 
+def test_frequency_ranks_only_by_active_days_and_rarely_active_users_first():
+    X = np.tile(np.arange(30, dtype=np.float32)[:, None], len(FEATURES))
+    rule = baselines(FACTS)["frequency"](X, (X[:, 0] < 9).astype(int))
+    other = X.copy()
+    other[:, [n for n, name in enumerate(FEATURES) if name != "active_days_30d"]] = 7
+    assert (churn_risk(rule, X) == churn_risk(rule, other)).all()
+    assert (np.diff(churn_risk(rule, X)) < 0).all()
+
+
 @pytest.mark.parametrize("column", range(len(FEATURES)))
 def test_rfm_reads_recency_and_the_longest_windows(column):
     """events_trend is not a window, and 30 days is longer than 7."""
@@ -149,6 +159,6 @@ def test_rfm_reads_recency_and_the_longest_windows(column):
 
 def test_rfm_works_without_windows_but_needs_recency():
     recency = {"days_since_last_activity": FeatureFact.of("days_since_last_activity")}
-    assert set(baselines(recency)) == {"prior_rate", "recency", "rfm_logistic"}
+    assert set(baselines(recency)) == {"prior_rate", *RULES}
     with pytest.raises(JobError, match="days_since_last_activity"):
         baselines({"events_30d": FeatureFact.of("events", 30)})

@@ -84,11 +84,14 @@ def test_agrees_with_scikit_learn_and_ignores_row_order(pairs):
         assert forwards["average_precision"] == pytest.approx(sk.average_precision_score(y, risk))
 
 
+BY_DATE = {"average_precision_by_date", "roc_auc_by_date"}
+
+
 @pytest.mark.parametrize(
     "y, undefined",
     [
-        ([0, 0], {"average_precision", "roc_auc", "lift_top_decile"}),
-        ([1, 1], {"roc_auc"}),
+        ([0, 0], {"average_precision", "roc_auc", "lift_top_decile"} | BY_DATE),
+        ([1, 1], {"roc_auc"} | BY_DATE),
         ([], {*metrics.METRICS}),
     ],
 )
@@ -139,23 +142,46 @@ def test_tables_separate_folds_and_populations():
         ("pooled", "all"): (8, 3),
     }
     assert metrics.pooled(tables, "good")["average_precision"] == 1
-    assert metrics.best_candidate(tables) == "good"
-    assert metrics.best_candidate(metrics.judge(*held_out(), candidates={"bad"})) == "bad"
+    assert metrics.best_model(tables) == "good"
+    assert metrics.best_model(metrics.judge(*held_out(), candidates={"bad"})) == "bad"
 
 
 def test_first_candidate_wins_a_tie_and_a_missing_value_loses():
     rows, held = held_out()
     held.risks.update(bad=held.risks["good"])
     tables = metrics.judge(rows, held, candidates={"bad", "good"})
-    assert metrics.best_candidate(tables) == "bad"
-    tables["bad"]["folds"]["pooled"]["eligible"]["average_precision"]["value"] = None
-    assert metrics.best_candidate(tables) == "good"
+    assert metrics.best_model(tables) == "bad"
+    tables["bad"]["folds"]["pooled"]["eligible"][metrics.RANKING]["value"] = None
+    assert metrics.best_model(tables) == "good"
+
+
+def test_rule_that_ranks_as_well_is_chosen_but_never_the_rate_for_everybody():
+    rows, held = held_out()
+    good = held.risks.pop("good")
+    held.risks.update(candidate=good, recency=1 - good, prior_rate=good)
+    candidates = {"bad", "candidate"}
+    tables = metrics.judge(rows, held, candidates=candidates)
+    assert metrics.best_model(tables) == "candidate"
+    held.risks.update(recency=good)
+    tables = metrics.judge(rows, held, candidates=candidates)
+    assert metrics.best_model(tables) == "recency"
+
+
+def test_level_that_moves_between_dates_does_not_count_as_bad_ranking():
+    """On the second date every risk is .5 higher: within dates the order is right."""
+    y = np.array([1, 0, 0, 1, 0, 0, 1, 1])
+    risk = np.array([0.4, 0.1, 0.2, 0.9, 0.6, 0.7, 0.9, 0.9])
+    dates = DAY + np.repeat([0, 7, 14], [3, 3, 2])
+    found = metrics.values(y, risk, dates)
+    assert found["roc_auc_by_date"] == found["average_precision_by_date"] == 1
+    assert found["roc_auc"] < 0.9
+    assert math.isnan(metrics.values(y[:1], risk[:1], dates[:1])["roc_auc_by_date"])
 
 
 def test_rows_for_sql_hold_every_number_once():
     tables = metrics.judge(*held_out(), candidates={"bad", "good"})
     found = list(metrics.metric_rows(tables))
-    assert len({row[:4] for row in found}) == len(found) == 3 * 3 * 2 * 9
+    assert len({row[:4] for row in found}) == len(found) == 3 * 3 * 2 * 11
     assert ("good", "pooled", "eligible", "roc_auc", 1.0, 1.0, 1.0, 7) in found
 
 

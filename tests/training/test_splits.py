@@ -122,7 +122,7 @@ def test_history_without_any_fold_is_reported(rows):
 
 def test_the_final_fit_uses_eligible_rows_only(rows):
     _, final = hold_out(rows)
-    for model in final.candidates.values():
+    for model in final.models.values():
         assert model.predict_proba(np.ones((1, 1)))[0, 1] > 0.5
 
 

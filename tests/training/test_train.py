@@ -58,6 +58,7 @@ def test_metrics_cover_every_model_fold_and_population(trained):
         "soft_voting": "candidate",
         "prior_rate": "baseline",
         "recency": "baseline",
+        "frequency": "baseline",
         "rfm_logistic": "baseline",
     }
     for table in tables.values():
@@ -80,7 +81,7 @@ def test_registry_tables_match_the_version_folder(trained):
         select count(*), count(value), count(low), count(distinct model), min("rows") > 0
         from ml.fold_metrics
     """).fetchone()
-    assert counts == (6 * 4 * 2 * 9, 6 * 4 * 2 * 9, 6 * 4 * 2 * 9, 6, True)
+    assert counts == (7 * 4 * 2 * 11, 7 * 4 * 2 * 11, 7 * 4 * 2 * 11, 7, True)
 
 
 def test_the_final_model_learns_from_eligible_rows_of_all_dates(trained):
