@@ -4,7 +4,8 @@
     partition_by='as_of_date'
 ) }}
 {% set columns = shared_columns(ref('user_features_daily'), source('ml', 'training_reference')) %}
-{% set numbers = columns | selectattr('is_number') | map(attribute='name') | reject('in', lifetime_totals()) | list %}
+{% set numbers = columns | selectattr('is_number') | map(attribute='name') | list %}
+{% set numbers = numbers | reject('in', lifetime_totals()) | list %}
 {% set texts = columns | rejectattr('is_number') | map(attribute='name') | list %}
 
 with
