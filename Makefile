@@ -12,7 +12,7 @@ CHURNHOUSE_HOME ?= data-$(DOMAIN)
 endif
 export CHURNHOUSE_HOME
 
-.PHONY: help run test test-spark lint format unit coverage nightly manifests reference prometheus-rule test-mlflow bench clean
+.PHONY: help run test test-spark lint format unit coverage nightly manifests reference prometheus-rule test-mlflow bench-quality clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -50,6 +50,10 @@ endef
 
 coverage: .venv/installed ## Show what the last tests did not run; fails below 90 % of lines and branches.
 	$(BIN)/python tests/support/coverage/report_coverage.py build/coverage 90
+
+bench-quality: .venv/installed ## Judge the product and its rivals on real logs: make bench-quality LOGS=folder.
+	@test -d "$(LOGS)" || { echo "bench-quality: Next: make bench-quality LOGS=<folder of Parquet files>."; exit 1; }
+	$(BIN)/python bench/logs.py $(LOGS)
 
 nightly: .venv/installed ## Run the exhaustive variants of the tests.
 	$(BIN)/pytest -m nightly

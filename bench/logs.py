@@ -19,6 +19,7 @@ import time
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import measured
@@ -61,6 +62,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("logs", type=Path, help="folder of Parquet files")
     parser.add_argument("--keep", type=Path, help="keep the product's homes in this folder")
+    parser.add_argument(
+        "--vars", type=yaml.safe_load, default={}, help="YAML of settings that the domain gets"
+    )
     parser.add_argument("--only", default="", help="judge only cuts whose name contains this")
     options = parser.parse_args()
     console = Console(width=160)
@@ -70,7 +74,7 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory(prefix="churnhouse-logs-") as folder:
             work = (options.keep or Path(folder)) / f"{log.stem}_{on}"
-            cut = judged(log, on, work)
+            cut = judged(log, on, work, options.vars)
         cuts.append(cut)
         console.print(line(cut), soft_wrap=True)
     console.print(summary(cuts))
@@ -97,7 +101,7 @@ def dates(folder: Path) -> list[tuple[Path, date]]:
     return found
 
 
-def judged(log: Path, on: date, work: Path) -> Cut:
+def judged(log: Path, on: date, work: Path, settings: dict[str, Any]) -> Cut:
     """Run the product and all rivals on what came before a date; return risks and truth."""
     con = duckdb.connect()
     con.execute("set TimeZone = 'UTC'")
@@ -124,13 +128,13 @@ def judged(log: Path, on: date, work: Path) -> Cut:
     users = [user for user, _ in truth]
     cut = Cut(log.stem, on, users, np.array([churned for _, churned in truth]), {})
     started = time.monotonic()
-    product(con, work, cut)
+    product(con, work, cut, settings)
     cut.seconds = time.monotonic() - started
     rivals(con, cut)
     return cut
 
 
-def product(con: duckdb.DuckDBPyConnection, work: Path, cut: Cut) -> None:
+def product(con: duckdb.DuckDBPyConnection, work: Path, cut: Cut, settings: dict[str, Any]) -> None:
     """Run the main job in an empty home; a refusal gives everybody the same risk."""
     raw, domain = work / "raw", work / "domains" / cut.log
     raw.mkdir(parents=True)
@@ -159,7 +163,8 @@ def product(con: duckdb.DuckDBPyConnection, work: Path, cut: Cut) -> None:
                 for (name,) in con.execute("select distinct event_type from seen").fetchall()
             },
             "measures": [*counts, {"name": "amount", "agg": "sum", "column": "value"}],
-        },
+        }
+        | settings,
     }
     (domain / "domain.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
     (domain / "ingest.sql").write_text(
