@@ -76,8 +76,9 @@ def show(manifest: dict[str, Any], age: str, where: str) -> None:
     facts.add_row("model", f"{model.get('kind', model['estimator'])}, {manifest['model_version']}")
     facts.add_row(
         "held out",
-        f"ROC AUC {model['roc_auc']:.3f}, average precision {model['average_precision']:.3f}, "
-        f"precision@50 {model['precision_at_50']:.1%}",
+        model.get("unjudged")
+        or f"ROC AUC {_number(model['roc_auc'])}, average precision "
+        f"{_number(model['average_precision'])}, precision@50 {_share(model['precision_at_50'])}",
     )
     facts.add_row("riskiest", f"of {manifest['as_of_date']}, eligible and not in the holdout")
     for user in manifest["riskiest"]:

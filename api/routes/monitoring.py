@@ -61,6 +61,7 @@ def facts(publication: Publication) -> dict[str, Any]:
     return {
         "model_version": publication.model_version,
         "estimator": summary.get("estimator"),
+        "unjudged": summary.get("unjudged"),
         "promoted_at": summary.get("promoted_at") or manifest.get("promoted_at"),
         "features": [{"name": n, "type": t} for n, t in publication.features.items()],
         "metrics": pooled,

@@ -108,6 +108,7 @@ SCHEMAS = {
         {
             "model_version": TEXT,
             "estimator": NULLABLE,
+            "unjudged": NULLABLE,
             "promoted_at": NULLABLE,
             "features": _list(_object({"name": TEXT, "type": TEXT})),
             "metrics": {"type": "object"},

@@ -6,7 +6,7 @@ RULES = ("recency", "frequency", "rfm_logistic")
 
 def in_words(estimator: str) -> str:
     """Return a kind of model in words; a rule is named as one."""
-    words = estimator.replace("_", " ")
+    words = estimator.replace("_", " ").replace("rfm", "RFM")
     if estimator in RULES:
-        return f"{words} (a simple rule; no trained model ranks better yet)"
+        return f"{words} (a simple rule, until a trained model ranks better)"
     return words

@@ -80,6 +80,7 @@ def of(
             "promoted_at": production.promoted_at if production else None,
             "estimator": metrics["estimator"],
             "kind": in_words(metrics["estimator"]),
+            "unjudged": store.read_manifest(settings.models, model_version).get("unjudged"),
             "roc_auc": metrics["roc_auc"],
             "average_precision": metrics["average_precision"],
             "precision_at_50": metrics["precision_at_50"],

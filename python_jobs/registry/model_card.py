@@ -60,9 +60,11 @@ def model_card(manifest: dict[str, Any], metrics: dict[str, Any]) -> str:
         "",
         "## How it did on dates it had not seen",
         "",
-        f"{len(folds)} test periods from {folds[0]['test_from']} to {folds[-1]['test_to']}, each a "
-        f"horizon after its last training date. Order is judged within each date and averaged over "
-        "dates. 95 % intervals from a bootstrap over users.",
+        f"This version is {manifest['unjudged']}."
+        if manifest["unjudged"]
+        else f"{len(folds)} test periods from {folds[0]['test_from']} to {folds[-1]['test_to']}, "
+        "each a horizon after its last training date. Order is judged within each date and "
+        "averaged over dates. 95 % intervals from a bootstrap over users.",
         "",
         "| metric | eligible users | all users |",
         "|---|---|---|",

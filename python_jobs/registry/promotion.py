@@ -82,8 +82,9 @@ def decide(
     ours = challenger[RANKING]
     unknown = [name for name, value in challenger.items() if _unknown(value)]
     if unknown:
+        what = "nothing" if len(unknown) == len(challenger) else ", ".join(unknown)
         (against if has_champion else speaking_for).append(
-            f"{', '.join(unknown)} could not be measured"
+            "it is not judged yet" if what == "nothing" else f"{what} could not be measured"
         )
     for name, metrics in baselines.items():
         theirs = metrics[RANKING]

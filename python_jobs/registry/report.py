@@ -83,6 +83,7 @@ def report(manifest: dict[str, Any], trained: Trained) -> str:
     """Return the page without a decision, which published_report adds later."""
     metrics, rows, held = trained.metrics, trained.rows, trained.held
     chosen = manifest["estimator"]
+    judged = f"judged on {len(metrics['folds'])} later periods"
     sections = [
         ("Ranking and calibration, eligible users", _figures(metrics, rows, held, chosen)),
         ("All models, eligible users, all folds", _models(metrics, "eligible")),
@@ -99,7 +100,7 @@ def report(manifest: dict[str, Any], trained: Trained) -> str:
 <body><h1>Churn model <span>{manifest["version"]}</span></h1>
 <p class="quiet">{_text(in_words(chosen))} · horizon {manifest["horizon_days"]} days · trained on
 {manifest["rows"]:,} rows of eligible users, {manifest["first_as_of_date"]} to
-{manifest["last_as_of_date"]} · judged on {len(metrics["folds"])} later periods.
+{manifest["last_as_of_date"]} · {_text(manifest["unjudged"] or judged)}.
 95 % intervals from a bootstrap over users, in brackets.</p>
 {DECISION}
 {body}
@@ -110,6 +111,8 @@ def report(manifest: dict[str, Any], trained: Trained) -> str:
 def _figures(metrics: dict[str, Any], rows: Rows, held: HeldOut, chosen: str) -> str:
     who = rows.eligible[held.rows]
     y = rows.y[held.rows][who]
+    if not 0 < y.sum() < len(y):
+        return '<p class="quiet">There are no test rows with churners and stayers to draw yet.</p>'
     names = [chosen]
     names += [n for n, t in metrics["models"].items() if is_baseline(t) and n != chosen]
     with rc_context(STYLE):

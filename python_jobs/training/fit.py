@@ -49,6 +49,8 @@ def fit_and_hold_out(
 ) -> tuple[HeldOut, Fitted]:
     """Return every model's held-out risks, and candidates and rules fitted on all eligible rows.
 
+    Without a usable fold nothing is held out.
+
     A fold's models learn, search and calibrate only on the eligible rows of its training side, and
     score all its test rows. `budget`: seconds for the searches of all sides together.
     """
@@ -92,10 +94,14 @@ def fit_and_hold_out(
                 if n in RULES
             }
         )
+    tested = [test for _, test in splits]
     held = HeldOut(
-        rows=np.concatenate([test for _, test in splits]),
-        fold=np.repeat([f["fold"] for f in folds], [len(test) for _, test in splits]),
-        risks={name: np.concatenate(part) for name, part in parts.items()},
+        rows=np.concatenate([np.empty(0, np.int64), *tested]),
+        fold=np.repeat(np.array([f["fold"] for f in folds], str), [len(t) for t in tested]),
+        risks={
+            name: np.concatenate([np.empty(0), *parts.get(name, [])])
+            for name in (*final.models, *baselines)
+        },
         folds=folds,
     )
     return held, final

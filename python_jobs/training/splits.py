@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from python_jobs.errors import JobError
-
 
 @dataclass(frozen=True)
 class Rows:
@@ -122,18 +120,13 @@ def usable_splits(rows: Rows, horizon_days: int) -> list[tuple[np.ndarray, np.nd
     """Return (eligible training rows, all test rows) of each usable fold, oldest first.
 
     A fold is not usable if its eligible training rows have one class only, or if it has no
-    eligible test row. Raises JobError if no fold is usable.
+    eligible test row.
     """
     splits = []
     for train, test in RollingOriginSplit(horizon_days=horizon_days).split(groups=rows.dates):
         known = train[rows.eligible[train]]
         if len(np.unique(rows.y[known])) == 2 and rows.eligible[test].any():
             splits.append((known, test))
-    if not splits:
-        raise JobError(
-            "No test date has both churners and stayers among its eligible training rows.",
-            next_step="ingest more days of events, then train again.",
-        )
     return splits
 
 

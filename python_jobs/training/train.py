@@ -26,6 +26,9 @@ from python_jobs.warehouse.features import Features
 TIME_BUDGET = 2.0
 """Seconds for the search of parameters, over all folds together; see search.plan."""
 
+UNJUDGED_RULE = "rfm_logistic"
+"""What is published while no date can be tested: the rule that knows most."""
+
 LIBRARIES = ["duckdb", "joblib", "numpy", "onnxruntime", "pandas", "scikit-learn", "skl2onnx"]
 
 
@@ -64,8 +67,10 @@ def train(
     `explained`: facts of the domain's features; see feature_facts.explained_features.
     `time_budget`: seconds of search. `costs`: used for the expected value, which is None without
     them. The same tables, seed, budget and library versions give the same model bytes and metrics.
-    Raises JobError if history is too short, the labels are of one class, there is no feature, a
-    feature is infinite or looks into the future, or the ONNX file differs from its model.
+    While no date can be tested, the rule UNJUDGED_RULE is fitted, and the fact `unjudged` says what
+    is missing. Raises JobError if there is no closed label, the labels are of one class, there is
+    no feature, a feature is infinite or looks into the future, or the ONNX file differs from its
+    model.
     """
     say = progress or (lambda line: None)
     window = con.execute("select data_from, data_through from build_window")
@@ -83,8 +88,9 @@ def train(
         rows, rules, horizon_days=horizon_days, seed=seed, budget=time_budget, say=say
     )
     tables = judge(rows, held, CANDIDATES, costs=costs, seed=seed)
-    chosen = best_model(tables)
-    say(f"{in_words(chosen)} ranks best")
+    chosen = best_model(tables) if held.folds else UNJUDGED_RULE
+    unjudged = None if held.folds else _why_unjudged(rows, horizon_days)
+    say(unjudged or f"{in_words(chosen)} ranks best")
     model = final.models[chosen]
     onnx = onnx_export.export(model, len(features.names))
     facts = {
@@ -100,6 +106,7 @@ def train(
             "intercept": model.intercept,
         },
         "search": {name: member["trials"] for name, member in final.search["members"].items()},
+        "unjudged": unjudged,
         "search_was_cut": any(member["was_cut"] for member in final.search["members"].values()),
         "seed": seed,
         "horizon_days": horizon_days,
@@ -202,17 +209,22 @@ def _read(
 
 
 def _check_history(rows: Rows, horizon_days: int, data_from: date, data_through: date) -> None:
-    """Raise JobError, with the number of missing days, if no date can be tested."""
-    if len(rows.y):
-        missing = horizon_days - (rows.dates[-1] - rows.dates[0]).astype(int)
-    else:
-        missing = max(1, 2 * horizon_days - (data_through - data_from).days)
-    if missing > 0:
+    """Raise JobError, with the number of missing days, if no label has closed yet."""
+    if not len(rows.y):
+        missing = max(1, horizon_days + 1 - (data_through - data_from).days)
         raise JobError(
-            f"History is too short: the data from {data_from} to {data_through} give no test date "
-            f"{horizon_days} days after a training date; at least {missing} days are missing.",
+            f"History is too short: the data from {data_from} to {data_through} close no label "
+            f"window of {horizon_days} days; at least {missing} days are missing.",
             next_step="ingest more days of events, or shorten churn_horizon_days in domain.yml.",
         )
+
+
+def _why_unjudged(rows: Rows, horizon_days: int) -> str:
+    """Return what is missing for a test on later dates."""
+    missing = horizon_days - int((rows.dates[-1] - rows.dates[0]).astype(int))
+    if missing > 0:
+        return f"not judged yet: a test on a later date needs {missing} more days"
+    return "not judged yet: no test date has churners and stayers before it to learn from"
 
 
 def _check_classes(rows: Rows) -> None:

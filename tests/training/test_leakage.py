@@ -61,6 +61,16 @@ def test_days_since_last_event_may_not_use_the_future():
         check_leaks(rows(40 * y + rng.random(2000), noise[0], noise[1], y), NAMES)
 
 
+def test_a_few_users_may_be_told_apart_by_chance():
+    """Of 29 churners even a perfect feature proves nothing; of 30 it does."""
+    y = np.repeat([0, 1], [500, 30])
+    silence = np.arange(530) % 20
+    suspect = y.astype(float)
+    check_leaks(rows(silence[:-1], silence[:-1], suspect[:-1], y[:-1]), NAMES)
+    with pytest.raises(JobError, match="suspect"):
+        check_leaks(rows(silence, silence, suspect, y), NAMES)
+
+
 def test_only_eligible_rows_count():
     _, silence, past, _, _, y = users()
     found = rows(silence, past, y, y)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from python_jobs.errors import JobError
 from python_jobs.training.fit import fit_and_hold_out
 from python_jobs.training.splits import RollingOriginSplit, Rows
 
@@ -114,10 +113,12 @@ def test_fold_with_one_class_in_training_is_left_out(rows):
     assert [(f["fold"], f["test_from"]) for f in held.folds] == [("1", str(FIRST + 56))]
 
 
-def test_history_without_any_fold_is_reported(rows):
+def test_history_without_any_fold_holds_nothing_out(rows):
     rows.y[rows.dates < FIRST + 28] = 0
-    with pytest.raises(JobError, match="No test date"):
-        hold_out(rows)
+    held, final = hold_out(rows)
+    assert held.folds == [] and len(held.rows) == 0
+    assert {len(risk) for risk in held.risks.values()} == {0}
+    assert held.risks.keys() == final.models.keys()
 
 
 def test_the_final_fit_uses_eligible_rows_only(rows):

@@ -14,6 +14,7 @@ from support.training_world import NOW, new_warehouse, run
 from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model
 from python_jobs.registry import store
+from python_jobs.registry.promotion import promote
 from python_jobs.settings import PROJECT, Settings
 from python_jobs.training.estimators import churn_risk
 from python_jobs.training.metrics import METRICS
@@ -168,10 +169,6 @@ REFUSALS = {
         "update evaluation_set set churn_label = 0 where is_eligible",
         "all have churn_label 0",
     ),
-    "one class in every fold's past": (
-        "update evaluation_set set churn_label = 0 where as_of_date < '2025-03-20'",
-        "No test date has both",
-    ),
     "nobody eligible": ("update evaluation_set set is_eligible = false", "0 eligible rows"),
     "no features": (
         "create or replace table evaluation_set as "
@@ -210,10 +207,32 @@ def test_refusals_name_the_cause_and_register_nothing(change, message, tmp_path)
     assert con.execute("select count(*) from ml.model_versions").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("dates, missing", [(1, 30), (3, 16), (5, 2)])
-def test_short_history_reports_how_many_days_are_missing(dates, missing, tmp_path):
-    with pytest.raises(JobError, match=f"at least {missing} days are missing"):
-        run(new_warehouse(users=50, dates=dates), tmp_path)
+UNTESTABLE = {
+    "one date": (1, "select 1", "a test on a later date needs 30 more days"),
+    "three dates": (3, "select 1", "a test on a later date needs 16 more days"),
+    "five dates": (5, "select 1", "a test on a later date needs 2 more days"),
+    "one class in every fold's past": (
+        9,
+        "update evaluation_set set churn_label = 0 where as_of_date < '2025-03-20'",
+        "no test date has churners and stayers before it",
+    ),
+}
+
+
+@pytest.mark.parametrize("dates, change, says", UNTESTABLE.values(), ids=UNTESTABLE)
+def test_what_cannot_be_tested_yet_is_a_rule_that_says_what_is_missing(
+    dates, change, says, tmp_path
+):
+    con = new_warehouse(users=40, dates=dates)
+    con.execute(change)
+    result = run(con, tmp_path)
+    assert result.manifest["estimator"] == "rfm_logistic" and says in result.manifest["unjudged"]
+    assert set(result.headline.values()) == {None}
+    folder = tmp_path / "models" / result.version
+    for name in ("model_card.md", "report.html"):
+        assert says in (folder / name).read_text(encoding="utf-8")
+    decision = promote(con, Settings(home=tmp_path), now=NOW)
+    assert decision.is_promoted and decision.reasons[0] == "it is not judged yet"
 
 
 def test_six_weekly_dates_are_just_enough(tmp_path):
