@@ -78,7 +78,9 @@ def train(
     features = Features.of_table(con, "evaluation_set")
     rows = _read(con, features, data_through, horizon_days)
     say(f"read {len(rows.y):,} rows with {len(features.names)} features")
-    _check_history(rows, horizon_days, data_from, data_through)
+    windows = [fact.window for fact in explained.values() if isinstance(fact.window, int)]
+    first_date = data_from + timedelta(days=min(windows, default=1) - 1)
+    _check_history(rows, first_date + timedelta(days=horizon_days), data_from, data_through)
     _check_classes(rows)
     feature_facts = facts_of(features.names, explained)
     rules = baselines(feature_facts)
@@ -208,13 +210,13 @@ def _read(
     )
 
 
-def _check_history(rows: Rows, horizon_days: int, data_from: date, data_through: date) -> None:
+def _check_history(rows: Rows, first_closed: date, data_from: date, data_through: date) -> None:
     """Raise JobError, with the number of missing days, if no label has closed yet."""
     if not len(rows.y):
-        missing = max(1, horizon_days + 1 - (data_through - data_from).days)
+        missing = max(1, (first_closed - data_through).days)
         raise JobError(
             f"History is too short: the data from {data_from} to {data_through} close no label "
-            f"window of {horizon_days} days; at least {missing} days are missing.",
+            f"window; at least {missing} days are missing.",
             next_step="ingest more days of events, or shorten churn_horizon_days in domain.yml.",
         )
 

@@ -4,7 +4,7 @@ import gzip
 from pathlib import Path
 
 import yaml
-from support.homes import PROJECT, refused
+from support.homes import PROJECT, churnhouse, refused
 
 
 def test_empty_raw_folder_is_one_clear_line(home: Path, tmp_path: Path):
@@ -54,8 +54,18 @@ def test_text_in_a_numeric_column_names_the_first_bad_row(home: Path):
 
 
 def test_too_short_a_history_reports_how_many_days_are_missing(tmp_path: Path):
-    line = refused(tmp_path / "data", "run", "--users", 50, "--days", 60)
-    assert "day" in line and any(part.isdigit() for part in line.split())
+    """The first date has seven days, and its label closes thirty days later."""
+    line = refused(tmp_path / "data", "run", "--users", 50, "--days", 33)
+    assert "close no label window; at least 4 days are missing" in line
+
+
+def test_two_months_and_few_users_give_a_list_that_says_what_is_missing(tmp_path: Path):
+    home = tmp_path / "data"
+    done = churnhouse(home, "run", "--users", 40, "--days", 60)
+    assert "RFM logistic (a simple rule, until a trained model ranks better)" in done.stdout
+    assert "not judged yet: a test on a later date needs 16 more days" in done.stdout
+    assert "it is not judged yet" in done.stdout
+    assert list((home / "published/current").glob("churn_top_50_*.csv"))
 
 
 def test_training_set_with_one_class_is_refused(tmp_path: Path):
