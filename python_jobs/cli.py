@@ -422,7 +422,7 @@ def init(
 
     def ask(subject: str, question: str, likely: str, names: list[str]) -> str:
         told = given.get(subject)
-        if told or yes:
+        if told or yes or (subject == "order" and not sys.stdin.isatty()):
             return told or likely
         if not sys.stdin.isatty():
             raise JobError(

@@ -12,7 +12,7 @@
         {% for n in windows %}
             {% do features.append({'name': measure.name ~ '_' ~ n ~ 'd', 'sql': measure_over(measure, n)}) %}
         {% endfor %}
-        {% set trend = measure_trend(measure, windows | first, windows | last) %}
+        {% set trend = measure_trend(measure, windows | first, trend_window(windows)) %}
         {% do features.append({'name': measure.name ~ '_trend', 'sql': trend}) %}
     {% endfor %}
     {% for ratio in settings.ratios %}

@@ -22,6 +22,15 @@ moved_users as (
 
 ),
 
+{% if settings.has_identities -%}
+linked as ( -- noqa: ST03
+
+    select from_id from {{ source('raw', 'identity_map') }}
+    where linked_at > (select ingested_at from before)
+
+),
+
+{% endif -%}
 -- their rows may get another verdict; rows that share an id are validated together
 ids_to_judge as (
 
@@ -38,11 +47,7 @@ ids_to_judge as (
     union
     select written.event_id
     from {{ written }} as written
-    where
-        written.received_user_id in (
-            select identities.from_id from {{ source('raw', 'identity_map') }} as identities
-            where identities.linked_at > (select ingested_at from before)
-        )
+    where written.received_user_id in (select linked.from_id from linked)
     {%- endif %}
     -- a new version may replace what was accepted
     union
@@ -68,7 +73,13 @@ arrivals as (
     from received
     where
         ingested_at <= (select ingested_at from before)
-        and event_id in (select event_id from ids_to_judge)
+        and (
+            event_id in (select event_id from ids_to_judge)
+            {% if settings.has_identities -%}
+            -- a reject without an id is of another person now
+            or (event_id is null and received_user_id in (select linked.from_id from linked))
+            {%- endif %}
+        )
 
 )
 {%- else -%}

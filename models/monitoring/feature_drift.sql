@@ -5,7 +5,8 @@
 ) }}
 {% set columns = shared_columns(ref('user_features_daily'), source('ml', 'training_reference')) %}
 {% set numbers = columns | selectattr('is_number') | map(attribute='name') | list %}
-{% set numbers = numbers | reject('in', lifetime_totals()) | list %}
+{% set growing = growing_features(domain_settings().feature_windows_days | last) %}
+{% set numbers = numbers | reject('in', growing) | list %}
 {% set texts = columns | rejectattr('is_number') | map(attribute='name') | list %}
 
 with

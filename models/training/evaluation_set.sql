@@ -1,6 +1,7 @@
 {{ config(materialized='view') }}
 {% set settings = domain_settings() %}
 {% set windows = settings.feature_windows_days %}
+{% set horizon = settings.churn_horizon_days %}
 
 with
 
@@ -10,28 +11,41 @@ labels as (select * from {{ ref('churn_labels') }}),
 
 days as (select * from {{ ref('days') }}),
 
--- the longest window is full, or as much of it as leaves room for one test date a horizon later
-history as (
+-- days with a closed label and a full shortest window, counted from a fixed Sunday
+sampled_days as (
+
+    select
+        days.day,
+        days.known_days
+    from days
+    inner join days as ends
+        on {{ add_days('days.day', horizon) }} = ends.day and days.unknown_days = ends.unknown_days
+    where
+        days.known_days >= {{ windows | first }}
+        and ({{ day_number('days.day') }} + 4) % {{ settings.training_every_days }} = 0
+
+),
+
+newest as (
+
+    select
+        max(day) as day,
+        max(known_days) as known_days
+    from sampled_days
+
+),
+
+-- the longest window is full, or half of the history is; and one test date is left a horizon later
+enough as (
 
     select
         least(
             {{ windows | last }},
-            greatest(
-                {{ windows | first }},
-                max(known_days) - {{ 2 * settings.churn_horizon_days + settings.training_every_days }}
-            )
-        ) as least_known_days
-    from days
-
-),
-
--- dates count from a fixed Sunday, so new days do not move old samples
-sampled_days as (
-
-    select days.day
-    from days
-    inner join history on days.known_days >= history.least_known_days
-    where ({{ day_number('days.day') }} + 4) % {{ settings.training_every_days }} = 0
+            min(newest.known_days) / 2,
+            coalesce(max(tested.known_days), 0)
+        ) as known_days
+    from newest
+    left join sampled_days as tested on tested.day <= {{ add_days('newest.day', -horizon) }}
 
 )
 
@@ -40,6 +54,7 @@ select
     labels.churn_label
 from features
 inner join sampled_days on features.as_of_date = sampled_days.day
+inner join enough on sampled_days.known_days >= enough.known_days
 inner join labels
     on
         features.user_id = labels.user_id

@@ -15,7 +15,7 @@ from python_jobs.ingest import activity, git_log, preview
 from python_jobs.ingest.domain import Domain
 from python_jobs.ingest.load import ingest
 from python_jobs.settings import Settings
-from python_jobs.training.history import Plan, missing_days, plan_that_fits
+from python_jobs.training.history import Plan, missing_days, plan_that_fits, training_dates
 from python_jobs.warehouse.build_notes import spans
 from python_jobs.warehouse.connection import connect
 
@@ -120,13 +120,13 @@ def _days(
             """
         ).fetchall()
     ]
-    longest = vars_.feature_windows_days[-1]
+    plan = plan_of(domain)
     listed = ", ".join(sql_text(day) for day in report.unknown) or "null"
     report.dates = connection.execute(
         f"""
         with dates as (
             select cast(unnest(generate_series(
-                (select min(day) from active_days) + interval '{longest - 1} days',
+                (select min(day) from active_days) + interval '{plan.windows[0] - 1} days',
                 (select max(day) from active_days) - interval '{vars_.churn_horizon_days} days',
                 interval 1 day
             )) as date) as as_of_date
@@ -159,6 +159,19 @@ def _days(
         order by as_of_date
         """
     ).fetchall()
+    known = [
+        (day, (day - report.first_day).days + 1 - sum(d <= day for d in report.unknown))
+        for day, _, _ in report.dates
+        if report.first_day
+    ]
+    trained_on = set(training_dates(known, plan))
+    report.dates = [row for row in report.dates if row[0] in trained_on]
+
+
+def plan_of(domain: Domain) -> Plan:
+    """Return the settings of a domain that decide how much history is needed."""
+    windows, horizon = domain.vars.feature_windows_days, domain.vars.churn_horizon_days
+    return Plan(tuple(windows), horizon, domain.vars.training_every_days)
 
 
 def _judge(domain: Domain, report: Report) -> None:
@@ -182,9 +195,7 @@ def _judge(domain: Domain, report: Report) -> None:
             ("no event makes a user active", "look at the rejected rows and at event_types.")
         )
         return
-    plan = Plan(
-        tuple(vars_.feature_windows_days), vars_.churn_horizon_days, vars_.training_every_days
-    )
+    plan = plan_of(domain)
     missing = missing_days(plan, report.first_day, report.last_day, len(report.unknown))
     if missing:
         fits = plan_that_fits(plan, report.first_day, report.last_day, len(report.unknown))

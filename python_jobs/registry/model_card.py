@@ -50,10 +50,10 @@ def model_card(manifest: dict[str, Any], metrics: dict[str, Any]) -> str:
         "",
         "## Population and data",
         "",
-        f"- Trained and judged on eligible users, {manifest['rows']:,} rows of which "
-        f"{manifest['positives']:,} churned, sampled from {manifest['first_as_of_date']} to "
-        f"{manifest['last_as_of_date']}; data from {manifest['data_from']} to "
-        f"{manifest['data_through']}.",
+        f"- {'Trained' if manifest['unjudged'] else 'Trained and judged'} on eligible users, "
+        f"{manifest['rows']:,} rows of which {manifest['positives']:,} churned, sampled from "
+        f"{manifest['first_as_of_date']} to {manifest['last_as_of_date']}; "
+        f"data from {manifest['data_from']} to {manifest['data_through']}.",
         f"- Model: {in_words(chosen)}, parameters {manifest['parameters']}, seed "
         f"{manifest['seed']}.",
         f"- Data hash {manifest['data_hash'][:16]}, code {manifest['git_commit'] or 'unknown'}.",
@@ -83,7 +83,9 @@ def model_card(manifest: dict[str, Any], metrics: dict[str, Any]) -> str:
         "",
         "## Calibration",
         "",
-        f"Sigmoid on the log-odds, fitted on {calibration['rows']:,} rows that the calibrated "
+        "None beyond the rule's own logistic regression."
+        if calibration["method"] == "none"
+        else f"Sigmoid on the log-odds, fitted on {calibration['rows']:,} rows that the calibrated "
         f"models had not seen ({calibration['checked_on']}).",
         "",
         "## Slices",

@@ -74,12 +74,13 @@ def decide(
     not be measured, and one in `challenger` refuses it, unless nothing is in production: some list
     is better than none. The challenger is worse than the champion if the whole interval of its
     lead is below zero; a smaller loss may be chance, and the newer model has seen newer data.
+    A metric that the challenger's release did not know is not in `challenger`.
     `baselines` and `leads` over them are for the reasons alone: training chose the best of
     candidates and rules.
     """
     against: list[str] = []
     speaking_for: list[str] = []
-    ours = challenger[RANKING]
+    ours = challenger.get(RANKING)
     unknown = [name for name, value in challenger.items() if _unknown(value)]
     if unknown:
         what = "nothing" if len(unknown) == len(challenger) else ", ".join(unknown)
@@ -204,7 +205,7 @@ def _judged(
     leads = {
         name: Interval(**over[RANKING])
         for name, over in tables[chosen]["over"].items()
-        if name in baselines
+        if name in baselines and RANKING in over
     }
     comparison = None
     if champion:
@@ -212,7 +213,8 @@ def _judged(
             con, settings, version, champion
         ) or _compared_by_recipe(settings, tables, chosen, champion)
     ours = pooled(tables, chosen)
-    judged = {name: value for name, value in ours.items() if name != "expected_value"}
+    known = tables[chosen]["folds"]["pooled"]["eligible"].keys() - {"expected_value"}
+    judged = {name: value for name, value in ours.items() if name in known}
     numbers = {
         "challenger": ours,
         "baselines": {name: metrics[RANKING] for name, metrics in baselines.items()},
@@ -284,7 +286,7 @@ def _compared_by_recipe(
     if ours is None or theirs is None:
         return None
     over = tables[chosen]["over"].get(recipe)
-    lead = Interval(**over[RANKING]) if over else Interval(0.0, 0.0, 0.0)
+    lead = Interval(**over[RANKING]) if over and RANKING in over else Interval(0.0, 0.0, 0.0)
     return ChampionComparison(
         ours,
         theirs,

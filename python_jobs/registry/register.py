@@ -28,7 +28,7 @@ class Registered:
 
     @property
     def headline(self) -> dict[str, float | None]:
-        """Return the chosen candidate's pooled metrics on eligible users, as ml.model_versions."""
+        """Return the chosen model's pooled metrics on eligible users, as ml.model_versions."""
         return headline(self.metrics["models"], self.metrics["selected"])
 
 

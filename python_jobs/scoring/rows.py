@@ -76,7 +76,10 @@ def scored(
 def _told(
     reasons: "onnxruntime.InferenceSession | None", group: np.ndarray, matrix: np.ndarray
 ) -> dict[str, np.ndarray | None]:
-    """Return told_n (place of the feature), value_n and strength_n of reason n; None if missing."""
+    """Return told_n (place of the feature), value_n and strength_n of reason n.
+
+    None or NaN if there is no such reason: a measure that moves nothing is none.
+    """
     names = [f"{what}_{n}" for n in PLACES for what in ("told", "value", "strength")]
     columns: dict[str, np.ndarray | None] = dict.fromkeys(names)
     if reasons is None or not len(matrix):
@@ -85,7 +88,7 @@ def _told(
     told, strength = strongest(contributions, group)
     values = np.take_along_axis(matrix, told.astype(np.int64), axis=1)
     for place in range(told.shape[1]):
-        columns[f"told_{place + 1}"] = told[:, place]
+        columns[f"told_{place + 1}"] = np.where(strength[:, place] == 0, np.nan, told[:, place])
         columns[f"value_{place + 1}"] = values[:, place].astype(np.float64)
         columns[f"strength_{place + 1}"] = strength[:, place]
     return columns

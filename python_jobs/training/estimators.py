@@ -1,4 +1,4 @@
-"""The candidate models, and the baselines that they must beat."""
+"""The candidate models, and the simple rules beside them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

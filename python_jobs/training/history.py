@@ -1,5 +1,6 @@
 """How many days of history training needs, and which settings would do with fewer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -33,6 +34,20 @@ def missing_days(plan: Plan, data_from: date, data_through: date, unknown: int =
     first = _sampled(data_from + timedelta(plan.windows[0] - 1 + unknown), plan.every)
     test = _sampled(first + timedelta(plan.horizon), plan.every)
     return max(0, (test + timedelta(plan.horizon) - data_through).days)
+
+
+def training_dates(sampled: Sequence[tuple[date, int]], plan: Plan) -> list[date]:
+    """Return the as_of_dates that are trained on, as models/training/evaluation_set.sql has them.
+
+    `sampled`: dates whose label has closed, in order, each with the number of known days up to it.
+    """
+    seen = [(day, known) for day, known in sampled if known >= plan.windows[0]]
+    if not seen:
+        return []
+    newest, most = seen[-1]
+    leaves_a_test = [known for day, known in seen if day <= newest - timedelta(plan.horizon)]
+    least = min(plan.windows[-1], most / 2, leaves_a_test[-1] if leaves_a_test else 0)
+    return [day for day, known in seen if known >= least]
 
 
 def plan_that_fits(

@@ -295,14 +295,17 @@ def pooled(tables: dict[str, dict[str, Any]], model: str) -> dict[str, float | N
     }
 
 
-def best_model(tables: dict[str, dict[str, Any]]) -> str:
+def best_model(tables: dict[str, dict[str, Any]]) -> str | None:
     """Return the candidate or rule that ranks eligible users best within dates, by RANKING.
 
-    A rule wins a tie with a candidate, and the first of several equal ones wins.
+    A rule wins a tie with a candidate, and the first of several equal ones wins. None if no model
+    could be measured.
     """
     names = [name for name in RULES if name in tables]
     names += [name for name, table in tables.items() if not is_baseline(table)]
-    return max(names, key=lambda name: pooled(tables, name)[RANKING] or 0.0)
+    found = {name: pooled(tables, name)[RANKING] for name in names}
+    measured = {name: value for name, value in found.items() if value is not None}
+    return max(measured, key=lambda name: measured[name], default=None)
 
 
 def is_baseline(table: dict[str, Any]) -> bool:

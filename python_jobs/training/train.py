@@ -90,8 +90,9 @@ def train(
         rows, rules, horizon_days=horizon_days, seed=seed, budget=time_budget, say=say
     )
     tables = judge(rows, held, CANDIDATES, costs=costs, seed=seed)
-    chosen = best_model(tables) if held.folds else UNJUDGED_RULE
-    unjudged = None if held.folds else _why_unjudged(rows, horizon_days)
+    chosen = best_model(tables)
+    unjudged = None if chosen else _why_unjudged(rows, held, horizon_days)
+    chosen = chosen or UNJUDGED_RULE
     say(unjudged or f"{in_words(chosen)} ranks best")
     model = final.models[chosen]
     onnx = onnx_export.export(model, len(features.names))
@@ -101,9 +102,9 @@ def train(
             p: final.search["members"][p]["parameters"] for p in CANDIDATES.get(chosen, ())
         },
         "calibration": {
-            "method": "sigmoid",
-            "checked_on": final.search["checked_on"],
-            "rows": final.search["check_rows"],
+            "method": "sigmoid" if chosen in CANDIDATES else "none",
+            "checked_on": final.search["checked_on"] if chosen in CANDIDATES else "nothing",
+            "rows": final.search["check_rows"] if chosen in CANDIDATES else 0,
             "weights": model.weights,
             "intercept": model.intercept,
         },
@@ -221,11 +222,13 @@ def _check_history(rows: Rows, first_closed: date, data_from: date, data_through
         )
 
 
-def _why_unjudged(rows: Rows, horizon_days: int) -> str:
+def _why_unjudged(rows: Rows, held: HeldOut, horizon_days: int) -> str:
     """Return what is missing for a test on later dates."""
     missing = horizon_days - int((rows.dates[-1] - rows.dates[0]).astype(int))
+    if held.folds:
+        return "not judged yet: no test date has both churners and stayers"
     if missing > 0:
-        return f"not judged yet: a test on a later date needs {missing} more days"
+        return f"not judged yet: a test on a later date needs at least {missing} more days"
     return "not judged yet: no test date has churners and stayers before it to learn from"
 
 

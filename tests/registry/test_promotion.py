@@ -107,6 +107,23 @@ def test_metrics_of_an_earlier_release_are_judged_the_same(world, monkeypatch):
     assert set(decision.numbers["baselines"]) == {"prior_rate", *RULES}
 
 
+def test_version_of_an_earlier_release_without_metrics_by_date_is_promoted(world, monkeypatch):
+    con, settings, version = world
+    honest = store.read_json
+
+    def earlier(models, name_of_version, name):
+        def without(content):
+            if isinstance(content, dict):
+                return {k: without(v) for k, v in content.items() if not k.endswith("_by_date")}
+            return content
+
+        return without(honest(models, name_of_version, name))
+
+    monkeypatch.setattr(store, "read_json", earlier)
+    assert promote(con, settings, now=NOW).is_promoted
+    assert store.production(settings.models).version == version
+
+
 def test_promoting_the_production_version_does_nothing_and_says_so(world):
     con, settings, version = world
     promote(con, settings, now=NOW)

@@ -110,6 +110,17 @@ def test_each_user_gets_three_reasons_from_their_own_features(home, con, monkeyp
     assert "unknown, typically" in text and "raises" in text and "lowers" in text
 
 
+def test_rule_gives_no_reason_that_moves_nothing(tmp_path, con, monkeypatch):
+    """Recency knows one measure, so a second reason would be untrue."""
+    monkeypatch.setattr("python_jobs.training.train.UNJUDGED_RULE", "recency")
+    settings, short = Settings(home=tmp_path), new_warehouse(users=300, dates=1)
+    run(short, settings.home)
+    promote(short, settings, now=NOW)
+    score(con, settings, now=NOW)
+    told = predictions(con, "count(reason_1) > 2900, count(reason_2), count(reason_3)")
+    assert told == [(True, 0, 0)]
+
+
 def test_a_model_without_reasons_scores_without_them(home, con, monkeypatch):
     """A version of a release without reasons can still score."""
     honest = store.read_manifest

@@ -167,6 +167,12 @@ def test_rule_that_ranks_as_well_is_chosen_but_never_the_rate_for_everybody():
     assert metrics.best_model(tables) == "recency"
 
 
+def test_no_model_is_best_where_none_can_be_measured():
+    rows, held = held_out()
+    rows.y[:] = 1
+    assert metrics.best_model(metrics.judge(rows, held, candidates={"bad", "good"})) is None
+
+
 def test_level_that_moves_between_dates_does_not_count_as_bad_ranking():
     """On the second date every risk is .5 higher: within dates the order is right."""
     y = np.array([1, 0, 0, 1, 0, 0, 1, 1])

@@ -200,6 +200,15 @@ def test_deletion_of_the_first_day_s_only_event_moves_data_from_for_everybody(ba
     same_as_a_full_refresh(base)
 
 
+def test_reject_without_an_id_follows_its_link(base):
+    base.load(events=[("", "anon-5", f"{day(3)} 12:00:00", "visit", 5, "", "")])
+    base.build()
+    base.load(links=[("anon-5", "ann", f"{day(0)} 00:00:00")])
+    base.build()
+    rejects = "select user_id, reject_reason from rejected_events"
+    assert base.rows(rejects) == [("ann", "missing_event_id")]
+
+
 def test_unknown_day_that_a_broken_off_build_took_for_known_is_unknown_again(base):
     base.load(events=[visit("mid", "ann", 5)])
     base.build(*BROKEN_OFF)
