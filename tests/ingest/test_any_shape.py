@@ -60,7 +60,8 @@ def shop(path, columns=COLUMNS, sql=SQL, pattern='"*"', **keys: str) -> Shop:
             "quotes.csv.gz",
             gzip.compress(
                 "id,who,at,amount\n'1','ann','2026-02-01 10:00',1234.5\n"
-                "2,Zoë,2026-02-01 11:30,-0.25\n".encode()
+                "2,Zoë,2026-02-01 11:30,-0.25\n".encode(),
+                mtime=0,
             ),
         ),
         (
