@@ -24,6 +24,7 @@ from support.training_world import NOW, new_warehouse, run
 
 from python_jobs.registry import store, tracking
 from python_jobs.settings import Settings
+from python_jobs.training.metrics import METRICS
 
 mlflow = pytest.importorskip("mlflow", reason="needs an MLflow server: run `make test-mlflow`")
 
@@ -120,7 +121,7 @@ def test_parameters_and_metrics_of_every_fold_arrive(client, domain, trained):
             (int(fold), folds[fold]["eligible"]["average_precision"]["value"])
             for fold in ("1", "2", "3")
         ]
-    assert len([m for m in found.data.metrics if "/" in m]) == 6 * 2 * 9
+    assert len([m for m in found.data.metrics if "/" in m]) == len(one.metrics["models"]) * 2 * len(METRICS)
 
 
 def test_plots_and_files_arrive_without_pickles_or_user_rows(client, domain, trained, tmp_path):
