@@ -229,6 +229,17 @@ def test_first_days_that_a_broken_off_build_removed_come_back(base):
     same_as_a_full_refresh(base)
 
 
+def test_user_who_leaves_after_a_first_build_that_broke_off_has_no_rows(tmp_path):
+    """No build has ended, so none knows who changed."""
+    facts = Facts(tmp_path / "data")
+    facts.load(**base_rows())
+    facts.build(*BROKEN_OFF)
+    facts.load(users=[user("bob", email="bob@us", updated_at="2025-06-01 00:00:00")])
+    facts.build()
+    assert facts.rows("select distinct user_id from user_daily") == [("ann",)]
+    same_as_a_full_refresh(facts)
+
+
 def test_all_days_are_written_again_after_a_build_without_any_event(base):
     of_two = base_rows()["events"]
     base.load(events=[visit(event[0][1:], "", 0, version=2, gone="yes") for event in of_two])
