@@ -1,11 +1,6 @@
 {#- The family `lifetime`: what a user did since signup, as far as data reaches back. A rate per day says how
     regular somebody is whom no window sees for long, and silence_share how unusual the silence is.
     observed_days says how many days of the longest window were seen at all. -#}
-{#- The features that grow with every day of a young warehouse, which is no drift. -#}
-{% macro growing_features(longest) %}
-    {{ return(['active_days_ever', 'events_ever', 'observed_days_' ~ longest ~ 'd']) }}
-{% endmacro %}
-
 {% macro lifetime_features(longest) %}
     {% set days_of_tenure = '(' ~ day_number('silences.as_of_date') ~ ' - ' ~ day_number('silences.signup_date') ~ ' + 1)' %}
     {{ return([
@@ -18,4 +13,9 @@
             'sql': 'cast(least(silences.observed_days, ' ~ longest ~ ') as integer)',
         },
     ]) }}
+{% endmacro %}
+
+{#- The features that grow with every day of a young warehouse, which is no drift. -#}
+{% macro growing_features(longest) %}
+    {{ return(['active_days_ever', 'events_ever', 'observed_days_' ~ longest ~ 'd']) }}
 {% endmacro %}

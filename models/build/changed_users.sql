@@ -36,7 +36,7 @@ moved_users as (
 
 {% if settings.has_identities -%}
 -- each person is among the ids, and what left a person may have been of any day
-changed_links as ( -- noqa: ST03
+changed_links as (
 
     select
         from_id as user_id,

@@ -1,10 +1,12 @@
 {{ config(materialized='view') }}
 {% set settings = domain_settings() %}
+{% set person = 'raw_events.user_id' %}
+{% set person = 'coalesce(identities.user_id, ' ~ person ~ ')' if settings.has_identities else person %}
 
 with
 
 {% if settings.has_identities -%}
-identities as (select * from {{ source('raw', 'identity_map') }}), -- noqa: ST03
+identities as (select * from {{ source('raw', 'identity_map') }}),
 
 {% endif -%}
 raw_events as {{ in_place() }} (select * from {{ ref('stg_raw__events') }})
@@ -14,12 +16,8 @@ select
     raw_events.row_id,
     raw_events.file_id,
     raw_events.event_id,
-    {% if settings.has_identities -%}
-    coalesce(identities.user_id, raw_events.user_id) as user_id,
-    raw_events.user_id as received_user_id,
-    {% else -%}
-    raw_events.user_id,
-    {% endif -%}
+    {{ person }} as user_id,
+    {{ 'raw_events.user_id as received_user_id,' if settings.has_identities }}
     raw_events.event_type,
     {% for column in event_columns(settings) -%}
     raw_events.{{ column.name }},
@@ -58,7 +56,7 @@ select
     end as row_reason
 from raw_events
 {% if settings.has_identities -%}
-left join identities -- noqa: ST11
+left join identities
     on
         raw_events.user_id = identities.from_id
         and raw_events.event_time >= identities.valid_from

@@ -23,7 +23,7 @@ moved_users as (
 ),
 
 {% if settings.has_identities -%}
-linked as ( -- noqa: ST03
+linked as (
 
     select from_id from {{ source('raw', 'identity_map') }}
     where linked_at > (select ingested_at from before)

@@ -35,7 +35,8 @@ newest as (
 
 ),
 
--- the longest window is full, or half of the history is; and one test date is left a horizon later
+-- known days before the first date: the longest window; in a short history half of it, or fewer where no
+-- date would be left to test on, a horizon later
 enough as (
 
     select

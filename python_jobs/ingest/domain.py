@@ -76,7 +76,7 @@ class Domain:
             ) from None
         parsed = self._check(DomainFile, _merged(content if isinstance(content, dict) else {}))
         self.files: Files = parsed.files
-        self.vars: Vars = self._check(Vars, {**_default_vars(), **parsed.vars}, under="vars")
+        self.vars: Vars = self._check(Vars, {**default_vars(), **parsed.vars}, under="vars")
         if not self.files.users and not self.vars.users_from_events:
             raise JobError(
                 f"{self._where} names no users.",
@@ -163,7 +163,8 @@ def available(settings: Settings) -> dict[str, Path]:
     return dict(sorted(folders.items()))
 
 
-def _default_vars() -> dict[str, Any]:
+def default_vars() -> dict[str, Any]:
+    """Return the settings that domains share, from dbt_project.yml."""
     vars_: dict[str, Any] = yaml.safe_load(_read(PROJECT / "dbt_project.yml"))["vars"]
     return vars_
 

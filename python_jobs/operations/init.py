@@ -14,7 +14,7 @@ import yaml
 from python_jobs.errors import JobError
 from python_jobs.files import sql_name, sql_text
 from python_jobs.ingest import activity
-from python_jobs.ingest.domain import Domain
+from python_jobs.ingest.domain import Domain, default_vars
 from python_jobs.ingest.look import Look, Table, look, moment_of
 from python_jobs.ingest.schema import TABLE_COLUMNS
 from python_jobs.settings import Settings
@@ -183,7 +183,8 @@ def _rhythm(
 def _plan(seen: Look, silences: list[activity.Silence]) -> Plan:
     """Return windows and horizon: what silence means here, as far as history allows."""
     horizon = activity.suggested(silences) or 30
-    wanted = Plan((7, 14, 30, 60, 90), horizon, 7)
+    usual = default_vars()
+    wanted = Plan(tuple(usual["feature_windows_days"]), horizon, usual["training_every_days"])
     if seen.first_day is None or seen.last_day is None:
         return wanted
     return plan_that_fits(wanted, seen.first_day, seen.last_day) or wanted

@@ -80,7 +80,7 @@ def test_segments_agree_with_following_links_one_by_one(drawn):
             )
 
 
-def test_more_links_of_a_shared_device_move_only_the_two_users_at_the_change():
+def test_new_link_of_a_shared_device_moves_only_two_users():
     links = [("device", f"u{n}", at(n)) for n in range(5)]
     assert moved(links[:4], links) == {"device", "u3", "u4"}
 

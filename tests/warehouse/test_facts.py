@@ -147,7 +147,7 @@ def test_link_of_an_id_with_a_record_and_no_events_makes_its_person_a_user(base)
     same_as_a_full_refresh(base)
 
 
-def test_second_link_takes_the_earliest_event_and_the_signup_of_a_person_away(base):
+def test_second_link_takes_a_person_s_earliest_event_away(base):
     """Eve's own visit of day 1 counted only because a device of hers was seen that day."""
     base.load(
         users=[user("eve", 6)],
@@ -162,7 +162,7 @@ def test_second_link_takes_the_earliest_event_and_the_signup_of_a_person_away(ba
     same_as_a_full_refresh(base)
 
 
-def test_second_link_takes_the_newest_record_of_a_person_away(base):
+def test_second_link_takes_a_person_s_newest_record_away(base):
     """Dora's phone has the newer record: after the second link only the older one is hers."""
     base.load(
         users=[
@@ -180,7 +180,7 @@ def test_second_link_takes_the_newest_record_of_a_person_away(base):
     same_as_a_full_refresh(base)
 
 
-def test_deletion_of_the_first_day_s_only_event_moves_data_from_for_everybody(base):
+def test_later_first_day_changes_the_silence_of_everybody(base):
     """The unknown day before the new first day no longer shortens the silence of the quiet one."""
     base.load(
         users=[user("old", -3), user("quiet", -3)],
@@ -209,7 +209,7 @@ def test_reject_without_an_id_follows_its_link(base):
     assert base.rows(rejects) == [("ann", "missing_event_id")]
 
 
-def test_unknown_day_that_a_broken_off_build_took_for_known_is_unknown_again(base):
+def test_unknown_day_survives_a_build_that_broke_off(base):
     base.load(events=[visit("mid", "ann", 5)])
     base.build(*BROKEN_OFF)
     base.load(events=[visit("mid", "", 5, version=2, gone="yes")])
