@@ -29,6 +29,14 @@ def manifest(home: Path) -> dict:
     return json.loads((home / "published/current/manifest.json").read_text())
 
 
+def test_features_that_only_grow_are_no_drift(finished_home: Path):
+    query = (
+        "select feature from feature_drift where feature like '%ever' or feature like 'observed%'"
+    )
+    assert rows(finished_home, query) == []
+    assert rows(finished_home, "select 1 from feature_drift where feature = 'silence_share'")
+
+
 def test_published_files_match_the_manifest(finished_home: Path):
     current = finished_home / "published/current"
     said = manifest(finished_home)

@@ -161,6 +161,7 @@ def test_rule_that_no_candidate_beats_is_published_as_one(world):
     assert registered.manifest["estimator"] in RULES
     card = (settings.models / registered.version / "model_card.md").read_text()
     assert f"Model: {in_words(registered.manifest['estimator'])}" in card
+    assert "None beyond the rule's own logistic regression." in card
     decision = promote(con, settings, now=later)
     assert decision.is_promoted and "average precision within dates" in decision.reason
     assert store.production(settings.models).version == registered.version
