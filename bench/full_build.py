@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 PROJECT = Path(__file__).resolve().parent.parent
-MADE = ("int_user_history", "int_events_validated", "user_daily", "user_features_daily")
+MADE = ("int_user_history", "int_events_validated", "user_daily", "sampled_features")
 MADE += ("churn_labels",)
 GOALS = {"models": 1.3, "models and tests": 2.0}
 PEAK_GOAL = 6.0
@@ -53,11 +53,11 @@ def limit(warehouse: Path, out: Path) -> None:
         for start in blocks:
             end = min(start + timedelta(BLOCK - 1), last)
             db.execute(f"insert into user_daily from user_days(date '{start}', date '{end}')")
-        sql = "create table user_features_daily as"
-        for start in blocks:
-            end = start + timedelta(BLOCK - 1)
-            db.execute(f"{sql} from features(date '{start}', date '{end}')")
-            sql = "insert into user_features_daily"
+        days = [first + timedelta(n) for n in range((last - first).days + 1)]
+        sql = "create table sampled_features as"
+        for day in [day for day in days if day.isoweekday() == 7]:
+            db.execute(f"{sql} from features(date '{day}', date '{day}')")
+            sql = "insert into sampled_features"
         db.execute("create table churn_labels as from labels()")
 
 

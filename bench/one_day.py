@@ -25,7 +25,7 @@ from rich.table import Table
 from python_jobs.synthetic.generate import FIRST_SHARE, SIGNUP_DAYS
 from python_jobs.warehouse.dbt import BEFORE_MODELS
 
-DAY_TABLES = {"user_daily": "day", "user_features_daily": "as_of_date"}
+DAY_TABLES = {"user_daily": "day", "sampled_features": "as_of_date"}
 BUILD = ("build", *BEFORE_MODELS)
 SHARE_DAYS, SHARE_GOAL, GROWTH_GOAL = 120, 0.06, 0.15
 FIXED, FIXED_USERS = "fixed", 100

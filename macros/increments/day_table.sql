@@ -3,7 +3,7 @@
 
     config: `day` is the column with the day. `looks_ahead` names the setting with the number of days
     that a row looks ahead. `starts_as` is SQL of the empty table, for a model that reads itself. `sort`
-    writes rows in day order. -#}
+    writes rows in day order. `sampled` means that there are rows for sampled days only. -#}
 {% materialization day_table, adapter='duckdb' %}
     {% set table = this.incorporate(type='table') %}
     {% set day = config.require('day') %}
@@ -15,8 +15,6 @@
     {% set days = days_to_write(day) %}
     {#- a build before the first that ends knows no changed users, so nothing of an earlier one may stay -#}
     {% set is_new = is_new or days.is_for_all %}
-    {% set all_days = this.incorporate(path={'identifier': 'days'}, type='table') %}
-    {% do run_query('set variable unknown_days = (select count(*) from ' ~ all_days ~ ' where is_unknown)') %}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 

@@ -8,7 +8,7 @@
         'accepted_events': 'written_at',
         'rejected_events': 'ingested_at',
         'user_daily': 'day',
-        'user_features_daily': 'as_of_date',
+        'sampled_features': 'as_of_date',
         'churn_labels': 'as_of_date',
         'evaluation_set': 'as_of_date',
         'training_set': 'as_of_date',

@@ -3,7 +3,7 @@
     incremental_strategy='append'
 ) }}
 
--- depends_on: {{ ref('user_features_daily') }}
+-- depends_on: {{ ref('sampled_features') }}
 -- depends_on: {{ ref('churn_labels') }}
 
 with

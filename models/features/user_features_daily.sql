@@ -1,51 +1,49 @@
-{{ config(materialized='day_table', day='as_of_date') }}
+{{ config(materialized='view') }}
 {% set settings = domain_settings() %}
 
 with
 
 user_history as (select * from {{ ref('int_user_history') }}),
 
-users as (select * from {{ ref('user_windows') }}),
+users as (select * from {{ ref('accepted_users') }}),
 
-days as (select * from {{ ref('days') }}),
+days as {{ in_place() }} (select * from {{ ref('days') }}),
 
 user_daily as {{ in_place() }} (select * from {{ ref('user_daily') }}),
 
-today as (
+-- running totals before each window: those of the day before its first
+{% for n in settings.feature_windows_days -%}
+before_{{ n }} as (
 
     select
-        user_daily.*,
-        users.signup_date
+        days.day as as_of_date,
+        user_daily.*
     from user_daily
-    inner join users on user_daily.user_id = users.user_id and user_daily.day >= users.rewrite_from
-    where user_daily.day between {{ block_start() }} and {{ block_end() }}
+    inner join days on user_daily.day = days.back_{{ n }}
 
 ),
 
--- a window's total: running total of its last day minus that of the day before its first
+{% endfor -%}
 totals as (
 
     select
         today.user_id,
         today.day as as_of_date,
-        today.signup_date,
+        users.signup_date,
         today.last_active_on,
         today.active_days_total,
         today.events_total,
         days.unknown_days,
         days.known_days,
         {{ select_list(
-            window_totals(settings), 'today.{name}_total - coalesce(back_{n}.{name}_total, 0) as {name}_{n}d'
+            window_totals(settings), 'today.{name}_total - coalesce(before_{n}.{name}_total, 0) as {name}_{n}d'
         ) }}
-    from today
+    from user_daily as today
+    inner join users on today.user_id = users.user_id
     inner join days on today.day = days.day
     {% for n in settings.feature_windows_days -%}
-        left join user_daily as back_{{ n }}
-            on
-                today.user_id = back_{{ n }}.user_id
-                and days.back_{{ n }} = back_{{ n }}.day
-                and back_{{ n }}.day >= {{ earliest_back(n) }}
-                and back_{{ n }}.day <= {{ add_days(block_end(), -n) }}
+    left join before_{{ n }}
+        on today.user_id = before_{{ n }}.user_id and today.day = before_{{ n }}.as_of_date
     {% endfor %}
 ),
 

@@ -1,11 +1,7 @@
-{{ config(materialized='view') }}
-
 with
 
-features as (select * from {{ ref('user_features_daily') }}),
+features as (select * from {{ ref('user_features_daily') }})
 
-build_window as (select * from {{ ref('build_window') }})
-
-select features.*
+select *
 from features
-inner join build_window on features.as_of_date = build_window.data_through
+where as_of_date = {{ window_day(ref('build_window'), 'data_through') }}

@@ -3,33 +3,45 @@
     unique_key='as_of_date',
     partition_by='as_of_date'
 ) }}
-{% set columns = shared_columns(source('ml', 'scored_features'), ref('user_features_daily')) %}
+{% set scored_features = source('ml', 'scored_features') %}
+{% set columns = shared_columns(scored_features, ref('user_features_daily')) %}
 {% set names = columns | map(attribute='name') | list %}
+
+{#- dates served since the last comparison, or whose features a later build may have changed; the newest
+    date compared may have been scored again -#}
+{% set dates_to_compare %}
+    select distinct as_of_date
+    from {{ scored_features }}
+    {% if is_incremental() %}
+        where
+            as_of_date not in (select as_of_date from {{ this }})
+            or as_of_date >= (select max(as_of_date) from {{ this }})
+            or as_of_date >= (
+                select min(rewrite_from)
+                from {{ ref('build_log') }}
+                where build_number > (select max(compared_with) from {{ this }})
+            )
+    {% endif %}
+{% endset %}
+{% set dates = dates_of(dates_to_compare) %}
 
 with
 
 builds as (select * from {{ ref('build_log') }}),
 
-served as {{ in_place() }} (select * from {{ source('ml', 'scored_features') }}),
+served as (
 
-today as {{ in_place() }} (select * from {{ ref('user_features_daily') }}),
+    select *
+    from {{ scored_features }}
+    where {{ one_of('as_of_date', dates) }}
 
--- dates served since the last comparison, or whose features a later build may have changed
-dates as (
+),
 
-    select distinct as_of_date
-    from served
-    {% if is_incremental() -%}
-        where
-            as_of_date not in (select as_of_date from {{ this }})
-            -- the newest date compared may have been scored again
-            or as_of_date >= (select max(as_of_date) from {{ this }})
-            or as_of_date >= (
-                select min(rewrite_from)
-                from builds
-                where build_number > (select max(compared_with) from {{ this }})
-            )
-    {%- endif %}
+today as (
+
+    select *
+    from {{ ref('user_features_daily') }}
+    where {{ one_of('as_of_date', dates) }}
 
 ),
 
@@ -44,7 +56,6 @@ changed as (
         served.as_of_date,
         count(*) as users
     from served
-    inner join dates on served.as_of_date = dates.as_of_date
     inner join today on served.user_id = today.user_id and served.as_of_date = today.as_of_date
     group by served.as_of_date
 

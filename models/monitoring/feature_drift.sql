@@ -3,7 +3,7 @@
     unique_key='as_of_date',
     partition_by='as_of_date'
 ) }}
-{% set columns = shared_columns(ref('user_features_daily'), source('ml', 'training_reference')) %}
+{% set columns = shared_columns(source('ml', 'scored_features'), source('ml', 'training_reference')) %}
 {% set numbers = columns | selectattr('is_number') | map(attribute='name') | list %}
 {% set growing = growing_features(domain_settings().feature_windows_days | last) %}
 {% set numbers = numbers | reject('in', growing) | list %}
@@ -15,16 +15,19 @@ reference as (select * from {{ source('ml', 'training_reference') }}),
 
 predictions as (select * from {{ ref('churn_predictions') }}),
 
-features as (select * from {{ ref('user_features_daily') }}),
+features as (select * from {{ source('ml', 'scored_features') }}),
 
 scored as (
 
-    select distinct
+    select
+        user_id,
         as_of_date,
         model_version
     from predictions
+    where
+        is_eligible
     {% if is_incremental() -%}
-        where as_of_date >= coalesce((select max(as_of_date) from {{ this }}), date '1900-01-01')
+        and as_of_date >= coalesce((select max(as_of_date) from {{ this }}), date '1900-01-01')
     {%- endif %}
 ),
 
@@ -34,8 +37,7 @@ current_rows as (
         features.*,
         scored.model_version
     from features
-    inner join scored on features.as_of_date = scored.as_of_date
-    where features.is_eligible
+    inner join scored on features.user_id = scored.user_id and features.as_of_date = scored.as_of_date
 
 ),
 

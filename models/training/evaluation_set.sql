@@ -5,7 +5,7 @@
 
 with
 
-features as (select * from {{ ref('user_features_daily') }}),
+features as (select * from {{ ref('sampled_features') }}),
 
 labels as (select * from {{ ref('churn_labels') }}),
 
@@ -22,7 +22,7 @@ sampled_days as (
         on {{ add_days('days.day', horizon) }} = ends.day and days.unknown_days = ends.unknown_days
     where
         days.known_days >= {{ windows | first }}
-        and ({{ day_number('days.day') }} + 4) % {{ settings.training_every_days }} = 0
+        and {{ is_sampled('days.day') }}
 
 ),
 

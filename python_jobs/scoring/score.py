@@ -74,7 +74,7 @@ def score(
 
     day = (
         as_of_date
-        or con.execute("select max(as_of_date) from user_features_daily").fetchall()[0][0]
+        or con.execute("select max(as_of_date) from user_features_latest").fetchall()[0][0]
     )
     counted = (
         f"count(distinct user_id) from main.user_features_daily where as_of_date = date '{day}'"

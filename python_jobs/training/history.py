@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 FIRST_SUNDAY = date(1969, 12, 28)
-"""Sampled as_of_dates count from this day, as in models/training/evaluation_set.sql."""
+"""Sampled as_of_dates count from this day, as in macros/measures/is_sampled.sql."""
 SHORTER = (30, 21, 14, 7, 3)
 """Windows and horizons that are tried where history is short, in days."""
 

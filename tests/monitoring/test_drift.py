@@ -363,7 +363,7 @@ def test_the_reference_of_a_version_is_frozen(home: Path):
     with connect(settings_) as connection:
         before = connection.execute(reference).fetchall()
         version = connection.execute("select version from ml.model_versions").fetchone()[0]
-        connection.execute("update user_features_daily set logins_30d = logins_30d + 1")
+        connection.execute("update sampled_features set logins_30d = logins_30d + 1")
         assert save_training_sample(connection, settings_, version) == len(before)
         assert connection.execute(reference).fetchall() == before
 

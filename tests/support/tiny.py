@@ -44,6 +44,7 @@ TABLES = {
     "days": "from days",
     "user_daily": "from user_daily",
     "user_features_daily": "from user_features_daily",
+    "sampled_features": "from sampled_features",
     "churn_labels": "from churn_labels",
 }
 

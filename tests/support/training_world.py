@@ -59,6 +59,9 @@ def new_warehouse(users: int = 400, dates: int = 9) -> duckdb.DuckDBPyConnection
         create table user_features_daily as
         select * exclude (churn_label) from world
         where as_of_date >= date '2025-02-02' + {7 * dates};
+        create view user_features_latest as
+        from user_features_daily
+        where as_of_date = (select max(as_of_date) from user_features_daily);
         create table build_window as
         select date '2025-01-01' as data_from, max(as_of_date) + 30 as data_through
         from evaluation_set

@@ -22,7 +22,7 @@ def change(tiny: Tiny, statement: str) -> None:
         connection.execute(statement)
 
 
-@pytest.mark.parametrize("table", ["user_daily", "user_features_daily", "churn_labels"])
+@pytest.mark.parametrize("table", ["user_daily", "sampled_features", "churn_labels"])
 def test_missing_table_asks_for_a_full_refresh(built: Tiny, table: str):
     before = built.tables()
     change(built, f"drop table {table}")
@@ -35,8 +35,8 @@ def test_missing_table_asks_for_a_full_refresh(built: Tiny, table: str):
 def test_a_table_with_other_columns_asks_for_a_full_refresh(built: Tiny):
     """Mixing rows of two definitions would be worse than failing."""
     before = built.tables()
-    change(built, "alter table user_features_daily add column clicks_7d integer")
-    with pytest.raises(JobError, match=r"user_features_daily has other columns.*--full-refresh"):
+    change(built, "alter table sampled_features add column clicks_7d integer")
+    with pytest.raises(JobError, match=r"sampled_features has other columns.*--full-refresh"):
         built.build()
     built.refresh()
     assert built.tables() == before

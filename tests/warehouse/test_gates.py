@@ -66,8 +66,8 @@ def change(home: Path, statement: str) -> None:
         ),
         ("unique_grain_user_daily", "insert into user_daily from user_daily limit 1"),
         (
-            "unique_grain_user_features_daily",
-            "insert into user_features_daily from user_features_daily limit 1",
+            "unique_grain_sampled_features",
+            "insert into sampled_features from sampled_features limit 1",
         ),
         ("unique_grain_user_daily", "update user_daily set day = null where user_id = 'u0000007'"),
         (
@@ -121,7 +121,7 @@ def test_a_gate_fails_when_what_it_guards_is_broken(home: Path, gate: str, state
             "last_active_on <= day or last_active_on is null",
         ),
         (
-            "user_features_daily",
+            "sampled_features",
             "tenure_days = null",
             "days_since_last_activity between 0 and tenure_days",
         ),
@@ -195,10 +195,10 @@ def grown(tmp_path_factory) -> Path:
             day(11),
         ),
         (
-            "unique_grain_user_features_daily",
-            "insert into user_features_daily from user_features_daily where as_of_date = date '{}'",
-            day(12),
-            day(11),
+            "unique_grain_sampled_features",
+            "insert into sampled_features from sampled_features where as_of_date = date '{}'",
+            day(15),
+            day(8),
         ),
         (
             "unique_grain_churn_labels",  # goes back by the horizon from the first new day
