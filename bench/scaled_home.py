@@ -8,17 +8,15 @@ import duckdb
 def scaled(source: Path, target: Path, table: str, rows: int) -> int:
     """Write target/warehouse.duckdb with this many rows in `table`; return the row count.
 
-    `table` is evaluation_set or user_features_daily (only its last day). Every copy of a user has
-    the user's values and a new id.
+    `table` is evaluation_set or user_features_latest. Every copy of a user has the user's values
+    and a new id.
     """
     target.mkdir(parents=True, exist_ok=True)
-    day = "where as_of_date = (select max(as_of_date) from source.main.user_features_daily)"
-    where = day if table == "user_features_daily" else ""
     with duckdb.connect(str(target / "warehouse.duckdb")) as con:
         con.execute(f"attach '{source / 'warehouse.duckdb'}' as source (read_only)")
         # the source's views name tables without a catalog, so USE the source to read them
         con.execute("use source")
-        con.execute(f"create temp table sample as select * from main.{table} {where}")
+        con.execute(f"create temp table sample as select * from main.{table}")
         con.execute("create temp table window_row as from main.build_window")
         target_name = Path(target / "warehouse.duckdb").stem
         con.execute(f"use {target_name}")

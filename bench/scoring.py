@@ -13,7 +13,6 @@ import shutil
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -24,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from python_jobs.publication import onnx_model
 from python_jobs.registry import store
-from python_jobs.scoring.score import score
+from python_jobs.scoring.duckdb_score import churn_scores
 from python_jobs.settings import Settings
 from python_jobs.training.estimators import churn_risk
 
@@ -33,10 +32,10 @@ def child(home: Path) -> None:
     """Score in this process."""
     with duckdb.connect(str(home / "warehouse.duckdb")) as con:
         started = time.monotonic()
-        done = score(con, Settings(home=home), now=datetime.now(UTC))
+        churn_scores(con, Settings(home=home), "user_features_latest").create("churn_scores")
         seconds = time.monotonic() - started
-        told = con.execute("select count(reason_3) from ml.churn_predictions").fetchone()[0]
-    print(f"the job: {seconds:.1f} s for {done.users:,} users, {told:,} with three reasons")
+        users, told = con.execute("select count(*), count(reason_3) from churn_scores").fetchone()
+    print(f"churn_scores: {seconds:.1f} s for {users:,} users, {told:,} with three reasons")
 
 
 def side_by_side(home: Path) -> None:
@@ -45,7 +44,7 @@ def side_by_side(home: Path) -> None:
     version = store.production(models).version
     features = store.read_features(models, version)
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as con:
-        chunks = features.chunks(con, ["f.user_id"], "from user_features_daily as f")
+        chunks = features.chunks(con, ["f.user_id"], "from user_features_latest as f")
         matrix = np.concatenate([part for _, part in chunks])
     expected = store.read_manifest(models, version)["files"]["model.onnx"]
     session = onnx_model.load(models / version / "model.onnx", expected)
@@ -78,7 +77,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="churnhouse-bench-") as folder:
         home = Path(folder)
-        scaled(options.home, home, "user_features_daily", options.users)
+        scaled(options.home, home, "user_features_latest", options.users)
         shutil.copytree(options.home / "models", home / "models")
         used = measured.run([sys.executable, __file__, "--child", folder])
         print(f"{used.output}its process: {used.cpu:.1f} CPU s, imports included, ", end="")

@@ -203,15 +203,17 @@ def promote(
 
 @app.command()
 def score() -> None:
-    """Score every user at the latest as_of_date with the production model."""
+    """Score every user at the latest as_of_date with the production model; build what follows."""
+    from python_jobs.warehouse.dbt import Dbt
+
     settings = Settings()
     with lock.writing(settings, "score"):
-        pipeline.score(settings)
+        pipeline.score(settings, Dbt(settings))
 
 
 @app.command()
 def publish() -> None:
-    """Build what follows the predictions, then publish a version if every gate passes."""
+    """Build what follows the models, then publish a version if every gate passes."""
     from python_jobs.warehouse.dbt import AFTER_MODELS, Dbt
 
     settings = Settings()
@@ -230,7 +232,7 @@ def run(
     time_budget: TimeBudget = 2,
 ) -> None:
     """The main job, first to last. Without raw files, elearning generates them first."""
-    from python_jobs.warehouse.dbt import AFTER_MODELS, BEFORE_MODELS, Dbt
+    from python_jobs.warehouse.dbt import BEFORE_MODELS, Dbt
 
     settings = Settings()
     chosen = domains.load(domain, settings)
@@ -242,25 +244,22 @@ def run(
         pipeline.build(settings, chosen, dbt, BEFORE_MODELS, "build")
         pipeline.train(settings, seed, time_budget)
         pipeline.promote(settings, None)
-        pipeline.score(settings)
-        pipeline.build(settings, chosen, dbt, AFTER_MODELS, "marts")
+        pipeline.score(settings, dbt)
         pipeline.publish(settings)
     status()
 
 
 @app.command()
 def daily(domain: DomainName = "elearning", raw: RawFolder = None) -> None:
-    """What runs every night: ingest, build, score, outcomes, publish."""
-    from python_jobs.warehouse.dbt import AFTER_MODELS, BEFORE_MODELS, Dbt
+    """What runs every night: ingest, build with scores, outcomes, publish."""
+    from python_jobs.warehouse.dbt import Dbt
 
     settings = Settings()
     chosen = domains.load(domain, settings)
     dbt = Dbt(settings)
     with lock.writing(settings, "daily"):
         pipeline.ingest(settings, chosen, raw)
-        pipeline.build(settings, chosen, dbt, BEFORE_MODELS, "build")
-        pipeline.score(settings)
-        pipeline.build(settings, chosen, dbt, AFTER_MODELS, "marts")
+        pipeline.build_and_score(settings, chosen, dbt)
         pipeline.outcomes(settings)
         pipeline.publish(settings)
 

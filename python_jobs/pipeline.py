@@ -8,6 +8,7 @@ from python_jobs import terminal
 from python_jobs.errors import JobError
 from python_jobs.ingest import domain as domains
 from python_jobs.publication.models import in_words
+from python_jobs.publication.prediction import BANDS
 from python_jobs.settings import Settings
 from python_jobs.warehouse.connection import connect
 from python_jobs.warehouse.engines import engine_of
@@ -196,16 +197,52 @@ def track(settings: Settings, domain: str, version: str, alias: str) -> None:
         )
 
 
-def score(settings: Settings) -> None:
-    """Score every user and keep the features as they were served."""
-    from python_jobs.scoring.score import save_served_features
-    from python_jobs.scoring.score import score as score_users
+def build_and_score(settings: Settings, domain: "Domain", dbt: "Dbt") -> None:
+    """Build everything, with scores by the production model.
 
-    with terminal.step("score") as step, connect(settings) as connection:
-        scored = score_users(connection, settings, now=now(), progress=step.say)
-        save_served_features(connection, settings, scored.as_of_date)
-        bands = ", ".join(f"{count:,} {band}" for band, count in scored.bands.items())
-        step.result = f"{scored.users:,} users as of {scored.as_of_date}: {bands}"
+    Raises JobError if no model is in production, once the tables before it are built.
+    """
+    from python_jobs.scoring.production import required
+    from python_jobs.warehouse.dbt import BEFORE_MODELS
+
+    if engine_of(settings).runs_python_models:
+        build(settings, domain, dbt, (), "build")
+        required(settings)
+        say_scores(settings)
+    else:
+        build(settings, domain, dbt, BEFORE_MODELS, "build")
+        score(settings, dbt)
+
+
+def score(settings: Settings, dbt: "Dbt") -> None:
+    """Score every user with the production model, and build what follows.
+
+    Raises JobError if no model is in production.
+    """
+    from python_jobs.scoring.production import required
+    from python_jobs.warehouse.dbt import AFTER_MODELS
+
+    required(settings)
+    if not engine_of(settings).runs_python_models:
+        from python_jobs.scoring import spark_score
+
+        with terminal.step("score"), connect(settings) as connection:
+            spark_score.score(connection, settings, now=now())
+    build(settings, None, dbt, AFTER_MODELS, "score")
+    say_scores(settings)
+
+
+def say_scores(settings: Settings) -> None:
+    """Print how many users the latest predictions have in each risk band."""
+    with connect(settings, read_only=True) as connection:
+        counts = connection.execute(
+            "select risk_band, count(*), max(as_of_date) "
+            "from main.churn_predictions_latest group by risk_band"
+        ).fetchall()
+    bands = {band: users for band, users, _ in counts}
+    day = max((row[2] for row in counts), default="nothing")
+    said = ", ".join(f"{bands.get(band, 0):,} {band}" for band in BANDS)
+    terminal.console.print(f"  {sum(bands.values()):,} users scored as of {day}: {said}")
 
 
 def publish(settings: Settings) -> None:
@@ -233,10 +270,9 @@ def warehouse_domain(connection: "duckdb.DuckDBPyConnection", settings: Settings
 
 def score_and_publish(settings: Settings) -> None:
     """Score with the production model, build the tables that follow, and publish."""
-    from python_jobs.warehouse.dbt import AFTER_MODELS, Dbt
+    from python_jobs.warehouse.dbt import Dbt
 
-    score(settings)
-    build(settings, None, Dbt(settings), AFTER_MODELS, "marts")
+    score(settings, Dbt(settings))
     publish(settings)
 
 

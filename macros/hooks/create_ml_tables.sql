@@ -21,10 +21,12 @@
                 decided_at timestamp, version varchar, champion varchar, is_promoted boolean,
                 reason varchar, numbers varchar
             );
+            {% if target.type == 'spark' -%}
             create table if not exists ml.churn_predictions (
                 {% for column in predicted %}{{ column.name }} {{ column.type }}{{ ', ' if not loop.last }}{% endfor %}
             );
             create table if not exists ml.scored_features (user_id varchar, as_of_date date);
+            {% endif %}
             create table if not exists ml.training_reference (
                 model_version varchar, churn_risk double
             );
@@ -40,9 +42,6 @@
             alter table ml.model_versions add column if not exists average_precision_low double;
             alter table ml.model_versions add column if not exists average_precision_high double;
             alter table ml.promotions add column if not exists numbers varchar;
-            {% for column in predicted -%}
-            alter table ml.churn_predictions add column if not exists {{ column.name }} {{ column.type }};
-            {% endfor %}
         {% endset %}
         {% do adapter.dispatch('run_ddl', 'churnhouse')(ddl) %}
     {% endif %}

@@ -6,7 +6,7 @@
             {% for result in results -%}
                 (
                     '{{ invocation_id }}',
-                    timestamp '{{ run_started_at.strftime("%Y-%m-%d %H:%M:%S") }}',
+                    {{ started_at() }},
                     '{{ result.node.name }}',
                     '{{ result.node.resource_type }}',
                     '{{ result.status }}',

@@ -3,15 +3,15 @@
     unique_key='as_of_date',
     partition_by='as_of_date'
 ) }}
-{% set scored_features = source('ml', 'scored_features') %}
-{% set columns = shared_columns(scored_features, ref('user_features_daily')) %}
+{% set served_features = scored_features() %}
+{% set columns = shared_columns(served_features, ref('user_features_daily')) %}
 {% set names = columns | map(attribute='name') | list %}
 
 {#- dates served since the last comparison, or whose features a later build may have changed; the newest
     date compared may have been scored again -#}
 {% set dates_to_compare %}
     select distinct as_of_date
-    from {{ scored_features }}
+    from {{ served_features }}
     {% if is_incremental() %}
         where
             as_of_date not in (select as_of_date from {{ this }})
@@ -32,7 +32,7 @@ builds as (select * from {{ ref('build_log') }}),
 served as (
 
     select *
-    from {{ scored_features }}
+    from {{ served_features }}
     where {{ one_of('as_of_date', dates) }}
 
 ),

@@ -3,7 +3,7 @@
     unique_key='as_of_date',
     partition_by='as_of_date'
 ) }}
-{% set columns = shared_columns(source('ml', 'scored_features'), source('ml', 'training_reference')) %}
+{% set columns = shared_columns(scored_features(), source('ml', 'training_reference')) %}
 {% set numbers = columns | selectattr('is_number') | map(attribute='name') | list %}
 {% set growing = growing_features(domain_settings().feature_windows_days | last) %}
 {% set numbers = numbers | reject('in', growing) | list %}
@@ -15,7 +15,7 @@ reference as (select * from {{ source('ml', 'training_reference') }}),
 
 predictions as (select * from {{ ref('churn_predictions') }}),
 
-features as (select * from {{ source('ml', 'scored_features') }}),
+features as (select * from {{ scored_features() }}),
 
 scored as (
 

@@ -3,7 +3,7 @@
 
 with
 
-predictions as (select * from {{ source('ml', 'churn_predictions') }})
+predictions as (select * from {{ prediction_history() }})
 
 select
     {% for column in prediction_columns() -%}

@@ -2,8 +2,8 @@
 
 To add a column, add a line here and the same column to models/predictions/churn_predictions.yml,
 from which dbt makes the table (a test holds the two equal). Then compute its value: in
-python_jobs/scoring/rows.py, or in churn_predictions.sql for a column that the view makes. A table
-that exists already gets the column from the next `churnhouse build`; score after it.
+python_jobs/scoring/rows.py, in prediction_history.sql for a rank, or in churn_predictions.sql for a
+column that the view makes. A table that exists already gets the column from the next scoring.
 """
 
 from collections.abc import Collection
@@ -102,7 +102,7 @@ COLUMNS = (
         gathered_in="reasons",
     ),
     Column("model_version", "string", "The model version that gave the risk."),
-    Column("scored_at", "timestamp", "When the day was scored, in UTC."),
+    Column("scored_at", "timestamp", "When the day was scored, in UTC.", made_by="ranking"),
 )
 NAMES = tuple(column.name for column in COLUMNS)
 FLAGS = tuple(column.name for column in COLUMNS if column.type == "boolean")

@@ -8,11 +8,16 @@ import pandas as pd
 
 from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model, prediction
+from python_jobs.scoring.production import Production
 from python_jobs.scoring.reasons import REASONS, TEXT, strongest
-from python_jobs.warehouse.features import Features
 
 if TYPE_CHECKING:
     import onnxruntime
+
+HIGH_FROM = 0.5
+"""Lowest churn_risk of the band 'high'."""
+MEDIUM_FROM = 0.2
+"""Lowest churn_risk of the band 'medium', which ends below HIGH_FROM."""
 
 REASON = f"""
 case when told_{{n}} is not null then
@@ -22,52 +27,57 @@ end as reason_{{n}},
 """
 PLACES = range(1, REASONS + 1)
 SCORED = prediction.made_by("scoring")
-"""The columns that depend on one user only: all except rank and decile."""
+"""The columns that depend on one user only."""
 
 VALUES = f"""
 select
     user_id,
-    $as_of_date as as_of_date,
+    as_of_date,
     churn_risk,
     case
-        when churn_risk >= $high_from then 'high'
-        when churn_risk >= $medium_from then 'medium'
+        when churn_risk >= {HIGH_FROM} then 'high'
+        when churn_risk >= {MEDIUM_FROM} then 'medium'
         else 'low'
     end as risk_band,
     is_eligible,
-    $version as model_version,
     {"".join(REASON.format(n=n) for n in PLACES)}
-    $scored_at as scored_at
+    $version as model_version
 from new_scores
 {"".join(f"left join features as feature_{n} on told_{n} = feature_{n}.place " for n in PLACES)}
 """
 PREDICTIONS = prediction.typed(VALUES, SCORED)
 """SQL: the SCORED columns of the users in new_scores, in the order and types of the schema."""
 
+NULLS = ", ".join(f"null as {column.name}" for column in SCORED)
+NO_PREDICTIONS = prediction.typed(f"select {NULLS} where false", SCORED)
+"""SQL: the same columns without rows."""
 
-def scored(
-    con: duckdb.DuckDBPyConnection,
-    features: Features,
-    told: pd.DataFrame,
-    session: "onnxruntime.InferenceSession",
-    reasons: "onnxruntime.InferenceSession | None",
-    rest: str,
-    *parameters: object,
-) -> pd.DataFrame:
-    """Return one row per user: user_id, is_eligible, churn_risk, and the numbers for its reasons.
 
-    `told`: words for each feature; see score.told_features. `rest`: the query from FROM on, as in
-    Features.chunks. Scores and users are matched by position, only within a chunk.
+def predictions(
+    con: duckdb.DuckDBPyConnection, model: Production, scores: pd.DataFrame
+) -> duckdb.DuckDBPyRelation:
+    """Return the columns SCORED of the users in `scores`, which `scored` returned."""
+    con.register("new_scores", scores)
+    con.register("features", model.told)
+    return con.sql(PREDICTIONS, params={"version": model.version})
+
+
+def scored(con: duckdb.DuckDBPyConnection, model: Production, table: str) -> pd.DataFrame:
+    """Return one row per user: ids, is_eligible, churn_risk, and the numbers for its reasons.
+
+    `table` has the columns of user_features_latest. Scores and users are matched by position, only
+    within a chunk.
     """
-    group = told["thing"].to_numpy()
+    group = model.told["thing"].to_numpy()
+    keys = ["f.user_id", "f.as_of_date", "f.is_eligible"]
+    rest = f"from {table} as f order by f.user_id"
     return pd.concat(
         [
             frame.assign(
-                churn_risk=onnx_model.score(session, matrix), **_told(reasons, group, matrix)
+                churn_risk=onnx_model.score(model.risk, matrix),
+                **_told(model.contributions, group, matrix),
             )
-            for frame, matrix in features.chunks(
-                con, ["f.user_id", "f.is_eligible"], rest, *parameters
-            )
+            for frame, matrix in model.features.chunks(con, keys, rest)
         ],
         ignore_index=True,
     )
@@ -107,5 +117,5 @@ def check_counts(scores: int, bad: int, users: int) -> None:
         raise JobError(
             f"{scores:,} scores for {users:,} users, {bad:,} of them missing or outside "
             "0 to 1: nothing was written.",
-            next_step="see that user_features_daily has one row per user and day, and rebuild it.",
+            next_step="see that user_features_latest has one row per user, and rebuild it.",
         )

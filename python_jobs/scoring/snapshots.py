@@ -1,6 +1,4 @@
-"""Snapshots: features as served, and a sample of each model's training rows."""
-
-from datetime import date
+"""Snapshots: a sample of each model's training rows."""
 
 import duckdb
 import numpy as np
@@ -13,27 +11,6 @@ from python_jobs.warehouse.connection import give_up
 
 REFERENCE_ROWS = 20_000
 REFERENCE_VERSIONS = 20
-
-
-def save_served_features(con: duckdb.DuckDBPyConnection, as_of_date: date) -> int:
-    """Copy the features of a scored day to ml.scored_features; scoring again replaces them.
-
-    Returns the number of rows. The SQL model feature_consistency shows how late data changed them.
-    """
-    con.begin()
-    try:
-        _add_columns(con, "ml.scored_features", "main.user_features_daily")
-        con.execute("delete from ml.scored_features where as_of_date = ?", [as_of_date])
-        count: int = con.execute(
-            "insert into ml.scored_features by name select * exclude (is_eligible) "
-            "from main.user_features_daily where as_of_date = ?",
-            [as_of_date],
-        ).fetchall()[0][0]
-        con.commit()
-    except BaseException:
-        give_up(con)
-        raise
-    return count
 
 
 def save_training_sample(con: duckdb.DuckDBPyConnection, settings: Settings, version: str) -> int:

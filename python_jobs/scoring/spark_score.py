@@ -1,17 +1,15 @@
 """Scoring on Spark: in its executors, with the same model and the same SQL."""
 
 from collections.abc import Callable, Iterator
-from datetime import date
-from typing import TYPE_CHECKING, Any
-
-import pandas as pd
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from python_jobs.publication import prediction
-from python_jobs.scoring.day import Day
-from python_jobs.scoring.rows import PREDICTIONS, SCORED, check_counts, scored
+from python_jobs.registry import store
+from python_jobs.scoring.production import Production, check_features, required
+from python_jobs.scoring.rows import SCORED, check_counts
 from python_jobs.settings import Settings
 from python_jobs.warehouse import exchange, spark
-from python_jobs.warehouse.features import Features
 
 if TYPE_CHECKING:
     import duckdb
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
 SPARK_TYPES = {"timestamp": "timestamp_ntz"}
 """Types whose name in Spark differs from the schema's, for Arrow batches from DuckDB."""
 
+KEYS = ("user_id", "as_of_date", "is_eligible")
 SCHEMA = ", ".join(f"{c.name} {SPARK_TYPES.get(c.type, c.type)}" for c in SCORED)
 WRITTEN = prediction.made_by("scoring", "ranking")
 BY_DAY = [*(c.name for c in WRITTEN if c.name != "as_of_date"), "as_of_date"]
@@ -66,48 +65,37 @@ from (
                 when risk_rank <= rest * (tenth + 1) then (risk_rank - 1) div (tenth + 1)
                 else rest + (risk_rank - 1 - rest * (tenth + 1)) div tenth
             end + 1 as int
-        ) as risk_decile
+        ) as risk_decile,
+        timestamp_ntz '{{scored_at}}' as scored_at
     from ranked
 )
 """
 """SQL: rank and decile of all users, by slices of risk, so that no executor sorts all users."""
 
 
-def score_day(con: "duckdb.DuckDBPyConnection", settings: Settings, day: Day) -> dict[str, int]:
-    """Replace the predictions of a day; return how many users are in each risk band.
+def score(con: "duckdb.DuckDBPyConnection", settings: Settings, *, now: datetime) -> None:
+    """Score every user of user_features_latest, and keep the features as they were served.
 
-    Raises JobError, and replaces nothing, if a score is missing or not a probability.
+    Replaces the day's rows of ml.churn_predictions and ml.scored_features. Raises JobError, and
+    replaces nothing, as duckdb_score.scores does.
     """
+    model = required(settings)
+    check_features(model, con, "user_features_latest")
     session = spark.session(settings)
-    as_of_date = day.constants["as_of_date"]
-    today = session.table("main.user_features_daily").where(f"as_of_date = date '{as_of_date}'")
-    inputs = today.select("user_id", "is_eligible", *[f"`{name}`" for name in day.features.names])
-    files = [day.model / name for name in ("model.onnx", "reasons.onnx")]
-    models = [file.read_bytes() if file.exists() else None for file in files]
+    features = session.table("main.user_features_latest")
+    inputs = features.select(*KEYS, *[f"`{name}`" for name in model.features.names])
     # written to a file first, so that the model runs once for checks and result
     aside = str(settings.spark.resolve() / "scored")
-    scored = inputs.mapInArrow(_scorer(day.features, models, day.told, day.constants), SCHEMA)
-    scored.write.mode("overwrite").parquet(aside)
+    inputs.mapInArrow(_scorer(model), SCHEMA).write.mode("overwrite").parquet(aside)
     scored = session.read.parquet(aside)
     scored.createOrReplaceTempView("scored")
     is_risk = "coalesce(churn_risk between 0 and 1 and not isnan(churn_risk), false)"
     rows, bad = session.sql(f"select count(*), count_if(not {is_risk}) from scored").first()
-    check_counts(rows, bad, day.users)
-    _replace_day(session.sql(RANKED), settings, "ml.churn_predictions")
-    counts = scored.groupBy("risk_band").count().collect()
-    return {row["risk_band"]: row["count"] for row in counts}
-
-
-def save_served_features(
-    con: "duckdb.DuckDBPyConnection", settings: Settings, as_of_date: date
-) -> None:
-    """Copy the features of a scored day to ml.scored_features; scoring again replaces them."""
-    features = spark.session(settings).table("main.user_features_daily")
-    _replace_day(
-        features.where(f"as_of_date = date '{as_of_date}'").drop("is_eligible"),
-        settings,
-        "ml.scored_features",
-    )
+    users = features.select("user_id").distinct().count()
+    check_counts(rows, bad, users)
+    ranked = session.sql(RANKED.format(scored_at=store.utc(now)))
+    _replace_day(ranked, settings, "ml.churn_predictions")
+    _replace_day(features.drop("is_eligible"), settings, "ml.scored_features")
 
 
 def _replace_day(rows: "DataFrame", settings: Settings, table: str) -> None:
@@ -118,7 +106,7 @@ def _replace_day(rows: "DataFrame", settings: Settings, table: str) -> None:
 
 
 def _scorer(
-    features: Features, models: list[bytes | None], told: pd.DataFrame, constants: dict[str, Any]
+    production: Production,
 ) -> Callable[[Iterator["pyarrow.RecordBatch"]], Iterator["pyarrow.RecordBatch"]]:
     """Return the function that scores an executor's batches of rows."""
 
@@ -126,15 +114,12 @@ def _scorer(
         import duckdb
         import pyarrow
 
-        from python_jobs.publication import onnx_model
+        from python_jobs.scoring.rows import predictions, scored
 
-        model, reasons = (content and onnx_model.open_session(content) for content in models)
         with duckdb.connect() as con:
-            con.register("features", told)
             for batch in batches:
                 con.register("batch", pyarrow.Table.from_batches([batch]))
-                scores = scored(con, features, told, model, reasons, "from batch as f")
-                con.register("new_scores", scores)
-                yield from con.sql(PREDICTIONS, params=constants).to_arrow_table().to_batches()
+                scores = scored(con, production, "batch")
+                yield from predictions(con, production, scores).to_arrow_table().to_batches()
 
     return run

@@ -247,4 +247,6 @@ def _first_line(error: object) -> str:
     # dbt and Spark write lines that only say that an error follows
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     lines = [line for line in lines if line not in ("Runtime Error", "Database Error")]
-    return next((line for line in lines if "Next:" in line), " ".join(lines[:2])).rstrip(".") + "."
+    told = next((line for line in lines if "Next:" in line), " ".join(lines[:2]))
+    # a Python model's error is told by the last line of its traceback
+    return told.removeprefix("python_jobs.errors.JobError: ").rstrip(".") + "."

@@ -1,8 +1,7 @@
 """The engines: all differences between tables built by DuckDB and by Spark.
 
 A job calls `engine_of(settings)` and never checks the engine's name. Both classes have the same
-methods. To add an engine, write one more class and add it to ENGINES. Scoring has its own table
-of engines, in python_jobs.scoring.score.
+methods. To add an engine, write one more class and add it to ENGINES.
 """
 
 from collections.abc import Callable
@@ -27,6 +26,8 @@ class DuckDB:
     name = "duckdb"
     tables_in_warehouse = True
     """True if the built tables are in the warehouse file, where reading them is cheap."""
+    runs_python_models = True
+    """True if dbt scores, in its model churn_scores."""
     unknown_column = "Binder Error"
     """Part of the engine's message about a column that a table does not have."""
 
@@ -86,6 +87,7 @@ class Spark:
 
     name = "spark"
     tables_in_warehouse = False
+    runs_python_models = False
     unknown_column = "UNRESOLVED_COLUMN"
 
     def __init__(self, settings: Settings) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 JOB_VIEWS = (
-    *("churn_predictions", "prediction_outcomes", "user_features_latest"),
+    *("churn_predictions", "prediction_outcomes"),
     *("evaluation_set", "training_set"),
 )
 """Models that jobs read and that are views, in order of their dependencies."""

@@ -3,7 +3,7 @@
 import json
 import math
 import shutil
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+from support.history import score_day
 from support.homes import PROJECT, churnhouse, copied, rows
 
-from python_jobs.scoring import score
-from python_jobs.scoring.snapshots import save_served_features, save_training_sample
+from python_jobs.scoring.snapshots import save_training_sample
 from python_jobs.settings import Settings
 from python_jobs.warehouse import spark
 from python_jobs.warehouse.connection import connect
@@ -151,11 +151,8 @@ def scored_earlier(finished_home: Path, tmp_path_factory: pytest.TempPathFactory
     """Return a home with a scored day whose labels are closed."""
     home = tmp_path_factory.mktemp("earlier") / "data"
     shutil.copytree(finished_home, home, symlinks=True)
-    settings_ = Settings(home=home)
-    with connect(settings_) as connection:
-        for day in (date(2025, 3, 12), date(2025, 3, 31)):
-            score.score(connection, settings_, now=datetime(2026, 1, 1, tzinfo=UTC), as_of_date=day)
-            save_served_features(connection, day)
+    for day in (date(2025, 3, 12), date(2025, 3, 31)):
+        score_day(home, day)
     churnhouse(home, "publish")
     return home
 

@@ -164,10 +164,8 @@ from api.routes.openapi import SCHEMAS
 from api.store.publication import load
 from python_jobs.pipeline import score_and_publish
 from python_jobs.settings import Settings
-from python_jobs.warehouse.dbt import Dbt
 
 settings = Settings()
-Dbt(settings).build(["--select", "churn_predictions"])
 score_and_publish(settings)
 folder = (settings.published / "current").resolve()
 publication = load(folder.parent, folder.name, 1 << 20)

@@ -4,18 +4,17 @@ import importlib.util
 import json
 import re
 import shutil
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import duckdb
 import pytest
+from support.history import score_day
 from support.homes import churnhouse, rows
 
 from python_jobs import pipeline
 from python_jobs.files import sha256_of
 from python_jobs.registry import store
-from python_jobs.scoring import score
-from python_jobs.scoring.snapshots import save_served_features
 from python_jobs.settings import Settings
 from python_jobs.warehouse.connection import connect
 
@@ -59,7 +58,7 @@ def test_retrain_publishes_the_new_version_and_rollback_the_old_one(home: Path):
     assert served(home) == {first}
     done = churnhouse(home, "retrain", *QUICK)
     assert re.findall(r"^\w+", done.stdout, re.M) == [
-        "train", "promote", "score", "marts", "publish",
+        "train", "promote", "score", "publish",
     ]  # fmt: skip
     second = versions(home)[-1]
     assert second != first and served(home) == {second} and in_production(home) == second
@@ -165,10 +164,7 @@ def test_a_drifted_feature_retrains_once(home: Path):
 
 def test_a_broken_promise_retrains_once(home: Path):
     """The 50 whom the model called riskiest on 12 March all came back within a week."""
-    settings, day = Settings(home=home), date(2025, 3, 12)
-    with connect(settings) as connection:
-        score.score(connection, settings, now=datetime(2026, 1, 1, tzinfo=UTC), as_of_date=day)
-        save_served_features(connection, day)
+    score_day(home, date(2025, 3, 12))
     churnhouse(home, "publish")
     churnhouse(home, "retrain", "--if-drifted", *QUICK)
     assert len(versions(home)) == 1, "what came out as promised is no reason"

@@ -1,6 +1,4 @@
-"""score: every user gets the score of their own features, or nothing is written."""
-
-from datetime import date, timedelta
+"""churn_scores: every user gets the score of their own features, or there is none."""
 
 import numpy as np
 import pandas as pd
@@ -12,8 +10,8 @@ from python_jobs.publication import onnx_model
 from python_jobs.registry import store
 from python_jobs.registry.promotion import promote
 from python_jobs.scoring import reasons
-from python_jobs.scoring.rows import check_scores
-from python_jobs.scoring.score import Scored, score
+from python_jobs.scoring.duckdb_score import churn_scores
+from python_jobs.scoring.rows import SCORED, check_scores
 from python_jobs.settings import Settings
 from python_jobs.training.estimators import churn_risk
 
@@ -36,20 +34,25 @@ def con():
     return new_warehouse(users=USERS, dates=1)
 
 
-def predictions(con, columns="*"):
-    return con.execute(f"select {columns} from ml.churn_predictions order by all").fetchall()
+def frame_of(con, settings):
+    """Return the scores of a day, with the features they were made from."""
+    churn_scores(con, settings, "user_features_latest").create_view("scores")
+    return con.sql("from scores join user_features_latest as f using (user_id, as_of_date)").df()
+
+
+def predictions(con, settings, columns="*"):
+    churn_scores(con, settings, "user_features_latest").create_view("scores")
+    return con.sql(f"select {columns} from scores order by all").fetchall()
 
 
 def test_each_user_gets_the_score_of_their_own_features(home, con, monkeypatch):
     """Scores in chunks match the scikit-learn model on all rows at once."""
     monkeypatch.setattr("python_jobs.warehouse.features.CHUNK_VECTORS", 1)
-    day = date(2025, 2, 16)
-    assert score(con, home, now=NOW).as_of_date == day
     version = store.production(home.models).version
     names = store.read_features(home.models, version).names
-    frame = con.execute(
-        "select * from ml.churn_predictions join user_features_daily using (user_id, as_of_date)"
-    ).df()
+    frame = frame_of(con, home)
+    assert set(frame["as_of_date"]) == {pd.Timestamp(2025, 2, 16)}
+    assert set(frame["model_version"]) == {version}
     assert len(frame) == USERS and frame["churn_risk"].nunique() > 100
     expected = churn_risk(
         store.load_joblib(home.models, version), frame[names].to_numpy(np.float32)
@@ -58,39 +61,13 @@ def test_each_user_gets_the_score_of_their_own_features(home, con, monkeypatch):
     assert (frame["is_eligible"] == frame["is_eligible_1"]).all()
 
 
-def test_ranks_deciles_and_bands_follow_the_risk(home, con):
-    """Rank 1 is the riskiest user, decile 1 the riskiest tenth; ties are ordered by user_id."""
-    summary = score(con, home, now=NOW, high_from=0.6, medium_from=0.3)
-    frame = con.execute("from ml.churn_predictions order by risk_rank").df()
-    assert frame["risk_rank"].tolist() == list(range(1, USERS + 1))
-    assert frame["risk_decile"].tolist() == [1 + i * 10 // USERS for i in range(USERS)]
-    by_hand = frame.sort_values(["churn_risk", "user_id"], ascending=[False, True])
-    assert by_hand.index.tolist() == list(range(USERS))
-    assert frame["churn_risk"].duplicated().any()
-    bands = pd.cut(
-        frame["churn_risk"], [-1, 0.3, 0.6, 1], right=False, labels=["low", "medium", "high"]
-    )
-    assert (frame["risk_band"] == bands.astype(str)).all()
-    assert summary == Scored(
-        date(2025, 2, 16),
-        store.production(home.models).version,
-        USERS,
-        frame["risk_band"].value_counts().to_dict(),
-    )
-    assert set(frame["scored_at"]) == {pd.Timestamp(NOW.replace(tzinfo=None))}
-    assert set(frame["model_version"]) == {summary.model_version}
-
-
 def test_each_user_gets_three_reasons_from_their_own_features(home, con, monkeypatch):
     """Feature, value and direction match the contributions on all rows at once."""
     monkeypatch.setattr("python_jobs.warehouse.features.CHUNK_VECTORS", 1)
-    score(con, home, now=NOW)
     version = store.production(home.models).version
     names = store.read_features(home.models, version).names
     typical = store.read_json(home.models, version, "typical.json")
-    frame = con.execute(
-        "select * from ml.churn_predictions join user_features_daily using (user_id, as_of_date)"
-    ).df()
+    frame = frame_of(con, home)
     session = onnx_model.open_session((home.models / version / "reasons.onnx").read_bytes())
     matrix = frame[names].to_numpy(np.float32)
     (moved,) = session.run(["contributions"], {"features": matrix})
@@ -116,8 +93,7 @@ def test_rule_gives_no_reason_that_moves_nothing(tmp_path, con, monkeypatch):
     settings, short = Settings(home=tmp_path), new_warehouse(users=300, dates=1)
     run(short, settings.home)
     promote(short, settings, now=NOW)
-    score(con, settings, now=NOW)
-    told = predictions(con, "count(reason_1) > 2900, count(reason_2), count(reason_3)")
+    told = predictions(con, settings, "count(reason_1) > 2900, count(reason_2), count(reason_3)")
     assert told == [(True, 0, 0)]
 
 
@@ -130,14 +106,12 @@ def test_a_model_without_reasons_scores_without_them(home, con, monkeypatch):
         return manifest | {"files": {n: h for n, h in manifest["files"].items() if n in OLD}}
 
     monkeypatch.setattr(store, "read_manifest", before)
-    score(con, home, now=NOW)
-    assert predictions(con, "count(*), count(reason_1)") == [(USERS, 0)]
+    assert predictions(con, home, "count(*), count(reason_1)") == [(USERS, 0)]
 
 
 def test_a_version_without_feature_facts_scores_and_explains_the_same(home, con, monkeypatch):
     """An earlier release wrote no facts into features.json."""
-    score(con, home, now=NOW)
-    before = predictions(con)
+    before = predictions(con, home)
     honest, asked = store.read_json, []
 
     def without_facts(models, version, name):
@@ -145,33 +119,21 @@ def test_a_version_without_feature_facts_scores_and_explains_the_same(home, con,
         return {k: v for k, v in honest(models, version, name).items() if k != "facts"}
 
     monkeypatch.setattr(store, "read_json", without_facts)
-    score(con, home, now=NOW)
-    assert "features.json" in asked and predictions(con) == before
+    after = predictions(con, home)
+    assert "features.json" in asked and after == before
 
 
-def test_a_band_begins_at_its_threshold(home, con):
-    con.execute("delete from user_features_daily where user_id > 'u000000'")
-    score(con, home, now=NOW)
-    ((risk,),) = predictions(con, "churn_risk")
-    above = np.nextafter(risk, 1)
-    found = []
-    for high, medium in [(risk, risk), (above, risk), (above, above)]:
-        score(con, home, now=NOW, high_from=high, medium_from=medium)
-        found += predictions(con, "risk_band")
-    assert found == [("high",), ("medium",), ("low",)]
-
-
-def test_scoring_again_replaces_only_that_day(home, con):
-    first, last = date(2025, 2, 9), date(2025, 2, 16)
-    score(con, home, now=NOW, as_of_date=first)
-    score(con, home, now=NOW, as_of_date=last)
-    before = predictions(con, "* exclude (scored_at)")
-    later = NOW + timedelta(hours=1)
-    score(con, home, now=later, as_of_date=last)
-    assert predictions(con, "* exclude (scored_at)") == before
-    assert predictions(con, "distinct as_of_date, scored_at") == [
-        (first, NOW.replace(tzinfo=None)),
-        (last, later.replace(tzinfo=None)),
+def test_a_band_begins_at_its_threshold(home, con, monkeypatch):
+    risks = [np.nextafter(0.2, 0), 0.2, np.nextafter(0.5, 0), 0.5]
+    con.execute(f"delete from user_features_latest where user_id > 'u00000{len(risks) - 1}'")
+    honest = onnx_model.score
+    monkeypatch.setattr(
+        onnx_model,
+        "score",
+        lambda session, matrix: risks if len(matrix) == 4 else honest(session, matrix),
+    )
+    assert predictions(con, home, "churn_risk, risk_band") == [
+        *zip(risks, ("low", "medium", "medium", "high"), strict=True)
     ]
 
 
@@ -183,80 +145,67 @@ def test_the_order_of_the_rows_does_not_matter(home, con, monkeypatch):
         return places if len(matrix) == USERS else honest(session, matrix)
 
     monkeypatch.setattr(onnx_model, "score", by_place)
-    score(con, home, now=NOW)
-    before = predictions(con)
+    before = predictions(con, home)
     con.execute(
-        "create or replace table user_features_daily as from user_features_daily"
+        "create or replace table user_features_latest as from user_features_latest"
         " order by hash(user_id || 'shuffled')"
     )
-    score(con, home, now=NOW)
-    assert predictions(con) == before
+    assert predictions(con, home) == before
 
 
 def test_the_order_of_the_columns_does_not_matter(home, con):
     """Features are read by name, in training order."""
-    score(con, home, now=NOW)
-    before = predictions(con)
+    before = predictions(con, home)
     con.execute(
-        "create or replace table user_features_daily as select events_30d, * exclude (events_30d)"
-        " from user_features_daily"
+        "create or replace table user_features_latest as select events_30d, * exclude (events_30d)"
+        " from user_features_latest"
     )
-    score(con, home, now=NOW)
-    assert predictions(con) == before
+    assert predictions(con, home) == before
 
 
 REFUSALS = {
     "renamed feature": (
-        "alter table user_features_daily rename events_30d to events_28d",
+        "alter table user_features_latest rename events_30d to events_28d",
         "events_30d is missing, the model has BIGINT",
     ),
     "other type": (
-        "alter table user_features_daily alter events_30d type double",
+        "alter table user_features_latest alter events_30d type double",
         "events_30d is DOUBLE, the model has BIGINT",
     ),
-    "no users at all": ("delete from user_features_daily", "no user"),
     "a user twice": (
-        "insert into user_features_daily from user_features_daily where user_id = 'u000007'",
+        "insert into user_features_latest from user_features_latest where user_id = 'u000007'",
         "3,001 scores for 3,000 users",
     ),
     "a row without user": (
-        "update user_features_daily set user_id = null where user_id = 'u000007'",
+        "update user_features_latest set user_id = null where user_id = 'u000007'",
         "3,000 scores for 2,999 users",
     ),
 }
 
 
 @pytest.mark.parametrize("change, message", REFUSALS.values(), ids=REFUSALS)
-def test_refusals_name_the_cause_and_keep_the_old_scores(home, con, change, message):
-    score(con, home, now=NOW)
-    before = predictions(con)
+def test_refusals_name_the_cause_and_the_next_step(home, con, change, message):
     con.execute(change)
     with pytest.raises(JobError, match=f"{message}.*Next: "):
-        score(con, home, now=NOW + timedelta(days=1))
-    assert predictions(con) == before
+        predictions(con, home)
 
 
 def test_features_unknown_to_the_model_change_nothing(home, con):
     """They may come first, in between or last, with any values."""
-    score(con, home, now=NOW)
-    before = predictions(con)
+    before = predictions(con, home)
     con.execute(
-        "create or replace table user_features_daily as"
+        "create or replace table user_features_latest as"
         " select 1e9 as first_7d, * exclude (events_30d), null::integer as visits_7d, events_30d"
-        " from user_features_daily"
+        " from user_features_latest"
     )
-    score(con, home, now=NOW)
-    assert predictions(con) == before
+    assert predictions(con, home) == before
 
 
-def test_a_day_without_features_is_refused_by_its_date(home, con):
-    with pytest.raises(JobError, match="no user on 2024-01-01"):
-        score(con, home, now=NOW, as_of_date=date(2024, 1, 1))
-
-
-def test_without_production_the_next_step_is_train_and_promote(tmp_path, con):
-    with pytest.raises(JobError, match=r"churnhouse train.*churnhouse promote"):
-        score(con, Settings(home=tmp_path), now=NOW)
+def test_without_production_there_are_no_scores(tmp_path, con):
+    """The columns are those of a day with scores."""
+    empty = churn_scores(con, Settings(home=tmp_path), "user_features_latest")
+    assert empty.fetchall() == []
+    assert empty.columns == [column.name for column in SCORED]
 
 
 @pytest.mark.parametrize("risks", [[0.1, np.nan], [0.1, 1.1], [-0.1, 0.2], [0.1], [np.inf, 0.1]])
@@ -280,8 +229,7 @@ def test_misaligned_scores_are_refused(home, con, monkeypatch):
 
     monkeypatch.setattr(onnx_model, "score", misaligned)
     with pytest.raises(JobError, match="10 of them missing"):
-        score(con, home, now=NOW)
-    assert predictions(con) == []
+        predictions(con, home)
 
 
 @pytest.mark.parametrize(
@@ -293,25 +241,6 @@ def test_a_tampered_file_is_refused_by_name(home, con, name):
     path.write_bytes(original + b" ")
     try:
         with pytest.raises(JobError, match=name):
-            score(con, home, now=NOW)
+            predictions(con, home)
     finally:
         path.write_bytes(original)
-    assert predictions(con) == []
-
-
-def test_a_failed_insert_keeps_the_old_scores(home, con):
-    """Delete and insert are one transaction."""
-    score(con, home, now=NOW)
-    before = predictions(con)
-    con.execute("alter table ml.churn_predictions add column not_filled integer default 1")
-    con.execute("alter table ml.churn_predictions alter not_filled set not null")
-    con.execute("alter table ml.churn_predictions alter not_filled drop default")
-    with pytest.raises(Exception, match="not_filled"):
-        score(con, home, now=NOW)
-    assert [row[:-1] for row in predictions(con)] == before
-
-
-def test_a_column_that_an_older_table_lacks_is_added(home, con):
-    con.execute("alter table ml.churn_predictions drop risk_band")
-    score(con, home, now=NOW)
-    assert {row[0] for row in predictions(con, "risk_band")} <= {"high", "medium", "low"}

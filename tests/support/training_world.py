@@ -7,7 +7,6 @@ from pathlib import Path
 import duckdb
 
 from python_jobs.publication.feature_facts import FeatureFact
-from python_jobs.publication.prediction import made_by
 from python_jobs.registry.register import Registered, register
 from python_jobs.settings import PROJECT, Settings
 from python_jobs.training.metrics import Costs
@@ -15,9 +14,7 @@ from python_jobs.training.train import train
 
 NOW = datetime(2026, 11, 21, 10, 15, tzinfo=UTC)
 DDL = (PROJECT / "macros/hooks/create_ml_tables.sql").read_text()
-PREDICTION = ", ".join(f"{c.name} {c.type}" for c in made_by("scoring", "ranking"))
 ML_TABLES = "".join(re.findall(r"create [^;{]*;", DDL))
-ML_TABLES += f"create table ml.churn_predictions ({PREDICTION});"
 EXPLAINED = {
     f"{name}_30d": FeatureFact.of(name, 30)
     for name in ("active_days", "events", "watch_minutes", "payment_fail_rate")
@@ -49,19 +46,16 @@ from draws
 
 
 def new_warehouse(users: int = 400, dates: int = 9) -> duckdb.DuckDBPyConnection:
-    """Return weekly evaluation_set, later user_features_daily and empty ml tables."""
+    """Return weekly evaluation_set, a later user_features_latest and empty ml tables."""
     con = duckdb.connect()
     con.execute(ML_TABLES)
     con.execute(WORLD, {"users": users, "dates": dates + 2})
     con.execute(f"""
         create table evaluation_set as
         from world where as_of_date < date '2025-02-02' + {7 * dates};
-        create table user_features_daily as
+        create table user_features_latest as
         select * exclude (churn_label) from world
-        where as_of_date >= date '2025-02-02' + {7 * dates};
-        create view user_features_latest as
-        from user_features_daily
-        where as_of_date = (select max(as_of_date) from user_features_daily);
+        where as_of_date = (select max(as_of_date) from world);
         create table build_window as
         select date '2025-01-01' as data_from, max(as_of_date) + 30 as data_through
         from evaluation_set

@@ -5,7 +5,6 @@ import inspect
 import pytest
 
 from python_jobs.errors import JobError
-from python_jobs.scoring.score import BY_ENGINE
 from python_jobs.settings import Settings
 from python_jobs.warehouse import engines, exchange
 from python_jobs.warehouse.connection import connect
@@ -43,13 +42,6 @@ def test_both_engines_answer_the_same_questions():
     assert questions(DuckDB) == questions(Spark)
     fields = {name for name in vars(DuckDB) if not name.startswith("_")}
     assert fields == {name for name in vars(Spark) if not name.startswith("_")}
-
-
-def test_every_engine_scores_a_day_and_keeps_its_features():
-    assert BY_ENGINE.keys() == ENGINES.keys()
-    for name in ("score_day", "save_served_features"):
-        calls = [inspect.signature(getattr(m, name)).parameters for m in BY_ENGINE.values()]
-        assert len({tuple(parameters) for parameters in calls}) == 1
 
 
 def test_a_failure_of_spark_is_one_line_that_names_the_job(tmp_path):

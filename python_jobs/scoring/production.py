@@ -1,0 +1,110 @@
+"""The production model, verified and ready to score."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from python_jobs.errors import JobError
+from python_jobs.publication import onnx_model
+from python_jobs.registry import store
+from python_jobs.scoring.reasons import groups, value_text
+from python_jobs.settings import Settings
+from python_jobs.warehouse.features import Features
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+
+@dataclass(frozen=True)
+class Production:
+    """The model version that scores. Its files are those that were registered."""
+
+    version: str
+    files: dict[str, bytes]
+    """model.onnx and reasons.onnx; a version of an early release has no reasons."""
+    features: Features
+    told: pd.DataFrame
+    """Words for each feature in a reason; see told_features."""
+
+    @cached_property
+    def risk(self) -> "InferenceSession":
+        """Return the session that computes the risk, opened at first use in each process."""
+        return onnx_model.open_session(self.files["model.onnx"])
+
+    @cached_property
+    def contributions(self) -> "InferenceSession | None":
+        """Return the session that computes the contributions of features to the risk."""
+        reasons = self.files.get("reasons.onnx")
+        return onnx_model.open_session(reasons) if reasons else None
+
+
+def production(settings: Settings) -> Production | None:
+    """Return the production model; None if there is none.
+
+    Raises JobError if a file of the model differs from the registered one, or if its golden rows
+    get other scores.
+    """
+    found = store.production(settings.models)
+    if found is None:
+        return None
+    models, version = settings.models, found.version
+    registered = store.read_manifest(models, version)["files"]
+    files = {
+        name: store.verified(models, version, name).read_bytes()
+        for name in ("model.onnx", "reasons.onnx")
+        if name in registered
+    }
+    golden = store.read_json(models, version, "golden.json")
+    onnx_model.check_golden(onnx_model.open_session(files["model.onnx"]), golden)
+    return Production(
+        version=version,
+        files=files,
+        features=store.read_features(models, version),
+        told=told_features(settings, version),
+    )
+
+
+def required(settings: Settings) -> Production:
+    """Return the production model. Raises JobError if there is none, or as `production` does."""
+    found = production(settings)
+    if found is None:
+        raise JobError(
+            "No model is in production.",
+            next_step="run `churnhouse train` and `churnhouse promote`; a model that was refused "
+            "needs more users or days to learn from (`churnhouse models` shows its figures).",
+        )
+    return found
+
+
+def check_features(model: Production, con: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Raise JobError unless a table has the model's features, by name and type.
+
+    Additional features are allowed: the model never reads them.
+    """
+    if differences := model.features.differences(Features.of_table(con, table)):
+        raise JobError(
+            f"{table} does not fit the model {model.version}: {'; '.join(differences[:5])}.",
+            next_step="run `churnhouse train` and `churnhouse promote`, then score again.",
+        )
+
+
+def told_features(settings: Settings, version: str) -> pd.DataFrame:
+    """Return the words for each feature in a reason: place, measure, label and typical value."""
+    facts = store.read_feature_facts(settings.models, version)
+    files = store.read_manifest(settings.models, version)["files"]
+    known = "typical.json" in files
+    typical = store.read_json(settings.models, version, "typical.json") if known else {}
+    return pd.DataFrame(
+        {
+            "place": np.arange(len(facts), dtype=np.int16),
+            "thing": groups(facts.values()),
+            "label": [fact.label for fact in facts.values()],
+            "typical": [
+                f", typically {value_text(typical.get(name, {}).get('median'))}; " for name in facts
+            ],
+        }
+    )
