@@ -36,12 +36,12 @@ def con():
 
 def frame_of(con, settings):
     """Return the scores of a day, with the features they were made from."""
-    churn_scores(con, settings, "user_features_latest").create_view("scores")
+    con.register("scores", churn_scores(con, settings, "user_features_latest").to_arrow_table())
     return con.sql("from scores join user_features_latest as f using (user_id, as_of_date)").df()
 
 
 def predictions(con, settings, columns="*"):
-    churn_scores(con, settings, "user_features_latest").create_view("scores")
+    con.register("scores", churn_scores(con, settings, "user_features_latest").to_arrow_table())
     return con.sql(f"select {columns} from scores order by all").fetchall()
 
 

@@ -15,7 +15,8 @@ def score_day(home: Path, day: date) -> None:
         connection.execute(
             "create temp table past as from user_features_daily where as_of_date = ?", [day]
         )
-        churn_scores(connection, settings, "past").create_view("scores")
+        scores = churn_scores(connection, settings, "past").to_arrow_table()
+        connection.register("scores", scores)
         connection.execute(
             """
             insert into ml.churn_predictions by name
