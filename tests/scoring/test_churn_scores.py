@@ -3,6 +3,7 @@
 from datetime import date
 from pathlib import Path
 
+import duckdb
 from support.history import score_day
 from support.homes import churnhouse, dbt, refused, rows
 
@@ -33,6 +34,20 @@ def test_full_refresh_keeps_what_was_said_on_earlier_days(home: Path):
     before = [rows(home, kept.format(table)) for table in tables]
     churnhouse(home, "build", "--full-refresh", *UNTESTED)
     assert all(before) and [rows(home, kept.format(table)) for table in tables] == before
+
+
+def test_rank_and_decile_follow_the_risk_and_then_the_id(home: Path):
+    """Rank 1 is the riskiest user, decile 1 the riskiest tenth."""
+    with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
+        connection.execute("update churn_scores set churn_risk = round(churn_risk, 1)")
+    dbt(home, "run", "--select", "prediction_history")
+    found = rows(
+        home,
+        "select churn_risk, user_id, risk_rank, risk_decile from ml.churn_predictions "
+        "order by risk_rank",
+    )
+    assert found == sorted(found, key=lambda row: (-row[0], row[1]))
+    assert [row[2:] for row in found] == [(n + 1, n // 30 + 1) for n in range(300)]
 
 
 def test_scoring_a_day_again_replaces_its_rows(home: Path):
