@@ -135,14 +135,15 @@ def test_a_model_without_reasons_scores_without_them(home, con, monkeypatch):
 
 
 def test_a_version_without_feature_facts_scores_and_explains_the_same(home, con, monkeypatch):
-    """An earlier release wrote no facts into features.json."""
+    """An earlier release wrote neither facts nor values of attributes into features.json."""
     score(con, home, now=NOW)
     before = predictions(con)
     honest, asked = store.read_json, []
 
     def without_facts(models, version, name):
         asked.append(name)
-        return {k: v for k, v in honest(models, version, name).items() if k != "facts"}
+        content = honest(models, version, name)
+        return {k: v for k, v in content.items() if k not in ("facts", "values")}
 
     monkeypatch.setattr(store, "read_json", without_facts)
     score(con, home, now=NOW)

@@ -66,6 +66,30 @@ def new_warehouse(users: int = 400, dates: int = 9) -> duckdb.DuckDBPyConnection
     return con
 
 
+BY_PLAN = """
+alter table {table} add email varchar;
+update {table} set
+    email = user_id || '@example.com',
+    plan = ['basic', 'basic', 'basic', 'premium', 'premium', 'premium', 'premium', null, null]
+        [1 + cast(hash(user_id) % 9 as integer)];
+"""
+
+
+def warehouse_by_plan(users: int = 400, dates: int = 9) -> duckdb.DuckDBPyConnection:
+    """Return a warehouse in which only the plan decides: 'basic' churns, 'premium' and NULL stay.
+
+    One user in ten does the opposite. The attribute email has another value for each user.
+    """
+    con = new_warehouse(users, dates)
+    for table in ("evaluation_set", "user_features_daily"):
+        con.execute(BY_PLAN.format(table=table))
+    con.execute("""
+        update evaluation_set set
+            churn_label = (coalesce(plan, '') = 'basic') <> (hash(user_id || as_of_date) % 10 = 0)
+    """)
+    return con
+
+
 def run(con: duckdb.DuckDBPyConnection, home: Path, **options: object) -> Registered:
     """Train and register the version."""
     chosen = {"horizon_days": 30, "time_budget": 0, "costs": Costs(5, 0.1, 100)}
