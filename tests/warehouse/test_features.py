@@ -39,8 +39,8 @@ def test_values_of_enough_eligible_users_become_inputs(con):
 
 
 def test_attribute_with_a_value_for_each_user_never_becomes_an_input(con):
-    """Nor does one with a single value, or one that the domain keeps out."""
-    features = Features.learned(con, "t", ["email", "brand", "country"])
+    """Nor does one with a single value among eligible users, or one that is no text."""
+    features = Features.learned(con, "t", ["email", "brand", "country", "signup_date"])
     assert features == Features.of_table(con, "t") and features.names == ["logins"]
 
 
