@@ -18,13 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from python_jobs.files import sha256_of
-from python_jobs.publication import (
-    attribute_values,
-    feature_facts,
-    lookup_store,
-    onnx_model,
-    prediction,
-)
+from python_jobs.publication import feature_facts, lookup_store, onnx_model, prediction
+from python_jobs.publication.attribute_values import Encoder
 from python_jobs.publication.feature_facts import FeatureFact
 
 if TYPE_CHECKING:
@@ -107,6 +102,10 @@ class Publication:
         return {name: position for position, name in enumerate(self.features)}
 
     @cached_property
+    def _encoder(self) -> Encoder:
+        return Encoder(list(self.features), self.known_values)
+
+    @cached_property
     def _prediction_sql(self) -> list[str]:
         return self._of_one_user(_quoted([*self.prediction_columns, *self.attributes]))
 
@@ -167,8 +166,7 @@ class Publication:
 
     def score(self, rows: list[Any]) -> list[float]:
         """Return the churn risk of each row of values in the model's order; None is missing."""
-        matrix = attribute_values.encoded(rows, list(self.features), self.known_values)
-        scores: list[float] = onnx_model.score(self.session, matrix).tolist()
+        scores: list[float] = onnx_model.score(self.session, self._encoder.matrix(rows)).tolist()
         return scores
 
 

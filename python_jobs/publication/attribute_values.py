@@ -31,21 +31,26 @@ def places(names: Sequence[str], values: Values) -> dict[str, range]:
     }
 
 
-def encoded(rows: Sequence[Sequence[Any]], names: Sequence[str], values: Values) -> np.ndarray:
-    """Return the model's float32 matrix of rows whose values are in the order of `names`.
+class Encoder:
+    """Makes the model's float32 matrix of rows whose values are in the order of `names`."""
 
-    Numbers may be None (NaN in the matrix), and so may attributes (UNKNOWN).
-    """
-    if not values:
-        return np.array(rows, dtype=np.float32)
-    found = places(names, values)
-    numbers = len(names) - len(values)
-    matrix = np.zeros((len(rows), found[names[-1]].stop), dtype=np.float32)
-    matrix[:, :numbers] = [row[:numbers] for row in rows]
-    for position, name in enumerate(names[numbers:], numbers):
-        column = dict(zip(values[name], found[name], strict=True))
-        for place, row in enumerate(rows):
-            text = UNKNOWN if row[position] is None else row[position]
-            if text in column:
-                matrix[place, column[text]] = 1
-    return matrix
+    def __init__(self, names: Sequence[str], values: Values) -> None:
+        found = places(names, values)
+        self._numbers = len(names) - len(values)
+        self._width = self._numbers + sum(map(len, values.values()))
+        self._columns = [
+            dict(zip(values[name], found[name], strict=True)) for name in names[self._numbers :]
+        ]
+
+    def matrix(self, rows: Sequence[Sequence[Any]]) -> np.ndarray:
+        """Return the matrix. A number may be None, which is NaN, and an attribute too: UNKNOWN."""
+        if not self._columns:
+            return np.array(rows, dtype=np.float32)
+        matrix = np.zeros((len(rows), self._width), dtype=np.float32)
+        matrix[:, : self._numbers] = [row[: self._numbers] for row in rows]
+        for position, columns in enumerate(self._columns, self._numbers):
+            for place, row in enumerate(rows):
+                column = columns.get(UNKNOWN if row[position] is None else row[position])
+                if column is not None:
+                    matrix[place, column] = 1
+        return matrix

@@ -3,7 +3,7 @@
 import duckdb
 import numpy as np
 
-from python_jobs.publication.attribute_values import encoded, places
+from python_jobs.publication.attribute_values import Encoder, places
 from python_jobs.warehouse.features import Features
 
 NAMES = ["logins", "score", "plan", "country"]
@@ -22,10 +22,10 @@ def test_each_known_value_has_its_own_column_after_the_numbers():
 def test_new_value_has_no_column_and_missing_one_counts_as_unknown():
     rows = [[3, None, "free", "DE"], [0, 0.5, None, None], [1, 1, "new", "de"]]
     expected = [[3, np.nan, 0, 1, 0, 1], [0, 0.5, 0, 0, 1, 0], [1, 1, 0, 0, 0, 0]]
-    matrix = encoded(rows, NAMES, VALUES)
+    matrix = Encoder(NAMES, VALUES).matrix(rows)
     assert matrix.dtype == np.float32
     np.testing.assert_array_equal(matrix, expected)
-    assert encoded([[3, None]], NAMES[:2], {}).tolist()[0][0] == 3
+    assert Encoder(NAMES[:2], {}).matrix([[3, None]]).tolist()[0][0] == 3
 
 
 def test_api_and_warehouse_encode_every_row_the_same():
@@ -47,4 +47,4 @@ def test_api_and_warehouse_encode_every_row_the_same():
     assert [n for frame in frames for n in frame["n"]] == list(range(3000))
     matrix = np.concatenate(matrices)
     assert matrix.shape == (3000, features.width)
-    np.testing.assert_array_equal(matrix, encoded(rows, NAMES, VALUES))
+    np.testing.assert_array_equal(matrix, Encoder(NAMES, VALUES).matrix(rows))
