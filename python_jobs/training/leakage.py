@@ -22,11 +22,10 @@ STRATA = 10
 def check_leaks(rows: Rows, names: list[str]) -> None:
     """Raise JobError, naming the feature, if one feature alone predicts the label too well.
 
-    `names`: the features. An attribute is judged as a whole, by the churn rate of its values.
-
     Checks ROC AUC in either direction on eligible rows, missing values lowest: over all rows, and
     within strata of equal silence (days_since_last_activity). Within a stratum only a feature
-    that uses future days still predicts well.
+    that uses future days still predicts well. An attribute is judged as a whole, by the churn rate
+    of its values. `names`: the features.
     """
     known = np.flatnonzero(rows.eligible)
     users = rows.user_codes[known]

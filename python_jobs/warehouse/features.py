@@ -20,7 +20,6 @@ NUMERIC = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(
 CHUNK_VECTORS = 16
 """DuckDB vectors (2,048 rows each) in a chunk: 32,768 rows."""
 
-
 MIN_USERS = 30
 """Fewest users of a value that becomes an input: rarer ones say little and could name a person."""
 
@@ -32,7 +31,7 @@ with counted as (
     select coalesce("{{name}}", '{UNKNOWN}') as value, count(distinct user_id) as users
     from {{table}}
     where is_eligible
-    group by value
+    group by all
 )
 select value from counted
 where users >= {MIN_USERS} and (select count(*) from counted) > 1

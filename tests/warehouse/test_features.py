@@ -23,6 +23,7 @@ def con():
             'v' || lpad(cast(u % 23 as varchar), 2, '0') as city,
             if(u between 400 and 599, 'silent', 'DE') as country,
             'same' as brand,
+            u as value,
             date '2025-01-01' as signup_date
         from range(800) as users(u), range(3) as dates(d)
     """)
@@ -33,15 +34,15 @@ def test_values_of_enough_eligible_users_become_inputs(con):
     """30 users are enough, 29 are not, however many rows they have; NULL is a value too."""
     assert MIN_USERS == 30
     features = Features.learned(con, "t", ["plan", "city"])
-    assert features.names == ["logins", "plan"]
+    assert features.names == ["logins", "value", "plan"]
     assert features.values == {"plan": ["unknown", "few"]}
-    assert features.types == ["BIGINT", "VARCHAR"]
+    assert features.types == ["BIGINT", "BIGINT", "VARCHAR"]
 
 
 def test_attribute_with_a_value_for_each_user_never_becomes_an_input(con):
     """Nor does one with a single value among eligible users, or one that is no text."""
     features = Features.learned(con, "t", ["email", "brand", "country", "signup_date"])
-    assert features == Features.of_table(con, "t") and features.names == ["logins"]
+    assert features == Features.of_table(con, "t") and features.names == ["logins", "value"]
 
 
 def test_only_the_commonest_values_become_inputs(con):
