@@ -313,13 +313,13 @@ def _table(store: sqlite3.Connection, name: str) -> list[dict[str, Any]]:
 def _nullable(
     features: dict[str, str], known_values: dict[str, list[str]], golden: dict[str, Any]
 ) -> frozenset[str]:
-    """Return features that may be null: attributes, non-integers, and those that were null."""
+    """Return numbers that may be null: non-integers, and those that were null."""
     numbers = [name for name in features if name not in known_values]
-    return frozenset(known_values) | {
+    return frozenset(
         name
         for position, name in enumerate(numbers)  # its column in the golden rows
         if not is_whole(features[name]) or any(row[position] is None for row in golden["rows"])
-    }
+    )
 
 
 def is_whole(kind: str) -> bool:
