@@ -24,7 +24,7 @@ def con():
             if(u between 400 and 599, 'silent', 'DE') as country,
             'same' as brand,
             u as value,
-            date '2025-01-01' as signup_date
+            date '2025-01-01' + cast(u % 2 as integer) as signup_date
         from range(800) as users(u), range(3) as dates(d)
     """)
     return con
