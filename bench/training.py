@@ -30,10 +30,12 @@ def child(home: Path) -> None:
 
     started = time.monotonic()
     with duckdb.connect(str(home / "warehouse.duckdb")) as con:
+        settings = domain.load("elearning").vars
         trained = train(
             con,
             horizon_days=30,
-            explained=explained_features(domain.load("elearning").vars),
+            explained=explained_features(settings),
+            attributes=settings.learned_attributes,
             costs=Costs(5, 0.1, 100),
             progress=lambda line: print(f"{time.monotonic() - started:7.1f} s  {line}", flush=True),
         )

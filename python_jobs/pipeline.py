@@ -147,6 +147,7 @@ def train(settings: Settings, seed: int, time_budget: float) -> None:
             connection,
             horizon_days=chosen.churn_horizon_days,
             explained=explained_features(chosen),
+            attributes=chosen.learned_attributes,
             seed=seed,
             time_budget=time_budget,
             costs=Costs(chosen.offer_cost, chosen.save_rate, chosen.user_value),

@@ -6,6 +6,7 @@ from typing import Any
 from api.desk.render import words
 from api.store.gauges import newest
 from api.store.publication import Publication, is_whole
+from python_jobs.publication.attribute_values import OTHER, UNKNOWN
 from python_jobs.publication.feature_facts import FeatureFact
 from python_jobs.publication.prediction import BANDS
 
@@ -32,6 +33,8 @@ MODELS = {
 
 GENERAL = ("days_since_last_activity", "tenure_days", "active_days", "events")
 """What is measured in every domain."""
+FIRST = {"General": 0, "Attributes": 1}
+"""Headings that come before the measures."""
 
 
 def bands(publication: Publication) -> list[dict[str, Any]]:
@@ -132,22 +135,26 @@ def comparison(publication: Publication) -> list[dict[str, Any]]:
 
 
 def features(publication: Publication, values: tuple[Any, ...]) -> list[dict[str, Any]]:
-    """Return a user's features by measure, each with its slider and typical range."""
+    """Return a user's features by measure: numbers with slider and typical range, or choices."""
     rows = []
     for (name, kind), value in zip(publication.features.items(), values, strict=True):
+        if name in publication.known_values:
+            rows.append(_choice(publication, name, value))
+            continue
         typical = publication.typical.get(name)
         rows.append(
             {
                 "name": name,
                 "words": feature_words(publication, name),
                 "value": value,
+                "choices": None,
                 "typical": typical,
                 "is_whole": is_whole(kind),
                 "group": _group(publication.feature_facts[name]),
                 **_slider(value, typical, whole=is_whole(kind)),
             }
         )
-    rows.sort(key=lambda row: row["group"] != "General")
+    rows.sort(key=lambda row: FIRST.get(row["group"], len(FIRST)))
     order = list(dict.fromkeys(row["group"] for row in rows))
     rows.sort(key=lambda row: order.index(row["group"]))
     groups = groupby(rows, key=lambda row: row["group"])
@@ -166,6 +173,22 @@ def feature_words(publication: Publication, name: str) -> str:
 def _group(fact: FeatureFact) -> str:
     """Return the heading under which the desk lists a feature."""
     return "General" if fact.measure in GENERAL else words(fact.measure)
+
+
+def _choice(publication: Publication, name: str, value: str | None) -> dict[str, Any]:
+    """Return an attribute with the values that the model tells apart, and the user's among them."""
+    known = publication.known_values[name]
+    choices = [*known, *({OTHER} - set(known))]
+    text = UNKNOWN if value is None else value
+    return {
+        "name": name,
+        "words": words(name),
+        "value": value,
+        "choices": choices,
+        "chosen": text if text in known else OTHER,
+        "typical": None,
+        "group": "Attributes",
+    }
 
 
 def _slider(value: float | None, typical: dict[str, Any] | None, *, whole: bool) -> dict[str, Any]:

@@ -93,7 +93,7 @@ SCHEMAS = {
             "published_version": TEXT,
             "features_used": {
                 "type": "object",
-                "additionalProperties": {"type": ["number", "null"]},
+                "additionalProperties": {"type": ["number", "string", "null"]},
             },
         }
     ),
@@ -243,8 +243,14 @@ def _build(app: FastAPI, routes: list[APIRoute], current: Publication | None) ->
 
 
 def _features(current: Publication) -> Schema:
-    properties = {}
+    properties: Schema = {}
     for name, kind in current.features.items():
+        if name in current.known_values:
+            properties[name] = NULLABLE | {
+                "description": "An attribute; any value but the examples counts as other.",
+                "examples": current.known_values[name],
+            }
+            continue
         plain = "integer" if is_whole(kind) else "number"
         kinds = [plain, "null"] if name in current.nullable else plain
         properties[name] = {"type": kinds, "minimum": -LARGEST, "maximum": LARGEST}

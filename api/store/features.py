@@ -38,6 +38,8 @@ def _problem(publication: Publication, name: str, value: object) -> str | None:
     kind = publication.features.get(name)
     if kind is None:
         return "unknown feature"
+    if name in publication.known_values:
+        return None if value is None or isinstance(value, str) else "must be a text or null"
     if value is None:
         return None if name in publication.nullable else "must be a number, not null"
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -19,6 +19,7 @@ import numpy as np
 
 from python_jobs.files import sha256_of
 from python_jobs.publication import feature_facts, lookup_store, onnx_model, prediction
+from python_jobs.publication.attribute_values import Encoder
 from python_jobs.publication.feature_facts import FeatureFact
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Publication:
     shards: int
     session: "onnxruntime.InferenceSession"
     features: dict[str, str]
+    known_values: dict[str, list[str]]
+    """The values of each attribute among the features that the model knows."""
     feature_facts: dict[str, FeatureFact]
     nullable: frozenset[str]
     metrics: dict[str, Any]
@@ -97,6 +100,10 @@ class Publication:
     def positions(self) -> dict[str, int]:
         """Return the position of each feature in the model's input."""
         return {name: position for position, name in enumerate(self.features)}
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return Encoder(list(self.features), self.known_values)
 
     @cached_property
     def _prediction_sql(self) -> list[str]:
@@ -159,8 +166,7 @@ class Publication:
 
     def score(self, rows: list[Any]) -> list[float]:
         """Return the churn risk of each row of values in the model's order; None is missing."""
-        matrix = np.array(rows, dtype=np.float32)
-        scores: list[float] = onnx_model.score(self.session, matrix).tolist()
+        scores: list[float] = onnx_model.score(self.session, self._encoder.matrix(rows)).tolist()
         return scores
 
 
@@ -199,6 +205,7 @@ def _load(folder: Path, version: str, mmap_bytes: int) -> Publication:
         raise BadVersion("its model does not give the golden rows their scores") from None
     store = _open(folder / "lookup.sqlite", [folder / name for name in shards], mmap_bytes)
     names = dict(zip(features["names"], features["types"], strict=True))
+    known_values = features.get("values", {})
     publication = Publication(
         version=version,
         manifest=manifest,
@@ -206,8 +213,9 @@ def _load(folder: Path, version: str, mmap_bytes: int) -> Publication:
         shards=len(shards),
         session=session,
         features=names,
+        known_values=known_values,
         feature_facts=feature_facts.from_json(features),
-        nullable=_nullable(names, golden),
+        nullable=_nullable(names, known_values, golden),
         metrics=json.loads(content["metrics.json"]),
         typical=json.loads(content.get("typical.json", b"{}")),
         report=content.get(page),
@@ -302,14 +310,15 @@ def _table(store: sqlite3.Connection, name: str) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["as_of_date"])
 
 
-def _nullable(features: dict[str, str], golden: dict[str, Any]) -> frozenset[str]:
-    """Return features that may be null: non-integers, and those that were null."""
-    missing = [any(row[i] is None for row in golden["rows"]) for i in range(len(features))]
-    whole = [is_whole(kind) for kind in features.values()]
+def _nullable(
+    features: dict[str, str], known_values: dict[str, list[str]], golden: dict[str, Any]
+) -> frozenset[str]:
+    """Return numbers that may be null: non-integers, and those that were null."""
+    numbers = [name for name in features if name not in known_values]
     return frozenset(
         name
-        for name, null, is_int in zip(features, missing, whole, strict=True)
-        if null or not is_int
+        for position, name in enumerate(numbers)  # its column in the golden rows
+        if not is_whole(features[name]) or any(row[position] is None for row in golden["rows"])
     )
 
 

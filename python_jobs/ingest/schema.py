@@ -388,7 +388,12 @@ class Vars(Strict):
     user_value: Annotated[float, Field(ge=0)] = Field(description="Value of a user who stays.")
     measures: list[Measure] = Field(min_length=1, description="What is measured.")
     ratios: list[Ratio] = Field(description="Shares of measures.")
-    attributes: list[Name] = Field(description="Columns of users that become features.")
+    attributes: list[Name] = Field(
+        description="Columns of users that describe them: filters, slices and inputs of the model."
+    )
+    model_attributes: list[Name] | None = Field(
+        description="Those attributes that the model may learn from; all by default."
+    )
     checks: dict[Name, Check] = Field(description="Checks of columns.")
     event_types: dict[Text, EventType] = Field(
         description="The types of events; empty: seeds/event_types.csv."
@@ -406,6 +411,12 @@ class Vars(Strict):
                     f"measure {measure.name!r} looks at {measure.event_type!r}, "
                     f"which is no event type{guess(measure.event_type, types)}"
                 )
+        for name in self.model_attributes or []:
+            if name not in self.attributes:
+                raise ValueError(
+                    f"model_attributes names {name!r}, which is no attribute"
+                    f"{guess(name, self.attributes)}"
+                )
         additive = {m.name for m in self.measures if m.agg != "avg"}
         for ratio in self.ratios:
             if unknown := {ratio.part, *ratio.of} - additive:
@@ -414,6 +425,11 @@ class Vars(Strict):
                     "which is not a count or sum among the measures"
                 )
         return self
+
+    @property
+    def learned_attributes(self) -> list[str]:
+        """Return the attributes that the model may learn from."""
+        return self.attributes if self.model_attributes is None else self.model_attributes
 
 
 def _check_columns(vars_: Vars) -> None:

@@ -84,8 +84,8 @@ COLUMNS = (
         "reason_1",
         "string",
         "What moved the risk most, in plain words: the feature, its value, the typical value (the"
-        " median of eligible training rows) and the direction. The windows of one measure count"
-        " together.",
+        " median of eligible training rows; an attribute has none) and the direction. The windows"
+        " of one measure count together.",
         json={"examples": [["days since last activity: 12, typically 3; raises the risk"]]},
         gathered_in="reasons",
     ),

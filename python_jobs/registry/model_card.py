@@ -32,6 +32,12 @@ def interval(measure: dict[str, Any], digits: int = 3) -> str:
     return f"{value} ({measure['low']:z.{digits}f} to {measure['high']:z.{digits}f})"
 
 
+def _attributes(values: dict[str, list[str]]) -> str:
+    """Return the attributes that the model knows, with their values, in words."""
+    known = [f"{name} ({', '.join(values[name])})" for name in values]
+    return f"{'; '.join(known)}; any other value counts as other" if known else "none"
+
+
 def model_card(manifest: dict[str, Any], metrics: dict[str, Any]) -> str:
     """Return the card as Markdown."""
     chosen, horizon = manifest["estimator"], manifest["horizon_days"]
@@ -56,6 +62,7 @@ def model_card(manifest: dict[str, Any], metrics: dict[str, Any]) -> str:
         f"data from {manifest['data_from']} to {manifest['data_through']}.",
         f"- Model: {in_words(chosen)}, parameters {manifest['parameters']}, seed "
         f"{manifest['seed']}.",
+        f"- Attributes among the inputs: {_attributes(manifest['attributes'])}.",
         f"- Data hash {manifest['data_hash'][:16]}, code {manifest['git_commit'] or 'unknown'}.",
         "",
         "## How it did on dates it had not seen",

@@ -237,7 +237,7 @@ def _compared_on_unseen_rows(
     models = settings.models
     manifest = store.read_manifest(models, champion)
     features = store.read_features(models, champion)
-    if features.differences(Features.of_table(con, "evaluation_set")):
+    if features.differences(Features.of_table(con, "evaluation_set", features.values)):
         return None
     chosen = store.read_manifest(models, version)["estimator"]
     last = datetime.fromisoformat(manifest["last_as_of_date"]).date()

@@ -51,6 +51,7 @@ def register(
     saved = {
         "names": features.names,
         "types": features.types,
+        "values": features.values,
         "fingerprint": features.fingerprint,
         "facts": {name: asdict(fact) for name, fact in trained.feature_facts.items()},
     }

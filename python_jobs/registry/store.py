@@ -106,7 +106,7 @@ def read_json(models: Path, version: str, name: str) -> dict[str, Any]:
 def read_features(models: Path, version: str) -> Features:
     """Return the features of a version."""
     saved = read_json(models, version, "features.json")
-    return Features(saved["names"], saved["types"])
+    return Features(saved["names"], saved["types"], saved.get("values", {}))
 
 
 def read_feature_facts(models: Path, version: str) -> dict[str, FeatureFact]:

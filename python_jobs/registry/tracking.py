@@ -150,7 +150,7 @@ def _log_files(client: "MlflowClient", run_id: str, models: Path, version: str) 
     page = store.verified(models, version, "report.html").read_text(encoding="utf-8")
     for number, plot in enumerate(re.findall(r"<svg.*?</svg>", page, re.DOTALL), 1):
         client.log_text(run_id, plot, f"plots/{number}.svg")
-    width = len(store.read_features(models, version).names)
+    width = store.read_features(models, version).width
     with tempfile.TemporaryDirectory() as folder:
         mlflow.onnx.save_model(
             onnx.load(store.verified(models, version, "model.onnx")),

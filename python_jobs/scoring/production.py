@@ -10,6 +10,7 @@ import pandas as pd
 
 from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model
+from python_jobs.publication.attribute_values import OTHER
 from python_jobs.registry import store
 from python_jobs.scoring.reasons import groups, value_text
 from python_jobs.settings import Settings
@@ -85,7 +86,8 @@ def check_features(model: Production, con: duckdb.DuckDBPyConnection, table: str
 
     Additional features are allowed: the model never reads them.
     """
-    if differences := model.features.differences(Features.of_table(con, table)):
+    there = Features.of_table(con, table, model.features.values)
+    if differences := model.features.differences(there):
         raise JobError(
             f"{table} does not fit the model {model.version}: {'; '.join(differences[:5])}.",
             next_step="run `churnhouse train` and `churnhouse promote`, then score again.",
@@ -93,18 +95,30 @@ def check_features(model: Production, con: duckdb.DuckDBPyConnection, table: str
 
 
 def told_features(settings: Settings, version: str) -> pd.DataFrame:
-    """Return the words for each feature in a reason: place, measure, label and typical value."""
+    """Return the words for each column of the model's matrix in a reason.
+
+    place; thing, the number of its measure; label; typical, with the typical value; text, the value
+    in words, or NULL for a number. After the matrix's columns comes one row for each attribute: its
+    values that the model does not know.
+    """
+    features = store.read_features(settings.models, version)
     facts = store.read_feature_facts(settings.models, version)
     files = store.read_manifest(settings.models, version)["files"]
     known = "typical.json" in files
     typical = store.read_json(settings.models, version, "typical.json") if known else {}
-    return pd.DataFrame(
-        {
-            "place": np.arange(len(facts), dtype=np.int16),
-            "thing": groups(facts.values()),
-            "label": [fact.label for fact in facts.values()],
-            "typical": [
-                f", typically {value_text(typical.get(name, {}).get('median'))}; " for name in facts
-            ],
-        }
-    )
+    things = groups(facts[name] for name in features.numbers)
+    words: list[tuple[int, str, str, str | None]] = [
+        (
+            thing,
+            facts[name].label,
+            f", typically {value_text(typical.get(name, {}).get('median'))}; ",
+            None,
+        )
+        for name, thing in zip(features.numbers, things, strict=True)
+    ]
+    attributes = [*enumerate(features.values, start=int(things.max()) + 1)]
+    for thing, name in attributes:
+        words += [(thing, facts[name].label, "; ", value) for value in features.values[name]]
+    words += [(thing, facts[name].label, "; ", OTHER) for thing, name in attributes]
+    told = pd.DataFrame(words, columns=["thing", "label", "typical", "text"])
+    return told.assign(place=np.arange(len(told), dtype=np.int16), text=told["text"].astype("str"))

@@ -1,7 +1,8 @@
 """Reasons in words: the three measures that moved a user's risk most, and in which direction.
 
 Features of one measure over several windows count together: `watch_minutes_7d`, `_14d`, `_30d`
-and `_trend` are one reason, which shows the feature that moved the risk most.
+and `_trend` are one reason, which shows the feature that moved the risk most. The values of an
+attribute are one reason too, which shows the user's own value.
 """
 
 from collections.abc import Iterable
@@ -55,3 +56,18 @@ def strongest(
         inside = group[None, :] == order[:, place : place + 1]
         told[:, place] = np.where(inside, toward, -np.inf).argmax(axis=1)
     return told, strength
+
+
+def with_own_values(told: np.ndarray, matrix: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Return `told`, (rows, k), with each attribute's column replaced by that of the user's value.
+
+    What moved most may be a value that the user does not have. `group`: the measure of each column
+    of the matrix, then of one more place for each attribute: that of a value not known.
+    """
+    width = matrix.shape[1]
+    for other in range(width, len(group)):
+        columns = np.flatnonzero(group[:width] == group[other])
+        has = matrix[:, columns] == 1
+        own = np.where(has.any(axis=1), columns[has.argmax(axis=1)], other)
+        told = np.where(group[told] == group[other], own[:, None], told)
+    return told

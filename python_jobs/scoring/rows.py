@@ -9,7 +9,7 @@ import pandas as pd
 from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model, prediction
 from python_jobs.scoring.production import Production
-from python_jobs.scoring.reasons import REASONS, TEXT, strongest
+from python_jobs.scoring.reasons import REASONS, TEXT, strongest, with_own_values
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -21,7 +21,8 @@ MEDIUM_FROM = 0.2
 
 REASON = f"""
 case when told_{{n}} is not null then
-    feature_{{n}}.label || ': ' || {TEXT.strip().format(value="value_{n}")}
+    feature_{{n}}.label || ': '
+    || coalesce(feature_{{n}}.text, {TEXT.strip().format(value="value_{n}")})
     || feature_{{n}}.typical || if(strength_{{n}} > 0, 'raises', 'lowers') || ' the risk'
 end as reason_{{n}},
 """
@@ -95,8 +96,9 @@ def _told(
     if reasons is None or not len(matrix):
         return columns
     (contributions,) = reasons.run(["contributions"], {"features": matrix})
-    told, strength = strongest(contributions, group)
+    told, strength = strongest(contributions, group[: matrix.shape[1]])
     values = np.take_along_axis(matrix, told.astype(np.int64), axis=1)
+    told = with_own_values(told, matrix, group)
     for place in range(told.shape[1]):
         columns[f"told_{place + 1}"] = np.where(strength[:, place] == 0, np.nan, told[:, place])
         columns[f"value_{place + 1}"] = values[:, place].astype(np.float64)

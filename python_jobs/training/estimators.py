@@ -1,7 +1,7 @@
 """The candidate models, and the simple rules beside them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -139,14 +139,20 @@ class Member:
     cost: float
     overhead: float
     share: float
+    ignored: tuple[int, ...] = ()
+
+    def without(self, columns: Sequence[int]) -> "Member":
+        """Return a member that learns nothing from these columns."""
+        return replace(self, ignored=tuple(columns))
 
     def fit(self, seed: int, X: np.ndarray, y: np.ndarray, **parameters: float) -> ClassifierMixin:
         """Return a fitted model.
 
         A feature without any value, such as a measure that started after these rows, is fitted as
-        0: boosting cannot make bins for it, and a constant teaches nothing.
+        0: boosting cannot make bins for it, and a constant teaches nothing. So are ignored columns.
         """
         unknown = np.isnan(X).all(axis=0)
+        unknown[list(self.ignored)] = True
         known = np.where(unknown, np.float32(0), X) if unknown.any() else X
         return self.make(seed, **parameters).fit(known, y)
 

@@ -139,7 +139,7 @@ def _member(
     seed: int,
     is_late: Callable[[], bool],
 ) -> tuple[Tuned, ClassifierMixin]:
-    member = MEMBERS[name]
+    member = MEMBERS[name].without(rows.rare_values(side))
     tuned = tune(rows, splits, member, trials=trials, seed=seed, is_late=is_late)
     return tuned, member.fit(seed, rows.X[side], rows.y[side], **tuned.parameters)
 

@@ -24,14 +24,16 @@ def check_leaks(rows: Rows, names: list[str]) -> None:
 
     Checks ROC AUC in either direction on eligible rows, missing values lowest: over all rows, and
     within strata of equal silence (days_since_last_activity). Within a stratum only a feature
-    that uses future days still predicts well.
+    that uses future days still predicts well. An attribute is judged as a whole, by the churn rate
+    of its values. `names`: the features.
     """
     known = np.flatnonzero(rows.eligible)
     users = rows.user_codes[known]
     if any(len(np.unique(users[rows.y[known] == label])) < LEAST_USERS for label in (0, 1)):
         return
     known = known[:: max(1, len(known) // MAX_ROWS)]
-    X, y = rows.X[known], rows.y[known]
+    y = rows.y[known]
+    X = _one_column_each(rows, known)
     silence = np.nan_to_num(X[:, names.index("days_since_last_activity")], nan=np.inf)
     strata = np.searchsorted(np.quantile(silence, np.linspace(0, 1, STRATA + 1))[1:-1], silence)
     for scope, groups, limit in (
@@ -44,8 +46,21 @@ def check_leaks(rows: Rows, names: list[str]) -> None:
             raise JobError(
                 f"The feature {names[worst]} tells churners from stayers with ROC AUC "
                 f"{auc[worst]:.3f}{scope}, more than the past can know: it looks into the future.",
-                next_step="make it from days up to as_of_date only, build, then train again.",
+                next_step="make it from days up to as_of_date only, or leave an attribute out of "
+                "model_attributes; build, then train again.",
             )
+
+
+def _one_column_each(rows: Rows, known: np.ndarray) -> np.ndarray:
+    """Return the rows with one column for each feature; that of an attribute is its churn rate."""
+    X, y = rows.X[known], rows.y[known]
+    first = min((columns.start for columns in rows.attribute_columns.values()), default=X.shape[1])
+    rates = []
+    for columns in rows.attribute_columns.values():
+        value = (X[:, columns] @ np.arange(1, len(columns) + 1)).astype(int)
+        rate = np.bincount(value, y) / np.maximum(np.bincount(value), 1)
+        rates.append(rate[value])
+    return np.column_stack([X[:, :first], *rates])
 
 
 def single_feature_auc(X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> np.ndarray:

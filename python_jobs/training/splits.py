@@ -1,6 +1,7 @@
 """Rolling-origin folds: train on the past, test on the future, with one horizon in between."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,17 +10,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from python_jobs.warehouse.features import MIN_USERS
+
 
 @dataclass(frozen=True)
 class Rows:
     """evaluation_set in memory, ordered by as_of_date and user_id; each array has all rows."""
 
-    X: np.ndarray  # (rows, features) float32, NaN for NULL
+    X: np.ndarray  # (rows, columns) float32: see Features.chunks
     y: np.ndarray  # churn_label, 0 or 1
     dates: np.ndarray  # as_of_date, datetime64[D]
     users: np.ndarray  # user_id, text
     eligible: np.ndarray  # is_eligible
-    attributes: dict[str, np.ndarray] = field(default_factory=dict)  # text, for slices only
+    attributes: dict[str, np.ndarray] = field(default_factory=dict)  # text, for slices
+    attribute_columns: dict[str, range] = field(default_factory=dict)  # an attribute's columns of X
 
     @cached_property
     def user_codes(self) -> np.ndarray:
@@ -38,7 +42,21 @@ class Rows:
         digest = hashlib.sha256("\n".join(self.users).encode())
         for part in (self.X, self.y, self.dates.astype(np.int64), self.eligible):
             digest.update(np.ascontiguousarray(part).data)
+        for name, texts in self.attributes.items():
+            codes, values = pd.factorize(texts)
+            digest.update(json.dumps([name, values.tolist()]).encode())
+            digest.update(codes.data)
         return digest.hexdigest()
+
+    def rare_values(self, known: np.ndarray) -> list[int]:
+        """Return the columns of values that fewer than MIN_USERS users have in these rows.
+
+        A model fitted on these rows ignores them, as if its values had been chosen from these rows.
+        """
+        columns = [column for columns in self.attribute_columns.values() for column in columns]
+        users = self.user_codes[known]
+        counts = [len(np.unique(users[self.X[known, column] == 1])) for column in columns]
+        return [column for column, count in zip(columns, counts, strict=True) if count < MIN_USERS]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Train: judge candidates and simple rules on later dates, and fit the best one on all rows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from importlib.metadata import version as library_version
@@ -12,6 +12,7 @@ import pandas as pd
 
 from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model
+from python_jobs.publication.attribute_values import UNKNOWN
 from python_jobs.publication.feature_facts import FeatureFact
 from python_jobs.publication.models import in_words
 from python_jobs.training import attribution, onnx_export
@@ -57,6 +58,7 @@ def train(
     *,
     horizon_days: int,
     explained: Mapping[str, FeatureFact],
+    attributes: Collection[str] = (),
     seed: int = 7,
     time_budget: float = TIME_BUDGET,
     costs: Costs | None = None,
@@ -65,6 +67,7 @@ def train(
     """Judge candidates and rules on later dates; fit the best one on all of evaluation_set.
 
     `explained`: facts of the domain's features; see feature_facts.explained_features.
+    `attributes`: text columns that may become inputs; see Features.learned.
     `time_budget`: seconds of search. `costs`: used for the expected value, which is None without
     them. The same tables, seed, budget and library versions give the same model bytes and metrics.
     While no date can be tested, the rule UNJUDGED_RULE is fitted, and the fact `unjudged` says what
@@ -75,7 +78,7 @@ def train(
     say = progress or (lambda line: None)
     window = con.execute("select data_from, data_through from build_window")
     data_from, data_through = window.fetchall()[0]
-    features = Features.of_table(con, "evaluation_set")
+    features = Features.learned(con, "evaluation_set", attributes)
     rows = _read(con, features, data_through, horizon_days)
     say(f"read {len(rows.y):,} rows with {len(features.names)} features")
     windows = [fact.window for fact in explained.values() if isinstance(fact.window, int)]
@@ -95,7 +98,7 @@ def train(
     chosen = chosen or UNJUDGED_RULE
     say(unjudged or f"{in_words(chosen)} ranks best")
     model = final.models[chosen]
-    onnx = onnx_export.export(model, len(features.names))
+    onnx = onnx_export.export(model, features.width)
     facts = {
         "estimator": chosen,
         "parameters": {
@@ -121,6 +124,7 @@ def train(
         "rows": int(rows.eligible.sum()),
         "positives": int(rows.y[rows.eligible].sum()),
         "features_fingerprint": features.fingerprint,
+        "attributes": features.values,
         "parity_max_difference": onnx_export.check_parity(model, onnx, rows.X),
         "libraries": {name: library_version(name) for name in LIBRARIES},
     }
@@ -136,7 +140,7 @@ def train(
     return Trained(
         model=model,
         onnx=onnx,
-        reasons_onnx=attribution.export(model, len(features.names)),
+        reasons_onnx=attribution.export(model, features.width),
         features=features,
         feature_facts=feature_facts,
         rows=rows,
@@ -149,10 +153,13 @@ def train(
 
 
 def _typical(rows: Rows, features: Features) -> dict[str, dict[str, float | None]]:
-    """Return {feature: {median, p10, p90}} of eligible training rows; None without any value."""
-    values = rows.X[rows.eligible]
+    """Return {feature: {median, p10, p90}} of eligible training rows; None without any value.
+
+    Attributes have none.
+    """
+    values = rows.X[rows.eligible][:, : len(features.numbers)]
     typical = {}
-    for name, column in zip(features.names, values.T, strict=True):
+    for name, column in zip(features.numbers, values.T, strict=True):
         known = column[~np.isnan(column)].astype(float)
         points = np.quantile(known, [0.5, 0.1, 0.9]).tolist() if len(known) else [None] * 3
         typical[name] = dict(zip(("median", "p10", "p90"), points, strict=True))
@@ -161,11 +168,14 @@ def _typical(rows: Rows, features: Features) -> dict[str, dict[str, float | None
 
 def _importances(model: Blend, rows: Rows, features: Features) -> dict[str, float]:
     """Return each feature's mean absolute contribution to the log-odds, over eligible rows."""
-    session = onnx_model.open_session(attribution.export(model, len(features.names)))
+    session = onnx_model.open_session(attribution.export(model, features.width))
     sample = rows.X[rows.eligible]
     sample = sample[:: max(1, len(sample) // onnx_export.PARITY_ROWS)]
     (moved,) = session.run(["contributions"], {"features": sample})
-    return dict(zip(features.names, np.abs(moved).mean(axis=0).round(9).tolist(), strict=True))
+    return {
+        name: round(float(np.abs(moved[:, columns].sum(axis=1)).mean()), 9)
+        for name, columns in features.places.items()
+    }
 
 
 def _read(
@@ -207,7 +217,8 @@ def _read(
         dates=table["as_of_date"].to_numpy("datetime64[D]"),
         users=table["user_id"].to_numpy(object),
         eligible=table["is_eligible"].to_numpy(bool),
-        attributes={name: table[name].fillna("unknown").to_numpy(object) for name in texts},
+        attributes={name: table[name].fillna(UNKNOWN).to_numpy(object) for name in texts},
+        attribute_columns={name: features.places[name] for name in features.values},
     )
 
 

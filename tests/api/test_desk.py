@@ -173,6 +173,29 @@ def test_what_if_scores_again_and_resets(full, visit):
     assert seen.troubles == []
 
 
+def test_what_if_offers_the_values_of_an_attribute(full, visit):
+    """The user's own value is chosen, one more stands for all others, and Reset goes back."""
+    seen = visit(full)
+    page, user = seen.page, top_user(full)
+    page.goto(f"/desk/users/{user['user_id']}")
+    page.locator("summary", has_text="Attributes").click()
+    plan = page.locator("#what-if").get_by_label("Plan")
+    assert sorted(plan.locator("option").all_inner_texts()) == ["basic", "free", "other", "premium"]
+    own = plan.input_value()
+    assert own == user["attributes"]["plan"]
+    chosen = "premium" if own != "premium" else "free"
+    with page.expect_response("**/predict") as answered:
+        plan.select_option(chosen)
+    sent, answer = answered.value.request.post_data_json, answered.value.json()
+    assert sent == {"user_id": user["user_id"], "features": {"plan": chosen}}
+    shown = f"{answer['churn_risk'] * 100:.1f}%"
+    page.wait_for_function(f"document.getElementById('what-if-risk').textContent === '{shown}'")
+    page.get_by_role("button", name="Reset").click()
+    assert plan.input_value() == own
+    assert page.locator("#what-if-change").inner_text() == "as published"
+    assert seen.troubles == []
+
+
 def test_model_page_shows_the_report_in_a_sandbox(full, visit):
     seen = visit(full)
     page = seen.page

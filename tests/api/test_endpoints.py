@@ -124,6 +124,38 @@ def test_what_if_needs_only_the_changed_feature(server, table):
     assert changed["user_id"] == user_id
 
 
+def test_attribute_as_text_gives_the_score_of_the_batch(server, table):
+    """A user is scored alike by id and, without an id, by numbers and the attributes as text."""
+    for row in table[:: len(table) // 20]:
+        shown = server.get(f"/v1/predictions/{row['user_id']}").json
+        used = server.post("/predict", {"user_id": row["user_id"]}).json["features_used"]
+        assert used["plan"] == shown["attributes"]["plan"]
+        own = used | {name: shown["attributes"][name] for name in ("plan", "marketing_source")}
+        answer = server.post("/predict", {"features": own}).json
+        assert abs(answer["churn_risk"] - float(row["churn_risk"])) <= 1e-6
+        assert answer["features_used"] == used
+
+
+def test_what_if_takes_any_value_of_an_attribute(server, table):
+    """Values that the model does not know score alike; null is the value unknown."""
+
+    def risk(user_id, plan):
+        asked = {"user_id": user_id, "features": {"plan": plan}}
+        answer = server.post("/predict", asked).json
+        assert answer["features_used"]["plan"] == plan
+        return answer["churn_risk"]
+
+    moved = 0
+    for row in table[:: len(table) // 20]:
+        plans = {plan: risk(row["user_id"], plan) for plan in ("free", "basic", "premium")}
+        shown = server.get(f"/v1/predictions/{row['user_id']}").json
+        assert abs(plans[shown["attributes"]["plan"]] - shown["churn_risk"]) <= 1e-6
+        moved += len(set(plans.values())) > 1
+        assert risk(row["user_id"], "gold") == risk(row["user_id"], "it's; --")
+        assert risk(row["user_id"], None) == risk(row["user_id"], "unknown")
+    assert moved > 10
+
+
 def test_unknown_user_needs_every_feature(server, table):
     features = server.post("/predict", {"user_id": table[0]["user_id"]}).json["features_used"]
     assert server.post("/predict", {"user_id": "new", "features": features}).status == 200
@@ -167,7 +199,10 @@ def test_openapi_describes_every_route_with_examples(server):
                 ]
     body = document["components"]["schemas"]["PredictRequest"]
     assert body["examples"]
-    assert "tenure_days" in document["components"]["schemas"]["Features"]["properties"]
+    properties = document["components"]["schemas"]["Features"]["properties"]
+    assert "tenure_days" in properties
+    assert properties["plan"]["type"] == ["string", "null"]
+    assert sorted(properties["plan"]["examples"]) == ["basic", "free", "premium"]
 
 
 def test_desk_does_not_list_holdout_users_to_contact(published_home, tmp_path):

@@ -77,6 +77,8 @@ def test_errors_are_problem_documents(server, method, path, body, status):
         ("tenure_days", None, "must be a number, not null"),
         ("tenure_days", 10**18, "out of range"),
         ("watch_minutes_7d", 1e39, "out of range"),
+        ("plan", 7, "must be a text or null"),
+        ("plan", ["free"], "must be a text or null"),
         ("hair_colour", 1, "unknown feature"),
     ],
 )

@@ -185,6 +185,11 @@ def test_misspelt_key_is_named_with_its_path_and_a_suggestion(domains, old, new,
         ("name: looks", "name: spend", "vars: the name 'spend' is taken already"),
         ("name: look_rate", "name: spend", "vars: the name 'spend' is taken already"),
         ("name: looks", "name: events", "vars: the name 'events' is taken already"),
+        (
+            "  ratios:",
+            "  model_attributes: [plam]\n  ratios:",
+            "vars: model_attributes names 'plam', which is no attribute .did you mean 'plan'",
+        ),
         ("part: looks", "part: lookz", "vars: ratio 'look_rate' names 'lookz', which is not"),
         ("part: looks", "part: price", "vars: ratio 'look_rate' names 'price', which is not"),
         (
@@ -228,6 +233,15 @@ def test_duplicate_key_is_named_with_both_lines(domains, old, new, key, lines):
     write(domains, GOOD.replace(old, new, 1))
     both = f"in lines {lines[0]} and {lines[1]}"
     assert refusal(domains).startswith(f"shop/domain.yml: the key {key!r} is given twice, {both}.")
+
+
+def test_model_may_learn_from_all_attributes_unless_the_domain_says_which(domains):
+    for said, expected in (("", ["plan", "country"]), ("[country]", ["country"]), ("[]", [])):
+        key = f"\n  model_attributes: {said}" if said else ""
+        write(domains, GOOD.replace("attributes: [plan]", f"attributes: [plan, country]{key}"))
+        settings = load(domains).vars
+        assert settings.attributes == ["plan", "country"]
+        assert settings.learned_attributes == expected
 
 
 def test_key_from_a_yaml_anchor_may_be_overridden(domains):

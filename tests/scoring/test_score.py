@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from support.training_world import NOW, new_warehouse, run
+from support.training_world import NOW, new_warehouse, run, score
 
 from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model
@@ -36,12 +36,12 @@ def con():
 
 def frame_of(con, settings):
     """Return the scores of a day, with the features they were made from."""
-    con.register("scores", churn_scores(con, settings, "user_features_latest").to_arrow_table())
+    score(con, settings)
     return con.sql("from scores join user_features_latest as f using (user_id, as_of_date)").df()
 
 
 def predictions(con, settings, columns="*"):
-    con.register("scores", churn_scores(con, settings, "user_features_latest").to_arrow_table())
+    score(con, settings)
     return con.sql(f"select {columns} from scores order by all").fetchall()
 
 
@@ -110,13 +110,14 @@ def test_a_model_without_reasons_scores_without_them(home, con, monkeypatch):
 
 
 def test_a_version_without_feature_facts_scores_and_explains_the_same(home, con, monkeypatch):
-    """An earlier release wrote no facts into features.json."""
+    """An earlier release wrote neither facts nor values of attributes into features.json."""
     before = predictions(con, home)
     honest, asked = store.read_json, []
 
     def without_facts(models, version, name):
         asked.append(name)
-        return {k: v for k, v in honest(models, version, name).items() if k != "facts"}
+        content = honest(models, version, name)
+        return {k: v for k, v in content.items() if k not in ("facts", "values")}
 
     monkeypatch.setattr(store, "read_json", without_facts)
     after = predictions(con, home)

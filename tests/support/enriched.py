@@ -106,7 +106,8 @@ def _monitoring(store: sqlite3.Connection, features: list[str]) -> None:
 
 
 def _typical(folder: Path) -> None:
-    names = json.loads((folder / "features.json").read_text())["names"]
+    features = json.loads((folder / "features.json").read_text())
+    names = [name for name in features["names"] if name not in features["values"]]
     typical = {}
     with closing(sqlite3.connect(folder / "lookup.sqlite")) as store:
         for name in names:

@@ -8,6 +8,7 @@ import duckdb
 
 from python_jobs.publication.feature_facts import FeatureFact
 from python_jobs.registry.register import Registered, register
+from python_jobs.scoring.duckdb_score import churn_scores
 from python_jobs.settings import PROJECT, Settings
 from python_jobs.training.metrics import Costs
 from python_jobs.training.train import train
@@ -63,12 +64,42 @@ def new_warehouse(users: int = 400, dates: int = 9) -> duckdb.DuckDBPyConnection
     return con
 
 
+BY_PLAN = """
+alter table {table} add email varchar;
+update {table} set
+    email = user_id || '@example.com',
+    plan = ['basic', 'basic', 'basic', 'premium', 'premium', 'premium', 'premium', null, null]
+        [1 + cast(hash(user_id) % 9 as integer)];
+"""
+
+
+def warehouse_by_plan(users: int = 400, dates: int = 9) -> duckdb.DuckDBPyConnection:
+    """Return a warehouse in which only the plan decides: 'basic' churns, 'premium' and NULL stay.
+
+    One user in ten does the opposite. The attribute email has another value for each user.
+    """
+    con = new_warehouse(users, dates)
+    for table in ("evaluation_set", "user_features_latest"):
+        con.execute(BY_PLAN.format(table=table))
+    con.execute("""
+        update evaluation_set set
+            churn_label = (coalesce(plan, '') = 'basic') <> (hash(user_id || as_of_date) % 10 = 0)
+    """)
+    return con
+
+
 def run(con: duckdb.DuckDBPyConnection, home: Path, **options: object) -> Registered:
     """Train and register the version."""
     chosen = {"horizon_days": 30, "time_budget": 0, "costs": Costs(5, 0.1, 100)}
     chosen |= {"explained": EXPLAINED} | options
     now = chosen.pop("now", NOW)
     return register(con, Settings(home=home).models, train(con, **chosen), now=now)
+
+
+def score(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Score user_features_latest; the view `scores` has the result until the next call."""
+    scores = churn_scores(con, settings, "user_features_latest").to_arrow_table()
+    con.register("scores", scores)
 
 
 def months_later(con: duckdb.DuckDBPyConnection) -> None:

@@ -1,7 +1,8 @@
 // Sends what was moved, and only that, to /predict; the rest comes from the published row.
 (() => {
   const panel = document.getElementById("what-if");
-  const sliders = [...panel.querySelectorAll("input[type=range]")];
+  const levers = [...panel.querySelectorAll("input[type=range], select")];
+  const isNumber = (lever) => lever.type === "range";
   const published = Number(panel.dataset.risk);
   const result = document.getElementById("what-if-risk");
   const change = document.getElementById("what-if-change");
@@ -17,7 +18,7 @@
     change.textContent = Math.abs(points) <= 0.05 ? "no change" : `${points > 0 ? "+" : "−"}${Math.abs(points).toFixed(1)} points`;
   };
   const moved = () => Object.fromEntries(
-    sliders.filter((s) => s.dataset.moved).map((s) => [s.name, Number(s.value)]));
+    levers.filter((l) => l.dataset.moved).map((l) => [l.name, isNumber(l) ? Number(l.value) : l.value]));
   const ask = async () => {
     const number = ++asked;
     const body = JSON.stringify({ user_id: panel.dataset.user, features: moved() });
@@ -34,21 +35,22 @@
     }
   };
   panel.addEventListener("input", (event) => {
-    const slider = event.target;
-    slider.dataset.moved = "yes";
-    slider.parentElement.classList.add("moved");
-    slider.nextElementSibling.textContent = Number(slider.value).toLocaleString("en");
+    const lever = event.target;
+    lever.dataset.moved = "yes";
+    lever.parentElement.classList.add("moved");
+    if (isNumber(lever)) lever.nextElementSibling.textContent = Number(lever.value).toLocaleString("en");
     reset.disabled = false;
     clearTimeout(waiting);
     waiting = setTimeout(ask, 120);
   });
   reset.addEventListener("click", () => {
-    for (const slider of sliders) {
-      slider.value = slider.dataset.published || 0;
-      delete slider.dataset.moved;
-      slider.parentElement.classList.remove("moved");
-      slider.nextElementSibling.textContent =
-        slider.dataset.published === "" ? "not known" : Number(slider.dataset.published).toLocaleString("en", { maximumFractionDigits: 2 });
+    for (const lever of levers) {
+      lever.value = isNumber(lever) ? lever.dataset.published || 0 : lever.dataset.published;
+      delete lever.dataset.moved;
+      lever.parentElement.classList.remove("moved");
+      if (!isNumber(lever)) continue;
+      lever.nextElementSibling.textContent =
+        lever.dataset.published === "" ? "not known" : Number(lever.dataset.published).toLocaleString("en", { maximumFractionDigits: 2 });
     }
     clearTimeout(waiting);
     asked += 1;
