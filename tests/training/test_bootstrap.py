@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from python_jobs.training import bootstrap, metrics
-from python_jobs.training.bootstrap import Interval
+from python_jobs.training.bootstrap import Day, Interval
 
 DAY = np.datetime64("2025-03-02")
 COSTS = metrics.Costs(5, 0.1, 100)
@@ -21,12 +21,19 @@ def sample(seed=1, users=USERS, dates=3, ties=20):
     return y, risk, codes, days
 
 
+def replicates(y, risk, codes, days, block):
+    """Return every metric of these rows under a block of user weights."""
+    n_users = len(block)
+    which = [days == day for day in np.unique(days)]
+    daily = [Day(y[d], risk[d], codes[d], n_users).all(block) for d in which]
+    return metrics.resample(y, risk, codes, days, n_users, COSTS).all(block, daily)
+
+
 def test_a_replicate_is_the_metric_of_the_drawn_users():
     """Compares every metric with repeating rows as often as their user was drawn."""
     y, risk, codes, days = sample()
-    part = metrics.resample(y, risk, codes, days, USERS, COSTS)
     block = next(bootstrap.weights(USERS, seed=3))
-    found = part.all(block)
+    found = replicates(y, risk, codes, days, block)
     bins = metrics.calibration_bins(risk)
     for draw in range(5):
         rows = np.repeat(np.arange(len(y)), block[codes, draw].astype(int))
@@ -52,8 +59,8 @@ def test_grouping_many_risks_hardly_changes_the_metrics():
     rng = np.random.default_rng(2)
     risk = rng.random(5000)
     y = (rng.random(5000) < risk).astype(int)
-    part = metrics.resample(y, risk, np.arange(5000), np.full(5000, DAY), 5000, COSTS)
-    found = part.all(np.ones((5000, 1), np.float32))
+    block = np.ones((5000, 1), np.float32)
+    found = replicates(y, risk, np.arange(5000), np.full(5000, DAY), block)
     for name, value in metrics.values(y, risk, np.full(5000, DAY), COSTS).items():
         assert found[name][0] == pytest.approx(value, rel=2e-3), name
 
@@ -77,10 +84,8 @@ def test_interval_covers_the_true_value_about_95_percent_of_the_time():
         codes = np.repeat(np.arange(150), 2)
         y = np.repeat(rng.random(150) < 0.4, 2).astype(int)
         risk = rng.normal(size=300) + shift * y
-        part = metrics.resample(y, 1 / (1 + np.exp(-risk)), codes, np.full(300, DAY), 150)
-        auc = np.concatenate(
-            [part.by_date(b)["roc_auc_by_date"] for b in bootstrap.weights(150, seed=1)]
-        )
+        day = Day(y, 1 / (1 + np.exp(-risk)), codes, 150)
+        auc = np.concatenate([day.ranking(b)["roc_auc"] for b in bootstrap.weights(150, seed=1)])
         interval = Interval.of(0.7, auc)
         covered += interval.low <= 0.7 <= interval.high
     assert 0.90 <= covered / 150 <= 0.99
