@@ -6,7 +6,7 @@ Intervals: python_jobs.training.bootstrap.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -264,6 +264,23 @@ def resample(
         payoff=costs.payoff(y, risk, costs.threshold) if costs else None,
         calibration_bin=calibration_bins(risk),
     )
+
+
+def replicates(
+    y: np.ndarray,
+    risk: np.ndarray,
+    users: np.ndarray,
+    dates: np.ndarray,
+    blocks: Iterable[np.ndarray],
+    n_users: int,
+    costs: Costs | None = None,
+) -> dict[str, np.ndarray]:
+    """Return every metric of these rows under each column of the blocks of user weights."""
+    part = resample(y, risk, users, dates, n_users, costs)
+    which = [dates == day for day in part.days]
+    days = [Day(y[of], risk[of], users[of], n_users) for of in which]
+    drawn = [part.all(block, [day.all(block) for day in days]) for block in blocks]
+    return {metric: _joined(drawn, metric) for metric in drawn[0]}
 
 
 def _joined(blocks: list[dict[str, Any]], metric: str) -> np.ndarray:

@@ -38,6 +38,8 @@ class Rows:
         digest = hashlib.sha256("\n".join(self.users).encode())
         for part in (self.X, self.y, self.dates.astype(np.int64), self.eligible):
             digest.update(np.ascontiguousarray(part).data)
+        for name, texts in sorted(self.attributes.items()):
+            digest.update("\n".join([name, *texts]).encode())
         return digest.hexdigest()
 
 

@@ -21,19 +21,11 @@ def sample(seed=1, users=USERS, dates=3, ties=20):
     return y, risk, codes, days
 
 
-def replicates(y, risk, codes, days, block):
-    """Return every metric of these rows under a block of user weights."""
-    n_users = len(block)
-    which = [days == day for day in np.unique(days)]
-    daily = [Day(y[d], risk[d], codes[d], n_users).all(block) for d in which]
-    return metrics.resample(y, risk, codes, days, n_users, COSTS).all(block, daily)
-
-
 def test_a_replicate_is_the_metric_of_the_drawn_users():
     """Compares every metric with repeating rows as often as their user was drawn."""
     y, risk, codes, days = sample()
     block = next(bootstrap.weights(USERS, seed=3))
-    found = replicates(y, risk, codes, days, block)
+    found = metrics.replicates(y, risk, codes, days, [block], USERS, COSTS)
     bins = metrics.calibration_bins(risk)
     for draw in range(5):
         rows = np.repeat(np.arange(len(y)), block[codes, draw].astype(int))
@@ -60,7 +52,8 @@ def test_grouping_many_risks_hardly_changes_the_metrics():
     risk = rng.random(5000)
     y = (rng.random(5000) < risk).astype(int)
     block = np.ones((5000, 1), np.float32)
-    found = replicates(y, risk, np.arange(5000), np.full(5000, DAY), block)
+    users, days = np.arange(5000), np.full(5000, DAY)
+    found = metrics.replicates(y, risk, users, days, [block], 5000, COSTS)
     for name, value in metrics.values(y, risk, np.full(5000, DAY), COSTS).items():
         assert found[name][0] == pytest.approx(value, rel=2e-3), name
 
