@@ -26,17 +26,20 @@ def child(home: Path) -> None:
     from python_jobs.ingest import domain
     from python_jobs.registry.register import register
     from python_jobs.training.feature_facts import explained_features
-    from python_jobs.training.train import train
+    from python_jobs.training.train import read_inputs, train
 
     started = time.monotonic()
     with duckdb.connect(str(home / "warehouse.duckdb")) as con:
-        settings = domain.load("elearning").vars
-        trained = train(
+        settings = domain.load("elearning", Settings()).vars
+        inputs = read_inputs(
             con,
             horizon_days=30,
             explained=explained_features(settings),
             attributes=settings.learned_attributes,
             costs=Costs(5, 0.1, 100),
+        )
+        trained = train(
+            inputs,
             progress=lambda line: print(f"{time.monotonic() - started:7.1f} s  {line}", flush=True),
         )
         register(con, Settings(home=home).models, trained, now=datetime.now(UTC))

@@ -184,7 +184,7 @@ def build(
 
 
 @app.command()
-def train(seed: Seed = 7, time_budget: TimeBudget = 2) -> None:
+def train(seed: Seed = 7, time_budget: TimeBudget = None) -> None:
     """Train the candidates, judge them on later dates, register a new version."""
     settings = Settings()
     with lock.writing(settings, "train"):
@@ -229,7 +229,7 @@ def run(
     users: Users = 2000,
     days: Days = 120,
     seed: Seed = 7,
-    time_budget: TimeBudget = 2,
+    time_budget: TimeBudget = None,
 ) -> None:
     """The main job, first to last. Without raw files, elearning generates them first."""
     from python_jobs.warehouse.dbt import BEFORE_MODELS, Dbt
@@ -270,7 +270,7 @@ def retrain(
         bool, typer.Option("--if-drifted", help="Only where drift or performance failed.")
     ] = False,
     seed: Seed = 7,
-    time_budget: TimeBudget = 2,
+    time_budget: TimeBudget = None,
 ) -> None:
     """Train and promote; a promoted version scores and publishes at once."""
     settings = Settings()

@@ -63,8 +63,12 @@ Seed = Annotated[
     ),
 ]
 TimeBudget = Annotated[
-    float,
+    float | None,
     typer.Option(
-        "--time-budget", parser=seconds, metavar="N", help="Seconds to search for parameters."
+        "--time-budget",
+        envvar="CHURNHOUSE_TIME_BUDGET",
+        parser=seconds,
+        metavar="N",
+        help="Seconds of search for parameters; by default the domain's models.time_budget.",
     ),
 ]

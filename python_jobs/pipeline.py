@@ -128,14 +128,19 @@ def check_from_day(settings: Settings, from_day: date) -> None:
         )
 
 
-def train(settings: Settings, seed: int, time_budget: float) -> None:
-    """Train and register a version, and keep a sample of its training rows."""
-    from python_jobs.registry import tracking
+def train(settings: Settings, seed: int, time_budget: float | None) -> None:
+    """Train and register a version, unless nothing changed since the newest one.
+
+    `time_budget`: seconds of search; None for the domain's. Keeps a sample of the training rows.
+    """
+    from python_jobs.registry import store, tracking
     from python_jobs.registry.register import register
+    from python_jobs.registry.tables import write_registry_tables
     from python_jobs.scoring.snapshots import save_training_sample
     from python_jobs.training.feature_facts import explained_features
     from python_jobs.training.metrics import Costs
     from python_jobs.training.sample import draw
+    from python_jobs.training.train import read_inputs
     from python_jobs.training.train import train as train_models
 
     tracking.check_installed()
@@ -143,16 +148,24 @@ def train(settings: Settings, seed: int, time_budget: float) -> None:
         domain = warehouse_domain(connection, settings)
         chosen = domain.vars
         draw(connection, settings)
-        trained = train_models(
+        inputs = read_inputs(
             connection,
             horizon_days=chosen.churn_horizon_days,
             explained=explained_features(chosen),
             attributes=chosen.learned_attributes,
             seed=seed,
-            time_budget=time_budget,
+            time_budget=chosen.models.time_budget if time_budget is None else time_budget,
             costs=Costs(chosen.offer_cost, chosen.save_rate, chosen.user_value),
+            candidates=chosen.models.candidates,
             progress=step.say,
         )
+        if version := store.made_from(settings.models, inputs.hash):
+            write_registry_tables(connection, settings.models)
+            save_training_sample(connection, settings, version)
+            step.result = f"data, settings and code are unchanged: {version} stands"
+            return
+        parameters = store.champion_parameters(settings.models)
+        trained = train_models(inputs, champion=parameters, progress=step.say)
         registered = register(connection, settings.models, trained, now=now())
         save_training_sample(connection, settings, registered.version)
         step.result = f"{in_words(registered.manifest['estimator'])}, {registered.version}"
@@ -167,10 +180,17 @@ def promote(settings: Settings, version: str | None) -> bool:
 
     with terminal.step("promote") as step, connect(settings) as connection:
         draw(connection, settings)
-        decision = decide(connection, settings, now=now(), version=version, progress=step.say)
+        domain = warehouse_domain(connection, settings)
+        decision = decide(
+            connection,
+            settings,
+            now=now(),
+            version=version,
+            replace_after_days=domain.vars.models.replace_after_days,
+            progress=step.say,
+        )
         if decision.is_promoted:
             save_training_sample(connection, settings, decision.version)
-        domain = warehouse_domain(connection, settings)
         step.result = "promoted" if decision.is_promoted else "not promoted"
     for reason in decision.reasons:
         terminal.console.print(f"  {reason}", soft_wrap=True)

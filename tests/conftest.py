@@ -25,7 +25,6 @@ def finished_home(shared: Path) -> Path:
     """A home after the main job over 300 users x 120 days. Read it; copy it to change it."""
 
     def run(home: Path) -> None:
-        # a search for parameters ends by the clock, and would not be the same twice
         churnhouse(home, "run", "--users", 300, "--time-budget", 0)
 
     return built_once(shared, "finished", run)

@@ -32,7 +32,7 @@ def _measured(outcomes):
     import pandas as pd
 
     from python_jobs.training.bootstrap import Interval, weights
-    from python_jobs.training.metrics import resample, values
+    from python_jobs.training.metrics import replicates, values
 
     rows = []
     for (day, version), part in outcomes.sort_values(["as_of_date", "user_id"]).groupby(
@@ -41,10 +41,10 @@ def _measured(outcomes):
         y = part["churn_label"].to_numpy(float)
         risk = part["churn_risk"].to_numpy(float)
         users, dates = np.arange(len(part)), np.zeros(len(part))
-        prepared = resample(y, risk, users, dates, len(part))
-        drawn = [prepared.all(block) for block in weights(len(part), seed=0)]
+        blocks = weights(len(part), seed=0)
+        drawn = replicates(y, risk, users, dates, blocks, len(part))
         exact = values(y, risk, dates)
         for metric in METRICS:
-            found = Interval.of(exact[metric], np.concatenate([block[metric] for block in drawn]))
+            found = Interval.of(exact[metric], drawn[metric])
             rows.append((day, version, metric, found.value, found.low, found.high, len(part)))
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -134,7 +134,8 @@ class Domain:
             text = _read(PROJECT / f"seeds/{seed}.csv")
             built_with[f"{seed}_sha256"] = hashlib.sha256(text.encode()).hexdigest()
         return json.dumps(
-            built_with | self.vars.model_dump(mode="json", exclude_none=True), sort_keys=True
+            built_with | self.vars.model_dump(mode="json", exclude_none=True, exclude={"models"}),
+            sort_keys=True,
         )
 
 

@@ -328,6 +328,30 @@ def _excluded(value: object) -> object:
     return reasons
 
 
+class Models(Strict):
+    """How models are made and replaced. No table depends on it, so no build follows a change."""
+
+    candidates: list[Literal["logistic_regression", "hist_gradient_boosting", "soft_voting"]] = (
+        Field(
+            ["logistic_regression", "hist_gradient_boosting", "soft_voting"],
+            min_length=1,
+            description="The kinds of model that are tried.",
+        )
+    )
+    time_budget: float = Field(
+        2.5,
+        ge=0,
+        description="Seconds of search for parameters. --time-budget and CHURNHOUSE_TIME_BUDGET "
+        "overrule it.",
+    )
+    replace_after_days: int | None = Field(
+        None,
+        ge=0,
+        description="From this age on, in days, a new model of equal quality replaces the one in "
+        "production; by default only a better one does.",
+    )
+
+
 class Vars(Strict):
     """The settings of a domain; the defaults are in dbt_project.yml."""
 
@@ -386,6 +410,7 @@ class Vars(Strict):
     offer_cost: Annotated[float, Field(ge=0)] = Field(description="Cost of contacting one user.")
     save_rate: Share = Field(description="Share of contacted churners who stay because of it.")
     user_value: Annotated[float, Field(ge=0)] = Field(description="Value of a user who stays.")
+    models: Models = Field(description="How models are made and replaced.")
     measures: list[Measure] = Field(min_length=1, description="What is measured.")
     ratios: list[Ratio] = Field(description="Shares of measures.")
     attributes: list[Name] = Field(

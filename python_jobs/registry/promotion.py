@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -67,13 +68,15 @@ def decide(
     leads: Mapping[str, Interval] | None = None,
     *,
     has_champion: bool,
+    must_go: str | None = None,
 ) -> Decision:
-    """Decide: promote a model that is not worse than the champion.
+    """Decide: promote a model that is better than the champion beyond the interval.
 
     `challenger` and `baselines` hold metrics on eligible held-out rows; one of None or NaN could
     not be measured, and one in `challenger` refuses it, unless nothing is in production: some list
-    is better than none. The challenger is worse than the champion if the whole interval of its
-    lead is below zero; a smaller loss may be chance, and the newer model has seen newer data.
+    is better than none. The challenger is better than the champion if the whole interval of its
+    lead is above zero: a smaller lead may be chance. `must_go`: why a challenger that is not
+    worse replaces the champion as well; None if nothing asks for it.
     A metric that the challenger's release did not know is not in `challenger`.
     `baselines` and `leads` over them are for the reasons alone: training chose the best of
     candidates and rules.
@@ -94,19 +97,31 @@ def decide(
                 f"average precision within dates {ours:.4f}, "
                 f"{theirs:.4f} of {name}{_bounds((leads or {}).get(name))}"
             )
-    if comparison:
-        lead = comparison.lead
-        holds = lead.high is not None and lead.high >= 0
-        (speaking_for if holds else against).append(
-            f"{'not worse' if holds else 'worse'} than the champion: "
-            f"{comparison.challenger:.4f} against {comparison.champion:.4f}{_bounds(lead)} "
-            f"on {comparison.rows:,} rows ({comparison.where})"
-        )
-    elif not has_champion:
+    if not has_champion:
         speaking_for.append("there is no champion yet")
-    else:
-        speaking_for.append("the champion cannot be compared with it")
+        return Decision(not against, against or speaking_for)
+    found = _against_champion(comparison)
+    holds = found == "better than" or (must_go is not None and found != "worse than")
+    reason = f"{found} the champion" if comparison else "the champion cannot be compared with it"
+    if comparison:
+        reason += (
+            f": {comparison.challenger:.4f} against {comparison.champion:.4f}"
+            f"{_bounds(comparison.lead)} on {comparison.rows:,} rows ({comparison.where})"
+        )
+    (speaking_for if holds else against).append(reason)
+    if holds and must_go and found != "better than":
+        speaking_for.append(must_go)
     return Decision(not against, against or speaking_for)
+
+
+def _against_champion(comparison: ChampionComparison | None) -> str | None:
+    """Return how the challenger compares with the champion; None if that is not known."""
+    if comparison is None:
+        return None
+    low, high = comparison.lead.low, comparison.lead.high
+    if low is None or high is None:
+        return "worse than"
+    return "better than" if low > 0 else "worse than" if high < 0 else "no better than"
 
 
 def _unknown(value: float | None) -> bool:
@@ -126,9 +141,12 @@ def promote(
     *,
     now: datetime,
     version: str | None = None,
+    replace_after_days: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Decision:
     """Decide on a version, the newest by default; record the decision and apply it.
+
+    `replace_after_days`: age from which an equal model replaces the champion; None for never.
 
     For the version already in production, nothing changes and nothing is recorded. A version that
     was rolled back is promoted only if it is named. Raises JobError if there is no such version,
@@ -143,7 +161,13 @@ def promote(
     if champion and champion.version == version:
         decision = Decision(False, ["it is in production already"], version, version)
     else:
-        decision = _judged(con, settings, version, champion.version if champion else None)
+        decision = _judged(
+            con,
+            settings,
+            version,
+            champion.version if champion else None,
+            _must_go(con, models, champion.version, now, replace_after_days) if champion else None,
+        )
         if decision.is_promoted and (held_back := _held_back(settings, version, bool(named))):
             decision = replace(decision, is_promoted=False, reasons=[held_back])
         record(con, decision, now, lambda: store.swap_production(models, champion, version, now))
@@ -189,8 +213,34 @@ def _held_back(settings: Settings, version: str, is_named: bool) -> str | None:
     return None
 
 
+def _must_go(
+    con: duckdb.DuckDBPyConnection,
+    models: Path,
+    champion: str,
+    now: datetime,
+    replace_after_days: int | None,
+) -> str | None:
+    """Return why a model that is not worse replaces the champion, or None."""
+    if _lacks_features(con, models, champion):
+        return "the champion's features are gone, so it cannot score"
+    created = datetime.fromisoformat(store.read_manifest(models, champion)["created_at"])
+    age = (now - created).days
+    if replace_after_days is not None and age >= replace_after_days:
+        return f"the champion is {age} days old, and replace_after_days is {replace_after_days}"
+    return None
+
+
+def _lacks_features(con: duckdb.DuckDBPyConnection, models: Path, version: str) -> bool:
+    features = store.read_features(models, version)
+    return bool(features.differences(Features.of_table(con, "evaluation_set", features.values)))
+
+
 def _judged(
-    con: duckdb.DuckDBPyConnection, settings: Settings, version: str, champion: str | None
+    con: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    version: str,
+    champion: str | None,
+    must_go: str | None,
 ) -> Decision:
     """Read the metrics and comparisons that decide() needs, and return its decision."""
     for name in store.read_manifest(settings.models, version)["files"]:
@@ -221,7 +271,9 @@ def _judged(
         "leads": {name: asdict(lead) for name, lead in leads.items()},
         "champion_comparison": asdict(comparison) if comparison else None,
     }
-    decision = decide(judged, baselines, comparison, leads, has_champion=bool(champion))
+    decision = decide(
+        judged, baselines, comparison, leads, has_champion=bool(champion), must_go=must_go
+    )
     return replace(decision, version=version, champion=champion, numbers=numbers)
 
 
@@ -236,9 +288,9 @@ def _compared_on_unseen_rows(
     """
     models = settings.models
     manifest = store.read_manifest(models, champion)
-    features = store.read_features(models, champion)
-    if features.differences(Features.of_table(con, "evaluation_set", features.values)):
+    if _lacks_features(con, models, champion):
         return None
+    features = store.read_features(models, champion)
     chosen = store.read_manifest(models, version)["estimator"]
     last = datetime.fromisoformat(manifest["last_as_of_date"]).date()
     session = onnx_model.load(models / champion / "model.onnx", manifest["files"]["model.onnx"])

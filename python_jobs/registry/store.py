@@ -97,6 +97,22 @@ def read_manifest(models: Path, version: str) -> dict[str, Any]:
     return manifest
 
 
+def made_from(models: Path, inputs_hash: str) -> str | None:
+    """Return the newest version if it was trained from these inputs, else None."""
+    newest = next(reversed(versions(models)), None)
+    is_same = newest and read_manifest(models, newest).get("inputs_hash") == inputs_hash
+    return newest if is_same else None
+
+
+def champion_parameters(models: Path) -> dict[str, dict[str, Any]]:
+    """Return the production version's parameters by member; {} if there is none."""
+    champion = production(models)
+    if champion is None or champion.version not in versions(models):
+        return {}
+    parameters: dict[str, dict[str, Any]] = read_manifest(models, champion.version)["parameters"]
+    return parameters
+
+
 def read_json(models: Path, version: str, name: str) -> dict[str, Any]:
     """Return the content of a version's JSON file, once verified."""
     content: dict[str, Any] = json.loads(verified(models, version, name).read_bytes())

@@ -9,7 +9,7 @@ replicate by replicate, with the same weights, which gives the interval of their
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,11 +57,57 @@ def weights(n_users: int, seed: int) -> Iterator[np.ndarray]:
         yield drawn
 
 
+Counts = tuple[csr_matrix, csr_matrix]
+"""Rows and churners of each group and user."""
+
+
+class Day:
+    """The rows of one date prepared for what is judged by date, under many columns of weights."""
+
+    def __init__(self, y: np.ndarray, risk: np.ndarray, users: np.ndarray, n_users: int) -> None:
+        self.ranked = _counts(_groups(risk), y, users, n_users)
+        top = np.arange(len(y))
+        if len(y) > TOP_ROWS:
+            cut = np.partition(risk, len(y) - TOP_ROWS)[len(y) - TOP_ROWS]
+            top = np.flatnonzero(risk >= cut)
+        ranks = np.unique(-risk[top], return_inverse=True)[1]
+        self.top = _counts(ranks, y[top], users[top], n_users)
+
+    def all(self, w: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the date's metrics under each column of (users, columns) weights."""
+        total, positive = self.top
+        with np.errstate(divide="ignore", invalid="ignore"):
+            at_50 = _precision_at(total @ w, positive @ w, 50)
+        return self.ranking(w) | {"precision_at_50": at_50}
+
+    def ranking(self, w: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the date's average precision and ROC AUC under each column of weights."""
+        total, positive = self.ranked
+        return _curve(total @ w, positive @ w)
+
+
+def ranking_by_date(days: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return the mean ranking of dates with both classes, from what Day returned for each."""
+    names = ("average_precision", "roc_auc")
+    # a date without stayers says nothing about order
+    usable = [~np.isnan(day["roc_auc"]) for day in days]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a replicate may have no such date
+        return {
+            f"{name}_by_date": np.nanmean(
+                [np.where(use, day[name], math.nan) for day, use in zip(days, usable, strict=True)],
+                axis=0,
+            )
+            for name in names
+        }
+
+
 class Resample:
     """Rows prepared for metrics under many columns of user weights.
 
-    `y`, `risk`, `users` (codes from 0) and `dates` have one entry per row. `payoff` is the money
-    from contacting the user, 0 if the risk is below the threshold.
+    `y`, `risk` and `users` (codes from 0) have one entry per row. `payoff` is the money from
+    contacting the user, 0 if the risk is below the threshold. `dates` says which days the rows
+    are of; what is judged by date comes from Day.
     """
 
     def __init__(
@@ -75,57 +121,34 @@ class Resample:
         payoff: np.ndarray | None = None,
         calibration_bin: np.ndarray,
     ) -> None:
-        def by(group: np.ndarray, values: np.ndarray, of: slice | np.ndarray) -> csr_matrix:
-            shape = (int(group.max()) + 1 if len(group) else 0, n_users)
-            return csr_matrix((values[of].astype(np.float32), (group, users[of])), shape)
-
-        everything, one = slice(None), np.ones(len(y), np.float32)
-        group = _groups(risk)
-        self.total, self.positive = by(group, one, everything), by(group, y, everything)
-        self.dates = []
-        for day in np.unique(dates):
-            rows = np.flatnonzero(dates == day)
-            ranks = _groups(risk[rows])
-            self.dates.append((by(ranks, one, rows), by(ranks, y, rows)))
+        self.days = np.unique(dates)
+        self.total, self.positive = _counts(_groups(risk), y, users, n_users)
         p = np.clip(risk, 1e-15, 1 - 1e-15)
         sums = {
             "log_loss": -np.where(y == 1, np.log(p), np.log1p(-p)),
             "brier": (risk - y) ** 2,
         } | ({} if payoff is None else {"expected_value": payoff})
         self.sums = {k: np.bincount(users, v, n_users).astype(np.float32) for k, v in sums.items()}
-        self.gap = by(calibration_bin, risk - y, everything)
-        self.days = []
-        for day in np.unique(dates):
-            rows = np.flatnonzero(dates == day)
-            if len(rows) > TOP_ROWS:
-                cut = np.partition(risk[rows], len(rows) - TOP_ROWS)[len(rows) - TOP_ROWS]
-                rows = rows[risk[rows] >= cut]
-            ranks = np.unique(-risk[rows], return_inverse=True)[1]
-            self.days.append((by(ranks, one, rows), by(ranks, y, rows)))
+        shape = (int(calibration_bin.max(initial=-1)) + 1, n_users)
+        gap = (risk - y).astype(np.float32)
+        self.gap = csr_matrix((gap, (calibration_bin, users)), shape)
 
-    def by_date(self, w: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the ranking within each date, averaged over dates with both classes."""
-        curves = [self._curve(total @ w, positive @ w) for total, positive in self.dates]
-        for curve in curves:  # a date without stayers says nothing about order
-            curve["average_precision"][np.isnan(curve["roc_auc"])] = math.nan
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a replicate may have no such date
-            return {
-                f"{name}_by_date": np.nanmean([curve[name] for curve in curves], axis=0)
-                for name in ("average_precision", "roc_auc")
-            }
+    def all(self, w: np.ndarray, days: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """Return every metric under each column of (users, columns) weights, (columns,) each.
 
-    def all(self, w: np.ndarray) -> dict[str, np.ndarray]:
-        """Return every metric under each column of (users, columns) weights, (columns,) each."""
+        `days`: what Day.all returned for each of self.days under the same weights.
+        """
         total, positive = self.total @ w, self.positive @ w
         rows = total.sum(axis=0)
+        ranking = ("average_precision", "roc_auc")
         with np.errstate(divide="ignore", invalid="ignore"):
             decile = _precision_at(total, positive, np.ceil(rows / 10))
-            at_50 = np.array([_precision_at(t @ w, p @ w, 50) for t, p in self.days])
+            at_50 = np.array([day["precision_at_50"] for day in days])
             at_50 = np.nansum(at_50, axis=0) / (~np.isnan(at_50)).sum(axis=0)
             return (
-                self._curve(total, positive)
-                | self.by_date(w)
+                # one date's curve is known already
+                ({k: days[0][k] for k in ranking} if len(days) == 1 else _curve(total, positive))
+                | ranking_by_date(days)
                 | {name: (per_user @ w) / rows for name, per_user in self.sums.items()}
                 | {
                     "expected_calibration_error": np.abs(self.gap @ w).sum(axis=0) / rows,
@@ -135,19 +158,26 @@ class Resample:
                 }
             )
 
-    @staticmethod
-    def _curve(total: np.ndarray, positive: np.ndarray) -> dict[str, np.ndarray]:
-        found, seen = np.cumsum(positive, axis=0), np.cumsum(total, axis=0)
-        negative = total - positive
-        churners = found[-1]
-        stayers = seen[-1] - churners
-        with np.errstate(divide="ignore", invalid="ignore"):
-            step = np.where(positive > 0, positive * found / seen, 0).sum(axis=0)
-            below = stayers - (seen - found) + negative / 2
-            return {
-                "average_precision": step / churners,
-                "roc_auc": (positive * below).sum(axis=0) / (churners * stayers),
-            }
+
+def _counts(group: np.ndarray, y: np.ndarray, users: np.ndarray, n_users: int) -> Counts:
+    """Return (groups, users) counts of rows, and of churners."""
+    shape = (int(group.max(initial=-1)) + 1, n_users)
+    rows = csr_matrix((np.ones(len(y), np.float32), (group, users)), shape)
+    return rows, csr_matrix((y.astype(np.float32), (group, users)), shape)
+
+
+def _curve(total: np.ndarray, positive: np.ndarray) -> dict[str, np.ndarray]:
+    found, seen = np.cumsum(positive, axis=0), np.cumsum(total, axis=0)
+    negative = total - positive
+    churners = found[-1]
+    stayers = seen[-1] - churners
+    with np.errstate(divide="ignore", invalid="ignore"):
+        step = np.where(positive > 0, positive * found / seen, 0).sum(axis=0)
+        below = stayers - (seen - found) + negative / 2
+        return {
+            "average_precision": step / churners,
+            "roc_auc": (positive * below).sum(axis=0) / (churners * stayers),
+        }
 
 
 def _groups(risk: np.ndarray) -> np.ndarray:

@@ -2,9 +2,8 @@
 
 import os
 import sys
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,27 +14,31 @@ from sklearn.base import ClassifierMixin
 from threadpoolctl import threadpool_limits
 
 from python_jobs.publication.models import RULES
-from python_jobs.training.estimators import MEMBERS, Blend, Recipe, churn_risk
-from python_jobs.training.search import Split, Tuned, blends, inner_splits, plan, tune
+from python_jobs.training.estimators import CANDIDATES, MEMBERS, Blend, Recipe, churn_risk
+from python_jobs.training.search import (
+    Found,
+    Split,
+    blends,
+    check_logits,
+    inner_splits,
+    plan,
+    search,
+)
 from python_jobs.training.splits import HeldOut, Rows, describe, usable_splits
 
 WORKERS = min(4, os.cpu_count() or 1)
-PLANNED_WORKERS = 2
-"""Workers assumed by the search plan on every machine, for equal results; see search.plan."""
-
 EMPTIED = "`sklearn.utils.parallel.delayed` should be used with"
 """Start of a wrong scikit-learn warning: it treats an empty list of filters as a missing one."""
-
-PATIENCE = 4
-"""A search stops when it has taken this many times its budget."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """The models fitted on one side, and the record of their search for the manifest."""
+    """The models fitted on all eligible rows, and how they were made."""
 
     models: dict[str, Blend]
-    search: dict[str, Any]
+    search: dict[str, Found]
+    checked_on: str
+    check_rows: int
 
 
 def fit_and_hold_out(
@@ -46,88 +49,82 @@ def fit_and_hold_out(
     seed: int,
     budget: float,
     say: Callable[[str], None],
+    champion: Mapping[str, Mapping[str, Any]] | None = None,
+    candidates: Collection[str] = CANDIDATES,
 ) -> tuple[HeldOut, Fitted]:
     """Return every model's held-out risks, and candidates and rules fitted on all eligible rows.
 
     Without a usable fold nothing is held out.
 
-    A fold's models learn, search and calibrate only on the eligible rows of its training side, and
-    score all its test rows. `budget`: seconds for the searches of all sides together.
+    Parameters are searched on the training side of the oldest fold, which is part of every other
+    side, and count for all sides: so the published model is made as the judged ones. `champion`:
+    parameters by member that are tried early. A fold's models learn and calibrate only on the
+    eligible rows of its training side, and score all its test rows. `budget`: of search.plan.
     """
     splits = usable_splits(rows, horizon_days)
     sides = [np.flatnonzero(rows.eligible), *(known for known, _ in splits)]
     inner = [inner_splits(rows, side, horizon_days, seed) for side in sides]
-    trials = plan([i for i, _ in inner], rows.X.shape[1], budget, PLANNED_WORKERS)
-    say(f"searching {', '.join(f'{n} x {name}' for name, n in trials.items())}")
-    deadline = time.monotonic() + PATIENCE * max(budget, 1)
-
-    def is_late() -> bool:
-        return time.monotonic() > deadline
-
+    first = 1 if splits else 0
+    searched, rare = inner[first][0], rows.rare_values(sides[first])
+    members = sorted({member for name in candidates for member in CANDIDATES[name]})
+    trials = plan(rows, searched, budget)
+    say(f"searching {', '.join(f'{trials[name]} x {name}' for name in members)}")
     with workers() as pool:
-        candidates = [
-            {
-                name: pool.submit(_member, rows, side, i, name, trials[name], seed, is_late)
-                for name in MEMBERS
-            }
-            for side, (i, _) in zip(sides, inner, strict=True)
-        ]
+        found = {
+            name: pool.submit(
+                search, rows, searched, MEMBERS[name].without(rare),
+                trials=trials[name], seed=seed, warm=(champion or {}).get(name),
+            )
+            for name in members
+        }  # fmt: skip
         rules = [
             {n: pool.submit(_rule, rows, r, *split) for n, r in baselines.items()}
             for split in splits
         ]
+        chosen = {name: future.result() for name, future in found.items()}
+        fitting = [
+            {
+                name: pool.submit(_member, rows, side, i, name, seed, chosen[name].parameters)
+                for name in members
+            }
+            for side, (i, _) in zip(sides, inner, strict=True)
+        ]
         parts: dict[str, list[np.ndarray]] = {}
         folds = []
         for number, (known, test) in enumerate(splits, 1):
-            fitted = _gather(rows, candidates[number], inner[number])
-            risks = {n: pool.submit(churn_risk, m, rows.X[test]) for n, m in fitted[0].items()}
+            fitted = _gather(rows, fitting[number], inner[number][0], candidates)
+            risks = {n: pool.submit(churn_risk, m, rows.X[test]) for n, m in fitted.items()}
             for name, future in (risks | rules[number - 1]).items():
                 parts.setdefault(name, []).append(future.result())
             folds.append(describe(rows, str(number), known, test))
             say(f"judged fold {number} of {len(splits)}: {folds[-1]['test_from']} and later")
-        final = Fitted(*_gather(rows, candidates[0], inner[0]))
+        models = _gather(rows, fitting[0], inner[0][0], candidates)
         everybody = rows.X[sides[0]], rows.y[sides[0]]
-        final.models.update(
-            {
-                n: Blend([rule(*everybody)], [1.0], 0.0)
-                for n, rule in baselines.items()
-                if n in RULES
-            }
-        )
+        models |= {
+            n: Blend([rule(*everybody)], [1.0], 0.0) for n, rule in baselines.items() if n in RULES
+        }
     tested = [test for _, test in splits]
     held = HeldOut(
         rows=np.concatenate([np.empty(0, np.int64), *tested]),
         fold=np.repeat(np.array([f["fold"] for f in folds], str), [len(t) for t in tested]),
         risks={
             name: np.concatenate([np.empty(0), *parts.get(name, [])])
-            for name in (*final.models, *baselines)
+            for name in (*models, *(n for n in baselines if n not in models))
         },
         folds=folds,
     )
-    return held, final
+    check_rows = sum(len(check) for _, check in inner[0][0])
+    return held, Fitted(models, chosen, inner[0][1], check_rows)
 
 
 def _gather(
-    rows: Rows, futures: dict[str, Any], inner: tuple[list[Split], str]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the candidates of one side, made from its members, and the record of its search."""
-    splits, kind = inner
+    rows: Rows, futures: dict[str, Any], splits: list[Split], candidates: Collection[str]
+) -> dict[str, Blend]:
+    """Return the candidates of one side, made from its members."""
     done = {name: future.result() for name, future in futures.items()}
-    tuned: dict[str, Tuned] = {name: result for name, (result, _) in done.items()}
     y = np.concatenate([rows.y[check] for _, check in splits]) if splits else np.empty(0)
-    candidates = blends({name: model for name, (_, model) in done.items()}, tuned, y)
-    search = {
-        "checked_on": kind,
-        "check_rows": len(y),
-        "members": {
-            name: {"parameters": t.parameters, "trials": t.trials, "was_cut": t.was_cut}
-            for name, t in tuned.items()
-        },
-        "weights": {
-            n: {"members": b.weights, "intercept": b.intercept} for n, b in candidates.items()
-        },
-    }
-    return candidates, search
+    members = {name: model for name, (_, model) in done.items()}
+    return blends(members, {name: logits for name, (logits, _) in done.items()}, y, candidates)
 
 
 def _member(
@@ -135,13 +132,13 @@ def _member(
     side: np.ndarray,
     splits: list[Split],
     name: str,
-    trials: int,
     seed: int,
-    is_late: Callable[[], bool],
-) -> tuple[Tuned, ClassifierMixin]:
+    parameters: Mapping[str, Any],
+) -> tuple[np.ndarray, ClassifierMixin]:
+    """Return a member's log-odds of a side's check rows, and the member fitted on the side."""
     member = MEMBERS[name].without(rows.rare_values(side))
-    tuned = tune(rows, splits, member, trials=trials, seed=seed, is_late=is_late)
-    return tuned, member.fit(seed, rows.X[side], rows.y[side], **tuned.parameters)
+    logits = check_logits(rows, splits, member, seed, parameters)
+    return logits, member.fit(seed, rows.X[side], rows.y[side], **parameters)
 
 
 def _rule(rows: Rows, recipe: Recipe, known: np.ndarray, test: np.ndarray) -> np.ndarray:

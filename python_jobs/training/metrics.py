@@ -6,15 +6,14 @@ Intervals: python_jobs.training.bootstrap.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from python_jobs.publication.models import RULES
-from python_jobs.training.bootstrap import Interval, Resample, weights
+from python_jobs.training.bootstrap import Day, Interval, Resample, ranking_by_date, weights
 from python_jobs.training.splits import HeldOut, Rows
 
 METRICS = (
@@ -57,12 +56,30 @@ class Costs:
 
 def average_precision(y: np.ndarray, risk: np.ndarray) -> float:
     """Return the mean precision over the recall steps (scikit-learn's average_precision_score)."""
-    return float(average_precision_score(y, risk)) if y.any() else math.nan
+    rows, churners = _steps(y, risk)
+    if not churners.any():
+        return math.nan
+    precision = np.cumsum(churners) / np.cumsum(rows)
+    return float(churners @ precision / churners.sum())
 
 
 def roc_auc(y: np.ndarray, risk: np.ndarray) -> float:
     """Return the probability that a churner is ranked above a stayer; ties count half."""
-    return float(roc_auc_score(y, risk)) if 0 < y.sum() < len(y) else math.nan
+    rows, churners = _steps(y, risk)
+    stayers = rows - churners
+    pairs = churners.sum() * stayers.sum()
+    if not pairs:
+        return math.nan
+    below = stayers.sum() - np.cumsum(stayers) + stayers / 2
+    return float(churners @ below / pairs)
+
+
+def _steps(y: np.ndarray, risk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows and the churners at each different risk, the highest first, as floats."""
+    order = np.argsort(-risk, kind="stable")
+    ends = np.flatnonzero(np.diff(risk[order], append=-np.inf)) if len(risk) else order
+    seen, found = ends + 1.0, np.cumsum(y[order], dtype=float)[ends]
+    return np.diff(seen, prepend=0), np.diff(found, prepend=0)
 
 
 def by_date(
@@ -195,10 +212,19 @@ def judge(
         for cell, m in cells.items()
         if m.any()
     }
+    days = {
+        (name, day, population): Day(y[m], risk[m], users[m], n_users)
+        for name, risk in held.risks.items()
+        for population, who in (("eligible", eligible), ("all", everybody))
+        for day in np.unique(dates[who])
+        for m in [np.flatnonzero((dates == day) & who)]
+    }
     drawn: dict[tuple[str, str, str], list[dict[str, Any]]] = {cell: [] for cell in prepared}
     for block in weights(n_users, seed):
-        for cell, part in prepared.items():
-            drawn[cell].append(part.all(block))
+        daily = {key: day.all(block) for key, day in days.items()}
+        for (name, fold, population), part in prepared.items():
+            its_days = [daily[name, day, population] for day in part.days]
+            drawn[name, fold, population].append(part.all(block, its_days))
     tables: dict[str, dict[str, Any]] = {}
     for (name, fold, population), m in cells.items():
         kind = "candidate" if name in candidates else "baseline"
@@ -240,6 +266,23 @@ def resample(
     )
 
 
+def replicates(
+    y: np.ndarray,
+    risk: np.ndarray,
+    users: np.ndarray,
+    dates: np.ndarray,
+    blocks: Iterable[np.ndarray],
+    n_users: int,
+    costs: Costs | None = None,
+) -> dict[str, np.ndarray]:
+    """Return every metric of these rows under each column of the blocks of user weights."""
+    part = resample(y, risk, users, dates, n_users, costs)
+    which = [dates == day for day in part.days]
+    days = [Day(y[of], risk[of], users[of], n_users) for of in which]
+    drawn = [part.all(block, [day.all(block) for day in days]) for block in blocks]
+    return {metric: _joined(drawn, metric) for metric in drawn[0]}
+
+
 def _joined(blocks: list[dict[str, Any]], metric: str) -> np.ndarray:
     return np.concatenate([b[metric] for b in blocks if metric in b] or [np.empty(0)])
 
@@ -279,8 +322,14 @@ def paired_difference(
         average_precision, y, theirs, dates
     )
     n_users = int(users.max()) + 1 if len(users) else 0
-    both = [resample(y, risk, users, dates, n_users) for risk in (ours, theirs)]
-    blocks = [[part.by_date(block)[RANKING] for part in both] for block in weights(n_users, seed)]
+    days = [dates == day for day in np.unique(dates)]
+    both = [
+        [Day(y[day], risk[day], users[day], n_users) for day in days] for risk in (ours, theirs)
+    ]
+    blocks = [
+        [ranking_by_date([day.ranking(block) for day in model])[RANKING] for model in both]
+        for block in weights(n_users, seed)
+    ]
     return Interval.of(value, np.concatenate([a - b for a, b in blocks]))
 
 

@@ -1,9 +1,12 @@
 """Train: judge candidates and simple rules on later dates, and fit the best one on all rows."""
 
+import hashlib
+import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from importlib.metadata import version as library_version
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -24,13 +27,39 @@ from python_jobs.training.metrics import Costs, best_model, judge, slices
 from python_jobs.training.splits import HeldOut, Rows
 from python_jobs.warehouse.features import Features
 
-TIME_BUDGET = 2.0
-"""Seconds for the search of parameters, over all folds together; see search.plan."""
+TIME_BUDGET = 2.5
+"""Seconds for the search of parameters; see search.plan."""
 
 UNJUDGED_RULE = "rfm_logistic"
 """What is published while no date can be tested: the rule that knows most."""
 
 LIBRARIES = ["duckdb", "joblib", "numpy", "onnxruntime", "pandas", "scikit-learn", "skl2onnx"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that decides what a training makes, but the champion's parameters."""
+
+    rows: Rows
+    features: Features
+    feature_facts: dict[str, FeatureFact]
+    data_from: date
+    data_through: date
+    horizon_days: int
+    seed: int
+    time_budget: float
+    costs: Costs | None
+    candidates: tuple[str, ...]
+
+    @property
+    def hash(self) -> str:
+        """Return the sha256 over data, settings, code and library versions."""
+        facts = {name: asdict(fact) for name, fact in self.feature_facts.items()}
+        settings = [self.horizon_days, self.seed, self.time_budget, self.candidates]
+        costs = self.costs and asdict(self.costs)
+        parts = [self.rows.data_hash, self.features.fingerprint, facts, settings, costs]
+        text = json.dumps([*parts, _code_hash(), _libraries()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -53,7 +82,7 @@ class Trained:
     typical: dict[str, Any]
 
 
-def train(
+def read_inputs(
     con: duckdb.DuckDBPyConnection,
     *,
     horizon_days: int,
@@ -62,63 +91,98 @@ def train(
     seed: int = 7,
     time_budget: float = TIME_BUDGET,
     costs: Costs | None = None,
+    candidates: Collection[str] = CANDIDATES,
     progress: Callable[[str], None] | None = None,
-) -> Trained:
-    """Judge candidates and rules on later dates; fit the best one on all of evaluation_set.
+) -> Inputs:
+    """Read and check evaluation_set and the settings of a training.
 
     `explained`: facts of the domain's features; see feature_facts.explained_features.
     `attributes`: text columns that may become inputs; see Features.learned.
     `time_budget`: seconds of search. `costs`: used for the expected value, which is None without
-    them. The same tables, seed, budget and library versions give the same model bytes and metrics.
-    While no date can be tested, the rule UNJUDGED_RULE is fitted, and the fact `unjudged` says what
-    is missing. Raises JobError if there is no closed label, the labels are of one class, there is
-    no feature, a feature is infinite or looks into the future, or the ONNX file differs from its
-    model.
+    them. Raises JobError if there is no closed label, the labels are of one class, there is no
+    feature, or a feature is infinite or looks into the future.
     """
-    say = progress or (lambda line: None)
     window = con.execute("select data_from, data_through from build_window")
     data_from, data_through = window.fetchall()[0]
     features = Features.learned(con, "evaluation_set", attributes)
     rows = _read(con, features, data_through, horizon_days)
-    say(f"read {len(rows.y):,} rows with {len(features.names)} features")
+    if progress:
+        progress(f"read {len(rows.y):,} rows with {len(features.names)} features")
     windows = [fact.window for fact in explained.values() if isinstance(fact.window, int)]
     first_date = data_from + timedelta(days=min(windows, default=1) - 1)
     _check_history(rows, first_date + timedelta(days=horizon_days), data_from, data_through)
     _check_classes(rows)
-    feature_facts = facts_of(features.names, explained)
-    rules = baselines(feature_facts)
+    return Inputs(
+        rows,
+        features,
+        facts_of(features.names, explained),
+        data_from,
+        data_through,
+        horizon_days,
+        seed,
+        time_budget,
+        costs,
+        tuple(name for name in CANDIDATES if name in candidates),
+    )
+
+
+def train(
+    inputs: Inputs,
+    *,
+    champion: Mapping[str, Mapping[str, Any]] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Trained:
+    """Judge candidates and rules on later dates; fit the best one on all of evaluation_set.
+
+    `champion`: parameters by member, tried early in the search. The same inputs and champion give
+    the same model bytes and metrics. While no date can be tested, the rule UNJUDGED_RULE is
+    fitted, and the fact `unjudged` says what is missing. Raises JobError if a feature looks into
+    the future, or the ONNX file differs from its model.
+    """
+    say = progress or (lambda line: None)
+    rows, features, costs, seed = inputs.rows, inputs.features, inputs.costs, inputs.seed
+    rules = baselines(inputs.feature_facts)
     check_leaks(rows, features.names)
 
     held, final = fit_and_hold_out(
-        rows, rules, horizon_days=horizon_days, seed=seed, budget=time_budget, say=say
+        rows,
+        rules,
+        horizon_days=inputs.horizon_days,
+        seed=seed,
+        budget=inputs.time_budget,
+        say=say,
+        champion=champion,
+        candidates=inputs.candidates,
     )
-    tables = judge(rows, held, CANDIDATES, costs=costs, seed=seed)
+    tables = judge(rows, held, inputs.candidates, costs=costs, seed=seed)
     chosen = best_model(tables)
-    unjudged = None if chosen else _why_unjudged(rows, held, horizon_days)
+    unjudged = None if chosen else _why_unjudged(rows, held, inputs.horizon_days)
     chosen = chosen or UNJUDGED_RULE
     say(unjudged or f"{in_words(chosen)} ranks best")
     model = final.models[chosen]
     onnx = onnx_export.export(model, features.width)
+    reasons = attribution.export(model, features.width)
     facts = {
         "estimator": chosen,
-        "parameters": {
-            p: final.search["members"][p]["parameters"] for p in CANDIDATES.get(chosen, ())
-        },
+        "parameters": {p: final.search[p].parameters for p in CANDIDATES.get(chosen, ())},
         "calibration": {
             "method": "sigmoid" if chosen in CANDIDATES else "none",
-            "checked_on": final.search["checked_on"] if chosen in CANDIDATES else "nothing",
-            "rows": final.search["check_rows"] if chosen in CANDIDATES else 0,
+            "checked_on": final.checked_on if chosen in CANDIDATES else "nothing",
+            "rows": final.check_rows if chosen in CANDIDATES else 0,
             "weights": model.weights,
             "intercept": model.intercept,
         },
-        "search": {name: member["trials"] for name, member in final.search["members"].items()},
+        "search": {name: found.trials for name, found in final.search.items()},
         "unjudged": unjudged,
-        "search_was_cut": any(member["was_cut"] for member in final.search["members"].values()),
+        "champion_parameters": champion or {},
         "seed": seed,
-        "horizon_days": horizon_days,
+        "time_budget": inputs.time_budget,
+        "candidates": list(inputs.candidates),
+        "horizon_days": inputs.horizon_days,
         "data_hash": rows.data_hash,
-        "data_from": str(data_from),
-        "data_through": str(data_through),
+        "inputs_hash": inputs.hash,
+        "data_from": str(inputs.data_from),
+        "data_through": str(inputs.data_through),
         "first_as_of_date": str(rows.dates.min()),
         "last_as_of_date": str(rows.dates.max()),
         "rows": int(rows.eligible.sum()),
@@ -126,23 +190,23 @@ def train(
         "features_fingerprint": features.fingerprint,
         "attributes": features.values,
         "parity_max_difference": onnx_export.check_parity(model, onnx, rows.X),
-        "libraries": {name: library_version(name) for name in LIBRARIES},
+        "libraries": _libraries(),
     }
     metrics = {
         "selected": chosen,
-        "horizon_days": horizon_days,
+        "horizon_days": inputs.horizon_days,
         "costs": costs and {**vars(costs), "threshold": costs.threshold},
         "folds": held.folds,
         "models": tables,
         "slices": slices(rows, held, chosen),
-        "importances": _importances(model, rows, features),
+        "importances": _importances(reasons, rows, features),
     }
     return Trained(
         model=model,
         onnx=onnx,
-        reasons_onnx=attribution.export(model, features.width),
+        reasons_onnx=reasons,
         features=features,
-        feature_facts=feature_facts,
+        feature_facts=inputs.feature_facts,
         rows=rows,
         held=held,
         metrics=metrics,
@@ -150,6 +214,18 @@ def train(
         golden=onnx_export.golden(onnx, rows.X),
         typical=_typical(rows, features),
     )
+
+
+def _libraries() -> dict[str, str]:
+    return {name: library_version(name) for name in LIBRARIES}
+
+
+def _code_hash() -> str:
+    """Return the sha256 of the product's version and of the training package's source."""
+    digest = hashlib.sha256(library_version("churnhouse").encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _typical(rows: Rows, features: Features) -> dict[str, dict[str, float | None]]:
@@ -166,9 +242,9 @@ def _typical(rows: Rows, features: Features) -> dict[str, dict[str, float | None
     return typical
 
 
-def _importances(model: Blend, rows: Rows, features: Features) -> dict[str, float]:
+def _importances(reasons: bytes, rows: Rows, features: Features) -> dict[str, float]:
     """Return each feature's mean absolute contribution to the log-odds, over eligible rows."""
-    session = onnx_model.open_session(attribution.export(model, features.width))
+    session = onnx_model.open_session(reasons)
     sample = rows.X[rows.eligible]
     sample = sample[:: max(1, len(sample) // onnx_export.PARITY_ROWS)]
     (moved,) = session.run(["contributions"], {"features": sample})

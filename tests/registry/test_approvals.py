@@ -96,7 +96,7 @@ def test_approval_of_an_unknown_or_tampered_version_is_refused(world):
 def promoted(world):
     con, settings, versions = world
     for version, now in zip(versions, (NOW, LATER), strict=True):
-        assert promote(con, settings, now=now, version=version).is_promoted
+        assert promote(con, settings, now=now, version=version, replace_after_days=0).is_promoted
     return con, settings, versions
 
 
@@ -112,9 +112,10 @@ def test_rollback_returns_to_the_previous_version_and_is_recorded(promoted):
 def test_rolled_back_version_returns_only_when_named(promoted):
     con, settings, (_, second) = promoted
     rollback(con, settings, now=LATER + timedelta(hours=1))
-    decision = promote(con, settings, now=LATER + timedelta(hours=2))
+    later = LATER + timedelta(hours=2)
+    decision = promote(con, settings, now=later, replace_after_days=0)
     assert not decision.is_promoted and "rolled back" in decision.reason
-    assert promote(con, settings, now=LATER + timedelta(hours=3), version=second).is_promoted
+    assert promote(con, settings, now=later, version=second, replace_after_days=0).is_promoted
 
 
 def test_second_rollback_skips_the_rolled_back_version(promoted):

@@ -29,11 +29,13 @@ GOOD = {RANKING: 0.6, "roc_auc": 0.8, "base_rate": 0.3}
 WEAK = {"recency": {RANKING: 0.5}, "prior_rate": {RANKING: 0.3}}
 UNKNOWN = GOOD | {RANKING: None}
 EQUAL = compared(0.6, 0.6)
+BETTER = compared(0.7, 0.6)
 CASES = {
     "beats everybody, no champion": (GOOD, WEAK, None, True, "no champion"),
-    "better than the champion": (GOOD, WEAK, compared(0.7, 0.6), True, "not worse"),
-    "as good as the champion": (GOOD, WEAK, compared(0.6, 0.6), True, "not worse"),
-    "worse by chance": (GOOD, WEAK, compared(0.6, 0.649), True, "not worse"),
+    "better than the champion": (GOOD, WEAK, BETTER, True, "better than"),
+    "better by chance": (GOOD, WEAK, compared(0.649, 0.6), False, "^no better than"),
+    "as good as the champion": (GOOD, WEAK, compared(0.6, 0.6), False, "^no better than"),
+    "worse by chance": (GOOD, WEAK, compared(0.6, 0.649), False, "^no better than"),
     "worse beyond the interval": (GOOD, WEAK, compared(0.6, 0.6501), False, "^worse than"),
     "champion not measurable": (GOOD, WEAK, compared(0.6, math.nan), False, "worse"),
     "challenger not measurable": (GOOD, WEAK, compared(math.nan, 0.6), False, "worse"),
@@ -46,10 +48,10 @@ CASES = {
     ),
     "a baseline is not measurable": (GOOD, {"rfm": {RANKING: None}}, None, True, "no champion"),
     "nothing can be measured, no champion": (UNKNOWN, WEAK, None, True, "^average.*could not be"),
-    "nothing can be measured": (UNKNOWN, WEAK, compared(0.6, 0.6), False, "could not be measured"),
-    "own precision is NaN": (GOOD | {RANKING: math.nan}, WEAK, EQUAL, False, "measured"),
-    "another metric is NaN": (GOOD | {"roc_auc": math.nan}, WEAK, EQUAL, False, "^roc_auc could"),
-    "another metric is missing": (GOOD | {"roc_auc": None}, WEAK, EQUAL, False, "^roc_auc could"),
+    "nothing can be measured": (UNKNOWN, WEAK, BETTER, False, "could not be measured"),
+    "own precision is NaN": (GOOD | {RANKING: math.nan}, WEAK, BETTER, False, "measured"),
+    "another metric is NaN": (GOOD | {"roc_auc": math.nan}, WEAK, BETTER, False, "^roc_auc could"),
+    "another metric is missing": (GOOD | {"roc_auc": None}, WEAK, BETTER, False, "^roc_auc could"),
 }
 
 
@@ -59,6 +61,26 @@ def test_decision_follows_the_table_of_cases(case):
     decision = decide(challenger, baselines, comparison, has_champion=comparison is not None)
     assert decision.is_promoted is promoted
     assert re.search(reason, decision.reason)
+
+
+MUST_GO = {
+    "better": (BETTER, True, "better than"),
+    "equal": (EQUAL, True, "no better than.*it is old$"),
+    "worse by chance": (compared(0.6, 0.649), True, "no better than.*it is old$"),
+    "worse": (compared(0.6, 0.7), False, "^worse than"),
+    "cannot be compared": (None, True, "cannot be compared with it; it is old$"),
+}
+
+
+@pytest.mark.parametrize("comparison, promoted, reason", MUST_GO.values(), ids=MUST_GO)
+def test_champion_that_must_go_is_replaced_by_what_is_not_worse(comparison, promoted, reason):
+    decision = decide(GOOD, {}, comparison, has_champion=True, must_go="it is old")
+    assert decision.is_promoted is promoted and re.search(reason, decision.reason)
+
+
+def test_champion_that_cannot_be_compared_stays():
+    decision = decide(GOOD, WEAK, None, has_champion=True)
+    assert not decision.is_promoted and "cannot be compared" in decision.reason
 
 
 def test_every_objection_is_listed():
@@ -137,16 +159,33 @@ def test_promoting_the_production_version_does_nothing_and_says_so(world):
     assert len(decisions(con)) == 1
 
 
-def test_newer_version_of_the_same_data_wins_a_tie(world):
-    """Same model, newer version: the champion's recipe is compared on the same folds."""
+def test_equal_version_replaces_the_champion_only_from_the_age_set(world):
+    """Same data: the champion's recipe is compared on the same folds."""
     con, settings, first = world
     promote(con, settings, now=NOW)
-    later = NOW + timedelta(hours=1)
-    second = run(con, settings.home, now=later).version
-    decision = promote(con, settings, now=later)
-    assert decision.is_promoted and "again on the same folds" in decision.reason
+    second = run(con, settings.home, now=NOW + timedelta(hours=1)).version
+
+    def decided(days, limit):
+        now = NOW + timedelta(days=days)
+        return promote(con, settings, now=now, replace_after_days=limit)
+
+    for days, limit in ((900, None), (89, 90)):
+        decision = decided(days, limit)
+        assert not decision.is_promoted and "again on the same folds" in decision.reason
+    decision = decided(90, 90)
+    assert decision.is_promoted and "the champion is 90 days old" in decision.reason
     pointer = store.production(settings.models)
     assert (pointer.version, pointer.previous) == (second, first)
+
+
+def test_champion_whose_features_are_gone_is_replaced(world):
+    con, settings, _ = world
+    promote(con, settings, now=NOW)
+    con.execute("alter table evaluation_set drop column payment_fail_rate_30d")
+    second = run(con, settings.home, now=NOW + timedelta(days=1)).version
+    decision = promote(con, settings, now=NOW + timedelta(days=1))
+    assert decision.is_promoted and "features are gone" in decision.reason
+    assert store.production(settings.models).version == second
 
 
 def test_rule_that_no_candidate_beats_is_published_as_one(world):

@@ -19,6 +19,9 @@ from python_jobs.settings import Settings
 from python_jobs.warehouse.connection import connect
 
 QUICK = ("--time-budget", 0)
+ANEW = (*QUICK, "--seed", 8)
+"""With other settings than the finished home: the same again would train nothing."""
+
 EVENT_COLUMNS = "event_id,user_id,event_time,event_type,course_id,watch_minutes,quiz_score,amount"
 
 
@@ -53,10 +56,28 @@ def listed(home: Path) -> list[tuple[str, str]]:
     return [tuple(re.split(r"\s{2,}", line.strip(), maxsplit=1)) for line in lines[1:]]
 
 
+def test_training_on_unchanged_data_makes_no_version(home: Path):
+    (first,) = versions(home)
+    before = (home / "published/current").readlink()
+    train = churnhouse(home, "train", *QUICK)
+    assert re.match(rf"train +data, settings and code are unchanged: {first} stands", train.stdout)
+    retrain = churnhouse(home, "retrain", *QUICK)
+    assert "in production already" in retrain.stdout
+    assert versions(home) == [first] and (home / "published/current").readlink() == before
+
+
+def test_new_version_of_equal_quality_is_not_promoted(home: Path):
+    (first,) = versions(home)
+    done = churnhouse(home, "retrain", *ANEW)
+    assert "no better than the champion" in done.stdout and len(versions(home)) == 2
+    assert in_production(home) == first and served(home) == {first}
+
+
+@pytest.mark.usefixtures("newer_wins")
 def test_retrain_publishes_the_new_version_and_rollback_the_old_one(home: Path):
     (first,) = versions(home)
     assert served(home) == {first}
-    done = churnhouse(home, "retrain", *QUICK)
+    done = churnhouse(home, "retrain", *ANEW)
     assert re.findall(r"^\w+", done.stdout, re.M) == [
         "train", "promote", "score", "publish",
     ]  # fmt: skip
@@ -96,10 +117,11 @@ def test_models_shows_metrics_as_registered(finished_home: Path):
     assert top == f"{pooled['precision_at_50']['value']:.1%}"
 
 
+@pytest.mark.usefixtures("newer_wins")
 def test_where_approval_is_required_production_waits_for_a_name(home: Path, monkeypatch):
     monkeypatch.setenv("CHURNHOUSE_APPROVAL_REQUIRED", "true")
     (first,) = versions(home)
-    done = churnhouse(home, "retrain", *QUICK)
+    done = churnhouse(home, "retrain", *ANEW)
     second = versions(home)[-1]
     assert f"churnhouse approve {second} --by NAME --note TEXT" in done.stdout
     assert not re.search(r"^publish", done.stdout, re.M)
@@ -148,13 +170,14 @@ def test_retrain_if_drifted_does_nothing_without_a_failure(home: Path):
     assert len(versions(home)) == 1
 
 
+@pytest.mark.usefixtures("newer_wins")
 def test_a_drifted_feature_retrains_once(home: Path):
     """Drift of the new version is measured against its own training rows, so it ends."""
     with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
         connection.execute("update ml.training_reference set logins_30d = logins_30d + 50")
         connection.execute("drop table feature_drift")
     churnhouse(home, "publish")
-    done = churnhouse(home, "retrain", "--if-drifted", *QUICK)
+    done = churnhouse(home, "retrain", "--if-drifted", *ANEW)
     assert re.match(r"Retraining: logins_30d has drifted \(PSI \d+\.\d\d\)\.\n", done.stdout)
     second = versions(home)[-1]
     assert len(versions(home)) == 2 and served(home) == {second}
@@ -162,6 +185,7 @@ def test_a_drifted_feature_retrains_once(home: Path):
     assert len(versions(home)) == 2
 
 
+@pytest.mark.usefixtures("newer_wins")
 def test_a_broken_promise_retrains_once(home: Path):
     """The 50 whom the model called riskiest on 12 March all came back within a week."""
     score_day(home, date(2025, 3, 12))

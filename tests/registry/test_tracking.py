@@ -6,6 +6,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -28,7 +29,8 @@ from python_jobs.training.metrics import METRICS
 
 mlflow = pytest.importorskip("mlflow", reason="needs an MLflow server: run `make test-mlflow`")
 
-QUICK = ("--time-budget", 0)
+ANEW = ("--time-budget", 0, "--seed", 8)
+"""With another seed than the finished home: the same again would train nothing."""
 LATER = NOW + timedelta(hours=1)
 
 
@@ -188,20 +190,23 @@ def test_tampered_version_is_marked_failed_and_not_registered(client, domain, tr
     assert not client.search_registered_models(f"name = 'churnhouse-{domain}'")
 
 
+@pytest.mark.usefixtures("newer_wins")
 @pytest.mark.parametrize("server", ["file"], indirect=True)
 def test_tracking_retrain_and_rollback_changes_no_byte_of_the_model(client, home, monkeypatch):
     """The model trained with tracking has the same bytes as the one without."""
     with monkeypatch.context() as untracked:
         untracked.delenv("MLFLOW_TRACKING_URI")
-        done = churnhouse(home, "train", *QUICK)
+        done = churnhouse(home, "train", *ANEW)
         assert "track" not in done.stdout and done.stderr == ""
     in_production_before, first = store.versions(home / "models")
-    process = start(home, "retrain", *QUICK)
+    manifests = [store.read_manifest(home / "models", first)]
+    shutil.rmtree(home / "models" / first)  # beside it, the same again would train nothing
+    process = start(home, "retrain", *ANEW)
     out, err = process.communicate()
     assert process.returncode == 0 and err == "" and "View run" not in out, out + err
     assert re.findall(r"^track +(\w+) in MLflow", out, re.M) == ["challenger", "production"]
     second = store.versions(home / "models")[-1]
-    manifests = [store.read_manifest(home / "models", v) for v in (first, second)]
+    manifests.append(store.read_manifest(home / "models", second))
     dated = {"report.html", "model_card.md"}
     one, two = ({n: h for n, h in m["files"].items() if n not in dated} for m in manifests)
     assert one == two and manifests[0]["libraries"] == manifests[1]["libraries"]
@@ -234,7 +239,7 @@ def test_without_a_server_the_version_is_kept_with_one_warning(home, monkeypatch
         port = broken.server_port if kind == "it answers nonsense" else free_port()
         threading.Thread(target=broken.serve_forever, daemon=True).start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ada:secret@127.0.0.1:{port}")
-        done = churnhouse(home, "train", *QUICK)
+        done = churnhouse(home, "train", *ANEW)
         broken.shutdown()
     version = store.versions(home / "models")[-1]
     assert len(store.versions(home / "models")) == 2
@@ -244,11 +249,12 @@ def test_without_a_server_the_version_is_kept_with_one_warning(home, monkeypatch
     assert "secret" not in done.stdout + done.stderr
 
 
+@pytest.mark.usefixtures("newer_wins")
 @pytest.mark.parametrize("server", ["file"], indirect=True)
 def test_promotion_logs_what_the_server_missed(client, home, monkeypatch):
     with monkeypatch.context() as away:
         away.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
-        assert "warning" in churnhouse(home, "train", *QUICK).stderr
+        assert "warning" in churnhouse(home, "train", *ANEW).stderr
     version = store.versions(home / "models")[-1]
     assert churnhouse(home, "promote", version).stderr == ""
     found = client.get_model_version_by_alias("churnhouse-elearning", "production")

@@ -11,7 +11,7 @@ from python_jobs.registry.register import Registered, register
 from python_jobs.scoring.duckdb_score import churn_scores
 from python_jobs.settings import PROJECT, Settings
 from python_jobs.training.metrics import Costs
-from python_jobs.training.train import train
+from python_jobs.training.train import read_inputs, train
 
 NOW = datetime(2026, 11, 21, 10, 15, tzinfo=UTC)
 DDL = (PROJECT / "macros/hooks/create_ml_tables.sql").read_text()
@@ -92,8 +92,10 @@ def run(con: duckdb.DuckDBPyConnection, home: Path, **options: object) -> Regist
     """Train and register the version."""
     chosen = {"horizon_days": 30, "time_budget": 0, "costs": Costs(5, 0.1, 100)}
     chosen |= {"explained": EXPLAINED} | options
-    now = chosen.pop("now", NOW)
-    return register(con, Settings(home=home).models, train(con, **chosen), now=now)
+    now, champion = chosen.pop("now", NOW), chosen.pop("champion", None)
+    inputs, progress = read_inputs(con, **chosen), chosen.get("progress")
+    trained = train(inputs, champion=champion, progress=progress)
+    return register(con, Settings(home=home).models, trained, now=now)
 
 
 def score(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from python_jobs.training import bootstrap, metrics
-from python_jobs.training.bootstrap import Interval
+from python_jobs.training.bootstrap import Day, Interval
 
 DAY = np.datetime64("2025-03-02")
 COSTS = metrics.Costs(5, 0.1, 100)
@@ -24,9 +24,8 @@ def sample(seed=1, users=USERS, dates=3, ties=20):
 def test_a_replicate_is_the_metric_of_the_drawn_users():
     """Compares every metric with repeating rows as often as their user was drawn."""
     y, risk, codes, days = sample()
-    part = metrics.resample(y, risk, codes, days, USERS, COSTS)
     block = next(bootstrap.weights(USERS, seed=3))
-    found = part.all(block)
+    found = metrics.replicates(y, risk, codes, days, [block], USERS, COSTS)
     bins = metrics.calibration_bins(risk)
     for draw in range(5):
         rows = np.repeat(np.arange(len(y)), block[codes, draw].astype(int))
@@ -52,8 +51,9 @@ def test_grouping_many_risks_hardly_changes_the_metrics():
     rng = np.random.default_rng(2)
     risk = rng.random(5000)
     y = (rng.random(5000) < risk).astype(int)
-    part = metrics.resample(y, risk, np.arange(5000), np.full(5000, DAY), 5000, COSTS)
-    found = part.all(np.ones((5000, 1), np.float32))
+    block = np.ones((5000, 1), np.float32)
+    users, days = np.arange(5000), np.full(5000, DAY)
+    found = metrics.replicates(y, risk, users, days, [block], 5000, COSTS)
     for name, value in metrics.values(y, risk, np.full(5000, DAY), COSTS).items():
         assert found[name][0] == pytest.approx(value, rel=2e-3), name
 
@@ -77,10 +77,8 @@ def test_interval_covers_the_true_value_about_95_percent_of_the_time():
         codes = np.repeat(np.arange(150), 2)
         y = np.repeat(rng.random(150) < 0.4, 2).astype(int)
         risk = rng.normal(size=300) + shift * y
-        part = metrics.resample(y, 1 / (1 + np.exp(-risk)), codes, np.full(300, DAY), 150)
-        auc = np.concatenate(
-            [part.by_date(b)["roc_auc_by_date"] for b in bootstrap.weights(150, seed=1)]
-        )
+        day = Day(y, 1 / (1 + np.exp(-risk)), codes, 150)
+        auc = np.concatenate([day.ranking(b)["roc_auc"] for b in bootstrap.weights(150, seed=1)])
         interval = Interval.of(0.7, auc)
         covered += interval.low <= 0.7 <= interval.high
     assert 0.90 <= covered / 150 <= 0.99

@@ -281,11 +281,11 @@ def test_feature_without_early_values_does_not_stop_training(tmp_path, begins):
 
 
 def test_larger_budget_runs_more_trials_and_records_them(tmp_path, trained):
-    """Every trial is in the manifest; with no budget one trial calibrates."""
+    """Every trial is in the manifest; without a budget there is the default alone."""
     result = run(new_warehouse(), tmp_path, time_budget=2)
     counts = {name: len(trials) for name, trials in result.manifest["search"].items()}
-    assert all(len(trials) == 1 for trials in trained[2].manifest["search"].values())
-    assert max(counts.values()) > 1 and not result.manifest["search_was_cut"]
+    assert not any(trained[2].manifest["search"].values())
+    assert min(counts.values()) > 10
 
 
 def test_version_has_slices_typical_values_card_and_report(trained):

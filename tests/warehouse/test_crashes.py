@@ -26,7 +26,7 @@ OF_THE_BUILD = (
 ML_TABLES = ["ml.churn_predictions", "ml.scored_features"]
 RANDOM = random.Random()
 QUICK = ("--time-budget", 0)
-"""Without a search for parameters, which the clock would end sooner on a busy machine."""
+"""Without a search for parameters."""
 
 
 @pytest.fixture(scope="module")
