@@ -32,7 +32,7 @@ class Rows:
         """Return the number of different users."""
         return int(self.user_codes.max()) + 1 if len(self.y) else 0
 
-    @cached_property
+    @property
     def data_hash(self) -> str:
         """Return the sha256, in hexadecimal, over all values that a model and its metrics use."""
         digest = hashlib.sha256("\n".join(self.users).encode())
