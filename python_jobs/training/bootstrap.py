@@ -128,7 +128,8 @@ class Resample:
             "log_loss": -np.where(y == 1, np.log(p), np.log1p(-p)),
             "brier": (risk - y) ** 2,
         } | ({} if payoff is None else {"expected_value": payoff})
-        self.sums = {k: np.bincount(users, v, n_users).astype(np.float32) for k, v in sums.items()}
+        self.summed = list(sums)
+        self.sums = np.array([np.bincount(users, v, n_users) for v in sums.values()], np.float32)
         shape = (int(calibration_bin.max(initial=-1)) + 1, n_users)
         gap = (risk - y).astype(np.float32)
         self.gap = csr_matrix((gap, (calibration_bin, users)), shape)
@@ -149,7 +150,7 @@ class Resample:
                 # one date's curve is known already
                 ({k: days[0][k] for k in ranking} if len(days) == 1 else _curve(total, positive))
                 | ranking_by_date(days)
-                | {name: (per_user @ w) / rows for name, per_user in self.sums.items()}
+                | dict(zip(self.summed, self.sums @ w / rows, strict=True))
                 | {
                     "expected_calibration_error": np.abs(self.gap @ w).sum(axis=0) / rows,
                     "precision_at_50": at_50,

@@ -219,13 +219,22 @@ def baselines(facts: Mapping[str, FeatureFact]) -> dict[str, Recipe]:
 def _rule(columns: Sequence[int], X: np.ndarray, y: np.ndarray) -> ClassifierMixin:
     """Fit a logistic regression on some columns; it takes all, and the others weigh nothing."""
     logs, scale = SignedLog(fill="max"), StandardScaler()
-    inputs = scale.fit_transform(logs.fit(X).transform(X))
-    flags = X.shape[1] + np.flatnonzero(np.isin(logs.flagged_, columns))
-    used = [*columns, *flags]
-    model = LogisticRegression(solver="newton-cholesky", max_iter=100).fit(inputs[:, used], y)
-    weights = np.zeros((1, inputs.shape[1]))
-    weights[:, used] = model.coef_
-    model.coef_, model.n_features_in_ = weights, inputs.shape[1]
+    narrow = X[:, columns]
+    inputs = scale.fit_transform(logs.fit(narrow).transform(narrow))
+    model = LogisticRegression(solver="newton-cholesky", max_iter=100).fit(inputs, y)
+    n, flagged = X.shape[1], np.asarray(columns)[logs.flagged_]
+    places = [*columns, *range(n, n + len(flagged))]
+
+    def widened(values: Sequence[float], others: float) -> np.ndarray:
+        wide = np.full(n + len(flagged), others, np.float64)
+        wide[places] = values
+        return wide
+
+    logs.fill_, logs.flagged_ = widened([*logs.fill_, *flagged], 0)[:n], flagged
+    scale.mean_, scale.scale_ = widened(scale.mean_, 0), widened(scale.scale_, 1)
+    scale.var_, model.coef_ = widened(scale.var_, 1), widened(model.coef_[0], 0)[None]
+    logs.n_features_in_ = n
+    scale.n_features_in_ = model.n_features_in_ = n + len(flagged)
     return make_pipeline(logs, scale, model)
 
 

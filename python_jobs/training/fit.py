@@ -64,8 +64,8 @@ def fit_and_hold_out(
     splits = usable_splits(rows, horizon_days)
     sides = [np.flatnonzero(rows.eligible), *(known for known, _ in splits)]
     inner = [inner_splits(rows, side, horizon_days, seed) for side in sides]
-    first = 1 if splits else 0
-    searched, rare = inner[first][0], rows.rare_values(sides[first])
+    oldest = 1 if splits else 0
+    searched, rare = inner[oldest][0], rows.rare_values(sides[oldest])
     members = sorted({member for name in candidates for member in CANDIDATES[name]})
     trials = plan(rows, searched, budget)
     say(f"searching {', '.join(f'{trials[name]} x {name}' for name in members)}")
@@ -84,10 +84,12 @@ def fit_and_hold_out(
         chosen = {name: future.result() for name, future in found.items()}
         fitting = [
             {
-                name: pool.submit(_member, rows, side, i, name, seed, chosen[name].parameters)
+                name: pool.submit(
+                    _member, rows, side, i, name, seed, chosen[name], number == oldest
+                )
                 for name in members
             }
-            for side, (i, _) in zip(sides, inner, strict=True)
+            for number, (side, (i, _)) in enumerate(zip(sides, inner, strict=True))
         ]
         parts: dict[str, list[np.ndarray]] = {}
         folds = []
@@ -133,12 +135,15 @@ def _member(
     splits: list[Split],
     name: str,
     seed: int,
-    parameters: Mapping[str, Any],
+    found: Found,
+    was_searched: bool,
 ) -> tuple[np.ndarray, ClassifierMixin]:
     """Return a member's log-odds of a side's check rows, and the member fitted on the side."""
     member = MEMBERS[name].without(rows.rare_values(side))
-    logits = check_logits(rows, splits, member, seed, parameters)
-    return logits, member.fit(seed, rows.X[side], rows.y[side], **parameters)
+    logits = found.logits if was_searched else None
+    if logits is None:
+        logits = check_logits(rows, splits, member, seed, found.parameters)
+    return logits, member.fit(seed, rows.X[side], rows.y[side], **found.parameters)
 
 
 def _rule(rows: Rows, recipe: Recipe, known: np.ndarray, test: np.ndarray) -> np.ndarray:

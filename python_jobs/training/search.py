@@ -22,6 +22,9 @@ from python_jobs.training.splits import Rows
 SEARCH_ROWS = 40_000
 """Rows for search and calibration. A larger side uses a sample of users with about this many."""
 
+SPLIT_TWICE_ROWS = 20_000
+"""Up to this many rows, each half of the users is checked by the other."""
+
 TRIAL_ROWS = SEARCH_ROWS // 3
 """Rows that a trial is fitted on in the largest search, the mean over all trials and rungs."""
 
@@ -33,7 +36,7 @@ SHARES = (1 / 9, 1 / 3)
 """Shares of the users that all trials, and the best third of them, are fitted on first."""
 
 LEAST_ROWS = 1000
-"""Fewest rows of such a share: with fewer, a fit is hardly faster."""
+"""Fewest rows to fit in such a share, and to check: with fewer, a fit is hardly faster."""
 
 CHECKED_HORIZONS = 12
 """Horizons of later dates that calibrate: churn moves with the season, a month's level does not
@@ -51,6 +54,7 @@ class Found:
 
     parameters: dict[str, Any]
     trials: list[dict[str, Any]]  # {parameters, rows, log_loss} in the order tried
+    logits: np.ndarray | None  # of the check rows; None if there was nothing to choose
 
 
 def inner_splits(
@@ -61,8 +65,8 @@ def inner_splits(
     Returns the splits and how they were made. 'later dates': check the newest dates, at most
     CHECKED_HORIZONS, and fit the dates at least one horizon before them, which must be at least
     half of all dates. 'other users', for a shorter history: fit one half of the users and check
-    the other, and vice versa; without the gap, later labels would overlap fitted labels in time.
-    'nothing': too few rows of either class.
+    the other, and vice versa if rows are few; without the gap, later labels would overlap fitted
+    labels in time. 'nothing': too few rows of either class.
     """
     rng = np.random.default_rng(seed)
     draw = rng.random(rows.n_users)[rows.user_codes[known]]
@@ -73,6 +77,8 @@ def inner_splits(
     else:
         half = rng.permutation(rows.n_users)[users] % 2 == 0
         masks, kind = [(half, ~half), (~half, half)], "other users"
+        if len(sample) > SPLIT_TWICE_ROWS:
+            masks = masks[:1]
     splits = [(sample[fit], sample[check]) for fit, check in masks]
     enough = all(_smaller_class(rows.y[side]) >= MIN_CHECKED for split in splits for side in split)
     return (splits, kind) if enough else ([], "nothing")
@@ -113,14 +119,15 @@ def plan(rows: Rows, splits: list[Split], budget: float) -> dict[str, int]:
 
 def _rungs(rows: Rows, splits: list[Split], seed: int) -> list[list[Split]]:
     """Return the splits that all trials are fitted on, then the best third, and so on."""
-    fit, check = splits[0]
-    draw = np.random.default_rng(seed).random(rows.n_users)[rows.user_codes[fit]]
-    parts = [fit[draw < share] for share in SHARES]
-    smaller = [
-        [(part, check)]
-        for part in parts
-        if len(part) >= LEAST_ROWS and _smaller_class(rows.y[part]) >= MIN_CHECKED
-    ]
+    draw = np.random.default_rng(seed).random(rows.n_users)
+    smaller: list[list[Split]] = []
+    for share in SHARES:
+        fit, check = (
+            part[draw[rows.user_codes[part]] < max(share, least / len(part))]
+            for part, least in zip(splits[0], (0, LEAST_ROWS), strict=True)
+        )
+        if len(fit) >= LEAST_ROWS and _smaller_class(rows.y[fit]) >= MIN_CHECKED:
+            smaller.append([(fit, check)])
     if not smaller and len(splits) > 1:
         smaller = [splits[:1]]
     return [*smaller, splits]
@@ -144,24 +151,26 @@ def search(
     tried = _trials(member, trials, seed, warm)
     record: list[dict[str, Any]] = []
     if not splits or len(tried) == 1:
-        return Found(tried[0], record)
-    left, chosen = tried, tried[0]
+        return Found(tried[0], record, None)
+    left, result = tried, Found(tried[0], record, None)
     for number, rung in enumerate(_rungs(rows, splits, seed), 1):
         y = np.concatenate([rows.y[check] for _, check in rung])
         users = np.concatenate([rows.user_codes[check] for _, check in rung])
         fitted = sum(len(fit) for fit, _ in rung)
-        losses = [_losses(check_logits(rows, rung, member, seed, p), y) for p in left]
+        logits = [check_logits(rows, rung, member, seed, parameters) for parameters in left]
+        losses = [_losses(values, y) for values in logits]
         means = [float(loss.mean()) for loss in losses]
         record += [
             {"parameters": p, "rows": fitted, "log_loss": mean}
             for p, mean in zip(left, means, strict=True)
         ]
         best = int(np.argmin(means))
+        chosen = best if _is_beyond_chance(losses[0] - losses[best], users) else 0
+        result = Found(left[chosen], record, logits[chosen])
         order = sorted(range(1, len(left)), key=lambda n: means[n])
         kept = order[: max(1, math.ceil(len(tried) / 3**number) - 1)]
-        chosen = left[best] if _is_beyond_chance(losses[0] - losses[best], users) else left[0]
         left = [left[0], *(left[n] for n in sorted(kept))]
-    return Found(chosen, record)
+    return result
 
 
 def _is_beyond_chance(gains: np.ndarray, users: np.ndarray) -> bool:

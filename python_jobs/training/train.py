@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from functools import cached_property
 from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ class Inputs:
     costs: Costs | None
     candidates: tuple[str, ...]
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Return the sha256 over data, settings, code and library versions."""
         facts = {name: asdict(fact) for name, fact in self.feature_facts.items()}

@@ -10,6 +10,7 @@ import pytest
 from python_jobs.errors import JobError
 from python_jobs.ingest import domain
 from python_jobs.settings import Settings
+from python_jobs.training.estimators import CANDIDATES
 
 SHIPPED = ["elearning", "git_history", "online_retail"]
 GOOD = """
@@ -103,6 +104,17 @@ def test_domain_takes_missing_settings_from_the_project(domains):
     assert loaded.vars.churn_horizon_days == 30 and loaded.vars.timezone == "UTC"
     assert [measure.name for measure in loaded.vars.measures] == ["spend", "looks", "price"]
     assert loaded.files.users is None and loaded.mapping(loaded.files.events[0]) == "select 1"
+
+
+def test_settings_of_models_ask_for_no_rebuild(domains):
+    plain = load(domains).settings_json
+    write(domains, GOOD + "models: {time_budget: 60, replace_after_days: 90}\n")
+    changed = load(domains)
+    assert changed.vars.models.time_budget == 60 and changed.settings_json == plain
+
+
+def test_domain_may_name_every_candidate(domains):
+    assert load(domains).vars.models.candidates == list(CANDIDATES)
 
 
 def test_stored_domain_changes_with_any_setting(domains):

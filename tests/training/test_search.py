@@ -116,7 +116,7 @@ def test_search_finds_the_parameters_that_fit_the_data():
     assert found.parameters == last[int(np.argmin(losses))]["parameters"]
 
 
-def test_a_third_of_the_trials_goes_on_to_more_rows_and_the_default_always():
+def test_a_third_of_the_trials_and_the_default_go_on_to_more_rows():
     found = tried(*checkerboard(), "hist_gradient_boosting", trials=9)
     rows = [trial["rows"] for trial in found.trials]
     assert sorted(Counter(rows).values()) == [3, 9] and rows == sorted(rows)

@@ -135,5 +135,7 @@ def test_the_data_hash_sees_every_part(rows):
         changed[0] = ~old if part == "eligible" else old + 1
         seen.add(rows.data_hash)
         changed[0] = old
+    rows.attributes["plan"] = np.full(len(rows.y), "paid", object)
+    seen.add(rows.data_hash)
     rows.users[0] = "another"
-    assert len(seen | {before, rows.data_hash}) == 6
+    assert len(seen | {before, rows.data_hash}) == 7

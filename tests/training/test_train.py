@@ -9,15 +9,17 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
-from support.training_world import NOW, new_warehouse, run
+from support.training_world import EXPLAINED, NOW, new_warehouse, run
 
 from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model
 from python_jobs.registry import store
 from python_jobs.registry.promotion import promote
 from python_jobs.settings import PROJECT, Settings
+from python_jobs.training import train as training
 from python_jobs.training.estimators import churn_risk
-from python_jobs.training.metrics import METRICS
+from python_jobs.training.metrics import METRICS, Costs
+from python_jobs.training.train import read_inputs
 
 
 @pytest.fixture(scope="module")
@@ -286,6 +288,49 @@ def test_larger_budget_runs_more_trials_and_records_them(tmp_path, trained):
     counts = {name: len(trials) for name, trials in result.manifest["search"].items()}
     assert not any(trained[2].manifest["search"].values())
     assert min(counts.values()) > 10
+
+
+def test_only_the_named_candidates_are_tried(tmp_path):
+    result = run(new_warehouse(users=200), tmp_path, candidates=["logistic_regression"])
+    kinds = {name: table["kind"] for name, table in result.metrics["models"].items()}
+    assert [name for name in kinds if kinds[name] == "candidate"] == ["logistic_regression"]
+
+
+INPUTS = {
+    "seed": {"seed": 8},
+    "budget": {"time_budget": 1},
+    "costs": {"costs": Costs(6, 0.1, 100)},
+    "candidates": {"candidates": ["soft_voting"]},
+    "facts of features": {"explained": {}},
+}
+
+
+@pytest.mark.parametrize("change", INPUTS.values(), ids=INPUTS)
+def test_every_setting_counts_as_an_input(change):
+    con = new_warehouse(users=40)
+    asked = {"horizon_days": 30, "explained": EXPLAINED}
+    once, again = (read_inputs(con, **asked).hash for _ in range(2))
+    assert once == again != read_inputs(con, **asked | change).hash
+
+
+def test_code_and_library_versions_count_as_inputs(monkeypatch):
+    con = new_warehouse(users=40)
+
+    def found():
+        return read_inputs(con, horizon_days=30, explained=EXPLAINED).hash
+
+    hashes = {found()}
+    monkeypatch.setattr(training, "library_version", lambda name: "9.9")
+    hashes.add(found())
+    monkeypatch.setattr(training, "_code_hash", lambda: "other code")
+    assert len(hashes | {found()}) == 3
+
+
+def test_champions_parameters_are_tried_and_recorded(tmp_path):
+    champion = {"logistic_regression": {"C": 0.07}}
+    result = run(new_warehouse(), tmp_path, time_budget=1, champion=champion)
+    tried = [trial["parameters"] for trial in result.manifest["search"]["logistic_regression"]]
+    assert tried[1] == {"C": 0.07} and result.manifest["champion_parameters"] == champion
 
 
 def test_version_has_slices_typical_values_card_and_report(trained):
