@@ -66,9 +66,8 @@ TimeBudget = Annotated[
     float | None,
     typer.Option(
         "--time-budget",
-        envvar="CHURNHOUSE_TIME_BUDGET",
         parser=seconds,
         metavar="N",
-        help="Seconds of search for parameters; by default the domain's models.time_budget.",
+        help="Seconds of search; default: CHURNHOUSE_TIME_BUDGET, or the domain's.",
     ),
 ]

@@ -131,7 +131,7 @@ def check_from_day(settings: Settings, from_day: date) -> None:
 def train(settings: Settings, seed: int, time_budget: float | None) -> None:
     """Train and register a version, unless nothing changed since the newest one.
 
-    `time_budget`: seconds of search; None for the domain's. Keeps a sample of the training rows.
+    `time_budget`: see seconds_of_search. Keeps a sample of the training rows.
     """
     from python_jobs.registry import store, tracking
     from python_jobs.registry.register import register
@@ -154,7 +154,7 @@ def train(settings: Settings, seed: int, time_budget: float | None) -> None:
             explained=explained_features(chosen),
             attributes=chosen.learned_attributes,
             seed=seed,
-            time_budget=chosen.models.time_budget if time_budget is None else time_budget,
+            time_budget=seconds_of_search(time_budget, settings, domain),
             costs=Costs(chosen.offer_cost, chosen.save_rate, chosen.user_value),
             candidates=chosen.models.candidates,
             progress=step.say,
@@ -170,6 +170,12 @@ def train(settings: Settings, seed: int, time_budget: float | None) -> None:
         save_training_sample(connection, settings, registered.version)
         step.result = f"{in_words(registered.manifest['estimator'])}, {registered.version}"
     track(settings, domain.name, registered.version, "challenger")
+
+
+def seconds_of_search(option: float | None, settings: Settings, domain: "Domain") -> float:
+    """Return the time budget: the option's, else the variable's, else the domain's."""
+    given = (option, settings.time_budget, domain.vars.models.time_budget)
+    return next(seconds for seconds in given if seconds is not None)
 
 
 def promote(settings: Settings, version: str | None) -> bool:

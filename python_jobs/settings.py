@@ -36,6 +36,8 @@ class Settings(BaseSettings):
     is free."""
     max_training_rows: int = Field(4_000_000, ge=1)
     """Most rows to train on. With more rows, a stratified sample of this size is used."""
+    time_budget: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """Seconds of search for parameters; by default the domain's models.time_budget."""
     lookup_shard_users: int = Field(10_000_000, ge=1)
     """Most users in one file of the lookup store. With more users, it is written in shards."""
 

@@ -90,6 +90,7 @@ def report(manifest: dict[str, Any], trained: Trained) -> str:
         ("All models, all users, all folds", _models(metrics, "all")),
         ("Lead over the other models", _leads(metrics, chosen)),
         ("Fold by fold, eligible users", _folds(metrics, chosen)),
+        ("Expected and realised churn by date, eligible users", _levels(metrics)),
         ("What moves the scores", _importances(metrics, trained.feature_facts)),
         *((f"Slices by {name}", _slices(values)) for name, values in metrics["slices"].items()),
     ]
@@ -248,6 +249,15 @@ def _folds(metrics: dict[str, Any], chosen: str) -> str:
         cells = [_brackets(measures[name]) for name in shown]
         lines.append([fold["fold"], fold["train_to"], tested, f"{measures['rows']:,}", *cells])
     return _table(head, lines)
+
+
+def _levels(metrics: dict[str, Any]) -> str:
+    lines = []
+    for day in metrics["levels"]:
+        risk, rate = day["mean_risk"], day["base_rate"]
+        shares = f"{risk:.1%}", f"{rate:.1%}", f"{risk - rate:+.1%}"
+        lines.append([day["as_of_date"], day["fold"], f"{day['rows']:,}", *shares])
+    return _table(["date", "fold", "rows", "expected", "realised", "difference"], lines)
 
 
 def _importances(metrics: dict[str, Any], facts: dict[str, FeatureFact]) -> str:

@@ -372,6 +372,28 @@ def metric_rows(tables: dict[str, dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
                     yield (model, fold, population, metric, *interval.values(), measures["rows"])
 
 
+def levels(rows: Rows, held: HeldOut, model: str) -> list[dict[str, Any]]:
+    """Return expected and realised churn of eligible users on each test date, oldest first.
+
+    Each is {as_of_date, fold, rows, mean_risk, base_rate}; the risk is that of the date's fold.
+    """
+    eligible = rows.eligible[held.rows]
+    dates = rows.dates[held.rows]
+    found = []
+    for day in np.unique(dates[eligible]):
+        part = np.flatnonzero((dates == day) & eligible)
+        found.append(
+            {
+                "as_of_date": str(day),
+                "fold": str(held.fold[part[0]]),
+                "rows": len(part),
+                "mean_risk": float(held.risks[model][part].mean()),
+                "base_rate": float(rows.y[held.rows][part].mean()),
+            }
+        )
+    return found
+
+
 def slices(rows: Rows, held: HeldOut, model: str) -> dict[str, dict[str, dict[str, Any]]]:
     """Return one model's pooled metrics for each kind of eligible user.
 

@@ -24,7 +24,7 @@ from python_jobs.training.estimators import CANDIDATES, Blend, baselines
 from python_jobs.training.feature_facts import facts_of
 from python_jobs.training.fit import fit_and_hold_out
 from python_jobs.training.leakage import check_leaks
-from python_jobs.training.metrics import Costs, best_model, judge, slices
+from python_jobs.training.metrics import Costs, best_model, judge, levels, slices
 from python_jobs.training.splits import HeldOut, Rows
 from python_jobs.warehouse.features import Features
 
@@ -199,6 +199,7 @@ def train(
         "costs": costs and {**vars(costs), "threshold": costs.threshold},
         "folds": held.folds,
         "models": tables,
+        "levels": levels(rows, held, chosen),
         "slices": slices(rows, held, chosen),
         "importances": _importances(reasons, rows, features),
     }

@@ -6,7 +6,7 @@ import sys
 import pytest
 from support.homes import PROJECT
 
-from python_jobs import cli, pipeline
+from python_jobs import cli
 
 WRONG = {
     "frobnicate": "No such command 'frobnicate'. Next: see `churnhouse --help`.",
@@ -43,16 +43,6 @@ WRONG = {
 @pytest.mark.parametrize("typed", WRONG)
 def test_wrong_usage_is_one_line_and_exit_code_1(command, typed):
     assert WRONG[typed] in command(*typed.split()).line
-
-
-def test_time_budget_is_the_option_else_the_variable_else_the_domains(command, monkeypatch):
-    seen = []
-    monkeypatch.setattr(pipeline, "train", lambda settings, seed, budget: seen.append(budget))
-    command("train")
-    monkeypatch.setenv("CHURNHOUSE_TIME_BUDGET", "60")
-    command("train")
-    command("train", "--time-budget", "1")
-    assert seen == [None, 60, 1]
 
 
 def test_help_is_shown_on_request_and_without_a_command(command):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from python_jobs import pipeline
 from python_jobs.errors import JobError
 from python_jobs.ingest import domain
 from python_jobs.settings import Settings
@@ -111,6 +112,15 @@ def test_settings_of_models_ask_for_no_rebuild(domains):
     write(domains, GOOD + "models: {time_budget: 60, replace_after_days: 90}\n")
     changed = load(domains)
     assert changed.vars.models.time_budget == 60 and changed.settings_json == plain
+
+
+def test_time_budget_is_the_option_else_the_variable_else_the_domains(domains, monkeypatch):
+    write(domains, GOOD + "models: {time_budget: 9}\n")
+    chosen = load(domains)
+    assert pipeline.seconds_of_search(None, Settings(), chosen) == 9
+    monkeypatch.setenv("CHURNHOUSE_TIME_BUDGET", "0")
+    assert pipeline.seconds_of_search(None, Settings(), chosen) == 0
+    assert pipeline.seconds_of_search(1, Settings(), chosen) == 1
 
 
 def test_domain_may_name_every_candidate(domains):

@@ -28,7 +28,14 @@ def test_report_loads_nothing_from_elsewhere(page):
 
 def test_report_has_every_part(page):
     text, trained = page
-    for part in ("Precision and recall", "ROC", "Calibration", "Gain; lift", "Fold by fold"):
+    for part in (
+        "Precision and recall",
+        "ROC",
+        "Calibration",
+        "Gain; lift",
+        "Fold by fold",
+        "Expected and realised",
+    ):
         assert part in text
     for name in trained.metrics["models"]:
         assert name.replace("_", " ") in text

@@ -185,6 +185,21 @@ def test_level_that_moves_between_dates_does_not_count_as_bad_ranking():
     assert math.isnan(metrics.values(y[:1], risk[:1], dates[:1])["roc_auc_by_date"])
 
 
+def test_expected_and_realised_churn_are_told_by_date():
+    """The last row of the second date is not eligible."""
+    rows, held = held_out()
+    first, second = metrics.levels(rows, held, "good")
+    assert first == {
+        "as_of_date": "2025-03-02",
+        "fold": "1",
+        "rows": 4,
+        "mean_risk": pytest.approx(0.3),
+        "base_rate": 0.25,
+    }
+    assert (second["as_of_date"], second["rows"]) == ("2025-03-09", 3)
+    assert (second["mean_risk"], second["base_rate"]) == pytest.approx((1.1 / 3, 1 / 3))
+
+
 def test_rows_for_sql_hold_every_number_once():
     tables = metrics.judge(*held_out(), candidates={"bad", "good"})
     found = list(metrics.metric_rows(tables))
