@@ -46,20 +46,29 @@ def main() -> None:
     for name, over in models[chosen]["over"].items():
         leads = ", ".join(f"{SHOWN[m]} {interval(lead, 4)}" for m, lead in over.items())
         console.print(f"lead over {name}: {leads}")
-    truth = home / "truth/churn_probability"
-    if truth.exists():
-        held = home / "models" / version / "held_out.parquet"
-        rows = duckdb.execute(
-            ORACLE.format(model=chosen), {"held": str(held), "truth": f"{truth}/*.parquet"}
-        ).df()
-        for who, part in (("eligible", rows[rows.is_eligible]), ("all", rows)):
-            y = part.churn_label.to_numpy()
-            ours, best = (roc_auc(y, part[c].to_numpy()) for c in ("risk", "churn_probability"))
-            precise = average_precision(y, part.churn_probability.to_numpy())
-            console.print(
-                f"{who}: the oracle has ROC AUC {best:.4f} and average precision {precise:.4f}; "
-                f"the model reaches {(ours - 0.5) / (best - 0.5):.1%} of its lead over chance"
-            )
+    if (home / "truth/churn_probability").exists():
+        for who, said in beside_the_oracle(home).items():
+            console.print(f"{who}: {said}")
+
+
+def beside_the_oracle(home: Path) -> dict[str, str]:
+    """Return in words, by population, how near the newest model comes to the oracle."""
+    version = store.versions(home / "models")[-1]
+    chosen = store.read_json(home / "models", version, "metrics.json")["selected"]
+    held = home / "models" / version / "held_out.parquet"
+    truth = home / "truth/churn_probability/*.parquet"
+    query = ORACLE.format(model=chosen)
+    rows = duckdb.execute(query, {"held": str(held), "truth": str(truth)}).df()
+    found = {}
+    for who, part in (("eligible", rows[rows.is_eligible]), ("all", rows)):
+        y = part.churn_label.to_numpy()
+        ours, best = (roc_auc(y, part[c].to_numpy()) for c in ("risk", "churn_probability"))
+        precise = average_precision(y, part.churn_probability.to_numpy())
+        found[who] = (
+            f"the oracle has ROC AUC {best:.4f} and average precision {precise:.4f}; "
+            f"the model reaches {(ours - 0.5) / (best - 0.5):.1%} of its lead over chance"
+        )
+    return found
 
 
 if __name__ == "__main__":
