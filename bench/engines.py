@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 CHURNHOUSE = Path(sys.executable).with_name("churnhouse")
-STEPS = ("ingest", "build", "train", "promote", "score", "marts", "publish")
+STEPS = ("ingest", "build", "train", "promote", "score", "publish")
 
 
 def job(home: Path, target: str, *arguments: object) -> dict[str, float]:

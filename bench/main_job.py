@@ -17,7 +17,7 @@ import measured
 from rich.console import Console
 from rich.table import Table
 
-STEPS = ("generate", "ingest", "build", "train", "promote", "score", "marts", "publish")
+STEPS = ("generate", "ingest", "build", "train", "promote", "score", "publish")
 REFERENCE = {  # seconds, summed over its matching steps
     2_000: {
         "generate": 13,

@@ -1,5 +1,5 @@
 {#- The columns of a prediction as models/predictions/churn_predictions.yml lists them: each with its name
-    and type, and whether the jobs write it to ml.churn_predictions or the view churn_predictions makes it. -#}
+    and type, and whether it is stored in ml.churn_predictions or the view churn_predictions makes it. -#}
 {% macro prediction_columns() %}
     {% set columns = [] %}
     {% if execute %}

@@ -25,6 +25,10 @@ SHIPPED = PROJECT / "domains"
 FILES = ("domain.yml", "ingest.sql")
 
 
+OF_TRAINING = {"models", "model_attributes"}
+"""Settings on which no table depends."""
+
+
 class _Problem(yaml.YAMLError):
     """Legal YAML that plain YAML would read otherwise than it was meant."""
 
@@ -123,7 +127,7 @@ class Domain:
         """Return the settings that the warehouse stores for the dbt macros, as JSON.
 
         A change of settings, event types or product version changes this text, and the next build
-        then starts from scratch.
+        then starts from scratch. Settings of training alone are not in it.
         """
         built_with = {
             "domain": self.name,
@@ -134,7 +138,7 @@ class Domain:
             text = _read(PROJECT / f"seeds/{seed}.csv")
             built_with[f"{seed}_sha256"] = hashlib.sha256(text.encode()).hexdigest()
         return json.dumps(
-            built_with | self.vars.model_dump(mode="json", exclude_none=True, exclude={"models"}),
+            built_with | self.vars.model_dump(mode="json", exclude_none=True, exclude=OF_TRAINING),
             sort_keys=True,
         )
 

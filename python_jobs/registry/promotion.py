@@ -14,6 +14,7 @@ import pandas as pd
 
 from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model
+from python_jobs.publication.models import in_words
 from python_jobs.registry import approvals, store
 from python_jobs.settings import Settings
 from python_jobs.training.bootstrap import Interval
@@ -120,7 +121,7 @@ def _against_champion(comparison: ChampionComparison | None) -> str | None:
         return None
     low, high = comparison.lead.low, comparison.lead.high
     if low is None or high is None:
-        return "worse than"
+        return "cannot be told from"
     return "better than" if low > 0 else "worse than" if high < 0 else "no better than"
 
 
@@ -166,7 +167,9 @@ def promote(
             settings,
             version,
             champion.version if champion else None,
-            _must_go(con, models, champion.version, now, replace_after_days) if champion else None,
+            _must_go(con, models, champion.version, version, now, replace_after_days)
+            if champion
+            else None,
         )
         if decision.is_promoted and (held_back := _held_back(settings, version, bool(named))):
             decision = replace(decision, is_promoted=False, reasons=[held_back])
@@ -217,14 +220,21 @@ def _must_go(
     con: duckdb.DuckDBPyConnection,
     models: Path,
     champion: str,
+    version: str,
     now: datetime,
     replace_after_days: int | None,
 ) -> str | None:
-    """Return why a model that is not worse replaces the champion, or None."""
+    """Return why a version that is not worse replaces the champion, or None."""
     if _lacks_features(con, models, champion):
         return "the champion's features are gone, so it cannot score"
-    created = datetime.fromisoformat(store.read_manifest(models, champion)["created_at"])
-    age = (now - created).days
+    old, new = (store.read_manifest(models, name) for name in (champion, version))
+    if old["horizon_days"] != new["horizon_days"]:
+        return f"the champion predicts {old['horizon_days']} days, not {new['horizon_days']}"
+    if withdrawn := sorted(old.get("attributes", {}).keys() - new.get("attributes", {}).keys()):
+        return f"the champion uses {', '.join(withdrawn)}, which the new version does not"
+    if old["estimator"] not in store.read_json(models, version, "metrics.json")["models"]:
+        return f"{in_words(old['estimator'])} is no longer a candidate"
+    age = (now - datetime.fromisoformat(old["created_at"])).days
     if replace_after_days is not None and age >= replace_after_days:
         return f"the champion is {age} days old, and replace_after_days is {replace_after_days}"
     return None
@@ -261,7 +271,7 @@ def _judged(
     if champion:
         comparison = _compared_on_unseen_rows(
             con, settings, version, champion
-        ) or _compared_by_recipe(settings, tables, chosen, champion)
+        ) or _compared_by_recipe(settings, tables, chosen, champion, metrics["horizon_days"])
     ours = pooled(tables, chosen)
     known = tables[chosen]["folds"]["pooled"]["eligible"].keys() - {"expected_value"}
     judged = {name: value for name, value in ours.items() if name in known}
@@ -284,11 +294,13 @@ def _compared_on_unseen_rows(
 
     A fold model has never seen its test rows. The champion has never seen rows at least a horizon
     after its last training date; labels of earlier rows overlap its training labels in time.
-    None if these rows have one class only, or if the champion lacks one of its features.
+    None if these rows have one class only, or if the champion lacks one of its features or has
+    another horizon.
     """
     models = settings.models
     manifest = store.read_manifest(models, champion)
-    if _lacks_features(con, models, champion):
+    horizon = store.read_manifest(models, version)["horizon_days"]
+    if manifest["horizon_days"] != horizon or _lacks_features(con, models, champion):
         return None
     features = store.read_features(models, champion)
     chosen = store.read_manifest(models, version)["estimator"]
@@ -323,16 +335,21 @@ def _compared_on_unseen_rows(
 
 
 def _compared_by_recipe(
-    settings: Settings, tables: dict[str, dict[str, Any]], chosen: str, champion: str
+    settings: Settings,
+    tables: dict[str, dict[str, Any]],
+    chosen: str,
+    champion: str,
+    horizon_days: int,
 ) -> ChampionComparison | None:
     """Compare the challenger with the champion's kind of model, refitted on the same folds.
 
     Needed if models are retrained more than once per horizon: then the champion was trained on the
     challenger's test dates, and its own scores there would be too good. None if that kind of model
-    is no longer a candidate, or cannot be measured.
+    is no longer a candidate, cannot be measured, or was for another horizon.
     """
-    recipe = store.read_manifest(settings.models, champion)["estimator"]
-    if recipe not in tables:
+    manifest = store.read_manifest(settings.models, champion)
+    recipe = manifest["estimator"]
+    if recipe not in tables or manifest["horizon_days"] != horizon_days:
         return None
     ours, theirs = (pooled(tables, name)[RANKING] for name in (chosen, recipe))
     if ours is None or theirs is None:
@@ -344,5 +361,5 @@ def _compared_by_recipe(
         theirs,
         lead,
         tables[chosen]["folds"]["pooled"]["eligible"]["rows"],
-        f"the champion's recipe, {recipe}, searched and fitted again on the same folds",
+        f"the champion's kind, {in_words(recipe)}, fitted again on the same folds",
     )

@@ -98,10 +98,19 @@ def read_manifest(models: Path, version: str) -> dict[str, Any]:
 
 
 def made_from(models: Path, inputs_hash: str) -> str | None:
-    """Return the newest version if it was trained from these inputs, else None."""
+    """Return the newest version if it was trained from these inputs and is whole, else None."""
     newest = next(reversed(versions(models)), None)
-    is_same = newest and read_manifest(models, newest).get("inputs_hash") == inputs_hash
-    return newest if is_same else None
+    if newest is None:
+        return None
+    manifest = read_manifest(models, newest)
+    if manifest.get("inputs_hash") != inputs_hash:
+        return None
+    try:
+        for name in manifest["files"]:
+            verified(models, newest, name)
+    except JobError:
+        return None
+    return newest
 
 
 def champion_parameters(models: Path) -> dict[str, dict[str, Any]]:

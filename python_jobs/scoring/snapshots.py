@@ -33,7 +33,7 @@ def save_training_sample(con: duckdb.DuckDBPyConnection, settings: Settings, ver
     )
     con.begin()
     try:
-        _add_columns(con, "ml.training_reference", "sample")
+        _add_columns(con)
         con.register("scores", _scores(con, settings, version))
         con.execute(
             """
@@ -75,12 +75,10 @@ def _scores(con: duckdb.DuckDBPyConnection, settings: Settings, version: str) ->
     return pd.concat(keys, ignore_index=True).assign(churn_risk=np.concatenate(risks))
 
 
-def _add_columns(con: duckdb.DuckDBPyConnection, table: str, like: str) -> None:
-    """Add to a snapshot's table the columns that `like` has and it lacks, except user keys."""
-    left_out = {"is_eligible", "churn_label"}
-    if table == "ml.training_reference":
-        left_out |= {"user_id", "as_of_date"}
-    there = {row[0] for row in con.execute(f"describe {table}").fetchall()}
-    for name, kind, *_ in con.execute(f"describe {like}").fetchall():
+def _add_columns(con: duckdb.DuckDBPyConnection) -> None:
+    """Add the sample's columns that ml.training_reference lacks, except keys and label."""
+    left_out = {"user_id", "as_of_date", "is_eligible", "churn_label"}
+    there = {row[0] for row in con.execute("describe ml.training_reference").fetchall()}
+    for name, kind, *_ in con.execute("describe sample").fetchall():
         if name not in there | left_out:
-            con.execute(f'alter table {table} add column "{name}" {kind}')
+            con.execute(f'alter table ml.training_reference add column "{name}" {kind}')

@@ -77,7 +77,7 @@ def score(con: "duckdb.DuckDBPyConnection", settings: Settings, *, now: datetime
     """Score every user of user_features_latest, and keep the features as they were served.
 
     Replaces the day's rows of ml.churn_predictions and ml.scored_features. Raises JobError, and
-    replaces nothing, as duckdb_score.scores does.
+    replaces nothing, as duckdb_score.churn_scores does.
     """
     model = required(settings)
     check_features(model, con, "user_features_latest")

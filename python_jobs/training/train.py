@@ -34,12 +34,15 @@ TIME_BUDGET = 2.5
 UNJUDGED_RULE = "rfm_logistic"
 """What is published while no date can be tested: the rule that knows most."""
 
-LIBRARIES = ["duckdb", "joblib", "numpy", "onnxruntime", "pandas", "scikit-learn", "skl2onnx"]
+LIBRARIES = [
+    *("duckdb", "joblib", "numpy", "onnx", "onnxruntime"),
+    *("pandas", "scikit-learn", "scipy", "skl2onnx"),
+]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything that decides what a training makes, but the champion's parameters."""
+    """All inputs of a training except the champion's parameters."""
 
     rows: Rows
     features: Features
@@ -223,10 +226,12 @@ def _libraries() -> dict[str, str]:
 
 
 def _code_hash() -> str:
-    """Return the sha256 of the product's version and of the training package's source."""
+    """Return the sha256 of the product's version and of the source that makes a model."""
     digest = hashlib.sha256(library_version("churnhouse").encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    jobs = Path(__file__).parent.parent
+    for pattern in ("training/*.py", "publication/*.py", "warehouse/features.py"):
+        for path in sorted(jobs.glob(pattern)):
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

@@ -12,6 +12,7 @@ from python_jobs.errors import JobError
 from python_jobs.ingest import domain
 from python_jobs.settings import Settings
 from python_jobs.training.estimators import CANDIDATES
+from python_jobs.training.train import TIME_BUDGET
 
 SHIPPED = ["elearning", "git_history", "online_retail"]
 GOOD = """
@@ -107,9 +108,10 @@ def test_domain_takes_missing_settings_from_the_project(domains):
     assert loaded.files.users is None and loaded.mapping(loaded.files.events[0]) == "select 1"
 
 
-def test_settings_of_models_ask_for_no_rebuild(domains):
+def test_settings_of_training_ask_for_no_rebuild(domains):
     plain = load(domains).settings_json
-    write(domains, GOOD + "models: {time_budget: 60, replace_after_days: 90}\n")
+    settings = "models: {time_budget: 60, replace_after_days: 90}\nmodel_attributes: []\n"
+    write(domains, GOOD + settings)
     changed = load(domains)
     assert changed.vars.models.time_budget == 60 and changed.settings_json == plain
 
@@ -124,7 +126,8 @@ def test_time_budget_is_the_option_else_the_variable_else_the_domains(domains, m
 
 
 def test_domain_may_name_every_candidate(domains):
-    assert load(domains).vars.models.candidates == list(CANDIDATES)
+    models = load(domains).vars.models
+    assert models.candidates == list(CANDIDATES) and models.time_budget == TIME_BUDGET
 
 
 def test_stored_domain_changes_with_any_setting(domains):

@@ -7,7 +7,14 @@ import shutil
 from datetime import timedelta
 
 import pytest
-from support.training_world import NOW, months_later, new_warehouse, run, scramble_labels
+from support.training_world import (
+    NOW,
+    months_later,
+    new_warehouse,
+    run,
+    scramble_labels,
+    warehouse_by_plan,
+)
 
 from python_jobs.errors import JobError
 from python_jobs.publication.models import RULES, in_words
@@ -185,6 +192,26 @@ def test_champion_whose_features_are_gone_is_replaced(world):
     second = run(con, settings.home, now=NOW + timedelta(days=1)).version
     decision = promote(con, settings, now=NOW + timedelta(days=1))
     assert decision.is_promoted and "features are gone" in decision.reason
+    assert store.production(settings.models).version == second
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"horizon_days": 14}, "the champion predicts 30 days, not 14"),
+        ({"attributes": ()}, "the champion uses plan, which the new version does not"),
+        ({"candidates": ["hist_gradient_boosting"]}, "is no longer a candidate"),
+    ],
+)
+def test_champion_of_withdrawn_settings_is_replaced(tmp_path, options, reason):
+    con, settings = warehouse_by_plan(), Settings(home=tmp_path)
+    kept = {"attributes": ("plan",), "candidates": ["logistic_regression"]}
+    run(con, settings.home, **kept)
+    promote(con, settings, now=NOW)
+    later = NOW + timedelta(days=1)
+    second = run(con, settings.home, now=later, **kept | options).version
+    decision = promote(con, settings, now=later)
+    assert decision.is_promoted and reason in decision.reason
     assert store.production(settings.models).version == second
 
 

@@ -66,6 +66,13 @@ def test_training_on_unchanged_data_makes_no_version(home: Path):
     assert versions(home) == [first] and (home / "published/current").readlink() == before
 
 
+def test_damaged_version_does_not_stand_for_a_new_one(home: Path):
+    (first,) = versions(home)
+    (home / "models" / first / "model.onnx").write_bytes(b"damaged")
+    assert "stands" not in churnhouse(home, "train", *QUICK).stdout
+    assert len(versions(home)) == 2
+
+
 def test_new_version_of_equal_quality_is_not_promoted(home: Path):
     (first,) = versions(home)
     done = churnhouse(home, "retrain", *ANEW)

@@ -32,6 +32,15 @@ def test_missing_table_asks_for_a_full_refresh(built: Tiny, table: str):
     assert built.tables() == before
 
 
+def test_sampled_features_are_the_features_of_every_third_day(built: Tiny):
+    """Counted from Sunday, 28 December 1969, also where a build starts on another day."""
+    kept = "as_of_date - date '1969-12-28'"
+    expected = f"select * from user_features_daily where ({kept}) % 3 = 0 order by all"
+    found = built.rows("from sampled_features order by all")
+    assert found == built.rows(expected)
+    assert {row[0] for row in built.rows(f"select ({kept}) % 7 from sampled_features")} > {0, 3}
+
+
 def test_a_table_with_other_columns_asks_for_a_full_refresh(built: Tiny):
     """Mixing rows of two definitions would be worse than failing."""
     before = built.tables()

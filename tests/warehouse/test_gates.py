@@ -197,7 +197,7 @@ def grown(tmp_path_factory) -> Path:
         (
             "unique_grain_sampled_features",
             "insert into sampled_features from sampled_features where as_of_date = date '{}'",
-            day(15),
+            day(14),  # every third day is sampled
             day(8),
         ),
         (
@@ -210,7 +210,7 @@ def grown(tmp_path_factory) -> Path:
             (
                 f"unique_grain_{sampled}",
                 "insert into churn_labels from churn_labels where as_of_date = date '{}'",
-                day(15),  # the snapshots are on Sundays
+                day(14),
                 day(8),
             )
             for sampled in ("evaluation_set", "training_set")

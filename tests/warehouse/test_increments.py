@@ -199,8 +199,8 @@ def test_late_event_writes_only_the_days_of_its_user(base: Tiny):
     base.build()
     for query, of_ann, of_bob in (
         ("select user_id, day from user_daily where visits >= 100", range(4, 10), (4, 5)),
-        # the only Sunday is day 8
-        ("select user_id, as_of_date from sampled_features where visits_2d >= 100", (8,), ()),
+        # every third day is sampled
+        ("select user_id, as_of_date from sampled_features where visits_2d >= 100", (5, 8), (5,)),
         # a label depends on the next three days
         ("select user_id, as_of_date from churn_labels where churn_label >= 100", range(4, 7), ()),
     ):
