@@ -111,10 +111,12 @@ def plan(rows: Rows, splits: list[Split], budget: float) -> dict[str, int]:
     checked = _smaller_class(np.concatenate([rows.y[check] for _, check in splits]))
     most = max(1, min(MAX_TRIALS, checked // ROWS_PER_TRIAL))
     work = TRIAL_ROWS * rows.X.shape[1] * 1e-9
-    return {
-        name: int(np.clip(budget / (work * member.cost + 2 * member.overhead), 1, most))
-        for name, member in MEMBERS.items()
-    }
+    trials = {}
+    for name, member in MEMBERS.items():
+        different = math.prod(len(options) for options in member.space.values())
+        affordable = budget / (work * member.cost + 2 * member.overhead)
+        trials[name] = int(np.clip(affordable, 1, min(most, different)))
+    return trials
 
 
 def _rungs(rows: Rows, splits: list[Split], seed: int) -> list[list[Split]]:

@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model
@@ -158,7 +159,8 @@ def train(
         champion=champion,
         candidates=inputs.candidates,
     )
-    tables = judge(rows, held, inputs.candidates, costs=costs, seed=seed)
+    with threadpool_limits(1, user_api="blas"):  # the products are small: threads only wait
+        tables = judge(rows, held, inputs.candidates, costs=costs, seed=seed)
     chosen = best_model(tables)
     unjudged = None if chosen else _why_unjudged(rows, held, inputs.horizon_days)
     chosen = chosen or UNJUDGED_RULE
