@@ -275,13 +275,14 @@ def retrain(
     """Train and promote; a promoted version scores and publishes at once."""
     settings = Settings()
     with lock.writing(settings, "retrain"):
-        if if_drifted and not (reason := pipeline.why_retrain(settings)):
+        failed = pipeline.why_retrain(settings) if if_drifted else None
+        if if_drifted and not failed:
             terminal.console.print("Neither drift nor realised performance has failed.")
             return
-        if if_drifted:
-            terminal.console.print(f"Retraining: {reason}.")
+        if failed:
+            terminal.console.print(f"Retraining: {failed}.")
         pipeline.train(settings, seed, time_budget)
-        if pipeline.promote(settings, None):
+        if pipeline.promote(settings, None, failed):
             pipeline.score_and_publish(settings)
 
 

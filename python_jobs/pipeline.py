@@ -178,8 +178,11 @@ def seconds_of_search(option: float | None, settings: Settings, domain: "Domain"
     return next(seconds for seconds in given if seconds is not None)
 
 
-def promote(settings: Settings, version: str | None) -> bool:
-    """Promote a version if it has earned it, and print the reasons; return True if promoted."""
+def promote(settings: Settings, version: str | None, failed: str | None = None) -> bool:
+    """Promote a version if it has earned it, and print the reasons; return True if promoted.
+
+    `failed`: why the model in production failed; None if it did not.
+    """
     from python_jobs.registry.promotion import promote as decide
     from python_jobs.scoring.snapshots import save_training_sample
     from python_jobs.training.sample import draw
@@ -193,6 +196,7 @@ def promote(settings: Settings, version: str | None) -> bool:
             now=now(),
             version=version,
             replace_after_days=domain.vars.models.replace_after_days,
+            failed=failed,
             progress=step.say,
         )
         if decision.is_promoted:

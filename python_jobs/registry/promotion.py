@@ -143,11 +143,13 @@ def promote(
     now: datetime,
     version: str | None = None,
     replace_after_days: int | None = None,
+    failed: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Decision:
     """Decide on a version, the newest by default; record the decision and apply it.
 
     `replace_after_days`: age from which an equal model replaces the champion; None for never.
+    `failed`: why the champion failed in production, which lets an equal model replace it too.
 
     For the version already in production, nothing changes and nothing is recorded. A version that
     was rolled back is promoted only if it is named. Raises JobError if there is no such version,
@@ -162,15 +164,10 @@ def promote(
     if champion and champion.version == version:
         decision = Decision(False, ["it is in production already"], version, version)
     else:
-        decision = _judged(
-            con,
-            settings,
-            version,
-            champion.version if champion else None,
-            _must_go(con, models, champion.version, version, now, replace_after_days)
-            if champion
-            else None,
-        )
+        must_go = failed
+        if champion and not must_go:
+            must_go = _must_go(con, models, champion.version, version, now, replace_after_days)
+        decision = _judged(con, settings, version, champion and champion.version, must_go)
         if decision.is_promoted and (held_back := _held_back(settings, version, bool(named))):
             decision = replace(decision, is_promoted=False, reasons=[held_back])
         record(con, decision, now, lambda: store.swap_production(models, champion, version, now))

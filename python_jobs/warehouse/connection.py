@@ -1,6 +1,8 @@
 """The warehouse: one DuckDB file, opened with its limits and shared with the engine."""
 
 import contextlib
+import gc
+import time
 from collections.abc import Iterator
 
 import duckdb
@@ -17,6 +19,16 @@ def give_up(connection: duckdb.DuckDBPyConnection) -> None:
         connection.rollback()
 
 
+def _opened(path: str, read_only: bool) -> duckdb.DuckDBPyConnection:
+    """Open a file, once this process no longer has it open in the other mode."""
+    for seconds in (0.1, 0.5, 2):
+        with contextlib.suppress(duckdb.ConnectionException):
+            return duckdb.connect(path, read_only=read_only)
+        gc.collect()  # a cursor of dbt's threads may outlive its run for a moment
+        time.sleep(seconds)
+    return duckdb.connect(path, read_only=read_only)
+
+
 @contextlib.contextmanager
 def connect(settings: Settings, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the warehouse, with times in UTC.
@@ -30,7 +42,7 @@ def connect(settings: Settings, *, read_only: bool = False) -> Iterator[duckdb.D
             next_step="run `churnhouse ingest` first.",
         )
     try:
-        connection = duckdb.connect(str(settings.warehouse), read_only=read_only)
+        connection = _opened(str(settings.warehouse), read_only)
     except duckdb.Error as error:
         if "could not set lock" in str(error).lower():
             raise WarehouseBusy(

@@ -44,8 +44,8 @@ CASES = {
     "as good as the champion": (GOOD, WEAK, compared(0.6, 0.6), False, "^no better than"),
     "worse by chance": (GOOD, WEAK, compared(0.6, 0.649), False, "^no better than"),
     "worse beyond the interval": (GOOD, WEAK, compared(0.6, 0.6501), False, "^worse than"),
-    "champion not measurable": (GOOD, WEAK, compared(0.6, math.nan), False, "worse"),
-    "challenger not measurable": (GOOD, WEAK, compared(math.nan, 0.6), False, "worse"),
+    "champion not measurable": (GOOD, WEAK, compared(0.6, math.nan), False, "^cannot be told"),
+    "challenger not measurable": (GOOD, WEAK, compared(math.nan, 0.6), False, "^cannot be told"),
     "loses to a baseline, which is only told": (
         GOOD,
         WEAK | {"rfm": {RANKING: 0.61}},

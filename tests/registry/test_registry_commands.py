@@ -177,7 +177,6 @@ def test_retrain_if_drifted_does_nothing_without_a_failure(home: Path):
     assert len(versions(home)) == 1
 
 
-@pytest.mark.usefixtures("newer_wins")
 def test_a_drifted_feature_retrains_once(home: Path):
     """Drift of the new version is measured against its own training rows, so it ends."""
     with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
@@ -192,7 +191,6 @@ def test_a_drifted_feature_retrains_once(home: Path):
     assert len(versions(home)) == 2
 
 
-@pytest.mark.usefixtures("newer_wins")
 def test_a_broken_promise_retrains_once(home: Path):
     """The 50 whom the model called riskiest on 12 March all came back within a week."""
     score_day(home, date(2025, 3, 12))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
+from threading import Timer
 
 import duckdb
 import pytest
@@ -162,3 +163,12 @@ def test_damaged_warehouse_in_a_folder_named_lock_is_not_reported_busy(tmp_path,
     with pytest.raises(JobError, match=r"cannot be opened as a DuckDB file.* Next: move") as error:
         connect(settings).__enter__()
     assert not isinstance(error.value, WarehouseBusy)
+
+
+def test_warehouse_opens_once_a_cursor_of_dbt_is_freed(tmp_path):
+    """The other mode is refused while this process has the file open."""
+    settings = Settings(home=tmp_path)
+    cursor = duckdb.connect(str(settings.warehouse))
+    Timer(0.3, cursor.close).start()
+    with connect(settings, read_only=True) as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
