@@ -167,7 +167,8 @@ def promote(
         must_go = failed
         if champion and not must_go:
             must_go = _must_go(con, models, champion.version, version, now, replace_after_days)
-        decision = _judged(con, settings, version, champion and champion.version, must_go)
+        in_production = champion.version if champion else None
+        decision = _judged(con, settings, version, in_production, must_go)
         if decision.is_promoted and (held_back := _held_back(settings, version, bool(named))):
             decision = replace(decision, is_promoted=False, reasons=[held_back])
         record(con, decision, now, lambda: store.swap_production(models, champion, version, now))
