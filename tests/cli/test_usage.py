@@ -98,7 +98,7 @@ def test_drift_is_the_only_exit_code_2(command, monkeypatch):
 
 
 def test_an_interrupted_command_says_so_and_exits_with_130(command, monkeypatch):
-    def interrupt(_):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli.pipeline, "score", interrupt)

@@ -24,7 +24,10 @@ from python_jobs.settings import Settings
 from python_jobs.warehouse import dbt
 from python_jobs.warehouse.lock import writing
 
-NOW = datetime.now(UTC)
+
+def now() -> datetime:
+    """Return the time at the call: the shared home may be made long after this module is read."""
+    return datetime.now(UTC)
 
 
 @pytest.fixture
@@ -36,9 +39,9 @@ def settings(home: Path) -> Settings:
 def find(monkeypatch):
     """Run one check and return its findings."""
 
-    def find(settings: Settings, name: str, now: datetime = NOW) -> doctor.Finding:
+    def find(settings: Settings, name: str, at: datetime | None = None) -> doctor.Finding:
         monkeypatch.setattr(doctor, "CHECKS", {name: every[name]})
-        (finding,) = doctor.examine(settings, now=now)
+        (finding,) = doctor.examine(settings, now=at or now())
         assert "\n" not in finding.found + finding.next_step
         return finding
 
@@ -70,7 +73,7 @@ def test_a_healthy_installation_is_ok_in_every_line(finished_home: Path):
 def test_empty_home_is_fine_and_stays_empty(tmp_path: Path):
     settings = Settings(home=tmp_path / "data")
     with parsed.once():
-        found = list(doctor.examine(settings, now=NOW))
+        found = list(doctor.examine(settings, now=now()))
     assert [finding for finding in found if finding.next_step] == []
     assert len(found) == len(doctor.CHECKS)
     assert not settings.home.exists()
@@ -227,7 +230,7 @@ def test_damaged_publication_is_named(find, settings, damage, says):
 
 
 def test_times_in_the_future_are_named(find, settings):
-    earlier = NOW - timedelta(days=400)
+    earlier = now() - timedelta(days=400)
     assert "The newest load is stamped " in find(settings, "times", earlier).found
     settings.warehouse.unlink()
     assert "Model version " in find(settings, "times", earlier).found
@@ -258,6 +261,6 @@ def test_check_that_crashes_is_reported_and_the_others_go_on(settings, monkeypat
         raise ValueError("odd\nthing")
 
     monkeypatch.setattr(doctor, "CHECKS", {"odd": broken, "lock": doctor.CHECKS["lock"]})
-    odd, lock = doctor.examine(settings, now=NOW)
+    odd, lock = doctor.examine(settings, now=now())
     assert odd.found == "ValueError: odd thing" and odd.next_step
     assert lock.found == "free"
