@@ -29,7 +29,8 @@ from python_jobs.synthetic import generate
 from python_jobs.training.estimators import churn_risk
 from python_jobs.training.feature_facts import explained_features
 from python_jobs.training.fit import fit_and_hold_out
-from python_jobs.training.metrics import average_precision, by_date, paired_difference, roc_auc
+from python_jobs.training.judging import paired_difference
+from python_jobs.training.metrics import average_precision, by_date, roc_auc
 from python_jobs.training.splits import Rows, usable_splits
 from python_jobs.training.train import read_inputs
 from python_jobs.warehouse.dbt import BEFORE_MODELS

@@ -32,7 +32,8 @@ def _measured(outcomes):
     import pandas as pd
 
     from python_jobs.training.bootstrap import Interval, weights
-    from python_jobs.training.metrics import replicates, values
+    from python_jobs.training.judging import replicates
+    from python_jobs.training.metrics import values
 
     rows = []
     for (day, version), part in outcomes.sort_values(["as_of_date", "user_id"]).groupby(

@@ -18,14 +18,8 @@ from python_jobs.publication.models import in_words
 from python_jobs.registry import approvals, store
 from python_jobs.settings import Settings
 from python_jobs.training.bootstrap import Interval
-from python_jobs.training.metrics import (
-    RANKING,
-    average_precision,
-    by_date,
-    is_baseline,
-    paired_difference,
-    pooled,
-)
+from python_jobs.training.judging import is_baseline, paired_difference, pooled
+from python_jobs.training.metrics import RANKING, average_precision, by_date
 from python_jobs.warehouse.connection import give_up
 from python_jobs.warehouse.features import Features
 

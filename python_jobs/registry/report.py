@@ -14,7 +14,8 @@ from python_jobs.publication.feature_facts import FeatureFact
 from python_jobs.publication.models import in_words
 from python_jobs.registry.model_card import SHOWN, interval
 from python_jobs.registry.published_report import DECISION
-from python_jobs.training.metrics import calibration_bins, is_baseline
+from python_jobs.training.judging import is_baseline
+from python_jobs.training.metrics import calibration_bins
 from python_jobs.training.splits import HeldOut, Rows
 from python_jobs.training.train import Trained
 

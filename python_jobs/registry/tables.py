@@ -7,7 +7,7 @@ import duckdb
 import pandas as pd
 
 from python_jobs.registry import store
-from python_jobs.training.metrics import metric_rows, pooled
+from python_jobs.training.judging import metric_rows, pooled
 from python_jobs.warehouse.connection import give_up
 
 HEADLINE = [

@@ -24,8 +24,9 @@ from python_jobs.training import attribution, onnx_export
 from python_jobs.training.estimators import CANDIDATES, Blend, baselines
 from python_jobs.training.feature_facts import facts_of
 from python_jobs.training.fit import fit_and_hold_out
+from python_jobs.training.judging import best_model, judge, levels, slices
 from python_jobs.training.leakage import check_leaks
-from python_jobs.training.metrics import Costs, best_model, judge, levels, slices
+from python_jobs.training.metrics import Costs
 from python_jobs.training.splits import HeldOut, Rows
 from python_jobs.warehouse.features import Features
 

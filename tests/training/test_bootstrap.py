@@ -25,7 +25,7 @@ def test_a_replicate_is_the_metric_of_the_drawn_users():
     """Compares every metric with repeating rows as often as their user was drawn."""
     y, risk, codes, days = sample()
     block = next(bootstrap.weights(USERS, seed=3))
-    found = metrics.replicates(y, risk, codes, days, [block], USERS, COSTS)
+    found = judging.replicates(y, risk, codes, days, [block], USERS, COSTS)
     bins = metrics.calibration_bins(risk)
     for draw in range(5):
         rows = np.repeat(np.arange(len(y)), block[codes, draw].astype(int))
@@ -53,7 +53,7 @@ def test_grouping_many_risks_hardly_changes_the_metrics():
     y = (rng.random(5000) < risk).astype(int)
     block = np.ones((5000, 1), np.float32)
     users, days = np.arange(5000), np.full(5000, DAY)
-    found = metrics.replicates(y, risk, users, days, [block], 5000, COSTS)
+    found = judging.replicates(y, risk, users, days, [block], 5000, COSTS)
     for name, value in metrics.values(y, risk, np.full(5000, DAY), COSTS).items():
         assert found[name][0] == pytest.approx(value, rel=2e-3), name
 
@@ -63,7 +63,7 @@ def test_all_rows_of_a_drawn_user_are_used():
     y, risk, codes, _ = sample(dates=1, users=400)
     copies = np.tile(np.arange(400), 10)
     one, ten = (
-        metrics.paired_difference(y[i], risk[i], 1 - risk[i], codes[i], np.zeros(len(i)), seed=1)
+        judging.paired_difference(y[i], risk[i], 1 - risk[i], codes[i], np.zeros(len(i)), seed=1)
         for i in (np.arange(400), copies)
     )
     assert ten.high - ten.low == pytest.approx(one.high - one.low, rel=0.1)
@@ -87,9 +87,9 @@ def test_interval_covers_the_true_value_about_95_percent_of_the_time():
 def test_paired_comparison_draws_the_same_users():
     """A model minus itself is exactly 0; minus a better one, the interval is below 0."""
     y, risk, codes, days = sample(users=400)
-    assert metrics.paired_difference(y, risk, risk, codes, days, seed=1) == Interval(0.0, 0.0, 0.0)
+    assert judging.paired_difference(y, risk, risk, codes, days, seed=1) == Interval(0.0, 0.0, 0.0)
     better = 0.5 * risk + 0.5 * y
-    worse = metrics.paired_difference(y, risk, better, codes, days, seed=1)
+    worse = judging.paired_difference(y, risk, better, codes, days, seed=1)
     assert worse.low <= worse.value <= worse.high < 0
 
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from python_jobs.training import metrics
-from python_jobs.training.splits import HeldOut, Rows
 
 Y = np.array([1, 0, 1, 0, 0])
 RISK = np.array([0.9, 0.8, 0.7, 0.3, 0.1])
@@ -111,69 +110,6 @@ def test_offer_pays_from_the_threshold_upwards():
     assert math.isnan(metrics.values(Y, RISK, np.full(5, DAY))["expected_value"])
 
 
-def held_out() -> tuple[Rows, HeldOut]:
-    """Two folds of four rows; only `good` ranks them right; the last row is not eligible."""
-    y = np.array([1, 0, 0, 0, 1, 0, 0, 1])
-    dates = DAY + np.repeat([0, 7], 4)
-    eligible = np.arange(8) < 7
-    rows = Rows(np.zeros((8, 1), np.float32), y, dates, np.arange(8).astype(str), eligible)
-    risks = {"bad": np.full(8, 0.5), "good": 0.1 + 0.8 * y, "rule": np.linspace(0, 1, 8)}
-    return rows, HeldOut(np.arange(8), np.repeat(["1", "2"], 4), risks, [])
-
-
-def test_tables_separate_folds_and_populations():
-    tables = metrics.judge(*held_out(), candidates={"bad", "good"})
-    assert {n: t["kind"] for n, t in tables.items()} == {
-        "bad": "candidate",
-        "good": "candidate",
-        "rule": "baseline",
-    }
-    counts = {
-        (fold, who): (m["rows"], m["positives"])
-        for fold, populations in tables["good"]["folds"].items()
-        for who, m in populations.items()
-    }
-    assert counts == {
-        ("1", "eligible"): (4, 1),
-        ("1", "all"): (4, 1),
-        ("2", "eligible"): (3, 1),
-        ("2", "all"): (4, 2),
-        ("pooled", "eligible"): (7, 2),
-        ("pooled", "all"): (8, 3),
-    }
-    assert metrics.pooled(tables, "good")["average_precision"] == 1
-    assert metrics.best_model(tables) == "good"
-    assert metrics.best_model(metrics.judge(*held_out(), candidates={"bad"})) == "bad"
-
-
-def test_first_candidate_wins_a_tie_and_a_missing_value_loses():
-    rows, held = held_out()
-    held.risks.update(bad=held.risks["good"])
-    tables = metrics.judge(rows, held, candidates={"bad", "good"})
-    assert metrics.best_model(tables) == "bad"
-    tables["bad"]["folds"]["pooled"]["eligible"][metrics.RANKING]["value"] = None
-    assert metrics.best_model(tables) == "good"
-
-
-def test_rule_wins_a_tie_with_a_candidate():
-    rows, held = held_out()
-    held.risks.update(recency=held.risks["good"])
-    assert metrics.best_model(metrics.judge(rows, held, candidates={"bad", "good"})) == "recency"
-
-
-def test_rate_for_everybody_is_never_chosen():
-    rows, held = held_out()
-    held.risks.update(prior_rate=held.risks["good"], good=held.risks["bad"])
-    tables = metrics.judge(rows, held, candidates={"bad", "good"})
-    assert metrics.best_model(tables) in ("bad", "good")
-
-
-def test_no_model_is_best_where_none_can_be_measured():
-    rows, held = held_out()
-    rows.y[:] = 1
-    assert metrics.best_model(metrics.judge(rows, held, candidates={"bad", "good"})) is None
-
-
 def test_level_that_moves_between_dates_does_not_count_as_bad_ranking():
     """On the second date every risk is .5 higher: within dates the order is right."""
     y = np.array([1, 0, 0, 1, 0, 0, 1, 1])
@@ -183,52 +119,3 @@ def test_level_that_moves_between_dates_does_not_count_as_bad_ranking():
     assert found["roc_auc_by_date"] == found["average_precision_by_date"] == 1
     assert found["roc_auc"] < 0.9
     assert math.isnan(metrics.values(y[:1], risk[:1], dates[:1])["roc_auc_by_date"])
-
-
-def test_expected_and_realised_churn_are_told_by_date():
-    """The last row of the second date is not eligible."""
-    rows, held = held_out()
-    first, second = metrics.levels(rows, held, "good")
-    assert first == {
-        "as_of_date": "2025-03-02",
-        "fold": "1",
-        "rows": 4,
-        "mean_risk": pytest.approx(0.3),
-        "base_rate": 0.25,
-    }
-    assert (second["as_of_date"], second["rows"]) == ("2025-03-09", 3)
-    assert (second["mean_risk"], second["base_rate"]) == pytest.approx((1.1 / 3, 1 / 3))
-
-
-def test_rows_for_sql_hold_every_number_once():
-    tables = metrics.judge(*held_out(), candidates={"bad", "good"})
-    found = list(metrics.metric_rows(tables))
-    assert len({row[:4] for row in found}) == len(found) == 3 * 3 * 2 * 11
-    assert ("good", "pooled", "eligible", "roc_auc", 1.0, 1.0, 1.0, 7) in found
-
-
-def test_repeated_rows_of_users_do_not_narrow_the_interval():
-    """Every user's row repeated on five dates: values and bounds stay as they were."""
-    rng = np.random.default_rng(4)
-    n = 200
-    y = (rng.random(n) < 0.3).astype(int)
-    risk = np.clip(0.3 * y + 0.7 * rng.random(n), 0, 1)
-
-    def judged(times):
-        users = np.tile(np.arange(n).astype(str).astype(object), times)
-        days = DAY + np.repeat(np.arange(times), n)
-        rows = Rows(
-            np.zeros((n * times, 1)), np.tile(y, times), days, users, np.ones(n * times, bool)
-        )
-        fold = np.full(n * times, "1")
-        held = HeldOut(np.arange(n * times), fold, {"model": np.tile(risk, times)}, [])
-        found = metrics.judge(rows, held, candidates={"model"})["model"]["folds"]["pooled"]
-        return [
-            found["eligible"][name][part]
-            for name in ("average_precision", "roc_auc", "log_loss", "brier")
-            for part in ("value", "low", "high")
-        ]
-
-    once = judged(1)
-    assert once[1] < once[0] - 0.02 < once[2]
-    assert judged(5) == pytest.approx(once, abs=1e-6)
