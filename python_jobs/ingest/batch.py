@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from python_jobs.ingest.schema import RawFiles
+from python_jobs.ingest.sources import RawFiles
 
 FILE_COLUMN = "__churnhouse_file"
 """The column of raw_rows with the path that a row was read from."""

@@ -16,7 +16,7 @@ from python_jobs.ingest.batch import (
     names,
 )
 from python_jobs.ingest.paths import as_pattern, listed, parquet
-from python_jobs.ingest.schema import EPOCHS, Column, RawFiles
+from python_jobs.ingest.sources import EPOCHS, Column, RawFiles
 
 NUMBERS = (
     *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT"),

@@ -17,7 +17,7 @@ import duckdb
 from python_jobs.errors import JobError
 from python_jobs.files import sql_name, sql_text
 from python_jobs.ingest.batch import FILE_COLUMN, Batch, Loaded, RawFile, Shape
-from python_jobs.ingest.schema import RawFiles
+from python_jobs.ingest.sources import RawFiles
 
 DRIVERS = {
     "postgresql": "adbc_driver_postgresql",

@@ -18,7 +18,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from python_jobs.errors import JobError
-from python_jobs.ingest.schema import DomainFile, Files, RawFiles, Vars, guess, plain_path
+from python_jobs.ingest.schema import DomainFile, Vars, guess, plain_path
+from python_jobs.ingest.sources import Files, RawFiles
 from python_jobs.settings import PROJECT, Settings
 
 SHIPPED = PROJECT / "domains"

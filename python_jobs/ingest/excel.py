@@ -7,7 +7,7 @@ import duckdb
 from python_jobs.errors import JobError
 from python_jobs.files import sql_name
 from python_jobs.ingest.batch import FILE_COLUMN, Batch, RawFile
-from python_jobs.ingest.schema import RawFiles
+from python_jobs.ingest.sources import RawFiles
 
 
 def sheet_of(source: RawFiles, file: RawFile) -> tuple[list[str], list[list[object]]]:

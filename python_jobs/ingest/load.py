@@ -24,7 +24,7 @@ from python_jobs.ingest.batch import Batch, Loaded, RawFile, names
 from python_jobs.ingest.domain import Domain
 from python_jobs.ingest.explain import in_one_line
 from python_jobs.ingest.raw_tables import Append
-from python_jobs.ingest.schema import TABLES
+from python_jobs.ingest.sources import TABLES
 
 
 @dataclass

@@ -15,7 +15,7 @@ from python_jobs.ingest import columns as file_columns
 from python_jobs.ingest import databases, raw_tables, readers, text_files, times
 from python_jobs.ingest.batch import JSON_COLUMN, Batch, Loaded, RawFile
 from python_jobs.ingest.paths import parquet
-from python_jobs.ingest.schema import Column, RawFiles
+from python_jobs.ingest.sources import Column, RawFiles
 
 SAMPLE = 1_000_000
 """Rows that are looked at."""

@@ -8,7 +8,7 @@ from python_jobs.errors import JobError
 from python_jobs.ingest import columns, raw_tables
 from python_jobs.ingest.domain import Domain
 from python_jobs.ingest.raw_tables import KEYS, OPTIONAL
-from python_jobs.ingest.schema import RawFiles
+from python_jobs.ingest.sources import RawFiles
 
 
 def mapped(

@@ -14,7 +14,7 @@ from python_jobs.files import sha256_of
 from python_jobs.ingest.batch import RawFile
 from python_jobs.ingest.explain import reading
 from python_jobs.ingest.readers import format_of
-from python_jobs.ingest.schema import Files, RawFiles
+from python_jobs.ingest.sources import Files, RawFiles
 
 NAMED = 20
 """Most files that are named one by one where they are not read."""

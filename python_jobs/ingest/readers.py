@@ -27,7 +27,7 @@ from python_jobs.ingest.batch import (
 )
 from python_jobs.ingest.explain import explain, explained
 from python_jobs.ingest.paths import listed, parquet
-from python_jobs.ingest.schema import RawFiles
+from python_jobs.ingest.sources import RawFiles
 
 BATCH_FILES, BATCH_BYTES = 1000, 256 * 2**20
 # CSV lines and JSON objects longer than DuckDB's defaults are read in a second try.

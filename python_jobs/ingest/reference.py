@@ -13,18 +13,8 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from python_jobs.ingest.schema import (
-    Check,
-    Column,
-    DomainFile,
-    EventType,
-    Files,
-    Measure,
-    Models,
-    Ratio,
-    RawFiles,
-    Vars,
-)
+from python_jobs.ingest.schema import Check, DomainFile, EventType, Measure, Models, Ratio, Vars
+from python_jobs.ingest.sources import Column, Files, RawFiles
 from python_jobs.settings import PROJECT
 
 SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
@@ -45,7 +35,7 @@ def markdown() -> str:
     lines = [
         "# Every key of domain.yml",
         "",
-        "Made by `make reference` from python_jobs/ingest/schema.py. The keys of vars may also be",
+        "Made by `make reference` from python_jobs/ingest/{sources,schema}.py. The keys of vars may also be",
         "at the top of the file. Editors complete keys with docs/domain.schema.json: put this line",
         "first, with the path from there:",
         "`# yaml-language-server: $schema=docs/domain.schema.json`.",

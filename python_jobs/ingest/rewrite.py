@@ -12,7 +12,7 @@ from python_jobs.ingest.batch import FILE_COLUMN, JSON_COLUMN, Batch, RawFile, S
 from python_jobs.ingest.domain import Domain
 from python_jobs.ingest.paths import parquet
 from python_jobs.ingest.raw_tables import ACCOUNTING
-from python_jobs.ingest.schema import Column, RawFiles
+from python_jobs.ingest.sources import Column, RawFiles
 
 OWNERS = {"identities": ("from_id", "to_id")}
 """The columns of a mapped table that say whose row it is; user_id where nothing else is said."""

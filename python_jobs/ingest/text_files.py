@@ -15,7 +15,7 @@ from python_jobs.errors import JobError
 from python_jobs.ingest.batch import Batch, RawFile
 from python_jobs.ingest.explain import explained, reading
 from python_jobs.ingest.paths import listed
-from python_jobs.ingest.schema import RawFiles
+from python_jobs.ingest.sources import RawFiles
 
 COPY = ".utf8"
 """Ending of copies that are made for DuckDB to read; they are not compressed."""

@@ -3,7 +3,7 @@
 import re
 
 from python_jobs.files import sql_text
-from python_jobs.ingest.schema import EPOCHS
+from python_jobs.ingest.sources import EPOCHS
 
 # An offset may follow a space: 2025-03-10 01:59:59 -0500.
 SPACED_OFFSET = r"^(.*\d:\d\d(?:[:.,\d]*)) +([+-]\d\d):?(\d\d)?$"

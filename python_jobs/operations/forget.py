@@ -13,7 +13,7 @@ from python_jobs.ingest import raw_files, rewrite
 from python_jobs.ingest.batch import RawFile
 from python_jobs.ingest.domain import Domain
 from python_jobs.ingest.readers import format_of
-from python_jobs.ingest.schema import RawFiles
+from python_jobs.ingest.sources import RawFiles
 from python_jobs.registry import store
 from python_jobs.settings import Settings
 from python_jobs.warehouse import exchange

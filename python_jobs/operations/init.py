@@ -16,7 +16,7 @@ from python_jobs.files import sql_name, sql_text
 from python_jobs.ingest import activity
 from python_jobs.ingest.domain import Domain, default_vars
 from python_jobs.ingest.look import Look, Table, look, moment_of
-from python_jobs.ingest.schema import TABLE_COLUMNS
+from python_jobs.ingest.sources import TABLE_COLUMNS
 from python_jobs.settings import Settings
 from python_jobs.training.history import Plan, plan_that_fits
 

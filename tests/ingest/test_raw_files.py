@@ -10,7 +10,7 @@ from python_jobs.errors import JobError
 from python_jobs.ingest import columns as file_columns
 from python_jobs.ingest import raw_files, readers
 from python_jobs.ingest.batch import Batch, RawFile
-from python_jobs.ingest.schema import Files, RawFiles
+from python_jobs.ingest.sources import Files, RawFiles
 
 COLUMNS = {"a": "text", "b": "number"}
 

@@ -8,7 +8,8 @@ import yaml
 from support.homes import PROJECT
 
 from python_jobs.ingest import reference
-from python_jobs.ingest.schema import Column, Files, Measure, RawFiles, Vars
+from python_jobs.ingest.schema import Measure, Vars
+from python_jobs.ingest.sources import Column, Files, RawFiles
 
 
 def test_reference_and_schema_are_those_of_the_code():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from python_jobs.training import bootstrap, metrics
+from python_jobs.training import bootstrap, judging, metrics
 from python_jobs.training.bootstrap import Day, Interval
 
 DAY = np.datetime64("2025-03-02")
