@@ -214,11 +214,11 @@ def score() -> None:
 @app.command()
 def publish() -> None:
     """Build what follows the models, then publish a version if every gate passes."""
-    from python_jobs.warehouse.dbt import AFTER_MODELS, Dbt
+    from python_jobs.warehouse.dbt import Dbt
 
     settings = Settings()
     with lock.writing(settings, "publish"):
-        pipeline.build(settings, None, Dbt(settings), AFTER_MODELS, "marts")
+        pipeline.build_after_models(settings, Dbt(settings))
         pipeline.publish(settings)
 
 

@@ -251,7 +251,6 @@ def score(settings: Settings, dbt: "Dbt") -> None:
     Raises JobError if no model is in production.
     """
     from python_jobs.scoring.production import required
-    from python_jobs.warehouse.dbt import AFTER_MODELS
 
     required(settings)
     if not engine_of(settings).runs_python_models:
@@ -259,8 +258,16 @@ def score(settings: Settings, dbt: "Dbt") -> None:
 
         with terminal.step("score"), connect(settings) as connection:
             spark_score.score(connection, settings, now=now())
-    build(settings, None, dbt, AFTER_MODELS, "score")
+    build_after_models(settings, dbt)
     say_scores(settings)
+
+
+def build_after_models(settings: Settings, dbt: "Dbt") -> None:
+    """Build what follows the models; on DuckDB this scores as well."""
+    from python_jobs.warehouse.dbt import AFTER_MODELS
+
+    name = "score" if engine_of(settings).runs_python_models else "marts"
+    build(settings, None, dbt, AFTER_MODELS, name)
 
 
 def say_scores(settings: Settings) -> None:

@@ -12,6 +12,7 @@
         'churn_labels': 'as_of_date',
         'evaluation_set': 'as_of_date',
         'training_set': 'as_of_date',
+        'scored_features': 'as_of_date',
     }.get(name) -%}
     {%- if column is none or not only_new_rows() -%}
         {{ relation }}

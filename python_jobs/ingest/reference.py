@@ -35,9 +35,9 @@ def markdown() -> str:
     lines = [
         "# Every key of domain.yml",
         "",
-        "Made by `make reference` from python_jobs/ingest/{sources,schema}.py. The keys of vars may also be",
-        "at the top of the file. Editors complete keys with docs/domain.schema.json: put this line",
-        "first, with the path from there:",
+        "Made by `make reference` from python_jobs/ingest/sources.py and schema.py. The keys of",
+        "vars may also be at the top of the file. Editors complete keys with",
+        "docs/domain.schema.json: put this line first, with the path from there:",
         "`# yaml-language-server: $schema=docs/domain.schema.json`.",
         "",
     ]

@@ -121,4 +121,5 @@ def told_features(settings: Settings, version: str) -> pd.DataFrame:
         words += [(thing, facts[name].label, "; ", value) for value in features.values[name]]
     words += [(thing, facts[name].label, "; ", OTHER) for thing, name in attributes]
     told = pd.DataFrame(words, columns=["thing", "label", "typical", "text"])
-    return told.assign(place=np.arange(len(told), dtype=np.int16), text=told["text"].astype("str"))
+    told["text"] = told["text"].astype("str")
+    return told.assign(place=np.arange(len(told), dtype=np.int16))

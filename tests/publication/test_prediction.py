@@ -36,11 +36,10 @@ def described(column: dict, docs: dict[str, str]) -> str:
     return flat(docs[block[1]] if block else column["description"])
 
 
-@pytest.mark.parametrize("relation", RELATIONS)
-def test_the_yml_lists_the_columns_of_the_schema(relation):
+def test_the_yml_lists_the_columns_of_the_schema():
     docs = dict(DOC.findall((PROJECT / "models/docs.md").read_text(encoding="utf-8")))
     text = (PROJECT / "models/predictions/churn_predictions.yml").read_text(encoding="utf-8")
-    (model,) = [m for m in yaml.safe_load(text)["models"] if m["name"] == relation]
+    (model,) = yaml.safe_load(text)["models"]
     found = [
         (
             column["name"],

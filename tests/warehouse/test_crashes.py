@@ -89,7 +89,7 @@ def test_killed_command_succeeds_when_run_again(news, undisturbed, tmp_path: Pat
     told = []
     for step in STEPS:
         # kill publish in its last part, which writes the version
-        after = "marts" if step == "publish" else None
+        after = "score" if step == "publish" else None
         delay = RANDOM.uniform(0, seconds[step] + 0.1)
         command = (step, *(QUICK if step == "train" else ()))
         before = shutil.copytree(home, tmp_path / f"before_{step}", symlinks=True)
