@@ -18,7 +18,7 @@ import measured
 from scaled_home import scaled
 
 from python_jobs.settings import Settings
-from python_jobs.training.metrics import Costs
+from python_jobs.training.metrics import Campaign
 
 
 def child(home: Path) -> None:
@@ -36,7 +36,7 @@ def child(home: Path) -> None:
             horizon_days=30,
             explained=explained_features(settings),
             attributes=settings.learned_attributes,
-            costs=Costs(5, 0.1, 100),
+            campaign=Campaign(5, 0.1, 100),
         )
         trained = train(
             inputs,

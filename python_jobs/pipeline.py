@@ -138,7 +138,7 @@ def train(settings: Settings, seed: int, time_budget: float | None) -> None:
     from python_jobs.registry.tables import write_registry_tables
     from python_jobs.scoring.snapshots import save_training_sample
     from python_jobs.training.feature_facts import explained_features
-    from python_jobs.training.metrics import Costs
+    from python_jobs.training.metrics import Campaign
     from python_jobs.training.sample import draw
     from python_jobs.training.train import read_inputs
     from python_jobs.training.train import train as train_models
@@ -155,7 +155,7 @@ def train(settings: Settings, seed: int, time_budget: float | None) -> None:
             attributes=chosen.learned_attributes,
             seed=seed,
             time_budget=seconds_of_search(time_budget, settings, domain),
-            costs=Costs(chosen.offer_cost, chosen.save_rate, chosen.user_value),
+            campaign=Campaign(chosen.offer_cost, chosen.save_rate, chosen.user_value, chosen.top_k),
             candidates=chosen.models.candidates,
             progress=step.say,
         )

@@ -91,13 +91,13 @@ def show(manifest: dict[str, Any], age: str, where: str) -> None:
 
 def show_outcomes(dates: list[dict[str, Any]]) -> None:
     """Print realised against expected churn, newest scoring date first."""
-    table = _table("scored", "users", "churned", "expected@50", "realised@50", "AP", "ROC AUC")
+    table = _table("scored", "users", "churned", "expected", "realised", "AP", "ROC AUC")
     for row in dates:
         table.add_row(
             str(row["as_of_date"]),
             f"{row['users']:,}",
-            *(_share(row[name]) for name in ("base_rate", "expected_precision_at_50")),
-            _share(row["precision_at_50"]),
+            *(_share(row[name]) for name in ("base_rate", "expected_precision_at_top_k")),
+            _share(row["precision_at_top_k"]),
             *(_number(row[name]) for name in ("average_precision", "roc_auc")),
         )
     console.print(table)

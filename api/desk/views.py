@@ -86,14 +86,16 @@ def bands_over_time(publication: Publication) -> dict[str, Any] | None:
 
 
 def precision(publication: Publication) -> dict[str, Any] | None:
-    """Return expected and realised precision@50 by date; None until published."""
+    """Return expected and realised precision of the list by date; None until published."""
     rows = publication.monitoring.get("model_performance")
     if not rows:
         return None
     return {
         "dates": [row["as_of_date"] for row in rows],
-        "expected": [row.get("expected_precision_at_50") for row in rows],
-        "realised": [row.get("precision_at_50") if row.get("is_mature") else None for row in rows],
+        "expected": [row.get("expected_precision_at_top_k") for row in rows],
+        "realised": [
+            row.get("precision_at_top_k") if row.get("is_mature") else None for row in rows
+        ],
     }
 
 

@@ -12,6 +12,7 @@ from api.store.publication import Publication
 
 PERFORMANCE = (
     *("base_rate", "roc_auc", "average_precision", "precision_at_50", "expected_precision_at_50"),
+    *("precision_at_top_k", "expected_precision_at_top_k"),
     *("lift_top_decile", "brier", "expected_calibration_error"),
 )
 STATUS = {"ok": 0, "warn": 1, "fail": 2}

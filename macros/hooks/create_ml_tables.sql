@@ -9,6 +9,7 @@
                 version varchar, created_at timestamp, estimator varchar, data_through date,
                 features_fingerprint varchar, onnx_sha256 varchar, joblib_sha256 varchar,
                 average_precision double, roc_auc double, precision_at_50 double,
+                precision_at_top_k double,
                 brier double, base_rate double, log_loss double,
                 expected_calibration_error double, lift_top_decile double, expected_value double,
                 average_precision_low double, average_precision_high double
@@ -35,6 +36,7 @@
                 status varchar, failures bigint, seconds double, message varchar
             );
             -- columns that tables of earlier versions lack
+            alter table ml.model_versions add column if not exists precision_at_top_k double;
             alter table ml.model_versions add column if not exists log_loss double;
             alter table ml.model_versions add column if not exists expected_calibration_error double;
             alter table ml.model_versions add column if not exists lift_top_decile double;

@@ -1,3 +1,5 @@
+{% set top_k = domain_settings().top_k %}
+
 with
 
 outcomes as (
@@ -31,6 +33,8 @@ plain as (
         avg(churn_label) as base_rate,
         avg(case when place <= 50 then churn_risk end) as expected_precision_at_50,
         avg(case when place <= 50 then churn_label end) as precision_at_50,
+        avg(case when place <= {{ top_k }} then churn_risk end) as expected_precision_at_top_k,
+        avg(case when place <= {{ top_k }} then churn_label end) as precision_at_top_k,
         avg(case when tenth = 1 then churn_label end) as precision_top_decile,
         avg(power(churn_risk - churn_label, 2)) as brier
     from ranked
@@ -71,6 +75,8 @@ select
     cast(case when plain.base_rate > 0 then curves.average_precision end as double) as average_precision,
     plain.precision_at_50,
     plain.expected_precision_at_50,
+    plain.precision_at_top_k,
+    plain.expected_precision_at_top_k,
     {{ divide('plain.precision_top_decile', 'plain.base_rate') }} as lift_top_decile,
     plain.brier,
     cast(calibration.expected_calibration_error as double) as expected_calibration_error

@@ -1,7 +1,9 @@
 """How sure the realised metrics are: bootstrap over users, for the newest mature scoring dates."""
 
+from dataclasses import fields
+
 DATES = 30
-METRICS = ["average_precision", "roc_auc", "precision_at_50", "lift_top_decile", "brier"]
+METRICS = ["average_precision", "roc_auc", "precision_at_top_k", "lift_top_decile", "brier"]
 COLUMNS = {
     "as_of_date": "date",
     "model_version": "varchar",
@@ -23,10 +25,18 @@ def model(dbt, session):
         return session.sql(f"select {nulls} where false")
     newest = outcomes.filter(f"as_of_date >= date '{days[-DATES:][0][0]}'")
     typed = ", ".join(f"cast({name} as {kind}) as {name}" for name, kind in COLUMNS.items())
-    return session.from_df(_measured(newest.df())).project(typed)
+    return session.from_df(_measured(newest.df(), _campaign(session))).project(typed)
 
 
-def _measured(outcomes):
+def _campaign(session):
+    from python_jobs.training.metrics import Campaign
+    from python_jobs.warehouse.dbt_settings import domain_vars
+
+    names = {field.name for field in fields(Campaign)}
+    return Campaign(**{k: v for k, v in domain_vars(session).items() if k in names})
+
+
+def _measured(outcomes, campaign):
     """A frame of COLUMNS. What it needs is loaded here: most builds have no mature date yet."""
     import numpy as np
     import pandas as pd
@@ -43,8 +53,8 @@ def _measured(outcomes):
         risk = part["churn_risk"].to_numpy(float)
         users, dates = np.arange(len(part)), np.zeros(len(part))
         blocks = weights(len(part), seed=0)
-        drawn = replicates(y, risk, users, dates, blocks, len(part))
-        exact = values(y, risk, dates)
+        drawn = replicates(y, risk, users, dates, blocks, len(part), campaign)
+        exact = values(y, risk, dates, campaign)
         for metric in METRICS:
             found = Interval.of(exact[metric], drawn[metric])
             rows.append((day, version, metric, found.value, found.low, found.high, len(part)))

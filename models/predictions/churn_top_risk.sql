@@ -6,4 +6,4 @@ select *
 from predictions
 where is_eligible and not in_holdout
 order by risk_rank
-limit 50
+limit {{ domain_settings().top_k }}

@@ -191,6 +191,9 @@ class Vars(Strict):
     offer_cost: Annotated[float, Field(ge=0)] = Field(description="Cost of contacting one user.")
     save_rate: Share = Field(description="Share of contacted churners who stay because of it.")
     user_value: Annotated[float, Field(ge=0)] = Field(description="Value of a user who stays.")
+    top_k: Annotated[int, Field(ge=1)] = Field(
+        description="Length of the list that people work off: churn_top_risk and its files."
+    )
     models: Models = Field(description="How models are made and replaced.")
     measures: list[Measure] = Field(min_length=1, description="What is measured.")
     ratios: list[Ratio] = Field(description="Shares of measures.")

@@ -9,8 +9,8 @@ PERFORMANCE = """
         as_of_date,
         users,
         base_rate,
-        expected_precision_at_50,
-        precision_at_50,
+        expected_precision_at_top_k,
+        precision_at_top_k,
         average_precision,
         roc_auc
     from main.model_performance
@@ -32,7 +32,7 @@ def latest(connection: duckdb.DuckDBPyConnection, *, dates: int = 10) -> list[di
 def failure(connection: duckdb.DuckDBPyConnection, version: str) -> str | None:
     """Return what failed: a feature's drift or the precision of `version`; None if neither did.
 
-    Drift counts on the newest date that has been measured. Precision among the 50 riskiest fails
+    Drift counts on the newest date that has been measured. Precision of the list fails
     if even the upper bound of its interval is below what was expected. Only a shortfall of the
     current model `version` triggers retraining.
     """
@@ -48,20 +48,21 @@ def failure(connection: duckdb.DuckDBPyConnection, version: str) -> str | None:
         return f"{drifted[0]} has drifted (PSI {drifted[1]:.2f})"
     missed = connection.execute(
         """
-        select as_of_date, intervals.value, performance.expected_precision_at_50
+        select as_of_date, intervals.value, performance.expected_precision_at_top_k
         from main.performance_intervals as intervals
         inner join main.model_performance as performance using (as_of_date, model_version)
         where
-            intervals.metric = 'precision_at_50'
+            intervals.metric = 'precision_at_top_k'
             and model_version = $version
             and as_of_date = (
                 select max(as_of_date) from main.performance_intervals
                 where model_version = $version
             )
-            and intervals.high < performance.expected_precision_at_50
+            and intervals.high < performance.expected_precision_at_top_k
         """,
         {"version": version},
     ).fetchone()
     if missed:
-        return f"precision@50 of {missed[0]} came out at {missed[1]:.0%}, not {missed[2]:.0%}"
+        day, found, promised = missed
+        return f"precision of the list of {day} came out at {found:.0%}, not {promised:.0%}"
     return None

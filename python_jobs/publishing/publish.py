@@ -248,7 +248,8 @@ def _write_tables(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str
 def _write_exports(
     connection: duckdb.DuckDBPyConnection, work: Path, as_of_date: date
 ) -> dict[str, dict[str, int]]:
-    exports = {"churn_predictions": "churn_predictions_latest", "churn_top_50": "churn_top_risk"}
+    top = f"churn_top_{domain_vars(connection).get('top_k', 50)}"
+    exports = {"churn_predictions": "churn_predictions_latest", top: "churn_top_risk"}
     rows = {}
     for name, table in exports.items():
         count = _count(connection, f"main.{table}")

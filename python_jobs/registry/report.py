@@ -239,7 +239,7 @@ def _leads(metrics: dict[str, Any], chosen: str) -> str:
 def _folds(metrics: dict[str, Any], chosen: str) -> str:
     shown = [
         *("average_precision_by_date", "roc_auc_by_date"),
-        *("expected_calibration_error", "precision_at_50"),
+        *("expected_calibration_error", "precision_at_top_k"),
     ]
     head = ["fold", "trained through", "tested", "rows", *(SHOWN[name] for name in shown)]
     lines = []

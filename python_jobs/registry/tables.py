@@ -14,6 +14,7 @@ HEADLINE = [
     "average_precision",
     "roc_auc",
     "precision_at_50",
+    "precision_at_top_k",
     "brier",
     "base_rate",
     "log_loss",

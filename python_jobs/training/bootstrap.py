@@ -22,9 +22,6 @@ BLOCK = 100
 GROUPS = 500
 """Largest number of groups of equal risk. With more distinct risks, neighbours share a group."""
 
-TOP_ROWS = 200
-"""Riskiest rows per day that are kept to find the 50 riskiest of a replicate."""
-
 LEVEL = 0.95
 
 
@@ -64,21 +61,28 @@ Counts = tuple[csr_matrix, csr_matrix]
 class Day:
     """The rows of one date prepared for what is judged by date, under many columns of weights."""
 
-    def __init__(self, y: np.ndarray, risk: np.ndarray, users: np.ndarray, n_users: int) -> None:
+    def __init__(
+        self, y: np.ndarray, risk: np.ndarray, users: np.ndarray, n_users: int, top_k: int = 50
+    ) -> None:
         self.ranked = _counts(_groups(risk), y, users, n_users)
+        self.top_k = top_k
         top = np.arange(len(y))
-        if len(y) > TOP_ROWS:
-            cut = np.partition(risk, len(y) - TOP_ROWS)[len(y) - TOP_ROWS]
+        enough = 4 * max(50, top_k)  # to find the k riskiest of a replicate
+        if len(y) > enough:
+            cut = np.partition(risk, len(y) - enough)[len(y) - enough]
             top = np.flatnonzero(risk >= cut)
         ranks = np.unique(-risk[top], return_inverse=True)[1]
         self.top = _counts(ranks, y[top], users[top], n_users)
 
     def all(self, w: np.ndarray) -> dict[str, np.ndarray]:
         """Return the date's metrics under each column of (users, columns) weights."""
-        total, positive = self.top
+        total, positive = (counts @ w for counts in self.top)
         with np.errstate(divide="ignore", invalid="ignore"):
-            at_50 = _precision_at(total @ w, positive @ w, 50)
-        return self.ranking(w) | {"precision_at_50": at_50}
+            at = {k: _precision_at(total, positive, k) for k in {50, self.top_k}}
+        return self.ranking(w) | {
+            "precision_at_50": at[50],
+            "precision_at_top_k": at[self.top_k],
+        }
 
     def ranking(self, w: np.ndarray) -> dict[str, np.ndarray]:
         """Return the date's average precision and ROC AUC under each column of weights."""
@@ -144,20 +148,25 @@ class Resample:
         ranking = ("average_precision", "roc_auc")
         with np.errstate(divide="ignore", invalid="ignore"):
             decile = _precision_at(total, positive, np.ceil(rows / 10))
-            at_50 = np.array([day["precision_at_50"] for day in days])
-            at_50 = np.nansum(at_50, axis=0) / (~np.isnan(at_50)).sum(axis=0)
             return (
                 # one date's curve is known already
                 ({k: days[0][k] for k in ranking} if len(days) == 1 else _curve(total, positive))
                 | ranking_by_date(days)
+                | {name: _mean_of(days, name) for name in ("precision_at_50", "precision_at_top_k")}
                 | dict(zip(self.summed, self.sums @ w / rows, strict=True))
                 | {
                     "expected_calibration_error": np.abs(self.gap @ w).sum(axis=0) / rows,
-                    "precision_at_50": at_50,
                     "precision_top_decile": decile,
                     "lift_top_decile": decile * rows / positive.sum(axis=0),
                 }
             )
+
+
+def _mean_of(days: Sequence[dict[str, np.ndarray]], name: str) -> np.ndarray:
+    """Return the mean over the days that have rows in a replicate."""
+    found = np.array([day[name] for day in days])
+    mean: np.ndarray = np.nansum(found, axis=0) / (~np.isnan(found)).sum(axis=0)
+    return mean
 
 
 def _counts(group: np.ndarray, y: np.ndarray, users: np.ndarray, n_users: int) -> Counts:

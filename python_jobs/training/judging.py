@@ -12,7 +12,7 @@ from python_jobs.training.bootstrap import Day, Interval, Resample, ranking_by_d
 from python_jobs.training.metrics import (
     METRICS,
     RANKING,
-    Costs,
+    Campaign,
     average_precision,
     by_date,
     calibration_bins,
@@ -28,7 +28,7 @@ def judge(
     held: HeldOut,
     candidates: Collection[str],
     *,
-    costs: Costs | None = None,
+    campaign: Campaign | None = None,
     seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
     """Return the metrics of each model: {model: {kind, folds, over}}.
@@ -48,13 +48,14 @@ def judge(
         for fold, part in parts.items()
         for population, who in (("eligible", eligible), ("all", everybody))
     }
+    top_k = campaign.top_k if campaign else 50
     prepared = {
-        cell: resample(y[m], held.risks[cell[0]][m], users[m], dates[m], n_users, costs)
+        cell: resample(y[m], held.risks[cell[0]][m], users[m], dates[m], n_users, campaign)
         for cell, m in cells.items()
         if m.any()
     }
     days = {
-        (name, day, population): Day(y[m], risk[m], users[m], n_users)
+        (name, day, population): Day(y[m], risk[m], users[m], n_users, top_k)
         for name, risk in held.risks.items()
         for population, who in (("eligible", eligible), ("all", everybody))
         for day in np.unique(dates[who])
@@ -70,7 +71,7 @@ def judge(
     for (name, fold, population), m in cells.items():
         kind = "candidate" if name in candidates else "baseline"
         table = tables.setdefault(name, {"kind": kind, "folds": {}, "over": {}})
-        exact = values(y[m], held.risks[name][m], dates[m], costs)
+        exact = values(y[m], held.risks[name][m], dates[m], campaign)
         blocks = drawn.get((name, fold, population), [])
         table["folds"].setdefault(fold, {})[population] = {
             "rows": int(m.sum()),
@@ -93,7 +94,7 @@ def resample(
     users: np.ndarray,
     dates: np.ndarray,
     n_users: int,
-    costs: Costs | None = None,
+    campaign: Campaign | None = None,
 ) -> Resample:
     """Return these rows prepared for weights; see Resample."""
     return Resample(
@@ -102,7 +103,7 @@ def resample(
         users,
         dates,
         n_users=n_users,
-        payoff=costs.payoff(y, risk, costs.threshold) if costs else None,
+        payoff=campaign.payoff(y, risk, campaign.threshold) if campaign else None,
         calibration_bin=calibration_bins(risk),
     )
 
@@ -114,12 +115,13 @@ def replicates(
     dates: np.ndarray,
     blocks: Iterable[np.ndarray],
     n_users: int,
-    costs: Costs | None = None,
+    campaign: Campaign | None = None,
 ) -> dict[str, np.ndarray]:
     """Return every metric of these rows under each column of the blocks of user weights."""
-    part = resample(y, risk, users, dates, n_users, costs)
+    part = resample(y, risk, users, dates, n_users, campaign)
+    top_k = campaign.top_k if campaign else 50
     which = [dates == day for day in part.days]
-    days = [Day(y[of], risk[of], users[of], n_users) for of in which]
+    days = [Day(y[of], risk[of], users[of], n_users, top_k) for of in which]
     drawn = [part.all(block, [day.all(block) for day in days]) for block in blocks]
     return {metric: _joined(drawn, metric) for metric in drawn[0]}
 

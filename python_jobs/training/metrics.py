@@ -20,6 +20,7 @@ METRICS = (
     "brier",
     "expected_calibration_error",
     "precision_at_50",
+    "precision_at_top_k",
     "precision_top_decile",
     "lift_top_decile",
     "expected_value",
@@ -29,12 +30,14 @@ RANKING = "average_precision_by_date"
 
 
 @dataclass(frozen=True)
-class Costs:
-    """Costs and value of a campaign, in one currency; see dbt_project.yml."""
+class Campaign:
+    """What contacting users costs and gains, in one currency; see dbt_project.yml."""
 
     offer_cost: float
     save_rate: float
     user_value: float
+    top_k: int = 50
+    """Length of the list that people work off."""
 
     @property
     def threshold(self) -> float:
@@ -133,13 +136,13 @@ def precision_at(y: np.ndarray, risk: np.ndarray, k: int) -> float:
     return float((y[above].sum() + (k - above.sum()) * y[tied].mean()) / k)
 
 
-def precision_at_50(y: np.ndarray, risk: np.ndarray, dates: np.ndarray) -> float:
-    """Return the precision among the 50 riskiest of each as_of_date, averaged over the dates.
+def precision_at_by_date(y: np.ndarray, risk: np.ndarray, dates: np.ndarray, k: int) -> float:
+    """Return the precision among the k riskiest of each as_of_date, averaged over the dates.
 
     A retention team gets one list per day, so each day is judged by itself.
     """
     days = [dates == day for day in np.unique(dates)]
-    return float(np.mean([precision_at(y[d], risk[d], 50) for d in days])) if days else math.nan
+    return float(np.mean([precision_at(y[d], risk[d], k) for d in days])) if days else math.nan
 
 
 def precision_top_decile(y: np.ndarray, risk: np.ndarray) -> float:
@@ -153,13 +156,13 @@ def lift_top_decile(y: np.ndarray, risk: np.ndarray) -> float:
 
 
 def values(
-    y: np.ndarray, risk: np.ndarray, dates: np.ndarray, costs: Costs | None = None
+    y: np.ndarray, risk: np.ndarray, dates: np.ndarray, campaign: Campaign | None = None
 ) -> dict[str, float]:
     """Return every metric of these rows; NaN if undefined.
 
-    `expected_value`: money per row if every user at or above the costs' threshold is contacted.
+    `expected_value`: money per row if every user at or above the campaign's threshold is contacted.
     """
-    money = costs.payoff(y, risk, costs.threshold) if costs and len(y) else np.array([math.nan])
+    payoff = campaign.payoff(y, risk, campaign.threshold) if campaign else np.empty(0)
     metrics = (
         by_date(average_precision, y, risk, dates),
         by_date(roc_auc, y, risk, dates),
@@ -168,9 +171,10 @@ def values(
         log_loss(y, risk),
         brier(y, risk),
         expected_calibration_error(y, risk),
-        precision_at_50(y, risk, dates),
+        precision_at_by_date(y, risk, dates, 50),
+        precision_at_by_date(y, risk, dates, campaign.top_k if campaign else 50),
         precision_top_decile(y, risk),
         lift_top_decile(y, risk),
-        float(money.mean()),
+        float(payoff.mean()) if len(payoff) else math.nan,
     )
     return dict(zip(METRICS, metrics, strict=True))

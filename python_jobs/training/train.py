@@ -26,7 +26,7 @@ from python_jobs.training.feature_facts import facts_of
 from python_jobs.training.fit import fit_and_hold_out
 from python_jobs.training.judging import best_model, judge, levels, slices
 from python_jobs.training.leakage import check_leaks
-from python_jobs.training.metrics import Costs
+from python_jobs.training.metrics import Campaign
 from python_jobs.training.splits import HeldOut, Rows
 from python_jobs.warehouse.features import Features
 
@@ -54,7 +54,7 @@ class Inputs:
     horizon_days: int
     seed: int
     time_budget: float
-    costs: Costs | None
+    campaign: Campaign | None
     candidates: tuple[str, ...]
 
     @cached_property
@@ -62,8 +62,8 @@ class Inputs:
         """Return the sha256 over data, settings, code and library versions."""
         facts = {name: asdict(fact) for name, fact in self.feature_facts.items()}
         settings = [self.horizon_days, self.seed, self.time_budget, self.candidates]
-        costs = self.costs and asdict(self.costs)
-        parts = [self.rows.data_hash, self.features.fingerprint, facts, settings, costs]
+        campaign = self.campaign and asdict(self.campaign)
+        parts = [self.rows.data_hash, self.features.fingerprint, facts, settings, campaign]
         text = json.dumps([*parts, _code_hash(), _libraries()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -96,7 +96,7 @@ def read_inputs(
     attributes: Collection[str] = (),
     seed: int = 7,
     time_budget: float = TIME_BUDGET,
-    costs: Costs | None = None,
+    campaign: Campaign | None = None,
     candidates: Collection[str] = CANDIDATES,
     progress: Callable[[str], None] | None = None,
 ) -> Inputs:
@@ -104,7 +104,7 @@ def read_inputs(
 
     `explained`: facts of the domain's features; see feature_facts.explained_features.
     `attributes`: text columns that may become inputs; see Features.learned.
-    `time_budget`: seconds of search. `costs`: used for the expected value, which is None without
+    `time_budget`: seconds of search. `campaign`: used for the expected value, which is None without
     them. Raises JobError if there is no closed label, the labels are of one class, there is no
     feature, or a feature is infinite or looks into the future.
     """
@@ -127,7 +127,7 @@ def read_inputs(
         horizon_days,
         seed,
         time_budget,
-        costs,
+        campaign,
         tuple(name for name in CANDIDATES if name in candidates),
     )
 
@@ -146,7 +146,7 @@ def train(
     the future, or the ONNX file differs from its model.
     """
     say = progress or (lambda line: None)
-    rows, features, costs, seed = inputs.rows, inputs.features, inputs.costs, inputs.seed
+    rows, features, campaign, seed = inputs.rows, inputs.features, inputs.campaign, inputs.seed
     rules = baselines(inputs.feature_facts)
     check_leaks(rows, features.names)
 
@@ -161,7 +161,7 @@ def train(
         candidates=inputs.candidates,
     )
     with threadpool_limits(1, user_api="blas"):  # the products are small: threads only wait
-        tables = judge(rows, held, inputs.candidates, costs=costs, seed=seed)
+        tables = judge(rows, held, inputs.candidates, campaign=campaign, seed=seed)
     chosen = best_model(tables)
     unjudged = None if chosen else _why_unjudged(rows, held, inputs.horizon_days)
     chosen = chosen or UNJUDGED_RULE
@@ -202,7 +202,7 @@ def train(
     metrics = {
         "selected": chosen,
         "horizon_days": inputs.horizon_days,
-        "costs": costs and {**vars(costs), "threshold": costs.threshold},
+        "costs": campaign and {**vars(campaign), "threshold": campaign.threshold},
         "folds": held.folds,
         "models": tables,
         "levels": levels(rows, held, chosen),

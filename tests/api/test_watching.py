@@ -49,30 +49,30 @@ def test_published_monitoring_becomes_gauges_and_pages(published_home, tmp_path)
         "insert into prediction_drift values ('2025-04-30', 'm', 0.11, 'warn')",
         "drop table model_performance",
         "create table model_performance (as_of_date text, model_version text, is_mature integer,"
-        " users integer, roc_auc real, precision_at_50 real, expected_precision_at_50 real)",
+        " users integer, roc_auc real, precision_at_top_k real, expected_precision_at_top_k real)",
         "insert into model_performance values ('2025-03-30', 'm', 1, 9, 0.9, 0.8, 0.7),"
         " ('2025-04-30', 'm', 0, 9, null, null, 0.6)",
         "drop table performance_intervals",
         "create table performance_intervals (as_of_date text, model_version text, metric text,"
         " value real, low real, high real, users integer)",
         "insert into performance_intervals values"
-        " ('2025-03-29', 'm', 'precision_at_50', 0.5, 0.4, 0.6, 9),"
-        " ('2025-03-30', 'm', 'precision_at_50', 0.8, 0.65, 0.9, 9)",
+        " ('2025-03-29', 'm', 'precision_at_top_k', 0.5, 0.4, 0.6, 9),"
+        " ('2025-03-30', 'm', 'precision_at_top_k', 0.8, 0.65, 0.9, 9)",
     )
     seal(folder)
     make_current(folder)
     with serving(published_home, tmp_path / "log") as server:
         drift = server.get("/v1/drift").json
         assert drift["available"] and len(drift["features"]) == 3
-        assert server.get("/v1/performance").json["dates"][0]["precision_at_50"] == 0.8
+        assert server.get("/v1/performance").json["dates"][0]["precision_at_top_k"] == 0.8
         text = server.get("/metrics").text
         assert 'churnhouse_feature_drift_psi{feature="tenure_days"} 0.05' in text
         assert 'churnhouse_feature_drift_status{feature="logins_7d"} 2.0' in text
         assert "churnhouse_prediction_drift_psi 0.11" in text
         assert "churnhouse_prediction_drift_status 1.0" in text
-        assert 'churnhouse_model_performance{measure="precision_at_50"} 0.8' in text
-        assert 'measure="expected_precision_at_50"} 0.7' in text
-        bounds = 'churnhouse_model_performance_bound{bound="%s",measure="precision_at_50"} %s\n'
+        assert 'churnhouse_model_performance{measure="precision_at_top_k"} 0.8' in text
+        assert 'measure="expected_precision_at_top_k"} 0.7' in text
+        bounds = 'churnhouse_model_performance_bound{bound="%s",measure="precision_at_top_k"} %s\n'
         assert bounds % ("low", 0.65) in text and bounds % ("high", 0.9) in text
 
 

@@ -1,10 +1,12 @@
 """Bad input gives one clear line with the next step and leaves the published version."""
 
 import gzip
+import shutil
 from pathlib import Path
 
+import pytest
 import yaml
-from support.homes import PROJECT, churnhouse, refused
+from support.homes import PROJECT, churnhouse, refused, rows
 
 
 def test_empty_raw_folder_is_one_clear_line(home: Path, tmp_path: Path):
@@ -59,13 +61,28 @@ def test_too_short_a_history_reports_how_many_days_are_missing(tmp_path: Path):
     assert "close no label window; at least 4 days are missing" in line
 
 
-def test_two_months_and_few_users_give_a_list_that_says_what_is_missing(tmp_path: Path):
+def test_two_months_and_few_users_give_a_list_that_says_what_is_missing(tmp_path, monkeypatch):
+    """The list is as long as the domain's top_k."""
+    folder = tmp_path / "domains/elearning"
+    shutil.copytree(PROJECT / "domains/elearning", folder)
+    with (folder / "domain.yml").open("a", encoding="utf-8") as settings:
+        settings.write("\n  top_k: 7\n")
+    monkeypatch.setenv("CHURNHOUSE_DOMAINS", str(folder.parent))
     home = tmp_path / "data"
     done = churnhouse(home, "run", "--users", 40, "--days", 60)
     assert "RFM logistic (a simple rule, until a trained model ranks better)" in done.stdout
     assert "not judged yet: a test on a later date needs at least 16 more days" in done.stdout
     assert "it is not judged yet" in done.stdout
-    assert list((home / "published/current").glob("churn_top_50_*.csv"))
+    (path,) = (home / "published/current").glob("churn_top_*.csv")
+    assert path.name.startswith("churn_top_7_")
+    assert len(path.read_text().splitlines()) == 1 + 7
+    found = rows(
+        home,
+        "select performance.expected_precision_at_top_k, avg(churn_risk)"
+        " from (from churn_predictions_latest where is_eligible order by risk_rank limit 7)"
+        " cross join model_performance as performance group by all",
+    )
+    assert found[0][0] == pytest.approx(found[0][1])
 
 
 def test_training_set_with_one_class_is_refused(tmp_path: Path):

@@ -156,9 +156,9 @@ def _broken(finished_home: Path, home: Path) -> Path:
     change_store(
         folder,
         "update feature_drift set status = 'fail' where feature = 'tenure_days'",
-        "update model_performance set is_mature = 1, precision_at_50 = 0.3,"
-        " expected_precision_at_50 = 0.6",
-        "insert into performance_intervals select as_of_date, model_version, 'precision_at_50',"
+        "update model_performance set is_mature = 1, precision_at_top_k = 0.3,"
+        " expected_precision_at_top_k = 0.6",
+        "insert into performance_intervals select as_of_date, model_version, 'precision_at_top_k',"
         " 0.3, 0.2, 0.4, 50 from model_performance",
     )
     old = datetime.now(UTC) - timedelta(hours=37)

@@ -172,7 +172,7 @@ def test_realised_performance_agrees_with_scikit_learn(scored_earlier: Path, day
     found = rows(
         scored_earlier,
         f"""
-        select roc_auc, average_precision, brier, precision_at_50, expected_precision_at_50,
+        select roc_auc, average_precision, brier, precision_at_top_k, expected_precision_at_top_k,
             base_rate, lift_top_decile, expected_calibration_error, is_mature
         from model_performance where as_of_date = date '{day}'
         """,
@@ -230,7 +230,8 @@ def test_open_label_window_counts_as_unknown_not_as_stayed(scored_earlier: Path)
     latest = rows(
         scored_earlier,
         """
-        select is_mature, base_rate, roc_auc, precision_at_50, expected_precision_at_50 is not null
+        select is_mature, base_rate, roc_auc, precision_at_top_k,
+            expected_precision_at_top_k is not null
         from model_performance where as_of_date = date '2025-04-30'
         """,
     )
@@ -367,4 +368,4 @@ def test_the_reference_of_a_version_is_frozen(home: Path):
 
 def test_outcomes_prints_expected_beside_realised(scored_earlier: Path):
     shown = churnhouse(scored_earlier, "outcomes").stdout
-    assert "expected@50" in shown and "2025-03-31" in shown and "2025-04-30" in shown
+    assert "expected  realised" in shown and "2025-03-31" in shown and "2025-04-30" in shown

@@ -8,7 +8,7 @@ from python_jobs.monitoring.outcomes import failure
 TABLES = """
 create table feature_drift (feature varchar, as_of_date date, psi double, status varchar);
 create table model_performance (
-    as_of_date date, model_version varchar, expected_precision_at_50 double
+    as_of_date date, model_version varchar, expected_precision_at_top_k double
 );
 create table performance_intervals (
     as_of_date date, model_version varchar, metric varchar, value double, low double, high double
@@ -24,7 +24,7 @@ def con():
     return con
 
 
-def promise(con, day, version, expected, low, high, metric="precision_at_50"):
+def promise(con, day, version, expected, low, high, metric="precision_at_top_k"):
     con.execute("insert into model_performance values (?, ?, ?)", [day, version, expected])
     value = (low + high) / 2
     con.execute(
@@ -37,7 +37,7 @@ def test_promise_is_broken_only_when_the_interval_lies_below_it(con):
     promise(con, OLD, "v", expected=0.5, low=0.2, high=0.5)
     assert failure(con, "v") is None
     promise(con, NEW, "v", expected=0.5, low=0.2, high=0.49)
-    assert failure(con, "v") == f"precision@50 of {NEW} came out at 34%, not 50%"
+    assert failure(con, "v") == f"precision of the list of {NEW} came out at 34%, not 50%"
 
 
 def test_newer_kept_promise_cancels_an_older_broken_one(con):

@@ -86,7 +86,7 @@ def _monitoring(store: sqlite3.Connection, features: list[str]) -> None:
     )
     store.execute(
         "create table model_performance (as_of_date text, model_version text, is_mature integer,"
-        " users integer, precision_at_50 real, expected_precision_at_50 real)"
+        " users integer, precision_at_top_k real, expected_precision_at_top_k real)"
     )
     for n in range(11, -1, -1):
         day = str(LAST - timedelta(days=7 * n))

@@ -10,7 +10,7 @@ from python_jobs.publication.feature_facts import FeatureFact
 from python_jobs.registry.register import Registered, register
 from python_jobs.scoring.duckdb_score import churn_scores
 from python_jobs.settings import PROJECT, Settings
-from python_jobs.training.metrics import Costs
+from python_jobs.training.metrics import Campaign
 from python_jobs.training.train import read_inputs, train
 
 NOW = datetime(2026, 11, 21, 10, 15, tzinfo=UTC)
@@ -90,7 +90,7 @@ def warehouse_by_plan(users: int = 400, dates: int = 9) -> duckdb.DuckDBPyConnec
 
 def run(con: duckdb.DuckDBPyConnection, home: Path, **options: object) -> Registered:
     """Train and register the version."""
-    chosen = {"horizon_days": 30, "time_budget": 0, "costs": Costs(5, 0.1, 100)}
+    chosen = {"horizon_days": 30, "time_budget": 0, "costs": Campaign(5, 0.1, 100)}
     chosen |= {"explained": EXPLAINED} | options
     now, champion = chosen.pop("now", NOW), chosen.pop("champion", None)
     inputs, progress = read_inputs(con, **chosen), chosen.get("progress")

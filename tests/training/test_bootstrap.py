@@ -7,7 +7,7 @@ from python_jobs.training import bootstrap, judging, metrics
 from python_jobs.training.bootstrap import Day, Interval
 
 DAY = np.datetime64("2025-03-02")
-COSTS = metrics.Costs(5, 0.1, 100)
+CAMPAIGN = metrics.Campaign(5, 0.1, 100, top_k=60)
 USERS = 120
 
 
@@ -25,11 +25,11 @@ def test_a_replicate_is_the_metric_of_the_drawn_users():
     """Compares every metric with repeating rows as often as their user was drawn."""
     y, risk, codes, days = sample()
     block = next(bootstrap.weights(USERS, seed=3))
-    found = judging.replicates(y, risk, codes, days, [block], USERS, COSTS)
+    found = judging.replicates(y, risk, codes, days, [block], USERS, CAMPAIGN)
     bins = metrics.calibration_bins(risk)
     for draw in range(5):
         rows = np.repeat(np.arange(len(y)), block[codes, draw].astype(int))
-        expected = metrics.values(y[rows], risk[rows], days[rows], COSTS)
+        expected = metrics.values(y[rows], risk[rows], days[rows], CAMPAIGN)
         gap = np.bincount(bins[rows], weights=risk[rows] - y[rows])
         expected["expected_calibration_error"] = np.abs(gap).sum() / len(rows)  # bins stay
         assert found.keys() == expected.keys()
@@ -53,8 +53,8 @@ def test_grouping_many_risks_hardly_changes_the_metrics():
     y = (rng.random(5000) < risk).astype(int)
     block = np.ones((5000, 1), np.float32)
     users, days = np.arange(5000), np.full(5000, DAY)
-    found = judging.replicates(y, risk, users, days, [block], 5000, COSTS)
-    for name, value in metrics.values(y, risk, np.full(5000, DAY), COSTS).items():
+    found = judging.replicates(y, risk, users, days, [block], 5000, CAMPAIGN)
+    for name, value in metrics.values(y, risk, np.full(5000, DAY), CAMPAIGN).items():
         assert found[name][0] == pytest.approx(value, rel=2e-3), name
 
 

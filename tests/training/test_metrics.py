@@ -13,7 +13,7 @@ from python_jobs.training import metrics
 Y = np.array([1, 0, 1, 0, 0])
 RISK = np.array([0.9, 0.8, 0.7, 0.3, 0.1])
 DAY = np.datetime64("2025-03-02")
-COSTS = metrics.Costs(offer_cost=5, save_rate=0.1, user_value=100)
+CAMPAIGN = metrics.Campaign(offer_cost=5, save_rate=0.1, user_value=100)
 
 
 def test_metrics_match_values_worked_out_by_hand():
@@ -61,7 +61,10 @@ def test_precision_at_50_is_a_mean_over_days():
     y = np.concatenate([np.repeat([1, 0], [50, 10]), np.repeat([0, 1], [50, 10]), [1]])
     risk = np.concatenate([np.linspace(1, 0, 60)] * 2 + [[0.0]])
     dates = DAY + np.repeat([0, 7, 14], [60, 60, 1])
-    assert metrics.precision_at_50(y, risk, dates) == pytest.approx((1 + 0 + 1) / 3)
+    assert metrics.precision_at_by_date(y, risk, dates, 50) == pytest.approx((1 + 0 + 1) / 3)
+    by_list = metrics.values(y, risk, dates, metrics.Campaign(5, 0.1, 100, top_k=60))
+    assert by_list["precision_at_50"] == pytest.approx((1 + 0 + 1) / 3)
+    assert by_list["precision_at_top_k"] == pytest.approx((50 / 60 + 10 / 60 + 1) / 3)
 
 
 rows = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20)), min_size=2, max_size=60)
@@ -71,8 +74,8 @@ rows = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20)), min_size=2, ma
 def test_agrees_with_scikit_learn_and_ignores_row_order(pairs):
     y, risk = np.array([p[0] for p in pairs]), np.array([p[1] / 20 for p in pairs])
     dates = np.full(len(y), DAY)
-    forwards = metrics.values(y, risk, dates, COSTS)
-    backwards = metrics.values(y[::-1], risk[::-1], dates, COSTS)
+    forwards = metrics.values(y, risk, dates, CAMPAIGN)
+    backwards = metrics.values(y[::-1], risk[::-1], dates, CAMPAIGN)
     for name in metrics.METRICS:
         assert forwards[name] == pytest.approx(backwards[name], abs=1e-12, nan_ok=True)
     assert forwards["brier"] == pytest.approx(sk.brier_score_loss(y, risk))
@@ -97,16 +100,16 @@ BY_DATE = {"average_precision_by_date", "roc_auc_by_date"}
 def test_undefined_metric_is_nan(y, undefined):
     """No number is made up."""
     day = np.full(len(y), DAY, "datetime64[D]")
-    found = metrics.values(np.array(y, dtype=int), np.full(len(y), 0.5), day, COSTS)
+    found = metrics.values(np.array(y, dtype=int), np.full(len(y), 0.5), day, CAMPAIGN)
     assert {name for name, value in found.items() if math.isnan(value)} == undefined
 
 
 def test_offer_pays_from_the_threshold_upwards():
     """Saving a tenth of 100 is worth 10; at cost 5, half of those contacted must churn."""
-    assert COSTS.threshold == pytest.approx(0.5)
+    assert CAMPAIGN.threshold == pytest.approx(0.5)
     # two of the users at .9, .8 and .7 churn: (2 x 10 - 3 x 5) over five users
-    assert metrics.values(Y, RISK, np.full(5, DAY), COSTS)["expected_value"] == pytest.approx(1)
-    assert metrics.Costs(20, 0.1, 100).threshold == metrics.Costs(5, 0, 100).threshold == 1
+    assert metrics.values(Y, RISK, np.full(5, DAY), CAMPAIGN)["expected_value"] == pytest.approx(1)
+    assert metrics.Campaign(20, 0.1, 100).threshold == metrics.Campaign(5, 0, 100).threshold == 1
     assert math.isnan(metrics.values(Y, RISK, np.full(5, DAY))["expected_value"])
 
 

@@ -18,7 +18,7 @@ from python_jobs.registry.promotion import promote
 from python_jobs.settings import PROJECT, Settings
 from python_jobs.training import train as training
 from python_jobs.training.estimators import churn_risk
-from python_jobs.training.metrics import METRICS, Costs
+from python_jobs.training.metrics import METRICS, Campaign
 from python_jobs.training.train import read_inputs
 
 
@@ -299,7 +299,7 @@ def test_only_the_named_candidates_are_tried(tmp_path):
 INPUTS = {
     "seed": {"seed": 8},
     "budget": {"time_budget": 1},
-    "costs": {"costs": Costs(6, 0.1, 100)},
+    "costs": {"costs": Campaign(6, 0.1, 100)},
     "candidates": {"candidates": ["soft_voting"]},
     "facts of features": {"explained": {}},
 }
