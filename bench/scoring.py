@@ -32,7 +32,12 @@ def child(home: Path) -> None:
     """Score in this process."""
     with duckdb.connect(str(home / "warehouse.duckdb")) as con:
         started = time.monotonic()
-        churn_scores(con, Settings(home=home), "user_features_latest").create("churn_scores")
+        con.execute(
+            "create or replace table user_values as select user_id, as_of_date,"
+            " 100.0::double as value_per_horizon, 1.0::double as horizons from user_features_latest"
+        )
+        found = churn_scores(con, Settings(home=home), "user_features_latest", "user_values")
+        found.create("churn_scores")
         seconds = time.monotonic() - started
         users, told = con.execute("select count(*), count(reason_3) from churn_scores").fetchone()
     print(f"churn_scores: {seconds:.1f} s for {users:,} users, {told:,} with three reasons")

@@ -10,7 +10,8 @@
         'training_every_days',
         'users_from_events', 'timezone', 'first_day', 'max_history_days', 'unknown_days', 'silent_days',
         'exclude', 'arrival_tolerance_minutes', 'max_rejected_share', 'expected_weekdays',
-        'min_day_share', 'holdout_share', 'measures', 'ratios', 'attributes', 'checks', 'event_types'
+        'min_day_share', 'holdout_share', 'offer_cost', 'save_rate', 'user_value', 'value', 'top_k', 'list',
+        'measures', 'ratios', 'attributes', 'checks', 'event_types'
     ] %}
         {% do settings.update({name: var(name)}) %}
     {% endfor %}

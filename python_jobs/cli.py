@@ -24,6 +24,9 @@ from python_jobs.options import (
     TimeBudget,
     Users,
     day,
+    money,
+    one_of,
+    pairs,
     whole_number,
 )
 from python_jobs.settings import Settings
@@ -380,6 +383,47 @@ def forget(user_id: str) -> None:
             pipeline.build(settings, None, Dbt(settings), COMPARED_ANEW, "compare")
             pipeline.score_and_publish(settings)
             prune(settings.published, keep=1)
+
+
+@app.command(name="list")
+def call_list(
+    top: Annotated[
+        int | None,
+        typer.Option(parser=whole_number(1), metavar="N", help="At most so many; default: top_k."),
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(parser=money, metavar="MONEY", help="As many as it pays for, by offer_cost."),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Only users of this attribute; repeatable."),
+    ] = None,
+    order: Annotated[
+        str, typer.Option(parser=one_of("gain", "loss", "risk"), metavar="gain|loss|risk")
+    ] = "gain",
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
+) -> None:
+    """Whom to contact, so that the expected gain is largest; from the published version."""
+    from python_jobs.publishing import call_list as lists
+    from python_jobs.publishing import status as published
+
+    settings = Settings()
+    manifest = published.read(settings)
+    folder = (settings.published / "current").resolve()
+    chosen = lists.choose(
+        folder, manifest, order=order, top=top, budget=budget, where=pairs(where or [])
+    )
+    if csv:
+        terminal.print_csv(lists.COLUMNS, chosen.users)
+    elif chosen.users:
+        terminal.show_list(chosen, manifest)
+    else:
+        terminal.console.print(
+            "Nobody: no contact is expected to gain more than it costs. Next: see offer_cost, "
+            "save_rate and value in domain.yml, or try --order risk.",
+            soft_wrap=True,
+        )
 
 
 @app.command()

@@ -59,3 +59,8 @@ def sql_text(value: object) -> str:
 def sql_name(name: str) -> str:
     """Return a name as a SQL identifier, quotes included."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def harmless(value: object) -> object:
+    """Return a value for CSV: text that looks like a formula gets an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in set("=+-@\t\r") else value

@@ -1,7 +1,7 @@
 """Options that several subcommands take, and the parsers that name a value they refuse."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Annotated
 
@@ -41,6 +41,36 @@ def seconds(text: str | float) -> float:
     if not 0 <= number < math.inf:
         raise typer.BadParameter(f"{str(text)!r} is no number of seconds, 0 or more")
     return number
+
+
+def money(text: str | float) -> float:
+    """Return a finite amount above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise typer.BadParameter(f"{str(text)!r} is no amount above 0")
+    return number
+
+
+def one_of(*known: str) -> Callable[[str], str]:
+    """Return a parser that takes one of these words."""
+
+    def parse(text: str) -> str:
+        if text not in known:
+            raise typer.BadParameter(f"{text!r} is none of {', '.join(known)}")
+        return text
+
+    return parse
+
+
+def pairs(texts: Sequence[str]) -> dict[str, str]:
+    """Return NAME=VALUE texts as a dict."""
+    for text in texts:
+        if "=" not in text or text.startswith("="):
+            raise typer.BadParameter(f"{text!r} is not like plan=premium")
+    return dict(text.split("=", 1) for text in texts)
 
 
 DomainName = Annotated[

@@ -1,13 +1,17 @@
 """What a person sees: one line a step, with a bar on a terminal and plain lines elsewhere."""
 
 import contextlib
+import csv
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from python_jobs.files import harmless
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -80,13 +84,43 @@ def show(manifest: dict[str, Any], age: str, where: str) -> None:
         or f"ROC AUC {_number(model['roc_auc'])}, average precision "
         f"{_number(model['average_precision'])}, precision@50 {_share(model['precision_at_50'])}",
     )
-    facts.add_row("riskiest", f"of {manifest['as_of_date']}, eligible and not in the holdout")
+    order = manifest.get("list", {}).get("order", "risk")
+    facts.add_row("call first", f"of {manifest['as_of_date']}, by {order}")
     for user in manifest["riskiest"]:
         facts.add_row("", f"{user['churn_risk']:>8.1%}  {user['user_id']}")
     facts.add_row("published", f"{manifest['version']}, {age} ago")
     facts.add_row("", where)
     console.print()
     console.print(facts)
+
+
+def show_list(chosen: Any, manifest: dict[str, Any]) -> None:
+    """Print a list of whom to contact, and what it costs and is expected to gain."""
+    table = _table("user", "risk", "worth", "loss", "gain", "95 % interval", "last contact")
+    for user in chosen.users:
+        table.add_row(
+            user["user_id"],
+            _share(user["churn_risk"]),
+            *(_money(user[name]) for name in ("user_value", "expected_loss", "expected_gain")),
+            f"{_money(user['expected_gain_low'])} to {_money(user['expected_gain_high'])}",
+            str(user["last_contact_on"] or ""),
+        )
+    console.print(table)
+    gain = [chosen.total(f"expected_gain{end}") for end in ("", "_low", "_high")]
+    console.print(
+        f"{len(chosen.users):,} users of {manifest['as_of_date']}: to contact them costs "
+        f"{_money(chosen.cost)} and is expected to gain {_money(gain[0])} "
+        f"({_money(gain[1])} to {_money(gain[2])}), the cost deducted.",
+        soft_wrap=True,
+    )
+
+
+def print_csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    """Print rows as CSV; text that a spreadsheet would read as a formula gets an apostrophe."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([harmless(row[name]) for name in columns])
 
 
 def show_outcomes(dates: list[dict[str, Any]]) -> None:
@@ -208,9 +242,15 @@ def show_new_domain(made: Any, place: str) -> None:
 def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in columns:
-        is_left = name in ("scored", "feature", "version", "status")
-        table.add_column(name, justify="left" if is_left else "right", no_wrap=name == "version")
+        is_left = name in ("scored", "feature", "version", "status", "user")
+        table.add_column(
+            name, justify="left" if is_left else "right", no_wrap=name in ("version", "user")
+        )
     return table
+
+
+def _money(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.2f}".removesuffix(".00")
 
 
 def _share(value: float | None) -> str:

@@ -19,6 +19,7 @@ from api.routes import monitoring
 from api.store import listing
 from api.store.loader import loader_of
 from api.store.publication import Publication
+from python_jobs.files import harmless
 from python_jobs.publication.ids import is_id
 
 router = APIRouter(include_in_schema=False)
@@ -51,7 +52,7 @@ async def overview(request: Request) -> Response:
     publication = loader_of(request).current
     if publication is None or not publication.users:
         return page(request, "empty.html", 503 if publication is None else 200)
-    ranks = await listing.ranks(publication, listing.to_contact(publication), 0, 8)
+    ranks = await listing.to_call(publication, 8)
     return page(
         request,
         "overview.html",
@@ -225,8 +226,9 @@ def _query(request: Request) -> dict[str, str]:
 
 def _filter(publication: Publication, query: dict[str, str]) -> listing.Filter:
     """Return the filter of the list; by default only eligible users."""
-    wanted = {"eligible": "true"} | query
-    if wanted["eligible"] == "any":
+    everybody = query.get("band") == "gone"
+    wanted = ({} if everybody else {"eligible": "true"}) | query
+    if wanted.get("eligible") == "any":
         del wanted["eligible"]
     return listing.parse(publication, wanted, ignore={"q", "sort", "page"})
 
@@ -265,7 +267,6 @@ def _cells(row: dict[str, Any]) -> list[Any]:
 
 
 def _line(values: list[Any]) -> str:
-    safe = [f"'{v}" if isinstance(v, str) and v[:1] in "=+-@\t\r" and v else v for v in values]
     out = io.StringIO()
-    csv.writer(out).writerow(safe)
+    csv.writer(out).writerow(map(harmless, values))
     return out.getvalue()

@@ -8,7 +8,7 @@ from api.store.gauges import newest
 from api.store.publication import Publication, is_whole
 from python_jobs.publication.attribute_values import OTHER, UNKNOWN
 from python_jobs.publication.feature_facts import FeatureFact
-from python_jobs.publication.prediction import BANDS
+from python_jobs.publication.prediction import BANDS, RISK_BANDS
 
 STRIP_DATES = 14
 """Dates in the drift strip."""
@@ -38,15 +38,15 @@ FIRST = {"General": 0, "Attributes": 1}
 
 
 def bands(publication: Publication) -> list[dict[str, Any]]:
-    """Count eligible users by band, with the change since the previous published date."""
+    """Count users by band, with the change since the previous published date."""
     before = _earlier(publication)
-    total = sum(band["eligible_users"] for band in publication.bands.values()) or 1
+    total = publication.users or 1
     return [
         {
             "band": band,
-            "users": (users := publication.bands.get(band, {}).get("eligible_users", 0)),
+            "users": (users := publication.bands.get(band, {}).get("users", 0)),
             "share": users / total,
-            "change": users - before.get(band, {}).get("eligible_users", 0) if before else None,
+            "change": users - before.get(band, {}).get("users", 0) if before else None,
         }
         for band in BANDS
     ]
@@ -81,7 +81,7 @@ def bands_over_time(publication: Publication) -> dict[str, Any] | None:
     if len(dates) < 2:
         return None
     counts = {(row["as_of_date"], row["risk_band"]): row["eligible_users"] for row in rows}
-    series = {band: [counts.get((date, band), 0) for date in dates] for band in BANDS}
+    series = {band: [counts.get((date, band), 0) for date in dates] for band in RISK_BANDS}
     return {"dates": dates, "series": series}
 
 

@@ -80,6 +80,17 @@ def to_contact(publication: Publication) -> Filter:
     return Filter({n: v for n, v in wanted.items() if n in publication.prediction_columns})
 
 
+async def to_call(publication: Publication, limit: int) -> list[int]:
+    """Return the ranks of the first `limit` users of the domain's list, in its order.
+
+    Versions of earlier releases have no list: there the riskiest contactable users come first.
+    """
+    if publication.has_call_list:
+        sql = "select risk_rank from call_list order by list_rank limit ?"
+        return [row[0] for row in publication.store.execute(sql, (limit,))]
+    return await ranks(publication, to_contact(publication), 0, limit)
+
+
 def _risk(text: str) -> tuple[float, str | None]:
     try:
         value = float(text)

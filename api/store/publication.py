@@ -66,6 +66,7 @@ class Publication:
     users: int
     max_rank: int
     has_identities: bool
+    has_call_list: bool
     choices: dict[str, dict[str, int]]
     bands: dict[str, dict[str, float]]
     risk_tenths: list[tuple[int, int, float]]
@@ -294,6 +295,7 @@ def _facts(store: sqlite3.Connection, attributes: list[str] | None) -> dict[str,
         "users": users,
         "max_rank": max_rank or 0,
         "has_identities": "identities" in tables,
+        "has_call_list": "call_list" in tables,
         "choices": choices,
         "bands": bands,
         "risk_tenths": tenths,

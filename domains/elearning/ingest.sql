@@ -1,4 +1,4 @@
--- users_file and events_file are one raw file at a time, with the columns that domain.yml declares.
+-- users_file, events_file and treatments_file are one raw file at a time, with the columns that domain.yml declares.
 create or replace temp view users as
 select
     user_id,
@@ -19,3 +19,14 @@ select
     quiz_score,
     amount
 from events_file;
+
+create or replace temp view treatments as
+select
+    user_id,
+    treated_at,
+    campaign,
+    channel,
+    outcome,
+    note,
+    "by"
+from treatments_file;

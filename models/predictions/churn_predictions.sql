@@ -1,5 +1,8 @@
 {{ config(materialized='view') }}
-{% set made_here = {'in_holdout': in_holdout('user_id')} %}
+{% set made_here = {
+    'in_holdout': in_holdout('user_id'),
+    'risk_band': "case when is_eligible then risk_band else 'gone' end",
+} %}
 
 with
 
@@ -7,7 +10,7 @@ predictions as (select * from {{ prediction_history() }})
 
 select
     {% for column in prediction_columns() -%}
-    {% if not column.is_stored %}{{ made_here[column.name] }} as {% endif -%}
+    {% if column.name in made_here %}{{ made_here[column.name] }} as {% endif -%}
     {{ column.name }}{{ ',' if not loop.last }}
     {% endfor %}
 from predictions

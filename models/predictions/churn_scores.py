@@ -7,8 +7,9 @@ def model(dbt, session):
     # lineage: a model comes first, and this is what it scores
     dbt.source("ml", "model_versions")
     dbt.ref("user_features_latest")
+    dbt.ref("user_values")
 
     from python_jobs.scoring.duckdb_score import churn_scores
     from python_jobs.settings import Settings
 
-    return churn_scores(session, Settings(), "main.user_features_latest")
+    return churn_scores(session, Settings(), "main.user_features_latest", "main.user_values")

@@ -5,7 +5,16 @@ with
 raw_treatments as (select * from {{ source('raw', 'treatments') }})
 
 select
+    row_id,
+    file_id,
     user_id,
-    campaign,
-    {{ local_date('treated_at') }} as treated_on
+    treated_at,
+    treated_at_unread,
+    {{ local_date('treated_at') }} as treated_on,
+    coalesce(campaign, 'unnamed') as campaign,
+    channel,
+    outcome,
+    note,
+    {{ adapter.quote('by') }} as contacted_by,
+    ingested_at
 from raw_treatments

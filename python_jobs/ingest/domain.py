@@ -30,6 +30,10 @@ OF_TRAINING = {"models", "model_attributes"}
 """Settings on which no table depends."""
 
 
+GROUPS = {"value", "list"}
+"""Settings of several parts, each with a default of its own."""
+
+
 class _Problem(yaml.YAMLError):
     """Legal YAML that plain YAML would read otherwise than it was meant."""
 
@@ -81,7 +85,7 @@ class Domain:
             ) from None
         parsed = self._check(DomainFile, _merged(content if isinstance(content, dict) else {}))
         self.files: Files = parsed.files
-        self.vars: Vars = self._check(Vars, {**default_vars(), **parsed.vars}, under="vars")
+        self.vars: Vars = self._check(Vars, _with_defaults(parsed.vars), under="vars")
         if not self.files.users and not self.vars.users_from_events:
             raise JobError(
                 f"{self._where} names no users.",
@@ -172,6 +176,15 @@ def available(settings: Settings) -> dict[str, Path]:
 def default_vars() -> dict[str, Any]:
     """Return the settings that domains share, from dbt_project.yml."""
     vars_: dict[str, Any] = yaml.safe_load(_read(PROJECT / "dbt_project.yml"))["vars"]
+    return vars_
+
+
+def _with_defaults(given: dict[str, Any]) -> dict[str, Any]:
+    """Return a domain's settings with the defaults of those it does not give."""
+    vars_ = default_vars() | given
+    for name in GROUPS & given.keys():
+        if isinstance(given[name], dict):
+            vars_[name] = default_vars()[name] | given[name]
     return vars_
 
 

@@ -33,9 +33,20 @@ KEYS = {
         "reject_reason": "varchar",
     },
     "identities": {"from_id": "varchar", "to_id": "varchar", "since": "timestamp"},
-    "treatments": {"user_id": "varchar", "treated_at": "timestamp", "campaign": "varchar"},
+    "treatments": {
+        "user_id": "varchar",
+        "treated_at": "timestamp",
+        "campaign": "varchar",
+        "channel": "varchar",
+        "outcome": "varchar",
+        "note": "varchar",
+        "by": "varchar",
+    },
 }
-OPTIONAL = {"updated_at", "version", "is_deleted", "reject_reason", "since"}
+OPTIONAL = {
+    *("updated_at", "version", "is_deleted", "reject_reason", "since"),
+    *("channel", "outcome", "note", "by"),
+}
 """Columns that a mapping may leave out."""
 CHANGES = ("updated_at", "version", "is_deleted")
 """Columns that say how a row changes an earlier one; unreadable, they reject it."""
@@ -76,11 +87,13 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
         "ingested_at timestamp)"
     )
     for table, keys in KEYS.items():
-        columns = ", ".join(f"{name} {kind}" for name, kind in (STAMPS | keys).items())
+        columns = ", ".join(f"{sql_name(name)} {kind}" for name, kind in (STAMPS | keys).items())
         connection.execute(f"create table if not exists raw.{table} ({columns})")
-        unread = {f"{name}_unread": "varchar" for name in CHANGES if name in keys}
+        unread = {f"{name}_unread": "varchar" for name in (*CHANGES, *TIMES) if name in keys}
         for name, kind in (keys | unread).items():
-            connection.execute(f"alter table raw.{table} add column if not exists {name} {kind}")
+            connection.execute(
+                f"alter table raw.{table} add column if not exists {sql_name(name)} {kind}"
+            )
 
 
 @dataclass(frozen=True)

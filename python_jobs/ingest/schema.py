@@ -133,6 +133,49 @@ class Models(Strict):
     )
 
 
+class Value(Strict):
+    """What a user who stays is worth; without column, measure or sql it is user_value."""
+
+    column: Name | None = Field(None, description="An attribute that holds it, as a number.")
+    measure: Name | None = Field(
+        None,
+        description="A sum among the measures, such as spend: its pace over the last `days` is "
+        "carried forward over `horizon_days`, as far as the user's risk lets them stay.",
+    )
+    sql: Text | None = Field(
+        None, description="An expression over the columns of user_features_latest."
+    )
+    days: Days = Field(description="Days over which the measure's pace is taken.")
+    horizon_days: Days = Field(description="Days ahead for which a measure's pace counts.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Value":
+        given = [name for name in ("column", "measure", "sql") if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(f"give {given[0]} or {given[1]}, not both")
+        return self
+
+
+Names = list[Name]
+
+
+class CallList(Strict):
+    """Whom to act on: churn_top_risk and what follows from it."""
+
+    order: Literal["gain", "loss", "risk"] = Field(
+        description="By expected gain (only where it is above 0), expected loss, or churn risk."
+    )
+    budget: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Money for one list: as many users as offer_cost allows, not top_k."
+    )
+    where: Text | None = Field(
+        None, description="A condition in SQL over the columns of user_features_latest."
+    )
+    contact_pause_days: Annotated[int, Field(ge=0)] = Field(
+        description="Nobody contacted in the last so many days is on the list again."
+    )
+
+
 class Vars(Strict):
     """The settings of a domain; the defaults are in dbt_project.yml."""
 
@@ -190,7 +233,10 @@ class Vars(Strict):
     holdout_share: Share = Field(description="Share of users whom nobody contacts.")
     offer_cost: Annotated[float, Field(ge=0)] = Field(description="Cost of contacting one user.")
     save_rate: Share = Field(description="Share of contacted churners who stay because of it.")
-    user_value: Annotated[float, Field(ge=0)] = Field(description="Value of a user who stays.")
+    user_value: Annotated[float, Field(ge=0)] = Field(
+        description="Value of a user who stays, where `value` says nothing."
+    )
+    value: Value = Field(description="What each user who stays is worth.")
     top_k: Annotated[int, Field(ge=1)] = Field(
         description="Length of the list that people work off: churn_top_risk and its files."
     )
@@ -207,6 +253,8 @@ class Vars(Strict):
     event_types: dict[Text, EventType] = Field(
         description="The types of events; empty: seeds/event_types.csv."
     )
+    # last: after it `list` is no type any more in this class
+    list: CallList = Field(description="Whom to act on, and in which order.")
 
     @model_validator(mode="after")
     def _names_refer_to_something(self) -> "Vars":
@@ -220,6 +268,16 @@ class Vars(Strict):
                     f"measure {measure.name!r} looks at {measure.event_type!r}, "
                     f"which is no event type{guess(measure.event_type, types)}"
                 )
+        if self.value.column and self.value.column not in self.attributes:
+            raise ValueError(f"value.column names {self.value.column!r}, which is no attribute")
+        sums = [m.name for m in self.measures if m.agg == "sum"]
+        if self.value.measure and self.value.measure not in sums:
+            raise ValueError(
+                f"value.measure names {self.value.measure!r}, which is no sum among the measures"
+                f"{guess(self.value.measure, sums)}"
+            )
+        if self.list.budget and not self.offer_cost:
+            raise ValueError("list.budget needs an offer_cost above 0")
         for name in self.model_attributes or []:
             if name not in self.attributes:
                 raise ValueError(
@@ -236,7 +294,7 @@ class Vars(Strict):
         return self
 
     @property
-    def learned_attributes(self) -> list[str]:
+    def learned_attributes(self) -> Names:
         """Return the attributes that the model may learn from."""
         return self.attributes if self.model_attributes is None else self.model_attributes
 

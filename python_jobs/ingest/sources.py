@@ -27,6 +27,7 @@ TABLE_COLUMNS = {
     *("as_of_date", "is_eligible", "days_since_last_activity", "tenure_days", "churn_label"),
     *("churn_risk", "risk_band", "risk_rank", "model_version", "scored_at", "in_holdout"),
     *("reason_1", "reason_2", "reason_3", "events", "active_days", "known_days", "is_unknown"),
+    *("user_value", "expected_loss", "expected_gain", "save_rate", "list_rank"),
 }
 """Columns of the product's own tables: no attribute and no measured column may have such a name."""
 
@@ -218,7 +219,9 @@ class Files(Strict):
         "to_id, those before the first link too.",
     )
     treatments: Sources | None = Field(
-        None, description="Who was contacted (user_id, treated_at, campaign), if that is known."
+        None,
+        description="Who was contacted: user_id, treated_at, campaign; channel, outcome, note and "
+        "by where they are known.",
     )
 
     def by_table(self) -> dict[str, list[RawFiles]]:

@@ -29,7 +29,8 @@ class Column:
     gathered_in: str | None = None
 
 
-BANDS = ("high", "medium", "low")
+RISK_BANDS = ("high", "medium", "low")
+BANDS = (*RISK_BANDS, "gone")
 COLUMNS = (
     Column("user_id", "string", "The user's id, as text."),
     Column(
@@ -63,7 +64,7 @@ COLUMNS = (
     Column(
         "risk_band",
         "string",
-        "high, medium or low, by fixed limits on churn_risk.",
+        "high, medium or low, by fixed limits on churn_risk; gone for a user who is not eligible.",
         json={"enum": list(BANDS), "examples": ["high"]},
     ),
     Column(
@@ -79,6 +80,18 @@ COLUMNS = (
         "True for the share of users (`holdout_share`) whom nobody should contact, so that a"
         " campaign's lift can be measured. A stable hash of user_id decides.",
         made_by="view",
+    ),
+    Column(
+        "user_value",
+        "double",
+        "What the user is worth who stays, by the domain's `value`.",
+        json={"minimum": 0, "examples": [100.0]},
+    ),
+    Column(
+        "expected_loss",
+        "double",
+        "churn_risk * user_value: what is lost on average if nobody acts.",
+        json={"minimum": 0, "examples": [87.31]},
     ),
     Column(
         "reason_1",

@@ -78,6 +78,11 @@ TABLES = {
         order by from_id
         """,
     ),
+    # whom to act on, in order; risk_rank finds the user
+    "call_list": (
+        "list_rank",
+        "select list_rank, risk_rank from main.churn_top_risk order by list_rank",
+    ),
     # number of users in each band at each date, for "change since the last publication"
     "risk_bands": (
         "as_of_date, risk_band",

@@ -28,7 +28,10 @@ GRACE = timedelta(minutes=10)
 TABLES = {
     "churn_predictions": "from main.churn_predictions order by as_of_date, risk_rank",
     "churn_predictions_latest": "from main.churn_predictions_latest order by risk_rank",
-    "churn_top_risk": "from main.churn_top_risk order by risk_rank",
+    "churn_top_risk": "from main.churn_top_risk order by list_rank",
+    "churn_moves": "from main.churn_moves order by move, user_id",
+    "contact_candidates": "from main.contact_candidates order by user_id",
+    "save_rates": "from main.save_rates order by all",
     "user_features_latest": "from main.user_features_latest order by user_id",
     "user_daily": f"""
         from main.user_daily
@@ -249,13 +252,16 @@ def _write_exports(
     connection: duckdb.DuckDBPyConnection, work: Path, as_of_date: date
 ) -> dict[str, dict[str, int]]:
     top = f"churn_top_{domain_vars(connection).get('top_k', 50)}"
-    exports = {"churn_predictions": "churn_predictions_latest", top: "churn_top_risk"}
+    exports = [
+        ("churn_predictions", "churn_predictions_latest", "risk_rank"),
+        (top, "churn_top_risk", "list_rank"),
+    ]
     rows = {}
-    for name, table in exports.items():
+    for name, table, order in exports:
         count = _count(connection, f"main.{table}")
         for ending, options in (("csv", "format csv, header"), ("parquet", "format parquet")):
             path = work / f"{name}_{as_of_date}.{ending}"
-            query = f"from main.{table} order by risk_rank"
+            query = f"from main.{table} order by {order}"
             connection.execute(f"copy ({query}) to {sql_text(path)} ({options})")
             rows[path.name] = {table: count}
     return rows

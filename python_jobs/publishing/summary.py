@@ -39,6 +39,8 @@ def of(
             select reject_reason from main.rejected_events
             union all
             select reject_reason from main.rejected_users
+            union all
+            select reject_reason from main.rejected_treatments
         )
         group by reject_reason
         order by count(*) desc, reject_reason
@@ -55,7 +57,7 @@ def of(
     )
     unknown = engine.rows(connection, "select day from main.days where is_unknown order by day")
     riskiest = connection.execute(
-        "select user_id, churn_risk from main.churn_top_risk order by risk_rank limit 5"
+        "select user_id, churn_risk from main.churn_top_risk order by list_rank limit 5"
     ).fetchall()
     # an interrupted training may not have added its version to the tables
     write_registry_tables(connection, settings.models)
@@ -84,6 +86,11 @@ def of(
             "roc_auc": metrics["roc_auc"],
             "average_precision": metrics["average_precision"],
             "precision_at_50": metrics["precision_at_50"],
+        },
+        "list": {
+            **domain_vars(connection)["list"],
+            "top_k": domain_vars(connection)["top_k"],
+            "offer_cost": domain_vars(connection)["offer_cost"],
         },
         "riskiest": [{"user_id": user_id, "churn_risk": risk} for user_id, risk in riskiest],
     }

@@ -8,9 +8,11 @@ from python_jobs.settings import Settings
 
 
 def churn_scores(
-    con: duckdb.DuckDBPyConnection, settings: Settings, table: str
+    con: duckdb.DuckDBPyConnection, settings: Settings, table: str, values: str
 ) -> duckdb.DuckDBPyRelation:
     """Return one row per user of a table of features: the columns rows.SCORED.
+
+    `values`: the table user_values of the same users.
 
     No rows while no model is in production. Raises JobError if a file of the model differs from the
     registered one, the golden rows get other scores, one of its features is missing or has another
@@ -20,7 +22,8 @@ def churn_scores(
     if model is None:
         return con.sql(NO_PREDICTIONS)
     check_features(model, con, table)
-    scores = scored(con, model, table)
+    inputs = f"(from {table} left join {values} using (user_id, as_of_date))"
+    scores = scored(con, model, inputs)
     (users,) = con.execute(f"select count(distinct user_id) from {table}").fetchall()[0]
     check_scores(scores, users)
     return predictions(con, model, scores)

@@ -19,6 +19,15 @@ HIGH_FROM = 0.5
 MEDIUM_FROM = 0.2
 """Lowest churn_risk of the band 'medium', which ends below HIGH_FROM."""
 
+USER_VALUE = """
+case
+    when horizons = 1 then value_per_horizon
+    when churn_risk < 1e-9 then value_per_horizon * horizons
+    else value_per_horizon * (1 - power(1 - churn_risk, horizons)) / churn_risk
+end
+"""
+"""SQL: the value of the next horizon, and of each later one as far as the user stays until then."""
+
 REASON = f"""
 case when told_{{n}} is not null then
     feature_{{n}}.label || ': '
@@ -26,6 +35,9 @@ case when told_{{n}} is not null then
     || feature_{{n}}.typical || if(strength_{{n}} > 0, 'raises', 'lowers') || ' the risk'
 end as reason_{{n}},
 """
+KEYS = ("user_id", "as_of_date", "is_eligible", "value_per_horizon", "horizons")
+"""The columns of a user that scoring passes on."""
+
 PLACES = range(1, REASONS + 1)
 SCORED = prediction.made_by("scoring")
 """The columns that depend on one user only."""
@@ -41,6 +53,8 @@ select
         else 'low'
     end as risk_band,
     is_eligible,
+    {USER_VALUE} as user_value,
+    churn_risk * {USER_VALUE} as expected_loss,
     {"".join(REASON.format(n=n) for n in PLACES)}
     $version as model_version
 from new_scores
@@ -64,13 +78,13 @@ def predictions(
 
 
 def scored(con: duckdb.DuckDBPyConnection, model: Production, table: str) -> pd.DataFrame:
-    """Return one row per user: ids, is_eligible, churn_risk, and the numbers for its reasons.
+    """Return one row per user: KEYS, churn_risk, and the numbers for its reasons.
 
-    `table` has the columns of user_features_latest. Scores and users are matched by position, only
-    within a chunk.
+    `table` has the columns of user_features_latest and of user_values. Scores and users are matched
+    by position, only within a chunk.
     """
     group = model.told["thing"].to_numpy()
-    keys = ["f.user_id", "f.as_of_date", "f.is_eligible"]
+    keys = [f"f.{name}" for name in KEYS]
     rest = f"from {table} as f order by f.user_id"
     return pd.concat(
         [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from python_jobs.publication import prediction
 from python_jobs.registry import store
 from python_jobs.scoring.production import Production, check_features, required
-from python_jobs.scoring.rows import SCORED, check_counts
+from python_jobs.scoring.rows import KEYS, SCORED, check_counts
 from python_jobs.settings import Settings
 from python_jobs.warehouse import exchange, spark
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 SPARK_TYPES = {"timestamp": "timestamp_ntz"}
 """Types whose name in Spark differs from the schema's, for Arrow batches from DuckDB."""
 
-KEYS = ("user_id", "as_of_date", "is_eligible")
 SCHEMA = ", ".join(f"{c.name} {SPARK_TYPES.get(c.type, c.type)}" for c in SCORED)
 WRITTEN = prediction.made_by("scoring", "ranking")
 BY_DAY = [*(c.name for c in WRITTEN if c.name != "as_of_date"), "as_of_date"]
@@ -83,7 +82,8 @@ def score(con: "duckdb.DuckDBPyConnection", settings: Settings, *, now: datetime
     check_features(model, con, "user_features_latest")
     session = spark.session(settings)
     features = session.table("main.user_features_latest")
-    inputs = features.select(*KEYS, *[f"`{name}`" for name in model.features.names])
+    valued = features.join(session.table("main.user_values"), ["user_id", "as_of_date"], "left")
+    inputs = valued.select(*KEYS, *[f"`{name}`" for name in model.features.names])
     # written to a file first, so that the model runs once for checks and result
     aside = str(settings.spark.resolve() / "scored")
     inputs.mapInArrow(_scorer(model), SCHEMA).write.mode("overwrite").parquet(aside)

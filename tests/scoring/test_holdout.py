@@ -47,8 +47,9 @@ def test_only_campaign_models_read_treatments():
     readers = {
         path.stem for path in (PROJECT / "models").rglob("*.sql") if reads.search(path.read_text())
     }
-    campaigns = {"treatments", "campaign_outcomes", "campaign_lift"}
-    assert readers == campaigns | {"stg_raw__treatments"}
+    campaigns = {"treatments", "rejected_treatments", "campaign_outcomes", "campaign_lift"}
+    lists = {"save_rates", "contact_candidates"}
+    assert readers == campaigns | lists | {"stg_raw__treatments"}
 
 
 def test_predictions_and_exports_flag_the_holdout_for_every_user(finished_home):

@@ -204,7 +204,7 @@ def test_features_unknown_to_the_model_change_nothing(home, con):
 
 def test_without_production_there_are_no_scores(tmp_path, con):
     """The columns are those of a day with scores."""
-    empty = churn_scores(con, Settings(home=tmp_path), "user_features_latest")
+    empty = churn_scores(con, Settings(home=tmp_path), "user_features_latest", "user_values")
     assert empty.fetchall() == []
     assert empty.columns == [column.name for column in SCORED]
 

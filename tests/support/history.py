@@ -15,7 +15,14 @@ def score_day(home: Path, day: date) -> None:
         connection.execute(
             "create temp table past as from user_features_daily where as_of_date = ?", [day]
         )
-        scores = churn_scores(connection, settings, "past").to_arrow_table()
+        connection.execute(
+            """
+            create temp table past_values as
+            select user_id, as_of_date, 100.0::double as value_per_horizon, 1.0::double as horizons
+            from past
+            """
+        )
+        scores = churn_scores(connection, settings, "past", "past_values").to_arrow_table()
         connection.register("scores", scores)
         connection.execute(
             """

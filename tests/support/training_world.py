@@ -57,6 +57,9 @@ def new_warehouse(users: int = 400, dates: int = 9) -> duckdb.DuckDBPyConnection
         create table user_features_latest as
         select * exclude (churn_label) from world
         where as_of_date = (select max(as_of_date) from world);
+        create table user_values as
+        select user_id, as_of_date, 100.0::double as value_per_horizon, 1.0::double as horizons
+        from user_features_latest;
         create table build_window as
         select date '2025-01-01' as data_from, max(as_of_date) + 30 as data_through
         from evaluation_set
@@ -90,7 +93,7 @@ def warehouse_by_plan(users: int = 400, dates: int = 9) -> duckdb.DuckDBPyConnec
 
 def run(con: duckdb.DuckDBPyConnection, home: Path, **options: object) -> Registered:
     """Train and register the version."""
-    chosen = {"horizon_days": 30, "time_budget": 0, "costs": Campaign(5, 0.1, 100)}
+    chosen = {"horizon_days": 30, "time_budget": 0, "campaign": Campaign(5, 0.1, 100)}
     chosen |= {"explained": EXPLAINED} | options
     now, champion = chosen.pop("now", NOW), chosen.pop("champion", None)
     inputs, progress = read_inputs(con, **chosen), chosen.get("progress")
@@ -100,7 +103,7 @@ def run(con: duckdb.DuckDBPyConnection, home: Path, **options: object) -> Regist
 
 def score(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Score user_features_latest; the view `scores` has the result until the next call."""
-    scores = churn_scores(con, settings, "user_features_latest").to_arrow_table()
+    scores = churn_scores(con, settings, "user_features_latest", "user_values").to_arrow_table()
     con.register("scores", scores)
 
 

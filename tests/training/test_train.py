@@ -299,7 +299,7 @@ def test_only_the_named_candidates_are_tried(tmp_path):
 INPUTS = {
     "seed": {"seed": 8},
     "budget": {"time_budget": 1},
-    "costs": {"costs": Campaign(6, 0.1, 100)},
+    "campaign": {"campaign": Campaign(6, 0.1, 100)},
     "candidates": {"candidates": ["soft_voting"]},
     "facts of features": {"explained": {}},
 }

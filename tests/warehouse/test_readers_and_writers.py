@@ -31,6 +31,8 @@ LIMITS = {
     "main.churn_predictions_latest": USERS,
     "main.user_features_latest": USERS,
     "main.churn_top_risk": USERS,
+    "main.churn_moves": USERS,
+    "main.contact_candidates": USERS,
     "main.user_daily": f"{USERS} and day > date '2025-04-23'",
 }
 
