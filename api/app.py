@@ -16,8 +16,9 @@ from api.metrics import Metrics
 from api.middleware.guard import Guard
 from api.middleware.observe import Observe
 from api.middleware.sessions import Sessions
-from api.routes import monitoring, openapi, predict, predictions, probes
+from api.routes import contacts, monitoring, openapi, predict, predictions, probes
 from api.settings import ApiSettings
+from api.store.contacts import Contacts
 from api.store.loader import Loader
 
 
@@ -29,6 +30,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
     """
     metrics = Metrics()
     loader = Loader(settings, metrics)
+    kept = Contacts(settings.contacts)
     keys = Keys(settings.api_keys) if settings.api_keys else None
     sessions = (
         Sessions(keys, settings.api_session_secret, settings.api_session_hours) if keys else None
@@ -37,7 +39,8 @@ def create_app(settings: ApiSettings) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await loader.refresh()
-        watching = asyncio.create_task(loader.watch(keys))
+        await kept.refresh()
+        watching = asyncio.create_task(loader.watch(keys, kept))
         yield
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -51,9 +54,10 @@ def create_app(settings: ApiSettings) -> FastAPI:
         openapi_url=None,  # api.routes.openapi serves it, because it depends on the loaded version
     )
     app.state.settings, app.state.metrics = settings, metrics
+    app.state.contacts = kept
     app.state.loader, app.state.keys, app.state.sessions = loader, keys, sessions
     errors.install(app)
-    parts = (predict, predictions, monitoring, probes, openapi, desk)  # busiest first
+    parts = (predict, predictions, contacts, monitoring, probes, openapi, desk)  # busiest first
     openapi.install(app, routing.install(app, [part.router for part in parts], lifespan))
     # All middleware, outermost last. Observe replaces FastAPI's own outer layers.
     inner = ExceptionMiddleware(app.router, handlers=app.exception_handlers)

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from python_jobs.errors import JobError
 
-ROLES = ("reader", "operator")
-"""An operator may do what a reader may, and read /metrics."""
+ROLES = ("reader", "writer", "operator")
+"""A writer may do what a reader may, and record contacts; an operator reads /metrics besides."""
 
 Stamp = tuple[int, int, int]
 """When a file was written, its size and its inode: what tells that it changed."""
 
-LINE = re.compile(r"([a-z0-9][a-z0-9_-]{0,39}):(reader|operator):([0-9a-f]{64})")
+LINE = re.compile(r"([a-z0-9][a-z0-9_-]{0,39}):(reader|writer|operator):([0-9a-f]{64})")
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,8 @@ def main(arguments: list[str]) -> int:
         name, role = arguments
         key, line = make(name, role)
     except ValueError as error:
-        print(f"usage: python -m api.keys NAME reader|operator >> FILE ({error})", file=sys.stderr)
+        usage = f"usage: python -m api.keys NAME {'|'.join(ROLES)} >> FILE ({error})"
+        print(usage, file=sys.stderr)
         return 1
     print(line)
     print(f"Key of {name} ({role}), shown this once: {key}", file=sys.stderr)

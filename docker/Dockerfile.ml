@@ -27,7 +27,7 @@ FROM ${PYTHON}
 RUN groupadd --gid 10001 churnhouse \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp \
         --shell /usr/sbin/nologin churnhouse \
-    && mkdir -p /data/published /domains \
+    && mkdir -p /data/published /data/contacts /domains \
     && chown -R 10001:10001 /data
 COPY --from=dependencies /app/.venv /app/.venv
 COPY --from=project /project /app

@@ -79,6 +79,7 @@ def ingest(settings: Settings, domain: "Domain", raw: str | None) -> None:
             now=now(),
             progress=step.count,
             received=engine_of(settings).all_received_rows,
+            contacts_folder=settings.contacts,
         )
         step.result = (
             f"{done.rows['users']:,} users, {done.rows['events']:,} events in "

@@ -88,6 +88,11 @@ class Settings(BaseSettings):
         return self.home / "models"
 
     @property
+    def contacts(self) -> Path:
+        """Return the folder of the contacts that people recorded; only the API adds to it."""
+        return self.home / "contacts"
+
+    @property
     def published(self) -> Path:
         """Return the folder of published versions and the link `current`."""
         return self.home / "published"

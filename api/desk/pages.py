@@ -16,6 +16,7 @@ from api.desk.render import page, static_file
 from api.http.body import KIB, read
 from api.http.errors import Problem
 from api.routes import monitoring
+from api.routes.contacts import contacts_of
 from api.store import listing
 from api.store.loader import loader_of
 from api.store.publication import Publication
@@ -52,7 +53,7 @@ async def overview(request: Request) -> Response:
     publication = loader_of(request).current
     if publication is None or not publication.users:
         return page(request, "empty.html", 503 if publication is None else 200)
-    ranks = await listing.to_call(publication, 8)
+    ranks = await listing.to_call(publication, contacts_of(request), 8)
     return page(
         request,
         "overview.html",

@@ -19,6 +19,7 @@ from api.settings import ApiSettings
 OPEN = {"/", "/live", "/ready", "/health", "/openapi.json", "/desk/sign-in", "/desk/sign-out"}
 OPEN_PREFIX = "/desk/static/"
 OPERATOR = {"/metrics"}
+WRITER = {("POST", "/v1/contacts")}
 SAFE = {"GET", "HEAD", "OPTIONS"}
 STRANGER = "-"
 
@@ -80,9 +81,11 @@ class Guard:
         headers = Headers(scope=scope)
         key = self._key(headers, scope["method"])
         scope["key"] = key.name
-        if not key.may("operator" if path in OPERATOR else "reader"):
+        needed = "operator" if path in OPERATOR else "reader"
+        needed = "writer" if (scope["method"], path) in WRITER else needed
+        if not key.may(needed):
             self._metrics.refused.labels("role").inc()
-            raise Problem(403, "forbidden", "This needs a key with the role operator.")
+            raise Problem(403, "forbidden", f"This needs a key with the role {needed}.")
         self._limit(key.name)
         return key
 

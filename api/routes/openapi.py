@@ -14,6 +14,7 @@ from api.middleware.guard import OPEN
 from api.store.features import LARGEST
 from api.store.publication import Publication, is_whole
 from python_jobs.publication import prediction
+from python_jobs.publication.contacts import ACTIONS
 from python_jobs.publication.ids import LENGTH
 
 router = APIRouter(include_in_schema=False)
@@ -126,6 +127,17 @@ SCHEMAS = {
     "Performance": _object(
         {"published_version": TEXT, "available": {"type": "boolean"}, "dates": _DRIFT_ROWS}
     ),
+    "Contact": _object(
+        {
+            "contact_key": TEXT,
+            "user_id": ID,
+            "treated_at": TEXT | {"format": "date-time", "description": "In UTC."},
+            "action": {"enum": list(ACTIONS)},
+            **dict.fromkeys(("campaign", "channel", "outcome", "note", "owner", "by"), NULLABLE),
+            "snoozed_until": NULLABLE,
+        }
+    ),
+    "ContactList": _object({"user_id": ID, "contacts": _list({"$ref": REF + "Contact"})}),
     "Live": _object({"status": {"const": "live"}}),
     "Ready": _object({"status": {"const": "ready"}, "version": TEXT}),
     "Health": _object(
@@ -142,6 +154,13 @@ SCHEMAS = {
         }
     ),
 }
+CONTACT, CONTACT_LIST = "Contact", "ContactList"
+KEY_HEADER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": TEXT | {"minLength": 1, "maxLength": 200},
+}
 PREDICTION, PREDICTION_LIST, PREDICTIONS = "Prediction", "PredictionList", "Predictions"
 SCORE, BATCH, MODEL, DRIFT, PERFORMANCE = "Score", "Batch", "Model", "Drift", "Performance"
 LIVE, READY, HEALTH = "Live", "Ready", "Health"
@@ -150,6 +169,23 @@ IF_NONE_MATCH = {"name": "If-None-Match", "in": "header", "schema": TEXT}
 LOOKUP_BODY = _object(
     {"user_ids": _list(ID) | {"minItems": 1, "maxItems": 1000}},
 ) | {"additionalProperties": False, "examples": [{"user_ids": ["u0000185", "nobody"]}]}
+CONTACT_BODY = _object(
+    {
+        "user_id": ID,
+        "action": {"enum": list(ACTIONS), "default": "contacted"},
+        "treated_at": {"type": "string", "format": "date-time"},
+        "campaign": {"type": "string", "minLength": 1, "maxLength": 100},
+        "channel": {"type": "string", "minLength": 1, "maxLength": 40},
+        "outcome": {"type": "string", "minLength": 1, "maxLength": 40},
+        "note": {"type": "string", "minLength": 1, "maxLength": 2000},
+        "owner": {"type": "string", "minLength": 1, "maxLength": 100},
+        "snoozed_until": {"type": "string", "format": "date"},
+    },
+    ["user_id"],
+) | {
+    "additionalProperties": False,
+    "examples": [{"user_id": "u0000185", "campaign": "spring", "channel": "phone"}],
+}
 PREDICT_BODY = {"$ref": REF + "PredictRequest"}
 BATCH_BODY = _object(
     {"rows": _list({"$ref": REF + "PredictRequest"}) | {"minItems": 1, "maxItems": 10_000}}
@@ -160,6 +196,7 @@ TEXTS = {
     401: "No key, or none that is known",
     403: "The key's role does not reach this far",
     404: "No such user",
+    409: "The Idempotency-Key belongs to another contact",
     410: "The list of this cursor has been replaced",
     413: "The body is too long",
     415: "The body is not application/json",
@@ -180,11 +217,13 @@ def described(
     *statuses: int,
     body: Schema | None = None,
     parameters: list[Schema] | None = None,
+    done: int = 200,
 ) -> Schema:
     """Return the documentation of a route as arguments for its decorator."""
     content = {"schema": {"$ref": REF + schema}}
     responses: dict[int, Schema] = {
-        200: {"description": "Done", "content": {"application/json": content}}
+        status: {"description": "Done", "content": {"application/json": content}}
+        for status in {200, done}
     }
     for status in sorted({*statuses, *EVERYWHERE}):
         problem = {CONTENT_TYPE: {"schema": {"$ref": REF + "Problem"}}}

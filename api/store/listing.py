@@ -7,11 +7,14 @@ between two windows the event loop serves other requests.
 import asyncio
 import base64
 import heapq
+import itertools
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from typing import Any
 
 from api.http.errors import Problem, error, invalid
+from api.store.contacts import Contacts
 from api.store.publication import Publication
 from python_jobs.publication.prediction import BANDS
 
@@ -80,15 +83,23 @@ def to_contact(publication: Publication) -> Filter:
     return Filter({n: v for n, v in wanted.items() if n in publication.prediction_columns})
 
 
-async def to_call(publication: Publication, limit: int) -> list[int]:
+async def to_call(publication: Publication, contacts: Contacts, limit: int) -> list[int]:
     """Return the ranks of the first `limit` users of the domain's list, in its order.
 
-    Versions of earlier releases have no list: there the riskiest contactable users come first.
+    Users whom somebody contacted or snoozed since the publication are left out. Versions of earlier
+    releases have no list: there the riskiest contactable users come first.
     """
-    if publication.has_call_list:
-        sql = "select risk_rank from call_list order by list_rank limit ?"
-        return [row[0] for row in publication.store.execute(sql, (limit,))]
-    return await ranks(publication, to_contact(publication), 0, limit)
+    if not publication.has_call_list:
+        return await ranks(publication, to_contact(publication), 0, limit)
+    day = date.fromisoformat(publication.as_of_date)
+    pause = timedelta(days=publication.manifest["list"]["contact_pause_days"])
+    sql = "select user_id, risk_rank from call_list join users using (risk_rank) order by list_rank"
+    free = (
+        rank
+        for user_id, rank in publication.store.execute(sql)
+        if not contacts.waits(user_id, (day - pause).isoformat(), day.isoformat())
+    )
+    return list(itertools.islice(free, limit))
 
 
 def _risk(text: str) -> tuple[float, str | None]:

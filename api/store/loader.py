@@ -19,6 +19,7 @@ from api.http.errors import not_ready
 from api.keys import Keys
 from api.metrics import Metrics
 from api.settings import ApiSettings
+from api.store.contacts import Contacts
 from api.store.publication import VERSION, BadVersion, Publication, load
 
 KEPT_OPEN = 3
@@ -50,8 +51,8 @@ class Loader:
         publication, _ = self._open.get(version, (None, 0.0))
         return publication
 
-    async def watch(self, keys: Keys | None) -> None:
-        """Check for a new version and changed keys until cancelled."""
+    async def watch(self, keys: Keys | None, contacts: Contacts) -> None:
+        """Check for a new version, changed keys and new contacts until cancelled."""
         keys_are_good = True
         while True:
             if keys and keys.refresh() != keys_are_good:
@@ -59,6 +60,7 @@ class Loader:
                 logs.line("keys_readable" if keys_are_good else "keys_unreadable")
             try:
                 await self.refresh()
+                await contacts.refresh()
             except Exception as error:  # no error may stop the watch
                 logs.line("reload_error", kind=type(error).__name__)
             await asyncio.sleep(self._settings.api_reload_seconds)

@@ -16,5 +16,8 @@ select
     outcome,
     note,
     {{ adapter.quote('by') }} as contacted_by,
+    coalesce(action, 'contacted') as action,
+    owner,
+    snoozed_until,
     ingested_at
 from raw_treatments

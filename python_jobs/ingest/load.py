@@ -11,6 +11,7 @@ from python_jobs.errors import JobError
 from python_jobs.files import sql_text
 from python_jobs.ingest import (
     columns,
+    contacts,
     databases,
     identities,
     mapping,
@@ -52,8 +53,11 @@ def ingest(
     now: datetime,
     progress: Callable[[int, int], None] | None = None,
     received: Callable[[str], str] = str,
+    contacts_folder: Path | None = None,
 ) -> Ingested:
     """Load the files below `folder` that were not loaded before, in one transaction.
+
+    `contacts_folder`: where the API keeps contacts, which are loaded as treatments.
 
     `now` becomes the rows' ingested_at, in UTC; if it is not after the last load, a later time is
     used. `received` returns SQL that names all rows of a raw table. Raises JobError, and loads
@@ -65,6 +69,10 @@ def ingest(
         connection.execute("begin")
         try:
             done = _ingest(connection, domain, folder, now, progress, received, is_careful)
+            if contacts_folder:
+                at = _stamp(connection, now.astimezone(UTC).replace(tzinfo=None))
+                new = contacts.load(connection, contacts_folder, ingested_at=at, received=received)
+                done.rows["treatments"] += new
         except BaseException:
             connection.execute("rollback")
             raise

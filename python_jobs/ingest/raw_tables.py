@@ -41,11 +41,15 @@ KEYS = {
         "outcome": "varchar",
         "note": "varchar",
         "by": "varchar",
+        "contact_key": "varchar",
+        "action": "varchar",
+        "owner": "varchar",
+        "snoozed_until": "date",
     },
 }
 OPTIONAL = {
     *("updated_at", "version", "is_deleted", "reject_reason", "since"),
-    *("channel", "outcome", "note", "by"),
+    *("channel", "outcome", "note", "by", "contact_key", "action", "owner", "snoozed_until"),
 }
 """Columns that a mapping may leave out."""
 CHANGES = ("updated_at", "version", "is_deleted")

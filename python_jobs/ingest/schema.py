@@ -174,6 +174,12 @@ class CallList(Strict):
     contact_pause_days: Annotated[int, Field(ge=0)] = Field(
         description="Nobody contacted in the last so many days is on the list again."
     )
+    campaigns: list[Text] = Field(
+        description="The campaigns that a contact may name; empty: any name is taken."
+    )
+    owners: list[Text] = Field(
+        description="Who may be named as working on a user; empty: any name is taken."
+    )
 
 
 class Vars(Strict):

@@ -14,6 +14,7 @@ from python_jobs.ingest.batch import RawFile
 from python_jobs.ingest.domain import Domain
 from python_jobs.ingest.readers import format_of
 from python_jobs.ingest.sources import RawFiles
+from python_jobs.publication import contacts
 from python_jobs.registry import store
 from python_jobs.settings import Settings
 from python_jobs.warehouse import exchange
@@ -106,6 +107,7 @@ def forget(settings: Settings, domain: Domain, user_id: str, *, now: datetime) -
     ):
         for source, file in files:
             removed[file.name] = _rewrite_raw(reader, connection, domain, source, file, ids)
+    removed["contacts"] = contacts.remove(settings.contacts, ids)
     for path in _other_files(settings, [file for _, file in files]):
         removed[path.name] = _rewrite_other(path, ids)
     _rewrite_warehouse(settings)

@@ -21,8 +21,15 @@ def server(finished_home: Path, tmp_path_factory) -> Iterator[Server]:
 @dataclass
 class Keyed:
     server: Server
-    reader: str
-    operator: str
+    key_of: dict[str, str]
+
+    @property
+    def reader(self) -> str:
+        return self.key_of["reader"]
+
+    @property
+    def operator(self) -> str:
+        return self.key_of["operator"]
 
     def as_reader(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.reader}"}
@@ -39,7 +46,7 @@ def keyed(finished_home: Path, tmp_path_factory) -> Iterator[Keyed]:
     (folder / "keys").write_text("\n".join(line for _, line in made.values()))
     options = {"keys": folder / "keys", "rate_per_second": 10_000, "burst": 10_000}
     with serving(finished_home, folder / "log", **options) as running:
-        yield Keyed(running, made["reader"][0], made["operator"][0])
+        yield Keyed(running, {role: key for role, (key, _) in made.items()})
 
 
 @pytest.fixture

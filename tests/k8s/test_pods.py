@@ -79,10 +79,11 @@ def test_pod_writes_only_to_its_volume_and_scratch(overlay: str):
 
 
 @each_overlay
-def test_api_sees_only_the_published_part_of_the_volume(overlay: str):
+def test_api_reads_the_published_part_of_the_volume_and_adds_contacts(overlay: str):
     ((_, _, container),) = [found for found in containers(overlay) if found[0] == "churnhouse-api"]
     assert mounts(container) == {
         "/data/published": ("data", "published", True),
+        "/data/contacts": ("data", "contacts", False),
         "/etc/churnhouse": ("keys", None, True),
         "/tmp": ("tmp", None, False),
     }

@@ -42,12 +42,13 @@ def test_larger_holdout_share_only_adds_users():
 def test_only_campaign_models_read_treatments():
     """Contact never becomes a feature or a label."""
     reads = re.compile(
-        r"(source\(\s*'raw',\s*'|ref\(\s*')(stg_raw__treatments|treatments|campaign_)"
+        r"(source\(\s*'raw',\s*'|ref\(\s*')(stg_raw__treatments|treatments|contacts|campaign_)"
     )
     readers = {
         path.stem for path in (PROJECT / "models").rglob("*.sql") if reads.search(path.read_text())
     }
-    campaigns = {"treatments", "rejected_treatments", "campaign_outcomes", "campaign_lift"}
+    campaigns = {"contacts", "treatments", "rejected_treatments"}
+    campaigns |= {"campaign_outcomes", "campaign_lift"}
     lists = {"save_rates", "contact_candidates"}
     assert readers == campaigns | lists | {"stg_raw__treatments"}
 

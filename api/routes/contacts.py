@@ -1,0 +1,144 @@
+"""Endpoints for contacts: record one, and read those of a user."""
+
+import uuid
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.http.answers import answer
+from api.http.body import KIB, read_object
+from api.http.errors import Problem, error, invalid, unknown_user
+from api.routes.openapi import CONTACT, CONTACT_BODY, CONTACT_LIST, KEY_HEADER, USER_ID, described
+from api.store.contacts import Contacts
+from api.store.loader import loader_of
+from python_jobs.publication.contacts import ACTIONS
+from python_jobs.publication.ids import is_id
+
+router = APIRouter(tags=["contacts"])
+LONGEST = {"campaign": 100, "channel": 40, "outcome": 40, "note": 2000, "owner": 100}
+"""The text fields of a contact, and the most characters of each."""
+CLOCK_SKEW = timedelta(minutes=1)
+
+
+@router.post(
+    "/v1/contacts",
+    operation_id="record_contact",
+    summary="Record a contact",
+    status_code=201,
+    **described(
+        CONTACT, 400, 404, 409, 413, 415, 422, body=CONTACT_BODY, parameters=[KEY_HEADER], done=201
+    ),
+)
+async def record(request: Request) -> Response:
+    """Keep that somebody contacted a user, snoozed the user, or took the user on.
+
+    It is on the disk before the answer leaves; the next `churnhouse daily` loads it. With an
+    Idempotency-Key a repeated request changes nothing and gets the first contact, with 200.
+    """
+    given = await read_object(request, 16 * KIB)
+    publication = loader_of(request).require()
+    contact = _contact(given, publication.manifest.get("list", {}), datetime.now(UTC))
+    row = publication.prediction(contact["user_id"])
+    if row is None:
+        raise unknown_user()
+    contact["user_id"] = row["user_id"]  # the person's own id, if another one was given
+    contact["by"] = request.scope.get("key")
+    contact["contact_key"] = _key(request)
+    try:
+        earlier = await contacts_of(request).add(contact)
+    except OSError:
+        detail = "The contact could not be kept: the server's folder of contacts takes no file."
+        raise Problem(503, "not-kept", detail) from None
+    if earlier is None:
+        return answer(contact, 201)
+    if {name: earlier[name] for name in given} != {name: contact[name] for name in given}:
+        detail = "This Idempotency-Key belongs to another contact."
+        raise Problem(409, "key-taken", detail)
+    return answer(earlier)
+
+
+@router.get(
+    "/v1/contacts/{user_id:path}",
+    operation_id="list_contacts",
+    summary="The contacts of one user",
+    **described(CONTACT_LIST, 404, parameters=[USER_ID]),
+)
+async def of_user(request: Request) -> Response:
+    """Return what was recorded here for a user, the newest last."""
+    publication = loader_of(request).require()
+    user_id = request.path_params["user_id"]
+    row = publication.prediction(user_id) if is_id(user_id) else None
+    if row is None:
+        raise unknown_user()
+    return answer({"user_id": row["user_id"], "contacts": contacts_of(request).of(row["user_id"])})
+
+
+def contacts_of(request: Request) -> Contacts:
+    """Return the contacts of the app that answers this request."""
+    contacts: Contacts = request.app.state.contacts
+    return contacts
+
+
+def _key(request: Request) -> str:
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return uuid.uuid4().hex
+    if not 0 < len(key) <= 200 or not key.isprintable():
+        message = "1 to 200 printable characters"
+        raise invalid("This is no key.", [error("header", "Idempotency-Key", message)])
+    return key
+
+
+def _contact(given: dict[str, Any], rules: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """Return a contact as it is kept; 422 names each field that is wrong."""
+    wrong: dict[str, str] = {}
+    known = {"user_id", "action", "treated_at", "snoozed_until", *LONGEST}
+    wrong |= dict.fromkeys(given.keys() - known, "unknown field")
+    contact: dict[str, Any] = {"user_id": given.get("user_id"), "treated_at": None}
+    if not isinstance(contact["user_id"], str) or not is_id(contact["user_id"]):
+        wrong["user_id"] = "the id of a published user"
+    contact["action"] = given.get("action", "contacted")
+    if contact["action"] not in ACTIONS:
+        wrong["action"] = f"one of {', '.join(ACTIONS)}"
+    for name, longest in LONGEST.items():
+        contact[name] = text = given.get(name)
+        if text is not None and not _is_text(text, longest):
+            wrong[name] = f"a text of 1 to {longest:,} characters without control characters"
+    for name in ("campaign", "owner"):
+        allowed = rules.get(f"{name}s") or []
+        if contact[name] is not None and allowed and contact[name] not in allowed:
+            wrong[name] = f"one of {', '.join(allowed)}"
+    try:
+        at = datetime.fromisoformat(given["treated_at"]) if "treated_at" in given else now
+        at = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+        contact["treated_at"] = at.replace(tzinfo=None).isoformat(timespec="milliseconds")
+        if at > now + CLOCK_SKEW:
+            wrong["treated_at"] = "it lies in the future"
+    except (TypeError, ValueError, OverflowError):
+        wrong["treated_at"] = "a time such as 2025-04-30T16:05:00+02:00"
+    contact["snoozed_until"] = given.get("snoozed_until")
+    if contact["action"] == "snoozed" and not _is_later_day(contact["snoozed_until"], now):
+        wrong["snoozed_until"] = "a later day such as 2025-06-01"
+    elif contact["action"] != "snoozed" and contact["snoozed_until"] is not None:
+        wrong["snoozed_until"] = "only with action snoozed"
+    if contact["action"] == "assigned" and contact["owner"] is None:
+        wrong["owner"] = "who works on the user"
+    if wrong:
+        errors = [error("body", name, problem) for name, problem in sorted(wrong.items())]
+        raise invalid("This is no contact.", errors)
+    return contact
+
+
+def _is_text(value: object, longest: int) -> bool:
+    if not isinstance(value, str) or not 0 < len(value) <= longest:
+        return False
+    return all(character.isprintable() or character == "\n" for character in value)
+
+
+def _is_later_day(value: object, now: datetime) -> bool:
+    try:
+        return isinstance(value, str) and date.fromisoformat(value) > now.date()
+    except ValueError:
+        return False

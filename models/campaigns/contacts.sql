@@ -1,0 +1,37 @@
+{{ config(materialized='view') }}
+{% set has_identities = domain_settings().has_identities %}
+{% set person = 'received.user_id' %}
+{% set person = 'coalesce(identities.user_id, ' ~ person ~ ')' if has_identities else person %}
+
+with
+
+{% if has_identities -%}
+identities as (select * from {{ source('raw', 'identity_map') }}),
+
+{% endif -%}
+received as (
+    select *
+    from {{ ref('stg_raw__treatments') }}
+    where user_id is not null and treated_at is not null
+)
+
+select
+    {{ person }} as user_id,
+    received.treated_at,
+    received.treated_on,
+    received.action,
+    received.campaign,
+    received.channel,
+    received.outcome,
+    received.note,
+    received.contacted_by,
+    received.owner,
+    received.snoozed_until
+from received
+{% if has_identities -%}
+left join identities
+    on
+        received.user_id = identities.from_id
+        and received.treated_at >= identities.valid_from
+        and received.treated_at < identities.valid_to
+{%- endif %}
