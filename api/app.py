@@ -39,7 +39,8 @@ def create_app(settings: ApiSettings) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await loader.refresh()
-        await kept.refresh()
+        with contextlib.suppress(OSError):  # the watch says it
+            await kept.refresh()
         watching = asyncio.create_task(loader.watch(keys, kept))
         yield
         watching.cancel()

@@ -389,7 +389,9 @@ def forget(user_id: str) -> None:
 def call_list(
     top: Annotated[
         int | None,
-        typer.Option(parser=whole_number(1), metavar="N", help="At most so many; default: top_k."),
+        typer.Option(
+            parser=whole_number(1), metavar="N", help="At most so many; default: the domain's."
+        ),
     ] = None,
     budget: Annotated[
         float | None,
@@ -405,6 +407,7 @@ def call_list(
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
 ) -> None:
     """Whom to contact, so that the expected gain is largest; from the published version."""
+    from python_jobs.ingest.contacts import read_all
     from python_jobs.publishing import call_list as lists
     from python_jobs.publishing import status as published
 
@@ -412,7 +415,13 @@ def call_list(
     manifest = published.read(settings)
     folder = (settings.published / "current").resolve()
     chosen = lists.choose(
-        folder, manifest, order=order, top=top, budget=budget, where=pairs(where or [])
+        folder,
+        manifest,
+        contacts=read_all(settings.contacts),
+        order=order,
+        top=top,
+        budget=budget,
+        where=pairs(where or []),
     )
     if csv:
         terminal.print_csv(lists.COLUMNS, chosen.users)

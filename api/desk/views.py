@@ -41,12 +41,14 @@ def bands(publication: Publication) -> list[dict[str, Any]]:
     """Count users by band, with the change since the previous published date."""
     before = _earlier(publication)
     total = publication.users or 1
+    # versions of earlier releases counted people who are gone in the other bands
+    counted = {band: "users" if band == "gone" else "eligible_users" for band in BANDS}
     return [
         {
             "band": band,
-            "users": (users := publication.bands.get(band, {}).get("users", 0)),
+            "users": (users := publication.bands.get(band, {}).get(counted[band], 0)),
             "share": users / total,
-            "change": users - before.get(band, {}).get("users", 0) if before else None,
+            "change": users - before.get(band, {}).get(counted[band], 0) if before else None,
         }
         for band in BANDS
     ]

@@ -1,9 +1,11 @@
 """Endpoints for contacts: record one, and read those of a user."""
 
+import hashlib
 import uuid
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -13,13 +15,15 @@ from api.http.errors import Problem, error, invalid, unknown_user
 from api.routes.openapi import CONTACT, CONTACT_BODY, CONTACT_LIST, KEY_HEADER, USER_ID, described
 from api.store.contacts import Contacts
 from api.store.loader import loader_of
-from python_jobs.publication.contacts import ACTIONS
+from python_jobs.publication.contacts import ACTIONS, FIELDS
 from python_jobs.publication.ids import is_id
 
 router = APIRouter(tags=["contacts"])
 LONGEST = {"campaign": 100, "channel": 40, "outcome": 40, "note": 2000, "owner": 100}
 """The text fields of a contact, and the most characters of each."""
 CLOCK_SKEW = timedelta(minutes=1)
+LONGEST_SNOOZE = 366
+"""Days."""
 
 
 @router.post(
@@ -38,25 +42,34 @@ async def record(request: Request) -> Response:
     Idempotency-Key a repeated request changes nothing and gets the first contact, with 200.
     """
     given = await read_object(request, 16 * KIB)
-    publication = loader_of(request).require()
+    publication, kept = loader_of(request).require(), contacts_of(request)
+    key, asked = _key(request), hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS))
+    if earlier := kept.with_key(key):
+        return _again(earlier, asked.hexdigest())
     contact = _contact(given, publication.manifest.get("list", {}), datetime.now(UTC))
     row = publication.prediction(contact["user_id"])
     if row is None:
         raise unknown_user()
     contact["user_id"] = row["user_id"]  # the person's own id, if another one was given
-    contact["by"] = request.scope.get("key")
-    contact["contact_key"] = _key(request)
+    contact |= {"by": request.scope.get("key"), "contact_key": key, "asked": asked.hexdigest()}
     try:
-        earlier = await contacts_of(request).add(contact)
-    except OSError:
+        earlier = await kept.add(contact)
+    except (OSError, ValueError):
         detail = "The contact could not be kept: the server's folder of contacts takes no file."
         raise Problem(503, "not-kept", detail) from None
-    if earlier is None:
-        return answer(contact, 201)
-    if {name: earlier[name] for name in given} != {name: contact[name] for name in given}:
+    return _again(earlier, asked.hexdigest()) if earlier else answer(_shown(contact), 201)
+
+
+def _again(earlier: dict[str, Any], asked: str) -> Response:
+    """Answer a request whose key has a contact already."""
+    if earlier.get("asked") != asked:
         detail = "This Idempotency-Key belongs to another contact."
         raise Problem(409, "key-taken", detail)
-    return answer(earlier)
+    return answer(_shown(earlier))
+
+
+def _shown(contact: dict[str, Any]) -> dict[str, Any]:
+    return {name: contact[name] for name in FIELDS} | {"treated_at": f"{contact['treated_at']}Z"}
 
 
 @router.get(
@@ -72,7 +85,8 @@ async def of_user(request: Request) -> Response:
     row = publication.prediction(user_id) if is_id(user_id) else None
     if row is None:
         raise unknown_user()
-    return answer({"user_id": row["user_id"], "contacts": contacts_of(request).of(row["user_id"])})
+    found = contacts_of(request).of(row["user_id"])
+    return answer({"user_id": row["user_id"], "contacts": [_shown(contact) for contact in found]})
 
 
 def contacts_of(request: Request) -> Contacts:
@@ -82,13 +96,14 @@ def contacts_of(request: Request) -> Contacts:
 
 
 def _key(request: Request) -> str:
+    """Return the contact's key: the request's, which belongs to who sends it, or a new one."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return uuid.uuid4().hex
     if not 0 < len(key) <= 200 or not key.isprintable():
         message = "1 to 200 printable characters"
         raise invalid("This is no key.", [error("header", "Idempotency-Key", message)])
-    return key
+    return f"{request.scope.get('key') or ''}/{key}"
 
 
 def _contact(given: dict[str, Any], rules: dict[str, Any], now: datetime) -> dict[str, Any]:
@@ -118,11 +133,12 @@ def _contact(given: dict[str, Any], rules: dict[str, Any], now: datetime) -> dic
             wrong["treated_at"] = "it lies in the future"
     except (TypeError, ValueError, OverflowError):
         wrong["treated_at"] = "a time such as 2025-04-30T16:05:00+02:00"
-    contact["snoozed_until"] = given.get("snoozed_until")
-    if contact["action"] == "snoozed" and not _is_later_day(contact["snoozed_until"], now):
-        wrong["snoozed_until"] = "a later day such as 2025-06-01"
-    elif contact["action"] != "snoozed" and contact["snoozed_until"] is not None:
-        wrong["snoozed_until"] = "only with action snoozed"
+    until = _day(given.get("snoozed_until"))
+    contact["snoozed_until"] = until and until.isoformat()
+    if contact["action"] != "snoozed":
+        wrong |= {"snoozed_until": "only with action snoozed"} if "snoozed_until" in given else {}
+    elif until is None or not 0 < (until - now.date()).days <= LONGEST_SNOOZE:
+        wrong["snoozed_until"] = f"a day such as 2025-06-01, at most {LONGEST_SNOOZE} days ahead"
     if contact["action"] == "assigned" and contact["owner"] is None:
         wrong["owner"] = "who works on the user"
     if wrong:
@@ -137,8 +153,8 @@ def _is_text(value: object, longest: int) -> bool:
     return all(character.isprintable() or character == "\n" for character in value)
 
 
-def _is_later_day(value: object, now: datetime) -> bool:
+def _day(value: object) -> date | None:
     try:
-        return isinstance(value, str) and date.fromisoformat(value) > now.date()
+        return date.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
-        return False
+        return None

@@ -2,10 +2,16 @@
 
 import asyncio
 import contextlib
+import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+from api.store.publication import Publication
 from python_jobs.publication import contacts
+
+TICK_NS = 2_000_000_000
+"""A folder that changed so lately may change again without a new time."""
 
 
 class Contacts:
@@ -16,13 +22,15 @@ class Contacts:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._lock = asyncio.Lock()
         self._stamp = 0
         self._known: dict[str, dict[str, Any]] = {}
         self._of: dict[str, list[dict[str, Any]]] = {}
 
     async def refresh(self) -> None:
         """Read what changed in the folder since the last call."""
-        await asyncio.to_thread(self._refresh)
+        async with self._lock:
+            await asyncio.to_thread(self._refresh)
 
     def _refresh(self) -> None:
         try:
@@ -31,24 +39,26 @@ class Contacts:
             return
         if stamp == self._stamp:
             return
+        is_settled = time.time_ns() - stamp > TICK_NS
         known = {}
         for path in contacts.files(self._folder):
             with contextlib.suppress(OSError, ValueError):  # the nightly ingest names it
                 known[path.name] = self._known.get(path.name) or contacts.read(path)
-        of: dict[str, list[dict[str, Any]]] = {}
-        for contact in known.values():
-            of.setdefault(contact["user_id"], []).append(contact)
-        for found in of.values():
-            found.sort(key=lambda contact: contact["treated_at"])
-        self._known, self._of, self._stamp = known, of, stamp
+        if known.keys() != self._known.keys():
+            self._known, self._of = known, contacts.by_user(known.values())
+        self._stamp = stamp if is_settled else 0
+
+    def with_key(self, key: str) -> dict[str, Any] | None:
+        """Return the contact with this key, if it is known here."""
+        return self._known.get(contacts.file_name(key))
 
     async def add(self, contact: dict[str, Any]) -> dict[str, Any] | None:
         """Keep a contact durably; return None, or the earlier contact with its key.
 
-        Raises OSError if it cannot be written.
+        Raises OSError if it cannot be written, ValueError if the earlier one cannot be read.
         """
         earlier = await asyncio.to_thread(self._add, contact)
-        self._stamp = 0  # the folder may change twice within a tick of its clock
+        self._stamp = 0
         await self.refresh()
         return earlier
 
@@ -60,13 +70,8 @@ class Contacts:
         """Return the contacts of a user, the newest last."""
         return self._of.get(user_id, [])
 
-    def waits(self, user_id: str, contacted_after: str, day: str) -> bool:
-        """Return whether somebody contacted a user after a day, or snoozed the user beyond `day`.
-
-        Days are ISO dates.
-        """
-        return any(
-            (contact["action"] == "contacted" and contact["treated_at"][:10] > contacted_after)
-            or (contact["action"] == "snoozed" and contact["snoozed_until"] > day)
-            for contact in self.of(user_id)
-        )
+    def waits(self, publication: Publication, user_id: str) -> bool:
+        """Return whether a user's contacts keep the user off the version's list."""
+        pause = publication.manifest.get("list", {}).get("contact_pause_days", 0)
+        as_of_date = date.fromisoformat(publication.as_of_date)
+        return contacts.waits(self.of(user_id), as_of_date, pause)

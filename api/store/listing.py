@@ -8,9 +8,8 @@ import asyncio
 import base64
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 from typing import Any
 
 from api.http.errors import Problem, error, invalid
@@ -89,16 +88,14 @@ async def to_call(publication: Publication, contacts: Contacts, limit: int) -> l
     Users whom somebody contacted or snoozed since the publication are left out. Versions of earlier
     releases have no list: there the riskiest contactable users come first.
     """
-    if not publication.has_call_list:
-        return await ranks(publication, to_contact(publication), 0, limit)
-    day = date.fromisoformat(publication.as_of_date)
-    pause = timedelta(days=publication.manifest["list"]["contact_pause_days"])
     sql = "select user_id, risk_rank from call_list join users using (risk_rank) order by list_rank"
-    free = (
-        rank
-        for user_id, rank in publication.store.execute(sql)
-        if not contacts.waits(user_id, (day - pause).isoformat(), day.isoformat())
-    )
+    listed: Iterable[tuple[str, int]]
+    if publication.has_call_list:
+        listed = publication.store.execute(sql)
+    else:
+        best = await ranks(publication, to_contact(publication), 0, limit * 10)
+        listed = ((row["user_id"], row["risk_rank"]) for row in rows(publication, best))
+    free = (rank for user_id, rank in listed if not contacts.waits(publication, user_id))
     return list(itertools.islice(free, limit))
 
 

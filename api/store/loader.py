@@ -60,9 +60,12 @@ class Loader:
                 logs.line("keys_readable" if keys_are_good else "keys_unreadable")
             try:
                 await self.refresh()
-                await contacts.refresh()
             except Exception as error:  # no error may stop the watch
                 logs.line("reload_error", kind=type(error).__name__)
+            try:
+                await contacts.refresh()
+            except OSError as error:
+                logs.line("contacts_unreadable", kind=type(error).__name__)
             await asyncio.sleep(self._settings.api_reload_seconds)
 
     async def refresh(self) -> None:

@@ -10,8 +10,6 @@ labels as (select * from {{ ref('churn_labels') }}),
 
 predictions as (select * from {{ ref('churn_predictions') }}),
 
-days as (select * from {{ ref('user_daily') }}),
-
 campaigns as (
 
     select
@@ -65,15 +63,10 @@ select
     people.as_of_date,
     people.is_treated,
     labels.churn_label,
-    predictions.risk_decile,
-    predictions.risk_band,
-    {{ silence_group(day_number('days.day') ~ ' - ' ~ day_number('days.last_active_on')) }}
-        as silence_group
+    predictions.risk_decile
 from people
 inner join labels
     on people.user_id = labels.user_id and people.as_of_date = labels.as_of_date
 left join last_scores on people.campaign = last_scores.campaign
 left join predictions
     on people.user_id = predictions.user_id and last_scores.as_of_date = predictions.as_of_date
-left join days
-    on people.user_id = days.user_id and last_scores.as_of_date = days.day

@@ -12,7 +12,7 @@ identities as (select * from {{ source('raw', 'identity_map') }}),
 received as (
     select *
     from {{ ref('stg_raw__treatments') }}
-    where user_id is not null and treated_at is not null
+    where reject_reason is null
 )
 
 select

@@ -4,18 +4,45 @@
 
 with
 
-outcomes as (select * from {{ ref('campaign_outcomes') }}),
+outcomes as (select * from {{ ref('contact_outcomes') }}),
 
+weeks as (
+
+    select
+        week,
+        risk_band,
+        silence_group,
+        cast(sum(case when is_treated then 1 else 0 end) as double) as treated,
+        cast(sum(case when is_treated then churn_label else 0 end) as double) as treated_churned,
+        avg(case when is_treated then null else cast(churn_label as double) end) as holdout_rate
+    from outcomes
+    group by week, risk_band, silence_group
+
+),
+
+-- a user of the holdout who is a control of several weeks is one user
+sizes as (
+
+    select
+        risk_band,
+        silence_group,
+        cast(count(distinct case when is_treated then null else user_id end) as double) as holdout_users
+    from outcomes
+    group by risk_band, silence_group
+
+),
+
+-- the holdout's churn as if its weeks had the treated users' shares
 counts as (
 
     select
         risk_band,
         silence_group,
-        cast(sum(case when is_treated then 1 else 0 end) as double) as treated_users,
-        cast(sum(case when is_treated then 0 else 1 end) as double) as holdout_users,
-        cast(sum(case when is_treated then churn_label else 0 end) as double) as treated_churned,
-        cast(sum(case when is_treated then 0 else churn_label end) as double) as holdout_churned
-    from outcomes
+        sum(treated) as treated_users,
+        sum(treated_churned) as treated_churned,
+        sum(treated * holdout_rate) / sum(treated) as holdout_rate
+    from weeks
+    where treated > 0 and holdout_rate is not null
     group by risk_band, silence_group
 
 ),
@@ -24,11 +51,15 @@ counts as (
 rates as (
 
     select
-        *,
-        (treated_churned + 1) / (treated_users + 2) as treated_churn,
-        (holdout_churned + 1) / (holdout_users + 2) as holdout_churn
+        counts.risk_band,
+        counts.silence_group,
+        counts.treated_users,
+        sizes.holdout_users,
+        (counts.treated_churned + 1) / (counts.treated_users + 2) as treated_churn,
+        (counts.holdout_rate * sizes.holdout_users + 1) / (sizes.holdout_users + 2) as holdout_churn
     from counts
-    where treated_users > 0 and holdout_users > 0
+    inner join sizes
+        on counts.risk_band = sizes.risk_band and counts.silence_group = sizes.silence_group
 
 ),
 

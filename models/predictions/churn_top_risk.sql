@@ -1,6 +1,6 @@
 {% set settings = domain_settings() %}
 {% set list = settings.list %}
-{% set size = (list.budget / settings.offer_cost) | int if list.budget else settings.top_k %}
+{% set size = (list.budget / settings.offer_cost) | round(6) | int if list.budget else settings.top_k %}
 {% set first = {
     'risk': '',
     'loss': 'predictions.expected_loss desc,',
@@ -12,16 +12,6 @@ with
 predictions as (select * from {{ ref('churn_predictions_latest') }}),
 
 candidates as (select * from {{ ref('contact_candidates') }}),
-
-features as (select * from {{ ref('user_features_latest') }}),
-
-wanted as (
-
-    select user_id
-    from features
-    {% if list.where %}where {{ list.where }}{% endif %}
-
-),
 
 listed as (
 
@@ -36,7 +26,6 @@ listed as (
             row_number() over (order by {{ first.get(list.order) }} predictions.risk_rank) as bigint
         ) as list_rank
     from predictions
-    inner join wanted on predictions.user_id = wanted.user_id
     inner join candidates on predictions.user_id = candidates.user_id
     where
         candidates.left_out_because is null

@@ -1,5 +1,5 @@
 {% set settings = domain_settings() %}
-{% set pause = settings.list.contact_pause_days %}
+{% set list = settings.list %}
 
 with
 
@@ -7,17 +7,38 @@ predictions as (select * from {{ ref('churn_predictions_latest') }}),
 
 features as (select * from {{ ref('user_features_latest') }}),
 
+days as (select * from {{ ref('user_daily') }}),
+
 contacts as (select * from {{ ref('contacts') }}),
 
 save_rates as (select * from {{ ref('save_rates') }}),
 
-worked_on as (
+wanted as (
+
+    select user_id
+    from features
+    {% if list.where %}where {{ list.where }}{% endif %}
+
+),
+
+called as (
 
     select
         user_id,
-        max(case when action = 'contacted' then treated_on end) as last_contact_on,
-        max(case when action = 'snoozed' then snoozed_until end) as snoozed_until
+        max(treated_on) as last_contact_on
     from contacts
+    where action = 'contacted'
+    group by user_id
+
+),
+
+snoozed as (
+
+    select
+        user_id,
+        max_by(snoozed_until, treated_at) as snoozed_until
+    from contacts
+    where action = 'snoozed'
     group by user_id
 
 ),
@@ -26,16 +47,21 @@ users as (
 
     select
         predictions.*,
-        predictions.churn_risk * predictions.user_value as loss,
-        worked_on.last_contact_on,
-        worked_on.snoozed_until,
-        {{ silence_group('features.days_since_last_activity') }} as silence_group
+        wanted.user_id is not null as is_wanted,
+        called.last_contact_on,
+        snoozed.snoozed_until,
+        {{ silence_group(day_number('days.day') ~ ' - ' ~ day_number('days.last_active_on')) }}
+            as silence_group
     from predictions
-    inner join features on predictions.user_id = features.user_id
-    left join worked_on on predictions.user_id = worked_on.user_id
+    left join wanted on predictions.user_id = wanted.user_id
+    left join called on predictions.user_id = called.user_id
+    left join snoozed on predictions.user_id = snoozed.user_id
+    left join days
+        on predictions.user_id = days.user_id and predictions.as_of_date = days.day
 
 )
 
+-- a list is read on the day after as_of_date, which may be the day of the snooze
 select
     users.user_id,
     users.as_of_date,
@@ -44,13 +70,15 @@ select
     case
         when users.in_holdout then 'holdout'
         when not users.is_eligible then 'gone'
-        when users.last_contact_on > {{ add_days('users.as_of_date', -pause) }} then 'contacted'
-        when users.snoozed_until > users.as_of_date then 'snoozed'
+        when not users.is_wanted then 'not_wanted'
+        when users.last_contact_on > {{ add_days('users.as_of_date', -list.contact_pause_days) }}
+            then 'contacted'
+        when users.snoozed_until > {{ add_days('users.as_of_date', 1) }} then 'snoozed'
     end as left_out_because,
     save_rates.save_rate,
-    users.loss * save_rates.save_rate - {{ settings.offer_cost }} as expected_gain,
-    users.loss * save_rates.save_rate_low - {{ settings.offer_cost }} as expected_gain_low,
-    users.loss * save_rates.save_rate_high - {{ settings.offer_cost }} as expected_gain_high
+    users.expected_loss * save_rates.save_rate - {{ settings.offer_cost }} as expected_gain,
+    users.expected_loss * save_rates.save_rate_low - {{ settings.offer_cost }} as expected_gain_low,
+    users.expected_loss * save_rates.save_rate_high - {{ settings.offer_cost }} as expected_gain_high
 from users
 inner join save_rates
     on users.risk_band = save_rates.risk_band and users.silence_group = save_rates.silence_group

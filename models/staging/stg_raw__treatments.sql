@@ -1,4 +1,5 @@
 {{ config(materialized='view') }}
+{% set settings = domain_settings() %}
 
 with
 
@@ -19,5 +20,12 @@ select
     coalesce(action, 'contacted') as action,
     owner,
     snoozed_until,
-    ingested_at
+    ingested_at,
+    case
+        when {{ is_blank('user_id') }} then 'missing_user_id'
+        when treated_at is null then 'unreadable_treated_at'
+        when {{ before_first_day('treated_at', 'ingested_at') }} then 'treated_at_before_first_day'
+        when treated_at > ingested_at + interval '{{ settings.arrival_tolerance_minutes }}' minute
+            then 'treated_at_after_arrival'
+    end as reject_reason
 from raw_treatments

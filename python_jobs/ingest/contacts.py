@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -24,11 +25,12 @@ def load(
     `ingested_at` is UTC. `received` returns SQL that names all rows of a raw table. Contacts of
     forgotten people are removed. Raises JobError for a file that is damaged.
     """
+    contacts.sweep(folder)
     connection.execute(
         "create or replace temp table kept_contacts "
         f"({', '.join(f'{sql_name(name)} {kind}' for name, kind in contacts.FIELDS.items())})"
     )
-    rows = [_row(path) for path in contacts.files(folder)]
+    rows = [[contact[name] for name in contacts.FIELDS] for contact in read_all(folder)]
     if rows:
         marks = ", ".join("?" * len(contacts.FIELDS))
         connection.executemany(f"insert into kept_contacts values ({marks})", rows)
@@ -76,12 +78,15 @@ def load(
     return int(new)
 
 
-def _row(path: Path) -> list[object]:
-    try:
-        contact = contacts.read(path)
-        return [contact.get(name) for name in contacts.FIELDS]
-    except (OSError, ValueError, AttributeError):
-        raise JobError(
-            f"The contact {path} cannot be read.",
-            next_step="restore it from the backup, or move it away, and run again.",
-        ) from None
+def read_all(folder: Path) -> list[dict[str, Any]]:
+    """Return all contacts of a folder. Raises JobError for a file that is damaged."""
+    found = []
+    for path in contacts.files(folder):
+        try:
+            found.append(contacts.read(path))
+        except (OSError, ValueError):
+            raise JobError(
+                f"The contact {path} cannot be read.",
+                next_step="restore it from the backup, or move it away, and run again.",
+            ) from None
+    return found

@@ -119,9 +119,10 @@ def _check_columns(domain: Domain, source: RawFiles, table: str, given: dict[str
                 next_step=f"add the column to {source.mapping}, or correct domain.yml.",
             )
     if table in ("identities", "treatments"):
-        known = {*KEYS[table], raw_tables.ACCOUNTING}
+        known = {*KEYS[table], raw_tables.ACCOUNTING} - raw_tables.FROM_THE_API
         if extra := sorted(set(given) - known):
             raise JobError(
                 f"{where} gives {table} a column {extra[0]!r} that nothing takes.",
-                next_step=f"take it out; {table} has {', '.join(KEYS[table])}.",
+                next_step=f"take it out; {table} has "
+                f"{', '.join(name for name in KEYS[table] if name in known)}.",
             )

@@ -52,6 +52,8 @@ OPTIONAL = {
     *("channel", "outcome", "note", "by", "contact_key", "action", "owner", "snoozed_until"),
 }
 """Columns that a mapping may leave out."""
+FROM_THE_API = {"contact_key", "action", "owner", "snoozed_until"}
+"""Columns of treatments that only the API's contacts fill."""
 CHANGES = ("updated_at", "version", "is_deleted")
 """Columns that say how a row changes an earlier one; unreadable, they reject it."""
 ACCOUNTING = "source_row"
@@ -206,6 +208,8 @@ def _without_the_forgotten(selected: str, name: str) -> str:
     owner = name if name in ("from_id", "to_id") else "user_id"
     is_forgotten = f"sha256(cast({owner} as varchar)) in (select user_hash from raw.forgotten)"
     if name in ("user_id", "from_id", "to_id"):
+        return f"case when not coalesce({is_forgotten}, false) then {selected} end"
+    if name == "note":
         return f"case when not coalesce({is_forgotten}, false) then {selected} end"
     if name == "reject_reason":
         return f"case when {is_forgotten} then 'forgotten_user' else {selected} end"

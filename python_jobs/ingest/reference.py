@@ -13,7 +13,17 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from python_jobs.ingest.schema import Check, DomainFile, EventType, Measure, Models, Ratio, Vars
+from python_jobs.ingest.schema import (
+    CallList,
+    Check,
+    DomainFile,
+    EventType,
+    Measure,
+    Models,
+    Ratio,
+    Value,
+    Vars,
+)
 from python_jobs.ingest.sources import Column, Files, RawFiles
 from python_jobs.settings import PROJECT
 
@@ -22,6 +32,12 @@ SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
     ("files.<table>", RawFiles, "A source: files below the raw folder, or a query."),
     ("files.<table>.columns.<name>", Column, "A column of the files, by the name it has there."),
     ("vars", Vars, "The settings; a domain holds only what differs from the default."),
+    ("vars.value", Value, "What a user who stays is worth; by default user_value."),
+    (
+        "vars.list",
+        CallList,
+        "Whom to act on: churn_top_risk, its files, the desk's first page.",
+    ),
     ("vars.models", Models, "How models are made and replaced; no build follows a change."),
     ("vars.measures", Measure, "A list: what is measured per user and day."),
     ("vars.ratios", Ratio, "A list: shares over the longest feature window."),
@@ -57,6 +73,8 @@ def json_schema() -> str:
     schema = DomainFile.model_json_schema()
     settings = Vars.model_json_schema()
     settings.pop("required", None)  # defaults are in dbt_project.yml
+    for group in ("Value", "CallList"):
+        settings["$defs"][group].pop("required", None)
     schema.setdefault("$defs", {}).update(settings.pop("$defs", {}))
     schema["properties"]["vars"] = settings
     schema["properties"] |= settings["properties"]
@@ -84,9 +102,11 @@ def _type(kind: Any) -> str:
 
 
 def _default(model: type[BaseModel], name: str, info: FieldInfo) -> str:
-    if model is Vars:
+    if model in (Vars, Value, CallList):
         text = (PROJECT / "dbt_project.yml").read_text(encoding="utf-8")
-        return f"`{json.dumps(yaml.safe_load(text)['vars'].get(name))}`"
+        group = {Value: "value", CallList: "list"}.get(model)
+        vars_ = yaml.safe_load(text)["vars"]
+        return f"`{json.dumps((vars_[group] if group else vars_).get(name))}`"
     return "required" if info.is_required() else f"`{json.dumps(info.default)}`"
 
 

@@ -282,8 +282,10 @@ class Vars(Strict):
                 f"value.measure names {self.value.measure!r}, which is no sum among the measures"
                 f"{guess(self.value.measure, sums)}"
             )
-        if self.list.budget and not self.offer_cost:
-            raise ValueError("list.budget needs an offer_cost above 0")
+        if self.list.budget and not 0 < self.offer_cost <= self.list.budget:
+            raise ValueError(
+                "list.budget pays for nobody: offer_cost must be above 0 and within it"
+            )
         for name in self.model_attributes or []:
             if name not in self.attributes:
                 raise ValueError(

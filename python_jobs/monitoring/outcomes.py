@@ -32,7 +32,7 @@ def latest(connection: duckdb.DuckDBPyConnection, *, dates: int = 10) -> list[di
 def failure(connection: duckdb.DuckDBPyConnection, version: str) -> str | None:
     """Return what failed: a feature's drift or the precision of `version`; None if neither did.
 
-    Drift counts on the newest date that has been measured. Precision of the list fails
+    Drift counts on the newest date that has been measured. Precision of the top k fails
     if even the upper bound of its interval is below what was expected. Only a shortfall of the
     current model `version` triggers retraining.
     """
@@ -64,5 +64,5 @@ def failure(connection: duckdb.DuckDBPyConnection, version: str) -> str | None:
     ).fetchone()
     if missed:
         day, found, promised = missed
-        return f"precision of the list of {day} came out at {found:.0%}, not {promised:.0%}"
+        return f"precision of the top k of {day} came out at {found:.0%}, not {promised:.0%}"
     return None

@@ -11,6 +11,7 @@ from python_jobs.errors import JobError
 from python_jobs.files import sha256_of, sql_text
 from python_jobs.ingest import raw_files, rewrite
 from python_jobs.ingest.batch import RawFile
+from python_jobs.ingest.contacts import read_all
 from python_jobs.ingest.domain import Domain
 from python_jobs.ingest.readers import format_of
 from python_jobs.ingest.sources import RawFiles
@@ -69,6 +70,7 @@ def forget(settings: Settings, domain: Domain, user_id: str, *, now: datetime) -
         ids = ids_of(connection, user_id)
     files = _raw_files(settings, domain)
     rewrite.check(domain, files, ids)
+    read_all(settings.contacts)
     built = _rows_in_files(engine.table_folders(), ids)
     with duckdb.connect(str(settings.warehouse)) as connection:
         tables = _tables_with_users(connection)
@@ -108,6 +110,7 @@ def forget(settings: Settings, domain: Domain, user_id: str, *, now: datetime) -
         for source, file in files:
             removed[file.name] = _rewrite_raw(reader, connection, domain, source, file, ids)
     removed["contacts"] = contacts.remove(settings.contacts, ids)
+    contacts.sweep(settings.contacts)
     for path in _other_files(settings, [file for _, file in files]):
         removed[path.name] = _rewrite_other(path, ids)
     _rewrite_warehouse(settings)

@@ -5,11 +5,14 @@ of that name. So a repeated request finds its first answer, whichever process ta
 is needed.
 """
 
+import contextlib
 import hashlib
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterable
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,8 @@ FIELDS = {
 
 ACTIONS = ("contacted", "snoozed", "assigned")
 SUFFIX = ".json"
+UNFINISHED_SECONDS = 600
+"""After so long a file that was never linked into place is a killed process's."""
 
 
 def file_name(key: str) -> str:
@@ -42,26 +47,37 @@ def file_name(key: str) -> str:
 def keep(folder: Path, contact: dict[str, Any]) -> dict[str, Any] | None:
     """Write a contact durably; return None, or the contact that has its key already.
 
-    The contact is on the disk when this returns. Raises OSError if it cannot be written.
+    Either is on the disk when this returns. Raises OSError if it cannot be written, ValueError if
+    the earlier one cannot be read.
     """
     path = folder / file_name(contact["contact_key"])
     unfinished = folder / f".{uuid.uuid4().hex}"
+    earlier = None
     try:
         unfinished.write_text(json.dumps(contact), encoding="utf-8")
         fsync(unfinished)
         try:
             os.link(unfinished, path)
         except FileExistsError:
-            return read(path)
+            earlier = read(path)
     finally:
         unfinished.unlink(missing_ok=True)
     fsync(folder)
-    return None
+    return earlier
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return a contact. Raises OSError or ValueError for a file that cannot be read."""
-    contact: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    """Return a contact. Raises OSError or ValueError for a file that holds none."""
+    contact = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(contact, dict) or not FIELDS.keys() <= contact.keys():
+        raise ValueError("fields are missing")
+    if not all(isinstance(contact[name], str | None) for name in FIELDS):
+        raise ValueError("a field is no text")
+    if contact["action"] not in ACTIONS or not contact["user_id"]:
+        raise ValueError("no such action, or nobody")
+    datetime.fromisoformat(contact["treated_at"] or "")
+    if contact["action"] == "snoozed" or contact["snoozed_until"] is not None:
+        date.fromisoformat(contact["snoozed_until"] or "")
     return contact
 
 
@@ -70,8 +86,42 @@ def files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob(f"*{SUFFIX}") if not path.name.startswith("."))
 
 
+def by_user(contacts: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return the contacts of each user, the newest last."""
+    of: dict[str, list[dict[str, Any]]] = {}
+    for contact in sorted(contacts, key=lambda contact: contact["treated_at"]):
+        of.setdefault(contact["user_id"], []).append(contact)
+    return of
+
+
+def waits(contacts: Iterable[dict[str, Any]], as_of_date: date, pause_days: int) -> bool:
+    """Return whether a user with these contacts is left out of a list, as contact_candidates does.
+
+    That is so after a contact of the last `pause_days`, and before the day of the newest snooze.
+    """
+    until = ""
+    for contact in contacts:
+        day = date.fromisoformat(contact["treated_at"][:10])
+        if contact["action"] == "contacted" and (as_of_date - day).days < pause_days:
+            return True
+        until = contact["snoozed_until"] if contact["action"] == "snoozed" else until
+    return bool(until) and (date.fromisoformat(until) - as_of_date).days > 1
+
+
+def sweep(folder: Path, *, now: float | None = None) -> None:
+    """Remove files that a killed process left unfinished."""
+    limit = (time.time() if now is None else now) - UNFINISHED_SECONDS
+    for path in folder.glob(".*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime < limit:
+                path.unlink()
+
+
 def remove(folder: Path, ids: Iterable[str]) -> int:
-    """Remove the contacts of a person with these ids; return how many."""
+    """Remove the contacts of a person with these ids; return how many.
+
+    Raises OSError or ValueError, and removes nothing, if a contact cannot be read.
+    """
     gone = [path for path in files(folder) if read(path)["user_id"] in set(ids)]
     for path in gone:
         path.unlink()

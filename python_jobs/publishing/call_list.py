@@ -1,6 +1,8 @@
 """A list of whom to contact, chosen anew from the published version."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import duckdb
 
 from python_jobs.errors import JobError
 from python_jobs.files import sql_name
+from python_jobs.publication.contacts import by_user, waits
 
 ORDERS = {
     "gain": "expected_gain desc, risk_rank",
@@ -37,6 +40,7 @@ def choose(
     folder: Path,
     manifest: dict[str, Any],
     *,
+    contacts: Iterable[dict[str, Any]] = (),
     order: str = "gain",
     top: int | None = None,
     budget: float | None = None,
@@ -44,15 +48,24 @@ def choose(
 ) -> CallList:
     """Choose from the published version in `folder`: never the holdout, nor anybody just contacted.
 
-    `order`: a key of ORDERS; by gain, only users whose expected gain is above 0. `top`: most users,
-    by default the domain's top_k. `budget`: money; as many users as offer_cost allows. `where`:
-    attributes and the values that they must have. Raises JobError for an unknown attribute, and
-    for a budget that pays for nobody.
+    `contacts`: what people recorded, also since the publication. `order`: a key of ORDERS; by gain,
+    only users whose expected gain is above 0. `top` and `budget`: most users, and money for as many
+    as offer_cost allows; without either they are the domain's. `where`: attributes and the values
+    that they must have. Raises JobError for a version of an earlier release, for an unknown
+    attribute, and for a budget that pays for nobody.
     """
-    offer_cost = manifest["list"]["offer_cost"]
-    size = manifest["list"]["top_k"] if top is None else top
+    rules = manifest.get("list")
+    if rules is None:
+        raise JobError(
+            "The published version is of an earlier release, which made no list of gains.",
+            next_step="run `churnhouse daily` to publish a new one.",
+        )
+    offer_cost = rules["offer_cost"]
+    if top is None and budget is None:
+        budget = rules.get("budget")
+    size = rules["top_k"] if top is None else top
     if budget is not None and offer_cost > 0:
-        affordable = int(budget / offer_cost)
+        affordable = int(round(budget / offer_cost, 6))
         if not affordable:
             raise JobError(
                 f"A budget of {budget:g} pays for nobody: a contact costs {offer_cost:g}.",
@@ -65,6 +78,8 @@ def choose(
                 f"{name!r} is no attribute of this domain.",
                 next_step=f"choose of {', '.join(manifest['attributes']) or 'none: it has none'}.",
             )
+    as_of_date, pause = date.fromisoformat(manifest["as_of_date"]), rules["contact_pause_days"]
+    waiting = {u for u, found in by_user(contacts).items() if waits(found, as_of_date, pause)}
     conditions = ["left_out_because is null", *(f"{sql_name(n)} = ?" for n in where or {})]
     if order == "gain":
         conditions.append("expected_gain > 0")
@@ -75,9 +90,10 @@ def choose(
         inner join user_features_latest as features using (user_id)
         where {" and ".join(conditions)}
         order by {ORDERS[order]}
-        limit {size}
+        limit {size + len(waiting)}
     """
     with duckdb.connect(str(folder / "churnhouse.duckdb"), read_only=True) as published:
         rows = published.execute(query, list((where or {}).values())).fetchall()
     users = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    users = [user for user in users if user["user_id"] not in waiting][:size]
     return CallList(users, offer_cost * len(users))

@@ -16,7 +16,7 @@ SHOWN = {
     "brier": "Brier score",
     "expected_calibration_error": "calibration error",
     "precision_at_50": "precision of the day's top 50",
-    "precision_at_top_k": "precision of the day's list",
+    "precision_at_top_k": "precision of the day's top k",
     "precision_top_decile": "precision in the top decile",
     "lift_top_decile": "lift in the top decile",
     "expected_value": "expected value per user",

@@ -137,7 +137,7 @@ class Spark:
         """Return SQL that names all rows of a table of received rows, such as raw.events."""
         files = sorted(exchange.folder(self._settings, table).glob("*.parquet"))
         listed = ", ".join(sql_text(file) for file in files)
-        return f"read_parquet([{listed}])" if files else table
+        return f"read_parquet([{listed}], union_by_name = true)" if files else table
 
     def all_received_rows(self, table: str) -> str:
         """Return the same, with rows that a running load has not handed over yet."""

@@ -13,8 +13,9 @@ from api import keys
 
 @pytest.fixture(scope="session")
 def server(finished_home: Path, tmp_path_factory) -> Iterator[Server]:
-    """Serve the finished home without keys; tests must not change it."""
-    with serving(finished_home, tmp_path_factory.mktemp("open") / "log") as running:
+    """Serve what the finished home published, without keys; tests must not change it."""
+    home = published_alone(finished_home, tmp_path_factory.mktemp("open"))
+    with serving(home, home / "log") as running:
         yield running
 
 
@@ -40,18 +41,22 @@ class Keyed:
 
 @pytest.fixture(scope="session")
 def keyed(finished_home: Path, tmp_path_factory) -> Iterator[Keyed]:
-    """Serve the finished home with keys and generous limits."""
-    folder = tmp_path_factory.mktemp("keyed")
+    """Serve what the finished home published, with keys and generous limits."""
+    folder = published_alone(finished_home, tmp_path_factory.mktemp("keyed"))
     made = {role: keys.make(f"{role}-1", role) for role in keys.ROLES}
     (folder / "keys").write_text("\n".join(line for _, line in made.values()))
     options = {"keys": folder / "keys", "rate_per_second": 10_000, "burst": 10_000}
-    with serving(finished_home, folder / "log", **options) as running:
+    with serving(folder, folder / "log", **options) as running:
         yield Keyed(running, {role: key for role, (key, _) in made.items()})
 
 
 @pytest.fixture
 def published_home(finished_home: Path, tmp_path: Path) -> Path:
     """Return a home that has only its own published folder."""
-    home = tmp_path / "home"
+    return published_alone(finished_home, tmp_path / "home")
+
+
+def published_alone(finished_home: Path, home: Path) -> Path:
+    """Copy only what is published into a home, where servers may keep contacts."""
     shutil.copytree(finished_home / "published", home / "published", symlinks=True)
     return home

@@ -10,32 +10,49 @@ import duckdb
 import pytest
 from support.homes import churnhouse, copied, rows
 
+from python_jobs.publication import contacts
+
 AS_OF = date(2025, 4, 30)
 PAUSE = 30
 
 
-def contact(home: Path, contacts: dict[str, date], name: str = "calls.csv") -> None:
+def contact(home: Path, called: dict[str, date], name: str = "calls.csv") -> None:
     """Deliver a file of contacts."""
     path = home / "raw/treatments" / name
     path.parent.mkdir(exist_ok=True)
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["user_id", "treated_at", "campaign", "channel", "outcome", "note", "by"])
-        for user_id, day in contacts.items():
+        for user_id, day in called.items():
             writer.writerow([user_id, f"{day} 10:00:00", "spring", "phone", "reached", "", "Ana"])
 
 
+def snooze(home: Path, user_id: str, until: date) -> None:
+    """Keep a snooze as the API does."""
+    folder = home / "contacts"
+    folder.mkdir(exist_ok=True)
+    kept = dict.fromkeys(contacts.FIELDS) | {"contact_key": f"/{user_id}", "user_id": user_id}
+    kept |= {"action": "snoozed", "treated_at": "2025-04-20T10:00:00.000"}
+    assert contacts.keep(folder, kept | {"snoozed_until": until.isoformat()}) is None
+
+
 @pytest.fixture(scope="module")
-def contacted(finished_home: Path, tmp_path_factory) -> tuple[Path, dict[str, date]]:
-    """Return a home whose forty riskiest were contacted, the n-th 40 - n days before as_of_date."""
+def contacted(finished_home: Path, tmp_path_factory) -> tuple[Path, dict, dict]:
+    """Return a home whose forty riskiest were contacted, the n-th 40 - n days before as_of_date.
+
+    The next twenty are snoozed through the API, the n-th until 10 - n days before as_of_date.
+    """
     home = copied(finished_home, tmp_path_factory.mktemp("contacted") / "data")
-    listed = rows(home, "select user_id from churn_top_risk order by list_rank limit 40")
-    contacts = {
-        user_id: AS_OF - timedelta(days=39 - number) for number, (user_id,) in enumerate(listed)
-    }
-    contact(home, contacts)
+    query = "select user_id from contact_candidates join churn_predictions_latest using (user_id)"
+    query += " where left_out_because is null order by risk_rank limit 60"
+    candidates = [user_id for (user_id,) in rows(home, query)]
+    called = {u: AS_OF - timedelta(days=39 - n) for n, u in enumerate(candidates[:40])}
+    contact(home, called)
+    snoozed = {u: AS_OF + timedelta(days=n - 10) for n, u in enumerate(candidates[40:])}
+    for user_id, until in snoozed.items():
+        snooze(home, user_id, until)
     churnhouse(home, "daily")
-    return home, contacts
+    return home, called, snoozed
 
 
 def lists(home: Path) -> dict[str, list[str]]:
@@ -54,27 +71,63 @@ def lists(home: Path) -> dict[str, list[str]]:
 
 
 def test_who_was_contacted_in_the_pause_is_on_no_list(contacted):
-    home, contacts = contacted
-    paused = {u for u, day in contacts.items() if day > AS_OF - timedelta(days=PAUSE)}
-    assert len(paused) == 30
+    home, called, snoozed = contacted
+    paused = {u for u, day in called.items() if day > AS_OF - timedelta(days=PAUSE)}
+    paused |= {u for u, until in snoozed.items() if until > AS_OF + timedelta(days=1)}
+    assert len(paused) == 30 + 8
     holdout = {row[0] for row in rows(home, "from churn_predictions_latest where in_holdout")}
     found = lists(home)
     assert found.keys() == {".csv", ".parquet", "desk", "list"}
     for name, users in found.items():
         assert not paused & set(users), name
         assert not holdout & set(users), name
-        assert set(contacts) - paused < set(users), name
+        assert {*called, *snoozed} - paused < set(users), name
     assert found[".csv"] == found[".parquet"] == found["desk"] == found["list"][:50]
 
 
 def test_contacts_are_kept_with_how_they_went(contacted):
-    home, contacts = contacted
+    home, called, _ = contacted
     kept = rows(
         home,
         "select user_id, treated_on, campaign, channel, outcome, contacted_by"
-        " from stg_raw__treatments order by user_id",
+        " from contacts where action = 'contacted' order by user_id",
     )
-    assert kept == [(u, contacts[u], "spring", "phone", "reached", "Ana") for u in sorted(contacts)]
+    assert kept == [(u, called[u], "spring", "phone", "reached", "Ana") for u in sorted(called)]
+
+
+def chosen(home: Path, *options: object) -> list[dict[str, str]]:
+    """Return the rows of `churnhouse list --csv`."""
+    return list(csv.DictReader(churnhouse(home, "list", "--csv", *options).stdout.splitlines()))
+
+
+def test_list_gains_most_within_budget_and_condition(contacted):
+    home = contacted[0]
+    best = rows(
+        home,
+        "select user_id from contact_candidates join churn_predictions_latest using (user_id)"
+        " join user_features_latest using (user_id)"
+        " where left_out_because is null and plan = 'premium'"
+        " order by expected_gain desc, risk_rank",
+    )
+    found = chosen(home, "--budget", 14, "--where", "plan=premium")
+    gains = [float(row["expected_gain"]) for row in found]
+    assert [(row["user_id"],) for row in found] == best[: len(found)]
+    assert len(found) <= 2 and all(gain > 0 for gain in gains)
+    by_loss = chosen(home, "--order", "loss", "--top", 5, "--where", "plan=premium")
+    assert [(row["user_id"],) for row in by_loss] == best[:5]
+    for row in by_loss:
+        loss, rate = float(row["expected_loss"]), float(row["save_rate"])
+        assert float(row["expected_gain"]) == pytest.approx(loss * rate - 5)
+    refused = churnhouse(home, "list", "--where", "plam=x", check=False)
+    assert refused.returncode == 1 and "Next: choose of plan, country" in refused.stderr
+    refused = churnhouse(home, "list", "--budget", 4, check=False)
+    assert refused.returncode == 1 and "pays for nobody" in refused.stderr
+
+
+def test_list_leaves_out_who_was_snoozed_since_the_publication(home: Path):
+    first, second = (row["user_id"] for row in chosen(home, "--order", "risk", "--top", 2))
+    snooze(home, first, AS_OF + timedelta(days=9))
+    assert chosen(home, "--order", "risk", "--top", 1)[0]["user_id"] == second
 
 
 def test_contact_that_cannot_count_is_named(home: Path):

@@ -37,7 +37,7 @@ def test_promise_is_broken_only_when_the_interval_lies_below_it(con):
     promise(con, OLD, "v", expected=0.5, low=0.2, high=0.5)
     assert failure(con, "v") is None
     promise(con, NEW, "v", expected=0.5, low=0.2, high=0.49)
-    assert failure(con, "v") == f"precision of the list of {NEW} came out at 34%, not 50%"
+    assert failure(con, "v") == f"precision of the top k of {NEW} came out at 34%, not 50%"
 
 
 def test_newer_kept_promise_cancels_an_older_broken_one(con):

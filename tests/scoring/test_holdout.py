@@ -49,7 +49,8 @@ def test_only_campaign_models_read_treatments():
     }
     campaigns = {"contacts", "treatments", "rejected_treatments"}
     campaigns |= {"campaign_outcomes", "campaign_lift"}
-    lists = {"save_rates", "contact_candidates"}
+    campaigns |= {"contact_outcomes"}
+    lists = {"contact_candidates"}
     assert readers == campaigns | lists | {"stg_raw__treatments"}
 
 

@@ -124,6 +124,23 @@ def test_a_version_without_feature_facts_scores_and_explains_the_same(home, con,
     assert "features.json" in asked and after == before
 
 
+def test_user_value_counts_later_horizons_as_far_as_the_user_stays(home, con, monkeypatch):
+    """Four horizons of 10: at risk 0.2 the next counts in full, then 0.8, 0.64 and 0.512 of it."""
+    risks = [0.0, 0.2, 1.0]
+    con.execute(f"delete from user_features_latest where user_id > 'u00000{len(risks) - 1}'")
+    con.execute("update user_values set value_per_horizon = 10, horizons = 4")
+    honest = onnx_model.score
+    monkeypatch.setattr(
+        onnx_model,
+        "score",
+        lambda session, matrix: risks if len(matrix) == 3 else honest(session, matrix),
+    )
+    at_20 = 10 * (1 + 0.8 + 0.64 + 0.512)
+    found = sorted(predictions(con, home, "churn_risk, user_value, expected_loss"))
+    assert [value for _, value, _ in found] == pytest.approx([40, at_20, 10])
+    assert [loss for _, _, loss in found] == pytest.approx([0, 0.2 * at_20, 10])
+
+
 def test_a_band_begins_at_its_threshold(home, con, monkeypatch):
     risks = [np.nextafter(0.2, 0), 0.2, np.nextafter(0.5, 0), 0.5]
     con.execute(f"delete from user_features_latest where user_id > 'u00000{len(risks) - 1}'")

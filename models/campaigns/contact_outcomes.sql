@@ -1,0 +1,95 @@
+with
+
+contacts as (select * from {{ ref('contacts') }}),
+
+users as (select * from {{ ref('accepted_users') }}),
+
+labels as (select * from {{ ref('churn_labels') }}),
+
+predictions as (select * from {{ ref('churn_predictions') }}),
+
+days as (select * from {{ ref('user_daily') }}),
+
+treated as (
+
+    select
+        user_id,
+        cast(date_trunc('week', treated_on) as date) as week,
+        min(treated_on) as day
+    from contacts
+    where action = 'contacted' and not {{ in_holdout('user_id') }}
+    group by user_id, cast(date_trunc('week', treated_on) as date)
+
+),
+
+weeks as (
+
+    select
+        week,
+        min(day) as day
+    from treated
+    group by week
+
+),
+
+-- users of the holdout whom nobody ever contacted, in each week of contacts
+controls as (
+
+    select
+        users.user_id,
+        weeks.week,
+        weeks.day
+    from users
+    cross join weeks
+    left join contacts on users.user_id = contacts.user_id and contacts.action = 'contacted'
+    where {{ in_holdout('users.user_id') }} and contacts.user_id is null
+
+),
+
+people as (
+
+    select
+        *,
+        true as is_treated
+    from treated
+    union all
+    select
+        *,
+        false as is_treated
+    from controls
+
+),
+
+contact_days as (select distinct day from people),
+
+scored as (select distinct as_of_date from predictions),
+
+-- the newest scores before each day: later ones may reflect the contact
+last_scores as (
+
+    select
+        contact_days.day,
+        max(scored.as_of_date) as as_of_date
+    from contact_days
+    inner join scored on contact_days.day > scored.as_of_date
+    group by contact_days.day
+
+)
+
+select
+    people.week,
+    people.user_id,
+    people.day as as_of_date,
+    people.is_treated,
+    predictions.risk_band,
+    {{ silence_group(day_number('days.day') ~ ' - ' ~ day_number('days.last_active_on')) }}
+        as silence_group,
+    labels.churn_label
+from people
+inner join last_scores on people.day = last_scores.day
+inner join predictions
+    on people.user_id = predictions.user_id and last_scores.as_of_date = predictions.as_of_date
+inner join labels
+    on people.user_id = labels.user_id and people.day = labels.as_of_date
+left join days
+    on people.user_id = days.user_id and last_scores.as_of_date = days.day
