@@ -85,7 +85,10 @@ def show(manifest: dict[str, Any], age: str, where: str) -> None:
         f"{_number(model['average_precision'])}, precision@50 {_share(model['precision_at_50'])}",
     )
     order = manifest.get("list", {}).get("order", "risk")
-    facts.add_row("call first", f"of {manifest['as_of_date']}, by {order}")
+    label = "riskiest" if order == "risk" else f"most {order}"
+    facts.add_row(
+        label, f"of {manifest['as_of_date']}, eligible, not in the holdout nor just called"
+    )
     for user in manifest["riskiest"]:
         facts.add_row("", f"{user['churn_risk']:>8.1%}  {user['user_id']}")
     facts.add_row("published", f"{manifest['version']}, {age} ago")

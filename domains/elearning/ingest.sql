@@ -1,4 +1,4 @@
--- users_file, events_file and treatments_file are one raw file at a time, with the columns that domain.yml declares.
+-- Each _file view is one raw file at a time, with the columns that domain.yml declares.
 create or replace temp view users as
 select
     user_id,

@@ -188,6 +188,7 @@ def test_openapi_describes_every_route_with_examples(server):
         *("/live", "/ready", "/health"),
         *("/v1/predictions", "/v1/predictions/lookup", "/v1/predictions/{user_id}"),
         *("/v1/model", "/v1/drift", "/v1/performance", "/predict", "/predict/batch"),
+        *("/v1/contacts", "/v1/contacts/{user_id}"),
     }
     for methods in document["paths"].values():
         for operation in methods.values():
