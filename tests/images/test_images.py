@@ -256,7 +256,8 @@ class TestMl:
         manifest = json.loads((current / "manifest.json").read_text())
         assert current.readlink().name == manifest["version"]
         made = [p for name in ("data", "published") for p in volumes[name].rglob("*")]
-        made.remove(volumes["data"] / "published")  # where the other volume is mounted
+        for name in ("published", "contacts"):  # where the other volumes are mounted
+            made.remove(volumes["data"] / name)
         assert {(p.lstat().st_uid, p.lstat().st_gid) for p in made} == {(USER, USER)}
 
     def test_main_job_leaves_only_caches_in_tmp_and_sends_no_telemetry(self, ran, scratch):
@@ -316,6 +317,7 @@ class TestApi:
         given = [*mounts(service, volumes, secrets), Mount("/tmp")]
         assert {mount.target for mount in given} == {
             "/data/published",
+            "/data/contacts",
             "/etc/churnhouse/keys.json",
             "/tmp",
         }
