@@ -1,7 +1,7 @@
 """Load the contacts that the API kept as rows of raw.treatments."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ def load(
     `ingested_at` is UTC. `received` returns SQL that names all rows of a raw table. Contacts of
     forgotten people are removed. Raises JobError for a file that is damaged.
     """
-    contacts.sweep(folder)
+    contacts.sweep(folder, now=ingested_at.replace(tzinfo=UTC))
     connection.execute(
         "create or replace temp table kept_contacts "
         f"({', '.join(f'{sql_name(name)} {kind}' for name, kind in contacts.FIELDS.items())})"

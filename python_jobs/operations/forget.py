@@ -110,7 +110,7 @@ def forget(settings: Settings, domain: Domain, user_id: str, *, now: datetime) -
         for source, file in files:
             removed[file.name] = _rewrite_raw(reader, connection, domain, source, file, ids)
     removed["contacts"] = contacts.remove(settings.contacts, ids)
-    contacts.sweep(settings.contacts)
+    contacts.sweep(settings.contacts, now=now)
     for path in _other_files(settings, [file for _, file in files]):
         removed[path.name] = _rewrite_other(path, ids)
     _rewrite_warehouse(settings)

@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import os
-import time
 import uuid
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -108,9 +107,9 @@ def waits(contacts: Iterable[dict[str, Any]], as_of_date: date, pause_days: int)
     return bool(until) and (date.fromisoformat(until) - as_of_date).days > 1
 
 
-def sweep(folder: Path, *, now: float | None = None) -> None:
-    """Remove files that a killed process left unfinished."""
-    limit = (time.time() if now is None else now) - UNFINISHED_SECONDS
+def sweep(folder: Path, *, now: datetime) -> None:
+    """Remove files that a killed process left unfinished long before `now`, which has a zone."""
+    limit = now.timestamp() - UNFINISHED_SECONDS
     for path in folder.glob(".*"):
         with contextlib.suppress(FileNotFoundError):
             if path.stat().st_mtime < limit:

@@ -14,7 +14,7 @@ import duckdb
 
 from python_jobs.errors import JobError
 from python_jobs.files import fsync, sha256_of, sql_text, write_json
-from python_jobs.publishing import lookup, summary
+from python_jobs.publishing import activation, lookup, summary
 from python_jobs.registry import store
 from python_jobs.registry.published_report import published_report
 from python_jobs.settings import Settings
@@ -94,6 +94,8 @@ def publish(
         rows |= lookup.write(connection, work / "lookup.sqlite", shard_users, attributes)
         progress("exports")
         rows |= _write_exports(connection, work, as_of_date)
+        current = settings.published / "current"
+        rows |= activation.write(connection, work, current.resolve() if current.exists() else None)
         progress("reading back")
         _read_back(work, rows)
         manifest = {

@@ -192,5 +192,5 @@ def test_leftover_of_a_killed_process_is_removed(tmp_path):
     for path in (old, new):
         path.write_text("{}")
     os.utime(old, (0, 0))
-    contacts.sweep(tmp_path)
+    contacts.sweep(tmp_path, now=datetime.now(UTC))
     assert [path.name for path in tmp_path.iterdir()] == [".new"]

@@ -1,0 +1,88 @@
+"""What changed in the list since the last publication, for systems that take changes."""
+
+from pathlib import Path
+
+import duckdb
+
+from python_jobs.files import sql_name, sql_text
+
+FOLDER = "activation"
+OF_THE_RUN = {"as_of_date", "scored_at", "model_version", "last_contact_on"}
+"""Columns that alone make no change."""
+
+FORMULA = "^[=+@\\t\\r-]"
+
+
+def write(
+    connection: duckdb.DuckDBPyConnection, work: Path, previous: Path | None
+) -> dict[str, dict[str, int]]:
+    """Write work/activation/list_changes.csv and .parquet; return {file: {table: rows}}.
+
+    One row per user who is new on churn_top_risk (`add`), whose row changed (`change`) or who is
+    off it (`remove`, with the row as it was), against the published version in the folder
+    `previous`; without one all are new. The columns are `change` and those of churn_top_risk. A
+    person whom `forget` removed is not named. In the CSV file text that looks like a formula gets
+    an apostrophe.
+    """
+    listed = connection.execute("describe main.churn_top_risk").fetchall()
+    kinds = {name: kind for name, kind, *_ in listed}
+    before = _before(connection, kinds, previous)
+    columns = ", ".join(map(sql_name, kinds))
+    differs = " or ".join(
+        f"now.{sql_name(name)} is distinct from before.{sql_name(name)}"
+        for name in kinds.keys() - OF_THE_RUN
+    )
+    connection.execute(
+        f"""
+        create or replace temp table list_changes as
+        with
+        now as (select {columns} from main.churn_top_risk),
+        before as ({before})
+        select case when before.user_id is null then 'add' else 'change' end as change, now.*
+        from now
+        left join before on now.user_id = before.user_id
+        where before.user_id is null or {differs}
+        union all
+        select 'remove', before.*
+        from before
+        anti join now on before.user_id = now.user_id
+        where sha256(before.user_id) not in (select user_hash from raw.forgotten)
+        """
+    )
+    (work / FOLDER).mkdir()
+    safe = ", ".join(
+        f"if(regexp_matches({sql_name(name)}, '{FORMULA}'), '''', '') || {sql_name(name)}"
+        f" as {sql_name(name)}"
+        for name, kind in kinds.items()
+        if kind == "VARCHAR"
+    )
+    (rows,) = connection.execute("select count(*) from list_changes").fetchall()[0]
+    written = {}
+    for ending, shown, options in (
+        ("csv", f"* replace ({safe})", "format csv, header"),
+        ("parquet", "*", "format parquet"),
+    ):
+        path = work / FOLDER / f"list_changes.{ending}"
+        query = f"select {shown} from list_changes order by change, list_rank, user_id"
+        connection.execute(f"copy ({query}) to {sql_text(path)} ({options})")
+        written[f"{FOLDER}/{path.name}"] = {"list_changes": int(rows)}
+    return written
+
+
+def _before(
+    connection: duckdb.DuckDBPyConnection, kinds: dict[str, str], previous: Path | None
+) -> str:
+    """Return SQL of the previous version's list, with the columns of this one."""
+    path = previous and previous / "churnhouse.duckdb"
+    known: set[str] = set()
+    if path and path.exists():
+        with duckdb.connect(str(path), read_only=True) as published:
+            there = published.execute("describe churn_top_risk").fetchall()
+            known = {name for name, *_ in there}
+            rows = published.sql("from churn_top_risk").to_arrow_table()
+        connection.register("list_before", rows)
+    selected = ", ".join(
+        f"cast({sql_name(name) if name in known else 'null'} as {kind}) as {sql_name(name)}"
+        for name, kind in kinds.items()
+    )
+    return f"select {selected} from list_before" if known else f"select {selected} where false"
