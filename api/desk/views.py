@@ -88,7 +88,7 @@ def bands_over_time(publication: Publication) -> dict[str, Any] | None:
 
 
 def precision(publication: Publication) -> dict[str, Any] | None:
-    """Return expected and realised precision of the list by date; None until published."""
+    """Return expected and realised precision at top_k by date; None until published."""
     rows = publication.monitoring.get("model_performance")
     if not rows:
         return None

@@ -13,7 +13,7 @@ from python_jobs.ingest import times
 from python_jobs.publication import ids
 
 ZONES = ("UTC", "Asia/Tokyo", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Apia")
-MOMENTS = st.datetimes(datetime(1980, 1, 1), datetime(2090, 1, 1)).map(  # noqa: DTZ001 - UTC
+MOMENTS = st.datetimes(datetime(1980, 1, 1), datetime(2090, 1, 1)).map(  # noqa: DTZ001 - UTC, as all raw times
     lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 )
 
@@ -90,7 +90,7 @@ def test_text_that_is_no_time_is_no_time(db, text):
 
 
 def test_text_that_does_not_fit_the_format_is_not_guessed(db):
-    fifth = datetime(2025, 1, 5)  # noqa: DTZ001 - UTC
+    fifth = datetime(2025, 1, 5)  # noqa: DTZ001 - UTC, as all raw times
     assert read(db, ["2025-01-05", "5.1.2025"], "UTC", "%d.%m.%Y") == [None, fifth]
     assert read(db, ["5.1.25"], "UTC", "%d.%m.%y", "date") == [date(2025, 1, 5)]
 

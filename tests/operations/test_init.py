@@ -162,7 +162,7 @@ def test_column_named_null_stays_a_name(work):
 
 
 def test_doctor_says_how_many_days_are_missing_and_what_would_do(work):
-    rows = [row for row in visits() if row[2] < datetime(2026, 4, 20)]  # noqa: DTZ001 - as above
+    rows = [row for row in visits() if row[2] < datetime(2026, 4, 20)]  # noqa: DTZ001 - the file names no zone
     german_csv(work / "raw/log.csv", rows)
     churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
     yml = work / "domains/shop/domain.yml"

@@ -280,7 +280,7 @@ def test_days_are_those_of_the_domain_s_time_zone(base):
     query = "select minutes from user_daily where user_id = 'ann' and day = '{}'"
     assert base.rows(query.format(day(8))) == [(3005,)]
     stored = "select event_time from accepted_events where event_id = 'elate'"
-    assert base.rows(stored) == [(datetime(2025, 3, 9, 14),)]  # noqa: DTZ001 - UTC
+    assert base.rows(stored) == [(datetime(2025, 3, 9, 14),)]  # noqa: DTZ001 - UTC, as all raw times
 
 
 BUILDS = [(), (), BROKEN_OFF, ("--exclude", "user_daily+", "build_log"), None]
