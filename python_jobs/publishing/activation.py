@@ -76,11 +76,13 @@ def _before(
     path = previous and previous / "churnhouse.duckdb"
     known: set[str] = set()
     if path and path.exists():
-        with duckdb.connect(str(path), read_only=True) as published:
-            there = published.execute("describe churn_top_risk").fetchall()
-            known = {name for name, *_ in there}
-            rows = published.sql("from churn_top_risk").to_arrow_table()
-        connection.register("list_before", rows)
+        connection.execute(f"attach {sql_text(path)} as published_before (read_only)")
+        there = connection.execute("describe published_before.churn_top_risk").fetchall()
+        known = {name for name, *_ in there}
+        connection.execute(
+            "create or replace temp table list_before as from published_before.churn_top_risk"
+        )
+        connection.execute("detach published_before")
     selected = ", ".join(
         f"cast({sql_name(name) if name in known else 'null'} as {kind}) as {sql_name(name)}"
         for name, kind in kinds.items()

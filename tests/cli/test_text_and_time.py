@@ -1,4 +1,4 @@
-"""The code names the encoding of every text file, and reads the clock in one place."""
+"""Text files name their encoding, the clock is read in one place, Arrow stays optional."""
 
 import ast
 import re
@@ -41,3 +41,13 @@ def test_the_jobs_read_the_clock_in_one_place():
     }
     # the lock records when it was taken; nothing depends on that time
     assert readers == {"python_jobs/pipeline.py", "python_jobs/warehouse/lock.py"}
+
+
+def test_only_readers_of_extras_need_arrow():
+    uses = {
+        path.relative_to(PROJECT).as_posix()
+        for path in CODE
+        if path.is_relative_to(PROJECT / "python_jobs") or path.is_relative_to(PROJECT / "api")
+        if re.search(r"(_|py|\.)arrow", path.read_text(encoding="utf-8"))
+    }
+    assert uses == {"python_jobs/ingest/databases.py", "python_jobs/scoring/spark_score.py"}
