@@ -13,7 +13,7 @@
             {% set changed %}
                 select 1
                 from {{ marks }}
-                where settings <> (select settings from {{ source('raw', 'domain') }})
+                where settings <> (select built_with from {{ source('raw', 'domain') }})
                 having max(build_number) = (select max(build_number) from {{ marks }})
             {% endset %}
             {% if run_query(changed).rows | length > 0 %}

@@ -26,7 +26,7 @@ select
     build_window.ingested_through,
     build_window.data_from,
     build_window.data_through,
-    filled_by.settings,
+    filled_by.built_with as settings,
     unknown.unknown_days
 from build_window
 cross join filled_by

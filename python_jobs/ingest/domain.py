@@ -29,6 +29,12 @@ FILES = ("domain.yml", "ingest.sql")
 OF_TRAINING = {"models", "model_attributes"}
 """Settings on which no table depends."""
 
+OF_LISTS = {
+    *("value", "user_value", "list", "top_k"),
+    *("save_rate", "offer_cost", "holdout_share"),
+}
+"""Settings on which only tables depend that every build writes anew."""
+
 
 GROUPS = {"value", "list"}
 """Settings of several parts, each with a default of its own."""
@@ -131,9 +137,20 @@ class Domain:
     def settings_json(self) -> str:
         """Return the settings that the warehouse stores for the dbt macros, as JSON.
 
-        A change of settings, event types or product version changes this text, and the next build
-        then starts from scratch. Settings of training alone are not in it.
+        Settings of training alone are not in it.
         """
+        return self._recorded(without=OF_TRAINING)
+
+    @cached_property
+    def built_with_json(self) -> str:
+        """Return the settings on which incremental tables depend, as JSON.
+
+        A change of these settings, event types or product version changes this text, and the next
+        build then starts from scratch.
+        """
+        return self._recorded(without=OF_TRAINING | OF_LISTS)
+
+    def _recorded(self, *, without: set[str]) -> str:
         built_with = {
             "domain": self.name,
             "product_version": version("churnhouse"),
@@ -143,7 +160,7 @@ class Domain:
             text = _read(PROJECT / f"seeds/{seed}.csv")
             built_with[f"{seed}_sha256"] = hashlib.sha256(text.encode()).hexdigest()
         return json.dumps(
-            built_with | self.vars.model_dump(mode="json", exclude_none=True, exclude=OF_TRAINING),
+            built_with | self.vars.model_dump(mode="json", exclude_none=True, exclude=without),
             sort_keys=True,
         )
 

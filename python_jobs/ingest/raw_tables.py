@@ -68,6 +68,7 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the raw tables that are missing, and add columns that older ones lack."""
     connection.execute("create schema if not exists raw")
     connection.execute("create table if not exists raw.domain (name varchar, settings varchar)")
+    connection.execute("alter table raw.domain add column if not exists built_with varchar")
     connection.execute(
         """
         create table if not exists raw.files (
@@ -242,25 +243,23 @@ def _unread(name: str, kind: str, given: str | None, zone: str) -> str:
 
 
 def remember_domain(connection: duckdb.DuckDBPyConnection, domain: Domain) -> bool:
-    """Store which domain fills this warehouse; return True if its settings changed.
+    """Store which domain fills this warehouse; return True if the next build starts from scratch.
 
     Raises JobError if another domain fills it already.
     """
-    row = connection.execute("select name, settings from raw.domain").fetchone()
+    row = connection.execute("select name, settings, built_with from raw.domain").fetchone()
     if row and row[0] != domain.name:
         raise JobError(
             f"This warehouse was filled by domain {row[0]!r}, not {domain.name!r}.",
             next_step=f"use --domain {row[0]}, or another CHURNHOUSE_HOME.",
         )
-    if row != (domain.name, domain.settings_json):
+    known = (domain.name, domain.settings_json, domain.built_with_json)
+    if row != known:
         connection.execute("delete from raw.domain")
-        connection.execute(
-            "insert into raw.domain values (?, ?)", [domain.name, domain.settings_json]
-        )
+        connection.execute("insert into raw.domain values (?, ?, ?)", known)
         if row:
             _add_declared_columns(connection, domain)
-            return True
-    return False
+    return row is not None and row[2] != known[2]
 
 
 def _add_declared_columns(connection: duckdb.DuckDBPyConnection, domain: Domain) -> None:

@@ -197,11 +197,11 @@ def _domain(settings: Settings, now: datetime) -> str:
     if holder(settings):
         return AT_WORK
     with connect(settings, read_only=True) as connection:
-        row = connection.execute("select name, settings from raw.domain").fetchone()
+        row = connection.execute("from raw.domain").fetchone()
     if row is None:
         return "none yet: `churnhouse ingest` remembers it"
     domain = domains.load(row[0], settings)
-    changed = domain.settings_json != row[1]
+    changed = domain.built_with_json not in row
     note = ", changed since: the next build starts afresh" if changed else ""
     return f"{domain.name} in {domain.folder}{note}"
 

@@ -213,7 +213,7 @@ def settings_changed(connection: duckdb.DuckDBPyConnection) -> bool:
     if ("build_log",) not in tables:
         return False
     last, now = connection.execute(
-        "select (select max_by(settings, build_number) from main.build_log), settings "
+        "select (select max_by(settings, build_number) from main.build_log), built_with "
         "from raw.domain"
     ).fetchall()[0]
     return last is not None and last != now

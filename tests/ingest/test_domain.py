@@ -116,6 +116,18 @@ def test_settings_of_training_ask_for_no_rebuild(domains):
     assert changed.vars.models.time_budget == 60 and changed.settings_json == plain
 
 
+def test_settings_of_lists_are_stored_and_ask_for_no_rebuild(domains):
+    plain = load(domains)
+    settings = "  user_value: 7\n  top_k: 9\n  list: {order: loss}\n  holdout_share: 0.2\n"
+    write(domains, GOOD + settings)
+    changed = load(domains)
+    assert json.loads(changed.settings_json)["top_k"] == 9
+    assert changed.built_with_json == plain.built_with_json
+    assert '"holdout_share"' not in changed.built_with_json
+    write(domains, GOOD + "  eligibility_days: 31\n")
+    assert load(domains).built_with_json != plain.built_with_json
+
+
 def test_time_budget_is_the_option_else_the_variable_else_the_domains(domains, monkeypatch):
     write(domains, GOOD + "models: {time_budget: 9}\n")
     chosen = load(domains)

@@ -414,7 +414,11 @@ def test_new_settings_of_the_same_domain_are_stored(house):
     changed = house.make_domain(yml=DOMAIN + "  churn_horizon_days: 60\n")
     house.ingest(domain=changed)
     assert len(before) == 1
-    assert house.rows("from raw.domain") == [("shop", changed.settings_json)] != before
+    assert (
+        house.rows("from raw.domain")
+        == [("shop", changed.settings_json, changed.built_with_json)]
+        != before
+    )
 
 
 @pytest.mark.parametrize(

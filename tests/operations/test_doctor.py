@@ -164,7 +164,7 @@ def test_warehouse_opened_by_another_program_is_named(find, settings):
 
 
 def test_missing_or_changed_domain_is_named(find, settings):
-    change(settings, "update raw.domain set settings = '{}'")
+    change(settings, "update raw.domain set built_with = '{}'")
     finding = find(settings, "domain")
     shipped = domains.available(settings)["elearning"]
     assert finding.found == f"elearning in {shipped}, changed since: the next build starts afresh"
