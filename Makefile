@@ -40,7 +40,7 @@ unit: .venv/installed ## dbt parse, dbt unit tests and pytest (which runs both),
 	$(call counted,unit) $(BIN)/pytest --numprocesses auto --dist loadfile -m "not nightly and not images and not spark"
 
 test-spark: .venv-spark/installed ## Test Spark: the main job on a Spark cluster on this machine.
-	.venv-spark/bin/pytest -m spark
+	.venv-spark/bin/pytest -m "spark and not nightly"
 
 # Counts the lines and branches that a target's tests run, in all processes.
 define counted
@@ -55,8 +55,9 @@ bench-quality: .venv/installed ## Judge the product and its rivals on real logs:
 	@test -d "$(LOGS)" || { echo "bench-quality: Next: make bench-quality LOGS=<folder of Parquet files>."; exit 1; }
 	$(BIN)/python bench/logs.py $(LOGS)
 
-nightly: .venv/installed ## Run the exhaustive variants of the tests.
-	$(BIN)/pytest -m nightly
+nightly: .venv/installed .venv-spark/installed ## Run the exhaustive variants of the tests.
+	$(BIN)/pytest -m "nightly and not spark"
+	.venv-spark/bin/pytest -m "nightly and spark"
 
 clean: ## Remove the virtual environments and dbt's files. Data stays.
 	rm -rf .venv .venv-tools .venv-mlflow .venv-spark target logs

@@ -114,6 +114,7 @@ def test_forgotten_user_is_gone_and_all_else_is_the_same(homes, cluster):
     check_published_equal(duck, spark)
 
 
+@pytest.mark.nightly
 def test_corrections_links_and_exclusions_give_the_same_tables(tmp_path, cluster, monkeypatch):
     """Also an outage, a time zone and deleted rows: the second load changes them all."""
     monkeypatch.setenv("CHURNHOUSE_DOMAINS", str(facts.DOMAINS))
