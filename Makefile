@@ -55,9 +55,10 @@ bench-quality: .venv/installed ## Judge the product and its rivals on real logs:
 	@test -d "$(LOGS)" || { echo "bench-quality: Next: make bench-quality LOGS=<folder of Parquet files>."; exit 1; }
 	$(BIN)/python bench/logs.py $(LOGS)
 
-nightly: .venv/installed .venv-spark/installed ## Run the exhaustive variants of the tests.
+nightly: .venv/installed .venv-spark/installed .venv-mlflow/installed ## Run the exhaustive variants of the tests.
 	$(BIN)/pytest -m "nightly and not spark"
 	.venv-spark/bin/pytest -m "nightly and spark"
+	.venv-mlflow/bin/pytest -m nightly tests/registry/test_tracking.py
 
 clean: ## Remove the virtual environments and dbt's files. Data stays.
 	rm -rf .venv .venv-tools .venv-mlflow .venv-spark target logs
@@ -89,7 +90,7 @@ prometheus-rule: RULE := k8s/base/prometheus-rule.yaml
 	@touch $@
 
 test-mlflow: .venv-mlflow/installed ## Test tracking against a real MLflow server.
-	$(call counted,mlflow) .venv-mlflow/bin/pytest tests/registry/test_tracking.py
+	$(call counted,mlflow) .venv-mlflow/bin/pytest -m "not nightly" tests/registry/test_tracking.py
 
 
 .PHONY: packages sbom audit secrets digest push deploy

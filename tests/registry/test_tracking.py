@@ -40,7 +40,7 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-@pytest.fixture(scope="module", params=["file", "sqlite"])
+@pytest.fixture(scope="module", params=[pytest.param("file", marks=pytest.mark.nightly), "sqlite"])
 def server(request, tmp_path_factory):
     """Run a real server on loopback with each kind of store; yield its address."""
     folder, port = tmp_path_factory.mktemp("server"), free_port()
@@ -191,7 +191,7 @@ def test_tampered_version_is_marked_failed_and_not_registered(client, domain, tr
 
 
 @pytest.mark.usefixtures("newer_wins")
-@pytest.mark.parametrize("server", ["file"], indirect=True)
+@pytest.mark.parametrize("server", ["sqlite"], indirect=True)
 def test_tracking_retrain_and_rollback_changes_no_byte_of_the_model(client, home, monkeypatch):
     """The model trained with tracking has the same bytes as the one without."""
     with monkeypatch.context() as untracked:
@@ -250,7 +250,7 @@ def test_without_a_server_the_version_is_kept_with_one_warning(home, monkeypatch
 
 
 @pytest.mark.usefixtures("newer_wins")
-@pytest.mark.parametrize("server", ["file"], indirect=True)
+@pytest.mark.parametrize("server", ["sqlite"], indirect=True)
 def test_promotion_logs_what_the_server_missed(client, home, monkeypatch):
     with monkeypatch.context() as away:
         away.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
