@@ -33,7 +33,7 @@ SPOT_CHECKED = 20
 TOLERANCE = 1e-6
 MONITORING = (
     *("feature_drift", "prediction_drift", "model_performance", "performance_intervals"),
-    "risk_bands",
+    *("risk_bands", "churn_calendar", "risk_by_attribute"),
 )
 SHOWN_DATES = 60
 MANY_VALUES = 60
@@ -306,7 +306,7 @@ def _facts(store: sqlite3.Connection, attributes: list[str] | None) -> dict[str,
 def _table(store: sqlite3.Connection, name: str) -> list[dict[str, Any]]:
     """Return the rows of the newest dates, oldest date first."""
     dates = f"select distinct as_of_date from {name} order by 1 desc limit {SHOWN_DATES}"
-    cursor = store.execute(f"select * from {name} where as_of_date in ({dates}) order by 1, 2")
+    cursor = store.execute(f"select * from {name} where as_of_date in ({dates}) order by 1, 2, 3")
     names = [column[0] for column in cursor.description]
     rows = [dict(zip(names, row, strict=True)) for row in cursor]
     return sorted(rows, key=lambda row: row["as_of_date"])

@@ -102,6 +102,21 @@ TABLES = {
         order by as_of_date, risk_band
         """,
     ),
+    "churn_calendar": ("as_of_date, week_start", "from main.churn_calendar order by week_start"),
+    # `place` orders an attribute's values; a value may be NULL, so it is no key
+    "risk_by_attribute": (
+        "as_of_date, attribute, place",
+        """
+        select
+            as_of_date,
+            attribute,
+            row_number() over by_loss as place,
+            * exclude (as_of_date, attribute)
+        from main.risk_by_attribute
+        window by_loss as (partition by attribute order by expected_loss desc, value)
+        order by attribute, place
+        """,
+    ),
     "feature_drift": (
         "as_of_date, feature",
         # the key first: SQLite 3.40's quick_check misreads a key at the end of a table

@@ -29,6 +29,8 @@ TABLES = {
     "churn_predictions": "from main.churn_predictions order by as_of_date, risk_rank",
     "churn_predictions_latest": "from main.churn_predictions_latest order by risk_rank",
     "churn_top_risk": "from main.churn_top_risk order by list_rank",
+    "churn_calendar": "from main.churn_calendar order by week_start",
+    "risk_by_attribute": "from main.risk_by_attribute order by all",
     "churn_moves": "from main.churn_moves order by move, user_id",
     "contact_candidates": "from main.contact_candidates order by user_id",
     "save_rates": "from main.save_rates order by all",
