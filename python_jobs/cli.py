@@ -369,7 +369,7 @@ def forget(user_id: str) -> None:
     """Remove one person from raw data, every table and the published versions."""
     from python_jobs.operations import forget as removal
     from python_jobs.publishing.publish import prune
-    from python_jobs.warehouse.dbt import COMPARED_ANEW, Dbt
+    from python_jobs.warehouse.dbt import COUNTED_ANEW, Dbt
 
     settings = Settings()
     with lock.writing(settings, "forget"):
@@ -379,8 +379,8 @@ def forget(user_id: str) -> None:
             removed = removal.forget(settings, domain, user_id, now=pipeline.now())
             step.result = f"{sum(removed.values()):,} rows of {len(removed)} tables and files"
         if (settings.published / "current").exists():
-            # feature_consistency still counts the person in earlier dates
-            pipeline.build(settings, None, Dbt(settings), COMPARED_ANEW, "compare")
+            # these tables still count the person
+            pipeline.build(settings, None, Dbt(settings), COUNTED_ANEW, "recount")
             pipeline.score_and_publish(settings)
             prune(settings.published, keep=1)
 

@@ -77,6 +77,8 @@ def show(manifest: dict[str, Any], age: str, where: str) -> None:
             facts.add_row("" if number else name, f"{rows:>9,}  {reason}")
     facts.add_row("user-days", f"{manifest['user_days']:,}")
     facts.add_row("base rate", f"{manifest['base_rate']:.1%} of eligible users churn")
+    if expected := manifest.get("expected"):
+        facts.add_row("expected", expected_losses(expected))
     facts.add_row("model", f"{model.get('kind', model['estimator'])}, {manifest['model_version']}")
     facts.add_row(
         "held out",
@@ -95,6 +97,14 @@ def show(manifest: dict[str, Any], age: str, where: str) -> None:
     facts.add_row("", where)
     console.print()
     console.print(facts)
+
+
+def expected_losses(expected: dict[str, Any], width: int = 69) -> str:
+    """Return the horizon's expected churners and loss, and the first week's where they fit too."""
+    week = expected["first_week"]
+    total = f"{expected['churners']:,.0f} leavers (loss {_money(expected['loss'])})"
+    soon = f", {week['leavers']:,.0f} of them by {week['until']} (loss {_money(week['loss'])})"
+    return total + soon if len(total + soon) <= width else total
 
 
 def show_list(chosen: Any, manifest: dict[str, Any]) -> None:

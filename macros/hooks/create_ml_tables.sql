@@ -20,7 +20,7 @@
             );
             create table if not exists ml.promotions (
                 decided_at timestamp, version varchar, champion varchar, is_promoted boolean,
-                reason varchar, numbers varchar
+                reason varchar, numbers varchar, approved_by varchar, approval_note varchar
             );
             {% if target.type == 'spark' -%}
             create table if not exists ml.churn_predictions (
@@ -44,6 +44,8 @@
             alter table ml.model_versions add column if not exists average_precision_low double;
             alter table ml.model_versions add column if not exists average_precision_high double;
             alter table ml.promotions add column if not exists numbers varchar;
+            alter table ml.promotions add column if not exists approved_by varchar;
+            alter table ml.promotions add column if not exists approval_note varchar;
         {% endset %}
         {% do adapter.dispatch('run_ddl', 'churnhouse')(ddl) %}
     {% endif %}

@@ -4,13 +4,30 @@
 {% macro lifetime_features(longest) %}
     {% set days_of_tenure = '(' ~ day_number('silences.as_of_date') ~ ' - ' ~ day_number('silences.signup_date') ~ ' + 1)' %}
     {{ return([
-        {'name': 'active_days_ever', 'sql': 'cast(silences.active_days_total as integer)'},
-        {'name': 'events_ever', 'sql': 'cast(silences.events_total as integer)'},
-        {'name': 'active_day_rate', 'sql': divide('silences.active_days_total', 'silences.observed_days')},
-        {'name': 'silence_share', 'sql': divide('silences.days_since_last_activity', days_of_tenure)},
+        {
+            'name': 'active_days_ever',
+            'sql': 'cast(silences.active_days_total as integer)',
+            'description': 'Active days since signup, as far as data reach back.',
+        },
+        {
+            'name': 'events_ever',
+            'sql': 'cast(silences.events_total as integer)',
+            'description': 'Events since signup, as far as data reach back.',
+        },
+        {
+            'name': 'active_day_rate',
+            'sql': divide('silences.active_days_total', 'silences.observed_days'),
+            'description': 'active_days_ever as a share of the known days since signup.',
+        },
+        {
+            'name': 'silence_share',
+            'sql': divide('silences.days_since_last_activity', days_of_tenure),
+            'description': 'days_since_last_activity as a share of the days since signup.',
+        },
         {
             'name': 'observed_days_' ~ longest ~ 'd',
             'sql': 'cast(least(silences.observed_days, ' ~ longest ~ ') as integer)',
+            'description': 'Known days of the last ' ~ longest ~ ' days.',
         },
     ]) }}
 {% endmacro %}

@@ -1,5 +1,3 @@
-{{ config(materialized='view') }}
-
 with
 
 treatments as (select * from {{ ref('treatments') }}),

@@ -1,4 +1,3 @@
-{{ config(materialized='view') }}
 {% set has_identities = domain_settings().has_identities %}
 {% set person = 'received.user_id' %}
 {% set person = 'coalesce(identities.user_id, ' ~ person ~ ')' if has_identities else person %}

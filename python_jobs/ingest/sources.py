@@ -29,7 +29,7 @@ TABLE_COLUMNS = {
     *("reason_1", "reason_2", "reason_3", "events", "active_days", "known_days", "is_unknown"),
     *("user_value", "expected_loss", "expected_gain", "save_rate", "list_rank"),
     *("expected_gain_low", "expected_gain_high", "last_contact_on", "snoozed_until"),
-    *("left_out_because", "value_per_horizon", "horizons"),
+    *("left_out_because", "value_per_horizon", "horizons", "first_seen"),
 }
 """Columns of the product's own tables: no attribute and no measured column may have such a name."""
 

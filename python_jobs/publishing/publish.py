@@ -14,7 +14,7 @@ import duckdb
 
 from python_jobs.errors import JobError
 from python_jobs.files import fsync, sha256_of, sql_text, write_json
-from python_jobs.publishing import activation, lookup, summary
+from python_jobs.publishing import activation, comments, lookup, summary
 from python_jobs.registry import store
 from python_jobs.registry.published_report import published_report
 from python_jobs.settings import Settings
@@ -34,6 +34,8 @@ TABLES = {
     "churn_moves": "from main.churn_moves order by move, user_id",
     "contact_candidates": "from main.contact_candidates order by user_id",
     "save_rates": "from main.save_rates order by all",
+    "users": "from main.users order by user_id",
+    "user_attributes_history": "from main.user_attributes_history order by user_id, valid_from",
     "user_features_latest": "from main.user_features_latest order by user_id",
     "user_daily": f"""
         from main.user_daily
@@ -45,9 +47,15 @@ TABLES = {
     "feature_consistency": "from main.feature_consistency order by as_of_date, feature",
     "prediction_outcomes": "from main.prediction_outcomes order by as_of_date, risk_rank",
     "model_performance": "from main.model_performance order by as_of_date",
-    "campaign_lift": "from main.campaign_lift",
+    "contacts": "from main.contacts order by all",
+    "treatments": "from main.treatments order by user_id, campaign",
+    "campaign_outcomes": "from main.campaign_outcomes order by campaign, user_id",
+    "campaign_lift": "from main.campaign_lift order by campaign",
+    "rejected_rows": "from main.rejected_rows order by ingested_at desc, table_name, row_id desc",
+    "rejected_counts": "from main.rejected_counts order by table_name, row_count desc",
     "fold_metrics": "from ml.fold_metrics order by all",
     "model_versions": "from ml.model_versions order by version",
+    "promotions": "from ml.promotions order by decided_at",
     "dbt_run_results": "from ml.dbt_run_results order by started_at, node",
 }
 MODEL_FILES = ("model.onnx", "features.json", "golden.json", "metrics.json", "typical.json")
@@ -246,6 +254,7 @@ def _write_tables(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str
     try:
         for name, query in TABLES.items():
             connection.execute(f"create table publication.main.{name} as {query}")
+        comments.write(connection, "publication")
         rows = {name: _count(connection, f"publication.main.{name}") for name in TABLES}
     finally:
         connection.execute("detach publication")

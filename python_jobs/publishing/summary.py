@@ -31,21 +31,14 @@ def of(
         """,
     )
     users, events, user_days, base_rate = totals
-    rejected = engine.rows(
-        connection,
+    rejected = connection.execute(
         """
-        select reject_reason, count(*)
-        from (
-            select reject_reason from main.rejected_events
-            union all
-            select reject_reason from main.rejected_users
-            union all
-            select reject_reason from main.rejected_treatments
-        )
+        select reject_reason, cast(sum(row_count) as bigint) as row_count
+        from main.rejected_counts
         group by reject_reason
-        order by count(*) desc, reject_reason
-        """,
-    )
+        order by row_count desc, reject_reason
+        """
+    ).fetchall()
     set_aside = engine.rows(
         connection,
         "select reject_reason, count(*) from main.set_aside_events group by 1 order by 2 desc, 1",
@@ -59,6 +52,17 @@ def of(
     riskiest = connection.execute(
         "select user_id, churn_risk from main.churn_top_risk order by list_rank limit 5"
     ).fetchall()
+    expected = connection.execute(
+        """
+        select
+            coalesce(sum(expected_leavers), 0),
+            coalesce(sum(expected_loss), 0),
+            min_by(expected_leavers, week_start),
+            min_by(expected_loss, week_start),
+            min(week_end)
+        from main.churn_calendar
+        """
+    ).fetchall()[0]
     # an interrupted training may not have added its version to the tables
     write_registry_tables(connection, settings.models)
     model = connection.execute("select * from ml.model_versions where version = ?", [model_version])
@@ -78,6 +82,15 @@ def of(
         "unknown_days": [day.isoformat() for (day,) in unknown],
         "user_days": user_days,
         "base_rate": base_rate,
+        "expected": {
+            "churners": expected[0],
+            "loss": expected[1],
+            "first_week": {
+                "until": expected[4].isoformat(),
+                "leavers": expected[2],
+                "loss": expected[3],
+            },
+        },
         "model": {
             "promoted_at": production.promoted_at if production else None,
             "estimator": metrics["estimator"],

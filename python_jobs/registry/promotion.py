@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,15 +166,26 @@ def promote(
         decision = _judged(con, settings, version, in_production, must_go)
         if decision.is_promoted and (held_back := _held_back(settings, version, bool(named))):
             decision = replace(decision, is_promoted=False, reasons=[held_back])
-        record(con, decision, now, lambda: store.swap_production(models, champion, version, now))
+        given = approvals.approval(models, version) or {}
+        swap = partial(store.swap_production, models, champion, version, now)
+        record(con, decision, now, swap, approved_by=given.get("by"), note=given.get("note"))
     say(f"{version} {'promoted' if decision.is_promoted else 'not promoted'}: {decision.reason}")
     return decision
 
 
 def record(
-    con: duckdb.DuckDBPyConnection, decision: Decision, now: datetime, act: Callable[[], object]
+    con: duckdb.DuckDBPyConnection,
+    decision: Decision,
+    now: datetime,
+    act: Callable[[], object],
+    *,
+    approved_by: str | None = None,
+    note: str | None = None,
 ) -> None:
-    """Write a decision to ml.promotions, and call `act` if it promotes: both or neither."""
+    """Write a decision to ml.promotions, and call `act` if it promotes: both or neither.
+
+    `approved_by` and `note`: the version's approval, if it has one.
+    """
     row = {
         "decided_at": store.utc(now),
         "version": decision.version,
@@ -181,11 +193,13 @@ def record(
         "is_promoted": decision.is_promoted,
         "reason": decision.reason,
         "numbers": json.dumps(decision.numbers),
+        "approved_by": approved_by,
+        "approval_note": note,
     }
     con.begin()
     try:
         con.execute(
-            f"insert into ml.promotions ({', '.join(row)}) values (?, ?, ?, ?, ?, ?)",
+            f"insert into ml.promotions ({', '.join(row)}) values ({', '.join('?' * len(row))})",
             list(row.values()),
         )
         if decision.is_promoted:

@@ -21,7 +21,7 @@ from python_jobs.warehouse.limits import starved
 
 BEFORE_MODELS = ("--exclude", "source:ml+")
 AFTER_MODELS = ("--select", "source:ml+")
-COMPARED_ANEW = ("--full-refresh", "--select", "feature_consistency")
+COUNTED_ANEW = ("--full-refresh", "--select", "feature_consistency", "rejected_counts")
 BAD = {"error", "fail", "runtime error"}
 SET_HERE = {
     "--vars": "settings are in domains/<name>/domain.yml: change them there, then run "

@@ -12,8 +12,36 @@ from python_jobs.settings import Settings
 from python_jobs.warehouse.connection import connect
 
 
+def rejected_and_contacted(home: Path) -> str:
+    """Return a listed user who has rejected rows, after a contact with a note that names them."""
+    query = (
+        "select user_id from churn_top_risk semi join rejected_rows using (user_id) order by all"
+    )
+    user = rows(home, query)[0][0]
+    with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
+        connection.execute(
+            "insert into raw.treatments by name select ? as user_id, 'spring' as campaign,"
+            " timestamp '2025-04-02' as treated_at, 'mail to ' || ? as note, now() as ingested_at",
+            [user, user],
+        )
+    churnhouse(home, "build", "--select", "contacts+", "--exclude-resource-type", "test")
+    churnhouse(home, "publish")
+    published = home / "published/current/churnhouse.duckdb"
+    with duckdb.connect(str(published), read_only=True) as copy:
+        for table in (
+            "users",
+            "user_attributes_history",
+            "contacts",
+            "treatments",
+            "rejected_rows",
+        ):
+            query = f"select count(*) from {table} where user_id = ?"
+            assert copy.execute(query, [user]).fetchall()[0][0], table
+    return user
+
+
 def test_no_file_names_a_forgotten_user(home: Path):
-    user = rows(home, "select user_id from churn_top_risk order by risk_rank limit 1")[0][0]
+    user = rejected_and_contacted(home)
     others = "select user_id, as_of_date, events_30d from user_features_daily where user_id <> "
     before = rows(home, f"{others} '{user}' order by all")
     assert files_that_name(home, user)

@@ -52,6 +52,8 @@ def test_good_version_waits_for_a_required_approval(strict):
     assert given["by"] == "Ada" and approval(settings.models, first) == given
     assert promote(con, settings, now=LATER, version=first).is_promoted
     assert [row[1] for row in decisions(con)] == [False, True]
+    said = con.execute("select approved_by, approval_note from ml.promotions order by decided_at")
+    assert said.fetchall() == [(None, None), ("Ada", "looked at the report")]
 
 
 def test_approval_does_not_promote_a_bad_version(strict):
