@@ -13,7 +13,7 @@ from api.http.errors import CONTENT_TYPE
 from api.middleware.guard import OPEN
 from api.store.features import LARGEST
 from api.store.publication import Publication, is_whole
-from python_jobs.publication import prediction
+from python_jobs.publication import candidate, prediction
 from python_jobs.publication.contacts import ACTIONS
 from python_jobs.publication.ids import LENGTH
 
@@ -21,6 +21,10 @@ router = APIRouter(include_in_schema=False)
 Schema = dict[str, Any]
 TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
 NULLABLE = {"type": ["string", "null"]}
+FLAG, COUNT = {"type": "boolean"}, {"type": "integer", "minimum": 0}
+NUMBER_OR_NULL = {"type": ["number", "null"]}
+DAY = {"type": "string", "format": "date", "examples": ["2025-04-30"]}
+TIME = {"type": "string", "format": "date-time", "examples": ["2025-05-01T02:04:05Z"]}
 RISK = {"type": "number", "minimum": 0, "maximum": 1, "examples": [0.8731]}
 ID = {"type": "string", "minLength": 1, "maxLength": LENGTH, "examples": ["u0000185"]}
 REF = "#/components/schemas/"
@@ -35,15 +39,27 @@ def _list(items: Schema) -> Schema:
     return {"type": "array", "items": items}
 
 
-def _prediction(columns: Collection[str]) -> Schema:
-    """Return the schema of a prediction with these columns."""
-    properties = prediction.json_properties(columns)
+def _or_null(schema: Schema) -> Schema:
+    return schema | {"type": [schema["type"], "null"]}
+
+
+def _prediction(columns: Collection[str], more: Collection[str]) -> Schema:
+    """Return the schema of a prediction with these columns, and these of a candidate."""
+    properties = prediction.json_properties(columns) | {n: candidate.COLUMNS[n] for n in more}
     properties["user_id"] |= ID
     attributes = {"type": "object", "examples": [{"plan": "basic", "country": "DE"}]}
     return _object(properties | {"attributes": attributes, "published_version": TEXT})
 
 
-_DRIFT_ROWS = _list({"type": "object"})
+_REASONS = prediction.json_properties()["reasons"]
+_DRIFT = {"psi": NUMBER_OR_NULL, "status": NULLABLE | {"examples": ["ok"]}}
+
+
+def _dated(properties: Schema) -> Schema:
+    """Return the schema of monitoring rows: a date, these columns, and more."""
+    return _list(_object({"as_of_date": DAY, **properties}) | {"additionalProperties": True})
+
+
 SCHEMAS = {
     "Problem": _object(
         {
@@ -56,7 +72,7 @@ SCHEMAS = {
         },
         ["type", "title", "status", "detail"],
     ),
-    "Prediction": _prediction(prediction.NAMES),
+    "Prediction": _prediction(prediction.NAMES, candidate.COLUMNS),
     "Features": {
         "type": "object",
         "description": "The model's features, by name. Filled in once a version is loaded.",
@@ -73,8 +89,9 @@ SCHEMAS = {
     "PredictionList": _object(
         {
             "published_version": TEXT,
-            "as_of_date": TEXT,
+            "as_of_date": DAY,
             "timezone": TEXT,
+            "total": COUNT | {"description": "The users of all pages."},
             "predictions": _list({"$ref": REF + "Prediction"}),
             "next_cursor": NULLABLE,
         }
@@ -90,6 +107,12 @@ SCHEMAS = {
         {
             "user_id": NULLABLE,
             "churn_risk": RISK,
+            "risk_band": {"enum": [*prediction.BANDS, None]},
+            "user_value": NUMBER_OR_NULL
+            | {"description": "As published; null for an unknown user."},
+            "expected_loss": NUMBER_OR_NULL | {"description": "churn_risk * user_value."},
+            "reasons": _or_null(_REASONS),
+            **candidate.COLUMNS,
             "model_version": TEXT,
             "published_version": TEXT,
             "features_used": {
@@ -110,7 +133,7 @@ SCHEMAS = {
             "model_version": TEXT,
             "estimator": NULLABLE,
             "unjudged": NULLABLE,
-            "promoted_at": NULLABLE,
+            "promoted_at": _or_null(TIME),
             "features": _list(_object({"name": TEXT, "type": TEXT})),
             "metrics": {"type": "object"},
             "published_version": TEXT,
@@ -119,22 +142,41 @@ SCHEMAS = {
     "Drift": _object(
         {
             "published_version": TEXT,
-            "available": {"type": "boolean"},
-            "features": _DRIFT_ROWS,
-            "predictions": _DRIFT_ROWS,
+            "available": FLAG,
+            "features": _dated({"feature": TEXT, **_DRIFT}),
+            "predictions": _dated(_DRIFT),
         }
     ),
     "Performance": _object(
-        {"published_version": TEXT, "available": {"type": "boolean"}, "dates": _DRIFT_ROWS}
+        {
+            "published_version": TEXT,
+            "available": FLAG,
+            "dates": _dated({"is_mature": FLAG, "users": COUNT}),
+        }
+    ),
+    "History": _object(
+        {
+            "user_id": ID,
+            "published_version": TEXT,
+            "dates": _list(
+                _object(
+                    {
+                        "as_of_date": DAY,
+                        "churn_risk": RISK,
+                        "risk_band": {"enum": [*prediction.BANDS, None]},
+                    }
+                )
+            ),
+        }
     ),
     "Contact": _object(
         {
             "contact_key": TEXT,
             "user_id": ID,
-            "treated_at": TEXT | {"format": "date-time", "description": "In UTC."},
+            "treated_at": TIME,
             "action": {"enum": list(ACTIONS)},
             **dict.fromkeys(("campaign", "channel", "outcome", "note", "owner", "by"), NULLABLE),
-            "snoozed_until": NULLABLE,
+            "snoozed_until": _or_null(DAY),
         }
     ),
     "ContactList": _object({"user_id": ID, "contacts": _list({"$ref": REF + "Contact"})}),
@@ -145,7 +187,7 @@ SCHEMAS = {
             "status": {"enum": ["ok", "degraded", "not_ready"]},
             "version": NULLABLE,
             "model_version": NULLABLE,
-            "as_of_date": NULLABLE,
+            "as_of_date": _or_null(DAY),
             "timezone": NULLABLE,
             "published_age_seconds": {"type": ["number", "null"]},
             "bad_version": {
@@ -154,7 +196,7 @@ SCHEMAS = {
         }
     ),
 }
-CONTACT, CONTACT_LIST = "Contact", "ContactList"
+CONTACT, CONTACT_LIST, HISTORY = "Contact", "ContactList", "History"
 KEY_HEADER = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -173,13 +215,13 @@ CONTACT_BODY = _object(
     {
         "user_id": ID,
         "action": {"enum": list(ACTIONS), "default": "contacted"},
-        "treated_at": {"type": "string", "format": "date-time"},
+        "treated_at": TIME,
         "campaign": {"type": "string", "minLength": 1, "maxLength": 100},
         "channel": {"type": "string", "minLength": 1, "maxLength": 40},
         "outcome": {"type": "string", "minLength": 1, "maxLength": 40},
         "note": {"type": "string", "minLength": 1, "maxLength": 2000},
         "owner": {"type": "string", "minLength": 1, "maxLength": 100},
-        "snoozed_until": {"type": "string", "format": "date"},
+        "snoozed_until": DAY,
     },
     ["user_id"],
 ) | {
@@ -276,7 +318,7 @@ def _build(app: FastAPI, routes: list[APIRoute], current: Publication | None) ->
                 operation["security"] = [{scheme: []} for scheme in SECURITY]
     if current:
         schemas["Features"] |= _features(current)
-        schemas["Prediction"] = _prediction(current.prediction_columns)
+        schemas["Prediction"] = _prediction(current.prediction_columns, current.candidate_columns)
     built["paths"]["/v1/predictions"]["get"]["parameters"] += _filters(current)
     return built
 
@@ -308,10 +350,11 @@ def _filters(current: Publication | None) -> list[Schema]:
         "cursor": TEXT | {"description": "next_cursor of the page before"},
         "min_risk": {"type": "number", "minimum": 0, "maximum": 1},
         "band": {"enum": list(prediction.BANDS)},
-        "eligible": {"type": "boolean"},
+        "eligible": FLAG,
+        "include": {"enum": ["all"], "description": "Users who are not eligible, too."},
     }
     if current:
         if "in_holdout" in current.prediction_columns:
-            schemas["in_holdout"] = {"type": "boolean"}
+            schemas["in_holdout"] = FLAG
         schemas |= {name: TEXT for name in current.choices}
     return [{"name": n, "in": "query", "required": False, "schema": s} for n, s in schemas.items()]

@@ -11,9 +11,10 @@ from api.http.answers import answer
 from api.http.body import KIB, MIB, read_object
 from api.http.errors import error, invalid
 from api.routes.openapi import BATCH, BATCH_BODY, PREDICT_BODY, SCORE, described
-from api.store.features import vector
+from api.store.features import band, vector
 from api.store.loader import loader_of
 from api.store.publication import Publication
+from python_jobs.publication import candidate
 from python_jobs.publication.ids import LENGTH, is_id
 
 router = APIRouter(tags=["predict"])
@@ -25,21 +26,23 @@ MAX_ERRORS = 50
 FIELDS = {"user_id", "features"}
 
 
+@router.post("/predict", include_in_schema=False, response_model=None)
 @router.post(
-    "/predict",
+    "/v1/predict",
     operation_id="predict",
     summary="Score one user now",
     **described(SCORE, 400, 413, 415, 422, body=PREDICT_BODY),
 )
 async def predict(request: Request) -> Response:
-    """Return the model's churn risk for these features.
+    """Return the model's churn risk for these features; /predict is the same.
 
     For a known user, missing features come from the published row, so "what if" needs one number.
-    For an unknown user, or without a user_id, every feature is required.
+    For an unknown user, or without a user_id, every feature is required. Reasons, what a contact
+    gains and the place on the list are those of the published row: null where a feature differs.
     """
     content = await read_object(request, 64 * KIB)
     publication = loader_of(request).require()
-    values, errors = _values(publication, content)
+    values, published, errors = _values(publication, content)
     if errors:
         raise invalid("The features are not those of the model.", errors)
     (risk,) = publication.score([values])
@@ -50,6 +53,7 @@ async def predict(request: Request) -> Response:
         {
             "user_id": user_id,
             "churn_risk": risk,
+            **_told(publication, user_id if published else None, risk, values, published),
             "model_version": publication.model_version,
             "published_version": publication.version,
             "features_used": dict(zip(publication.features, values, strict=True)),
@@ -57,14 +61,18 @@ async def predict(request: Request) -> Response:
     )
 
 
+@router.post("/predict/batch", include_in_schema=False, response_model=None)
 @router.post(
-    "/predict/batch",
+    "/v1/predict/batch",
     operation_id="predict_batch",
     summary="Score up to 10,000 rows now",
     **described(BATCH, 400, 413, 415, 422, body=BATCH_BODY),
 )
 async def predict_batch(request: Request) -> Response:
-    """Score rows like /predict, in the order given. One bad row refuses the batch."""
+    """Score rows like /v1/predict, in the order given. One bad row refuses the batch.
+
+    /predict/batch is the same.
+    """
     content = await read_object(request, 32 * MIB)
     publication = loader_of(request).require()
     rows = content.get("rows")
@@ -75,7 +83,7 @@ async def predict_batch(request: Request) -> Response:
     for start in range(0, len(rows), ROWS_AT_ONCE):
         vectors = []
         for number, row in enumerate(rows[start : start + ROWS_AT_ONCE], start):
-            values, row_errors = _values(publication, row)
+            values, _, row_errors = _values(publication, row)
             vectors.append(values)
             errors += [e | {"field": f"rows.{number}.{e['field']}"} for e in row_errors]
         if len(errors) >= MAX_ERRORS:
@@ -98,22 +106,43 @@ async def predict_batch(request: Request) -> Response:
     )
 
 
+def _told(
+    publication: Publication,
+    user_id: str | None,
+    risk: float,
+    values: list[Any] | tuple[Any, ...],
+    published: tuple[Any, ...] | None,
+) -> dict[str, Any]:
+    """Return what follows from a risk, and what the published row says of an unchanged user."""
+    row = publication.prediction(user_id) if user_id is not None else None
+    is_as_published = row is not None and tuple(values) == published
+    value = row.get("user_value") if row else None
+    of_row = row if row and is_as_published else {}
+    return {
+        "risk_band": band(publication, risk, values, row, published),
+        "user_value": value,
+        "expected_loss": None if value is None else risk * value,
+        "reasons": of_row.get("reasons"),
+        **{name: of_row.get(name) for name in candidate.COLUMNS},
+    }
+
+
 def _values(
     publication: Publication, row: object
-) -> tuple[list[Any] | tuple[Any, ...], list[dict[str, str]]]:
-    """Return the model's input for one row, and its errors."""
+) -> tuple[list[Any] | tuple[Any, ...], tuple[Any, ...] | None, list[dict[str, str]]]:
+    """Return the model's input for one row, the published input of its user, and its errors."""
     if not isinstance(row, dict):
-        return [], [error("body", "row", "must be an object")]
+        return [], None, [error("body", "row", "must be an object")]
     errors = [error("body", name, "unknown field") for name in row.keys() - FIELDS]
     features, user_id = row.get("features", {}), row.get("user_id")
     if user_id is not None and not is_id(user_id):
         errors.append(error("body", "user_id", f"must be a text of 1 to {LENGTH} characters"))
         user_id = None
     if not isinstance(features, dict):
-        return [], [*errors, error("body", "features", "must be an object")]
+        return [], None, [*errors, error("body", "features", "must be an object")]
     published = publication.user_features(user_id) if user_id is not None else None
     values, feature_errors = vector(publication, features, published)
-    return values, errors + feature_errors
+    return values, published, errors + feature_errors
 
 
 def _audit(request: Request, publication: Publication, scored: list[list[Any]]) -> None:

@@ -32,10 +32,12 @@ DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
 async def predictions(request: Request) -> Response:
     """Page through users by falling risk; `next_cursor` continues exactly where a page ended.
 
+    Only eligible users are listed, unless `include=all`, `eligible` or `band=gone` says otherwise.
+    `total` counts the users of all pages.
     A cursor belongs to one published version. That version stays readable for a while after the
     next one is published, so paging has no gaps or repeats.
     """
-    query = request.query_params
+    query = _query(request)
     loader = loader_of(request)
     publication, after = loader.require(), 0
     if cursor := query.get("cursor"):
@@ -54,6 +56,7 @@ async def predictions(request: Request) -> Response:
         "published_version": publication.version,
         "as_of_date": publication.as_of_date,
         "timezone": publication.timezone,
+        "total": await listing.total(publication, chosen),
         "predictions": listing.rows(publication, ranks[:limit]),
         "next_cursor": following,
     }
@@ -107,6 +110,17 @@ async def prediction(request: Request) -> Response:
         raise unknown_user()
     metrics.found.inc()
     return tagged(request, publication.etag, row)
+
+
+def _query(request: Request) -> dict[str, str]:
+    """Return the filters of a list; they say `eligible` where the request leaves that open."""
+    query = dict(request.query_params)
+    include = query.pop("include", None)
+    if include not in (None, "all"):
+        raise invalid("The list cannot be filtered like this.", [error("query", "include", "all")])
+    if include is None and query.get("band") != "gone":
+        query.setdefault("eligible", "true")
+    return query
 
 
 def _limit(text: str) -> int:

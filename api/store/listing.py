@@ -18,6 +18,7 @@ from api.store.publication import Publication
 from python_jobs.publication.prediction import BANDS
 
 WINDOW = 10_000
+MANY_TOTALS = 1_000
 SORTS = {
     "risk": ("risk_rank", False),
     "lowest_risk": ("risk_rank", True),
@@ -145,6 +146,22 @@ async def top(
     return [row[1] for row in best], total
 
 
+async def total(publication: Publication, chosen: Filter) -> int:
+    """Return how many users pass the filter. One filter at a time is counted, each once."""
+    where, values = chosen.where()
+    asked = (where, *values)
+    async with publication.counting:
+        if asked not in publication.totals:
+            sql = f"select count(*) from users where risk_rank > ? and risk_rank <= ?{where}"
+            found = 0
+            async for low, high in _windows(publication, chosen, 0):
+                found += publication.store.execute(sql, (low, high, *values)).fetchone()[0]
+            if len(publication.totals) >= MANY_TOTALS:
+                publication.totals.clear()
+            publication.totals[asked] = found
+        return publication.totals[asked]
+
+
 def _reversed(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return (-row[0], row[1])
 
@@ -166,7 +183,7 @@ def rows(
     publication: Publication, wanted: list[int], extra: tuple[str, ...] = ()
 ) -> list[dict[str, Any]]:
     """Return the users at these ranks, in this order, with the `extra` columns."""
-    columns = [*publication.prediction_columns, *publication.attributes]
+    columns = publication.shown_columns
     named = ", ".join(f'"{name}"' for name in [*columns, *extra])
     sql = f"select {named} from users where risk_rank = ?"
     shown = []

@@ -4,6 +4,7 @@ Its files are opened once. It keeps working after its folder is pruned, because 
 open file and everything else is in memory.
 """
 
+import asyncio
 import hashlib
 import json
 import re
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from python_jobs.files import sha256_of
-from python_jobs.publication import feature_facts, lookup_store, onnx_model, prediction
+from python_jobs.publication import candidate, feature_facts, lookup_store, onnx_model, prediction
 from python_jobs.publication.attribute_values import Encoder
 from python_jobs.publication.feature_facts import FeatureFact
 
@@ -63,6 +64,8 @@ class Publication:
     report: bytes | None
     attributes: list[str]
     prediction_columns: list[str]
+    candidate_columns: list[str]
+    """None in versions of earlier releases."""
     users: int
     max_rank: int
     has_identities: bool
@@ -71,6 +74,9 @@ class Publication:
     bands: dict[str, dict[str, float]]
     risk_tenths: list[tuple[int, int, float]]
     monitoring: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    totals: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    """The users that pass a filter, of the filters that were counted so far."""
+    counting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def etag(self) -> str:
@@ -92,6 +98,12 @@ class Publication:
         """Return the day at whose end the features were known."""
         return str(self.manifest["as_of_date"])
 
+    @property
+    def eligibility_days(self) -> int | None:
+        """Return how long an eligible user may be silent; None if an earlier release published."""
+        days: int | None = self.manifest.get("eligibility_days")
+        return days
+
     @cached_property
     def published_at(self) -> float:
         """Return when it was published, as a Unix time."""
@@ -107,8 +119,13 @@ class Publication:
         return Encoder(list(self.features), self.known_values)
 
     @cached_property
+    def shown_columns(self) -> list[str]:
+        """Return the columns of a user that the API shows, as `shown` takes them."""
+        return [*self.prediction_columns, *self.candidate_columns, *self.attributes]
+
+    @cached_property
     def _prediction_sql(self) -> list[str]:
-        return self._of_one_user(_quoted([*self.prediction_columns, *self.attributes]))
+        return self._of_one_user(_quoted(self.shown_columns))
 
     @cached_property
     def _features_sql(self) -> list[str]:
@@ -144,9 +161,9 @@ class Publication:
         return None if row is None else self.shown(row)
 
     def shown(self, row: tuple[Any, ...]) -> dict[str, Any]:
-        """Return a row of prediction columns and attributes as the API shows it."""
-        width = len(self.prediction_columns)
-        shown = prediction.shown(dict(zip(self.prediction_columns, row, strict=False)))
+        """Return a row of shown_columns as the API shows it."""
+        width = len(row) - len(self.attributes)
+        shown = prediction.shown(dict(zip(self.shown_columns, row[:width], strict=False)))
         shown["attributes"] = dict(zip(self.attributes, row[width:], strict=True))
         shown["published_version"] = self.version
         return shown
@@ -156,7 +173,10 @@ class Publication:
         return self._row(self._features_sql, user_id)
 
     def series(self, user_id: str) -> tuple[list[Any], list[Any]]:
-        """Return events per day up to as_of_date, and past {as_of_date, churn_risk}."""
+        """Return events per day up to as_of_date, and past {as_of_date, churn_risk, risk_band}.
+
+        Versions of earlier releases have no risk_band there.
+        """
         activity, history = self._row(self._series_sql, user_id) or (None, None)
         return json.loads(activity or "[]"), json.loads(history or "[]")
 
@@ -292,6 +312,7 @@ def _facts(store: sqlite3.Connection, attributes: list[str] | None) -> dict[str,
     return {
         "attributes": attributes,
         "prediction_columns": [name for name in prediction.NAMES if name in columns],
+        "candidate_columns": [name for name in candidate.COLUMNS if name in columns],
         "users": users,
         "max_rank": max_rank or 0,
         "has_identities": "identities" in tables,
@@ -309,6 +330,8 @@ def _table(store: sqlite3.Connection, name: str) -> list[dict[str, Any]]:
     cursor = store.execute(f"select * from {name} where as_of_date in ({dates}) order by 1, 2, 3")
     names = [column[0] for column in cursor.description]
     rows = [dict(zip(names, row, strict=True)) for row in cursor]
+    for row in rows:
+        row |= {n: row[n] == 1 for n in names if n.startswith("is_") and row[n] is not None}
     return sorted(rows, key=lambda row: row["as_of_date"])
 
 

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-from python_jobs.publication import prediction
+from python_jobs.publication import candidate, prediction
 
 MAX_SHARDS = 10
 """Most databases that SQLite can attach."""
@@ -41,7 +41,7 @@ def guessed_attributes(store: sqlite3.Connection) -> list[str]:
 
     These are the text columns that belong neither to the prediction nor to a series.
     """
-    known = {*prediction.NAMES, *SERIES}
+    known = {*prediction.NAMES, *candidate.COLUMNS, *SERIES}
     return [n for n, kind in columns(store).items() if kind.lower() == "text" and n not in known]
 
 

@@ -30,6 +30,10 @@ class Column:
 
 
 RISK_BANDS = ("high", "medium", "low")
+HIGH_FROM = 0.5
+"""Lowest churn_risk of the band 'high'."""
+MEDIUM_FROM = 0.2
+"""Lowest churn_risk of the band 'medium', which ends below HIGH_FROM."""
 BANDS = (*RISK_BANDS, "gone")
 COLUMNS = (
     Column("user_id", "string", "The user's id, as text."),
@@ -119,6 +123,7 @@ COLUMNS = (
 )
 NAMES = tuple(column.name for column in COLUMNS)
 FLAGS = tuple(column.name for column in COLUMNS if column.type == "boolean")
+TIMES = tuple(column.name for column in COLUMNS if column.type == "timestamp")
 LISTS = {
     gathered: tuple(column.name for column in COLUMNS if column.gathered_in == gathered)
     for gathered in dict.fromkeys(column.gathered_in for column in COLUMNS)
@@ -129,7 +134,7 @@ LISTS = {
 JSON_TYPES: dict[str, dict[str, Any]] = {
     "string": {"type": "string"},
     "date": {"type": "string", "format": "date"},
-    "timestamp": {"type": "string"},
+    "timestamp": {"type": "string", "format": "date-time"},
     "double": {"type": "number"},
     "bigint": {"type": "integer"},
     "integer": {"type": "integer"},
@@ -148,11 +153,22 @@ def typed(expression: str, columns: tuple[Column, ...]) -> str:
     return f"select {', '.join(casts)} from ({expression})"
 
 
+def band(churn_risk: float) -> str:
+    """Return the risk band of an eligible user with this risk."""
+    return "high" if churn_risk >= HIGH_FROM else "medium" if churn_risk >= MEDIUM_FROM else "low"
+
+
 def shown(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row of the lookup store as the API shows it: flags as booleans, lists gathered."""
+    """Return a row of the lookup store as the API shows it.
+
+    Flags are booleans, times are marked as UTC, lists are gathered.
+    """
     for name in FLAGS:
         if name in row:
             row[name] = row[name] == 1
+    for name in TIMES:
+        if row.get(name):
+            row[name] += "Z"
     for gathered, names in LISTS.items():
         values = [row.pop(name, None) for name in names]
         row[gathered] = [value for value in values if value]

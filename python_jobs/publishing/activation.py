@@ -5,11 +5,9 @@ from pathlib import Path
 import duckdb
 
 from python_jobs.files import sql_name, sql_text
+from python_jobs.publication.candidate import OF_THE_RUN
 
 FOLDER = "activation"
-OF_THE_RUN = {"as_of_date", "scored_at", "model_version", "last_contact_on"}
-"""Columns that alone make no change."""
-
 FORMULA = "^[=+@\\t\\r-]"
 
 

@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from python_jobs.publication import candidate
 from python_jobs.publication.lookup_store import MAX_SHARDS, SHARD, list_columns, shard_path
 
 if TYPE_CHECKING:
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
 
 ACTIVITY_DAYS = 60
 HISTORY_DATES = 30
+CANDIDATE = {name: "listed" if name == "list_rank" else "candidates" for name in candidate.COLUMNS}
+"""Columns of a candidate, and the relation below that has each."""
 # Table, its key, and the query that fills it from the warehouse.
 TABLES = {
     # everything about one user in one row; `activity` is a JSON list of events per day, the last
-    # one that of as_of_date; `history` is a JSON list of {as_of_date, churn_risk}, oldest first
+    # one that of as_of_date; `history` is a JSON list of {as_of_date, churn_risk, risk_band},
+    # oldest first
     "users": (
         "user_id",
         f"""
@@ -44,7 +48,11 @@ TABLES = {
                 cast(
                     to_json(
                         list(
-                            struct_pack(as_of_date := as_of_date, churn_risk := churn_risk)
+                            struct_pack(
+                                as_of_date := as_of_date,
+                                churn_risk := churn_risk,
+                                risk_band := risk_band
+                            )
                             order by as_of_date
                         )
                     )
@@ -56,11 +64,14 @@ TABLES = {
         )
         select
             predictions.*,
+            {", ".join(f"{part}.{name}" for name, part in CANDIDATE.items())},
             features.* exclude (user_id, as_of_date, is_eligible),
             activity.activity,
             history.history
         from main.churn_predictions_latest as predictions
         inner join main.user_features_latest as features using (user_id)
+        left join main.contact_candidates as candidates using (user_id)
+        left join main.churn_top_risk as listed using (user_id)
         left join activity using (user_id)
         left join history using (user_id)
         where in_shard(user_id)
@@ -83,6 +94,8 @@ TABLES = {
         "list_rank",
         "select list_rank, risk_rank from main.churn_top_risk order by list_rank",
     ),
+    # the list itself; the API compares it with that of another version
+    "churn_top_risk": ("user_id", "from main.churn_top_risk order by user_id"),
     # number of users in each band at each date, for "change since the last publication"
     "risk_bands": (
         "as_of_date, risk_band",

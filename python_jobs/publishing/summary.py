@@ -69,6 +69,8 @@ def of(
     names = [column[0] for column in model.description]
     metrics = dict(zip(names, model.fetchall()[0], strict=True))
     production = store.production(settings.models)
+    query = "select max(forgotten_at) from raw.forgotten"
+    (forgotten_at,) = connection.execute(query).fetchall()[0]
     return {
         "domain": domain,
         "data_from": data_from.isoformat(),
@@ -76,6 +78,8 @@ def of(
         "users": users,
         "events": events,
         "timezone": domain_vars(connection)["timezone"],
+        "eligibility_days": domain_vars(connection)["eligibility_days"],
+        "forgotten_at": forgotten_at and f"{forgotten_at.isoformat()}Z",
         "rejected": dict(rejected),
         "set_aside": dict(set_aside),
         "excluded_users": dict(excluded),

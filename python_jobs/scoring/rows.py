@@ -8,16 +8,12 @@ import pandas as pd
 
 from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model, prediction
+from python_jobs.publication.prediction import HIGH_FROM, MEDIUM_FROM
 from python_jobs.scoring.production import Production
 from python_jobs.scoring.reasons import REASONS, TEXT, strongest, with_own_values
 
 if TYPE_CHECKING:
     import onnxruntime
-
-HIGH_FROM = 0.5
-"""Lowest churn_risk of the band 'high'."""
-MEDIUM_FROM = 0.2
-"""Lowest churn_risk of the band 'medium', which ends below HIGH_FROM."""
 
 USER_VALUE = """
 case

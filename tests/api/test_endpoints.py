@@ -5,13 +5,16 @@ import re
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime
 
+import duckdb
 import pytest
 from support.running import serving
 from support.versions import change_store, current, make_current, publish_again, seal
 
 from api.store import listing
 from api.store.publication import load
+from python_jobs.publication import candidate, prediction
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,9 @@ def test_every_user_matches_the_exported_table(server, table):
             assert row[name] == str(answer[name])
         assert row["is_eligible"] == str(answer["is_eligible"]).lower()
         assert row["model_version"] == answer["model_version"]
-        assert row["scored_at"].replace(" ", "T").split(".")[0] == answer["scored_at"].split(".")[0]
+        assert datetime.fromisoformat(f"{row['scored_at']}Z") == datetime.fromisoformat(
+            answer["scored_at"]
+        )
 
 
 def test_one_user_is_the_same_row_as_in_a_lookup(server, table):
@@ -89,7 +94,9 @@ def test_lookup_separates_found_and_missing(server, table):
 def test_pages_add_up_to_the_whole_list(server, table):
     found, cursor = [], ""
     while cursor is not None:
-        page = server.get(f"/v1/predictions?limit=70{cursor and '&cursor=' + cursor}").json
+        cursor = cursor and f"&cursor={cursor}"
+        page = server.get(f"/v1/predictions?include=all&limit=70{cursor}").json
+        assert page["total"] == len(table)
         found += [row["user_id"] for row in page["predictions"]]
         cursor = page["next_cursor"]
     assert found == [row["user_id"] for row in table]
@@ -102,7 +109,7 @@ def test_filters_select_the_matching_users(server, table):
     assert page["predictions"] and page["next_cursor"] is None
     for row in page["predictions"]:
         assert row["churn_risk"] >= 0.3 and row["is_eligible"] and row["attributes"]["plan"] == plan
-    everyone = server.get("/v1/predictions?limit=1000").json["predictions"]
+    everyone = server.get("/v1/predictions?include=all&limit=1000").json["predictions"]
     expected = [
         row["user_id"]
         for row in everyone
@@ -111,6 +118,104 @@ def test_filters_select_the_matching_users(server, table):
     assert [row["user_id"] for row in page["predictions"]] == expected
     band = server.get("/v1/predictions?band=medium").json["predictions"]
     assert {row["risk_band"] for row in band} <= {"medium"}
+
+
+def test_lists_hold_eligible_users_unless_asked_for_others(server, table):
+    def listed(query: str) -> set[str]:
+        page = server.get(f"/v1/predictions?limit=1000&{query}").json
+        assert page["total"] == len(page["predictions"])
+        return {row["user_id"] for row in page["predictions"]}
+
+    everybody = {row["user_id"] for row in table}
+    eligible = {row["user_id"] for row in table if row["is_eligible"] == "true"}
+    assert 0 < len(eligible) < len(everybody)
+    assert listed("") == listed("eligible=true") == eligible
+    assert listed("include=all") == everybody
+    gone = everybody - eligible
+    assert listed("eligible=false") == listed("band=gone") == gone
+    assert listed("include=all&eligible=false") == gone
+
+
+def test_total_counts_all_pages_of_a_filter(server, table):
+    first = server.get("/v1/predictions?limit=1&min_risk=0.3&plan=free").json
+    assert first["next_cursor"] and len(first["predictions"]) == 1
+    query = f"limit=1&min_risk=0.3&plan=free&cursor={first['next_cursor']}"
+    following = server.get(f"/v1/predictions?{query}").json
+    whole = server.get("/v1/predictions?limit=1000&min_risk=0.3&plan=free").json
+    assert first["total"] == following["total"] == len(whole["predictions"]) > 2
+
+
+def test_user_is_told_with_worth_gain_and_place_on_the_list(server, finished_home):
+    with duckdb.connect(str(current(finished_home) / "churnhouse.duckdb"), read_only=True) as con:
+        columns = ", ".join(f"c.{name}" for name in candidate.COLUMNS if name != "list_rank")
+        found = con.sql(
+            f"select c.user_id, {columns}, l.list_rank from contact_candidates as c"
+            " left join churn_top_risk as l using (user_id)"
+        ).df()
+    users = found.astype(object).where(found.notna(), None).to_dict("records")
+    assert {bool(user["list_rank"]) for user in users} == {True, False}
+    assert {"gone", "holdout", None} <= {user["left_out_because"] for user in users}
+    for user in users[::7]:
+        answer = server.get(f"/v1/predictions/{user['user_id']}").json
+        assert {name: answer[name] for name in user} == user
+        assert answer["expected_loss"] == answer["churn_risk"] * answer["user_value"]
+
+
+def test_history_of_a_user_is_the_risk_at_each_date(server, finished_home):
+    (path,) = current(finished_home).glob("churnhouse.duckdb")
+    with duckdb.connect(str(path), read_only=True) as con:
+        rows = con.sql("from churn_predictions order by user_id, as_of_date").df()
+    for user_id, dates in list(rows.groupby("user_id"))[::40]:
+        answer = server.get(f"/v1/history/{user_id}").json
+        assert answer["user_id"] == user_id
+        assert answer["dates"] == [
+            {
+                "as_of_date": str(row.as_of_date.date()),
+                "churn_risk": row.churn_risk,
+                "risk_band": row.risk_band,
+            }
+            for row in dates.itertuples()
+        ]
+
+
+def test_unchanged_user_is_scored_with_what_is_published(server, table):
+    names = ("risk_band", "user_value", "reasons", *candidate.COLUMNS)
+    for row in table[:: len(table) // 20]:
+        shown = server.get(f"/v1/predictions/{row['user_id']}").json
+        own = server.post("/v1/predict", {"user_id": row["user_id"]}).json
+        assert {name: own[name] for name in names} == {name: shown[name] for name in names}
+        assert own["expected_loss"] == pytest.approx(shown["expected_loss"], abs=1e-4)
+        sent = {"user_id": row["user_id"], "features": own["features_used"]}
+        assert server.post("/v1/predict", sent).json == own
+
+
+def test_changed_user_gets_its_own_band_and_loss_and_no_reasons_of_before(server, table):
+    bands = set()
+    for row in table[:: len(table) // 20]:
+        shown = server.get(f"/v1/predictions/{row['user_id']}").json
+        for silent in (0, 29, 30):
+            changed = {"days_since_last_activity": silent, "tenure_days": 1000}
+            sent = {"user_id": row["user_id"], "features": changed}
+            told = server.post("/v1/predict", sent).json
+            assert told["expected_loss"] == told["churn_risk"] * shown["user_value"]
+            assert told["risk_band"] == (
+                "gone" if silent == 30 else prediction.band(told["churn_risk"])
+            )
+            bands.add(told["risk_band"])
+            assert {told[name] for name in ("reasons", *candidate.COLUMNS)} == {None}
+            features = server.post("/predict", {"features": told["features_used"]}).json
+            assert features["risk_band"] == told["risk_band"]
+            assert features["expected_loss"] is features["user_value"] is None
+    assert {"high", "low", "gone"} <= bands
+
+
+def test_predict_has_an_alias_without_a_version(server, table):
+    for end in ("", "/batch"):
+        body = {"user_id": table[0]["user_id"]}
+        body = {"rows": [body]} if end else body
+        assert (
+            server.post(f"/v1/predict{end}", body).json == server.post(f"/predict{end}", body).json
+        )
 
 
 def test_what_if_needs_only_the_changed_feature(server, table):
@@ -187,8 +292,8 @@ def test_openapi_describes_every_route_with_examples(server):
     assert set(document["paths"]) == {
         *("/live", "/ready", "/health"),
         *("/v1/predictions", "/v1/predictions/lookup", "/v1/predictions/{user_id}"),
-        *("/v1/model", "/v1/drift", "/v1/performance", "/predict", "/predict/batch"),
-        *("/v1/contacts", "/v1/contacts/{user_id}"),
+        *("/v1/model", "/v1/drift", "/v1/performance", "/v1/predict", "/v1/predict/batch"),
+        *("/v1/contacts", "/v1/contacts/{user_id}", "/v1/history/{user_id}"),
     }
     for methods in document["paths"].values():
         for operation in methods.values():

@@ -51,6 +51,8 @@ def _whole(server) -> dict:
         ("GET", "/v1/predictions?min_risk=nan", None, 422),
         ("GET", "/v1/predictions?colour=red", None, 422),
         ("GET", "/v1/predictions?eligible=1", None, 422),
+        ("GET", "/v1/predictions?include=some", None, 422),
+        ("GET", "/v1/history/nobody", None, 404),
         ("GET", "/v1/predictions?cursor=%21", None, 422),
         ("GET", "/v1/predictions?cursor=dmVyc2lvbnwxMA", None, 410),
     ],

@@ -121,7 +121,7 @@ def test_every_defect_keeps_a_version_from_being_served(published_home, breakage
 def test_paging_continues_after_its_version_is_pruned(published_home, tmp_path):
     """A client that pages through a list stays on its version after the folder is gone."""
     with serving(published_home, tmp_path / "log") as server:
-        first = server.get("/v1/predictions?limit=100").json
+        first = server.get("/v1/predictions?include=all&limit=100").json
         old = current(published_home)
         new = publish_again(published_home, 1)
         make_current(new)
@@ -129,7 +129,7 @@ def test_paging_continues_after_its_version_is_pruned(published_home, tmp_path):
         shutil.rmtree(old)
         pages = [first]
         while cursor := pages[-1]["next_cursor"]:
-            pages.append(server.get(f"/v1/predictions?limit=100&cursor={cursor}").json)
+            pages.append(server.get(f"/v1/predictions?include=all&limit=100&cursor={cursor}").json)
         found = [row for page in pages for row in page["predictions"]]
         assert len({row["user_id"] for row in found}) == len(found) == 300
         assert {row["published_version"] for row in found} == {old.name}

@@ -43,7 +43,10 @@ def soak(home, tmp_path, *, seconds: float, publish_every: float) -> None:
         make_current(numbered)
         ready = f'"{numbered.name}"'
         wait_until(lambda: ready in server.get("/ready").text, what="the first numbered version")
-        ids = [r["user_id"] for r in server.get("/v1/predictions?limit=300").json["predictions"]]
+        ids = [
+            r["user_id"]
+            for r in server.get("/v1/predictions?limit=300&include=all").json["predictions"]
+        ]
         stop = threading.Event()
         seen = [Seen() for _ in range(CLIENTS)]
         clients = [
@@ -97,7 +100,7 @@ def client(server: Server, ids: list[str], stop: threading.Event, seen: Seen) ->
             "one": ("GET", f"/v1/predictions/{user}", None),
             "many": ("POST", "/v1/predictions/lookup", {"user_ids": ids}),
             "predict": ("POST", "/predict", {"user_id": user}),
-            "page": ("GET", f"/v1/predictions?limit=50{page}", None),
+            "page": ("GET", f"/v1/predictions?limit=50&include=all{page}", None),
         }
         for kind, (method, path, content) in answers.items():
             try:
