@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.types import ASGIApp
 
 from api import desk, logs
 from api.http import errors, routing
@@ -64,7 +66,8 @@ def create_app(settings: ApiSettings) -> FastAPI:
     # All middleware, outermost last. Observe replaces FastAPI's own outer layers.
     inner = ExceptionMiddleware(app.router, handlers=app.exception_handlers)
     guarded = Guard(inner, settings=settings, keys=keys, sessions=sessions, metrics=metrics)
-    app.middleware_stack = Observe(guarded, metrics=metrics)
+    asked = _cross_origin(guarded, settings.cors_origins) if settings.cors_origins else guarded
+    app.middleware_stack = Observe(asked, metrics=metrics)
     return app
 
 
@@ -76,6 +79,17 @@ def from_environment() -> FastAPI:
     gc.freeze()  # imported modules stay: scanning them again would delay requests
     gc.set_threshold(10_000, 20, 20)
     return app
+
+
+def _cross_origin(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    """Answer preflights of these origins before the guard, since browsers send them without key."""
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "X-API-Key", "Idempotency-Key", "If-None-Match"],
+        expose_headers=["ETag", "Retry-After", "X-Request-Id"],
+    )
 
 
 def _version() -> str:

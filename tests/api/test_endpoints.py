@@ -1,5 +1,6 @@
 """The answer of each endpoint of a running server."""
 
+import asyncio
 import csv
 import re
 import sqlite3
@@ -337,3 +338,22 @@ def test_version_without_holdout_column_lists_eligible_users(published_home):
     names = [name for name in publication.prediction_columns if name != "in_holdout"]
     earlier = replace(publication, prediction_columns=names)
     assert listing.to_contact(earlier).equal == {"is_eligible": 1}
+
+
+def test_total_is_counted_in_windows_and_once(finished_home, monkeypatch):
+    monkeypatch.setattr(listing, "WINDOW", 37)
+    folder = current(finished_home)
+    publication = load(folder.parent, folder.name, 1 << 20)
+    asked: list[str] = []
+    publication.store.set_trace_callback(asked.append)
+    (eligible,) = publication.store.execute(
+        "select count(*) from users where is_eligible = 1 and churn_risk >= 0.3"
+    ).fetchone()
+    chosen = listing.Filter({"is_eligible": 1}, 0.3)
+
+    async def twice() -> list[int]:
+        return await asyncio.gather(*(listing.total(publication, chosen) for _ in range(2)))
+
+    assert asyncio.run(twice()) == [eligible, eligible]
+    counts = [sql for sql in asked if "risk_rank <= " in sql]
+    assert 1 < len(counts) == len(set(counts))

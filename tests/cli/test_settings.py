@@ -22,6 +22,10 @@ WRONG = {
 }
 WRONG_FOR_THE_API = {
     "API_SESSION_SECRET": ("",),
+    "CORS_ORIGINS": (
+        *("", "https://a.example,", "https://a.example/", "https://a.example:443"),
+        *("ftp://a.example", "https://A.example", "https://u@a.example"),
+    ),
     "API_SESSION_HOURS": ("0", "nan"),
     "API_LOG_LEVEL": ("loud",),
     "API_RATE_PER_SECOND": ("0", "inf"),
