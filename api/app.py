@@ -18,7 +18,7 @@ from api.metrics import Metrics
 from api.middleware.guard import Guard
 from api.middleware.observe import Observe
 from api.middleware.sessions import Sessions
-from api.routes import contacts, history, monitoring, openapi, predict, predictions, probes
+from api.routes import changes, contacts, history, monitoring, openapi, predict, predictions, probes
 from api.settings import ApiSettings
 from api.store.contacts import Contacts
 from api.store.loader import Loader
@@ -61,7 +61,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
     app.state.loader, app.state.keys, app.state.sessions = loader, keys, sessions
     errors.install(app)
     # busiest first
-    parts = (predict, predictions, history, contacts, monitoring, probes, openapi, desk)
+    parts = (predict, predictions, history, changes, contacts, monitoring, probes, openapi, desk)
     openapi.install(app, routing.install(app, [part.router for part in parts], lifespan))
     # All middleware, outermost last. Observe replaces FastAPI's own outer layers.
     inner = ExceptionMiddleware(app.router, handlers=app.exception_handlers)

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from api.http.errors import CONTENT_TYPE
 from api.middleware.guard import OPEN
 from api.store.features import LARGEST
-from api.store.publication import Publication, is_whole
+from api.store.publication import VERSION, Publication, is_whole
 from python_jobs.publication import candidate, prediction
 from python_jobs.publication.contacts import ACTIONS
 from python_jobs.publication.ids import LENGTH
@@ -28,6 +28,8 @@ TIME = {"type": "string", "format": "date-time", "examples": ["2025-05-01T02:04:
 RISK = {"type": "number", "minimum": 0, "maximum": 1, "examples": [0.8731]}
 ID = {"type": "string", "minLength": 1, "maxLength": LENGTH, "examples": ["u0000185"]}
 REF = "#/components/schemas/"
+LISTED_WITH = [name for name in candidate.COLUMNS if name != "left_out_because"]
+"""What a row of the list has besides the columns of a prediction."""
 
 
 def _object(properties: Schema, required: list[str] | None = None) -> Schema:
@@ -180,6 +182,21 @@ SCHEMAS = {
         }
     ),
     "ContactList": _object({"user_id": ID, "contacts": _list({"$ref": REF + "Contact"})}),
+    "Change": _object(
+        {"change": {"enum": ["add", "change", "remove"]}}
+        | prediction.json_properties()
+        | {name: candidate.COLUMNS[name] for name in LISTED_WITH},
+        ["change", "user_id"],
+    ),
+    "Changes": _object(
+        {
+            "since": NULLABLE,
+            "published_version": TEXT | {"description": "The `since` of your next request."},
+            "as_of_date": DAY,
+            "counts": _object(dict.fromkeys(("add", "change", "remove"), COUNT)),
+            "changes": _list({"$ref": REF + "Change"}),
+        }
+    ),
     "Live": _object({"status": {"const": "live"}}),
     "Ready": _object({"status": {"const": "ready"}, "version": TEXT}),
     "Health": _object(
@@ -197,6 +214,15 @@ SCHEMAS = {
     ),
 }
 CONTACT, CONTACT_LIST, HISTORY = "Contact", "ContactList", "History"
+CHANGES = "Changes"
+SINCE = {
+    "name": "since",
+    "in": "query",
+    "required": False,
+    "schema": TEXT | {"pattern": f"^{VERSION.pattern}$"},
+    "description": "The published_version that you know. Without it the whole list is new.",
+    "example": "2025-04-30-20250501T020405000000Z",
+}
 KEY_HEADER = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -239,7 +265,7 @@ TEXTS = {
     403: "The key's role does not reach this far",
     404: "No such user",
     409: "The Idempotency-Key belongs to another contact",
-    410: "The list of this cursor has been replaced",
+    410: "The version that the request names is not kept any more",
     413: "The body is too long",
     415: "The body is not application/json",
     422: "The request names what is wrong with it, field by field",

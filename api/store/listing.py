@@ -150,7 +150,7 @@ async def total(publication: Publication, chosen: Filter) -> int:
     """Return how many users pass the filter. One filter at a time is counted, each once."""
     where, values = chosen.where()
     asked = (where, *values)
-    async with publication.counting:
+    async with publication.scanning:
         if asked not in publication.totals:
             sql = f"select count(*) from users where risk_rank > ? and risk_rank <= ?{where}"
             found = 0

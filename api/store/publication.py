@@ -76,7 +76,8 @@ class Publication:
     monitoring: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     totals: dict[tuple[Any, ...], int] = field(default_factory=dict)
     """The users that pass a filter, of the filters that were counted so far."""
-    counting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    scanning: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever looks at many users, so that one request at a time does."""
 
     @property
     def etag(self) -> str:

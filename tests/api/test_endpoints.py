@@ -294,7 +294,7 @@ def test_openapi_describes_every_route_with_examples(server):
         *("/live", "/ready", "/health"),
         *("/v1/predictions", "/v1/predictions/lookup", "/v1/predictions/{user_id}"),
         *("/v1/model", "/v1/drift", "/v1/performance", "/v1/predict", "/v1/predict/batch"),
-        *("/v1/contacts", "/v1/contacts/{user_id}", "/v1/history/{user_id}"),
+        *("/v1/contacts", "/v1/contacts/{user_id}", "/v1/history/{user_id}", "/v1/changes"),
     }
     for methods in document["paths"].values():
         for operation in methods.values():

@@ -1,6 +1,7 @@
 """Removing a person leaves nothing that names them, and everything else as it was."""
 
 import gzip
+import json
 from pathlib import Path
 
 import duckdb
@@ -45,7 +46,11 @@ def test_no_file_names_a_forgotten_user(home: Path):
     others = "select user_id, as_of_date, events_30d from user_features_daily where user_id <> "
     before = rows(home, f"{others} '{user}' order by all")
     assert files_that_name(home, user)
+    earlier = json.loads((home / "published/current/manifest.json").read_text())
+    assert earlier["forgotten_at"] is None
     churnhouse(home, "forget", user)
+    now = json.loads((home / "published/current/manifest.json").read_text())
+    assert earlier["published_at"] <= now["forgotten_at"] <= now["published_at"]
     assert files_that_name(home, user) == []
     assert len([p for p in (home / "published").iterdir() if p.is_dir()]) == 2  # and its link
     assert rows(home, f"{others} '{user}' order by all") == before

@@ -1,0 +1,44 @@
+"""Endpoint for systems that follow the list: what changed since a version."""
+
+import asyncio
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.http.answers import JSON
+from api.http.errors import error, invalid
+from api.routes.contacts import contacts_of
+from api.routes.openapi import CHANGES, SINCE, described
+from api.store import changes
+from api.store.loader import loader_of
+
+router = APIRouter(tags=["list"])
+
+
+@router.get(
+    "/v1/changes",
+    operation_id="list_changes",
+    summary="What changed in the list",
+    **described(CHANGES, 410, 422, parameters=[SINCE]),
+)
+async def of_list(request: Request) -> Response:
+    """Return who was added to the list, changed or removed since a published version.
+
+    Keep published_version, and ask with it as `since` next time. Without `since` every user of the
+    list is an `add`, and the answer replaces your list. Applying a change again does no harm: add
+    or replace users of `add` and `change`, and drop those of `remove`. After 410 ask without
+    `since`. Users whom somebody contacted or snoozed since then are removed, never added.
+    """
+    if unknown := request.query_params.keys() - {"since"}:
+        problems = [error("query", name, "unknown parameter") for name in sorted(unknown)]
+        raise invalid("The changes cannot be chosen like this.", problems)
+    publication = loader_of(request).require()
+    async with publication.scanning:
+        content = await asyncio.to_thread(
+            changes.answer,
+            request.app.state.settings.published,
+            publication,
+            request.query_params.get("since"),
+            contacts_of(request),
+        )
+    return Response(content, 200, {"Cache-Control": "no-store"}, JSON)

@@ -1,0 +1,141 @@
+"""What changed in the list since an earlier version, as activation/list_changes says it.
+
+Contacts that people recorded since then count too: nobody is added whom the list would not call.
+"""
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from api.http.errors import Problem, error, invalid
+from api.store.contacts import Contacts
+from api.store.publication import VERSION, Publication
+from python_jobs.publication import contacts as of_people
+from python_jobs.publication import prediction
+from python_jobs.publication.candidate import OF_THE_RUN
+
+LONGEST = 20_000
+"""Users of the longest list that is compared here; longer ones are published as files."""
+
+Row = dict[str, Any]
+Waits = Callable[[str], bool]
+
+
+def answer(published: Path, current: Publication, since: str | None, contacts: Contacts) -> bytes:
+    """Return the JSON answer of /v1/changes. It reads files, so it runs in a thread.
+
+    Without `since`, all users of the list are new. Raises Problem: 422 if this is no version or the
+    list is too long, 410 if the version cannot be compared any more, 503 if the current one has no
+    list or is being replaced.
+    """
+    if since is not None and not VERSION.fullmatch(since):
+        message = "take it from published_version of an answer"
+        raise invalid("This is no version.", [error("query", "since", message)])
+    try:
+        now = _list(published / current.version)
+    except (OSError, sqlite3.Error):
+        detail = "The published version has no list, or is being replaced. Ask again later."
+        raise Problem(503, "no-list", detail, headers={"Retry-After": "5"}) from None
+    before, waited = _earlier(published, since, current, contacts) if since else ({}, _nobody)
+    changes = compare(before, now, waited, lambda user_id: contacts.waits(current, user_id))
+    counts = dict.fromkeys(("add", "change", "remove"), 0)
+    for change in changes:
+        counts[change["change"]] += 1
+    return orjson.dumps(
+        {
+            "since": since,
+            "published_version": current.version,
+            "as_of_date": current.as_of_date,
+            "counts": counts,
+            "changes": [prediction.shown(change) for change in changes],
+        }
+    )
+
+
+def compare(
+    before: Mapping[str, Row], now: Mapping[str, Row], waited: Waits, waits: Waits
+) -> list[Row]:
+    """Return the changes between two lists by user_id, each row with its `change`.
+
+    `waited` says whom contacts ever kept off the list of then, `waits` whom they keep off the list
+    of now. Who waited is added again: whoever asked at that time was not told of the user.
+    """
+    added, changed, removed = [], [], []
+    for user_id, row in now.items():
+        if waits(user_id):
+            continue
+        earlier = before.get(user_id)
+        if earlier is None or waited(user_id):
+            added.append({"change": "add"} | row)
+        elif any(row[n] != earlier.get(n) for n in row.keys() - OF_THE_RUN):
+            changed.append({"change": "change"} | row)
+    for user_id, row in before.items():
+        if user_id not in now or waits(user_id):
+            removed.append({"change": "remove"} | row)
+    return [*added, *changed, *removed]
+
+
+def _nobody(_: str) -> bool:
+    return False
+
+
+def _earlier(
+    published: Path, since: str, current: Publication, contacts: Contacts
+) -> tuple[dict[str, Row], Waits]:
+    """Return the list of an earlier version, and who was ever kept off it by contacts."""
+    try:
+        manifest = json.loads((published / since / "manifest.json").read_bytes())
+        if manifest["version"] != since:
+            raise _gone()
+        forgotten_at = current.manifest.get("forgotten_at")
+        if forgotten_at and _time(manifest["published_at"]) <= _time(forgotten_at):
+            raise _gone()  # its list may name a person who was forgotten since
+        rows = _list(published / since)
+        rules, day = manifest.get("list", {}), date.fromisoformat(manifest["as_of_date"])
+    except (OSError, ValueError, KeyError, sqlite3.Error):
+        raise _gone() from None
+    pause = rules.get("contact_pause_days", 0)
+    return rows, lambda user_id: ever_waited(contacts.of(user_id), day, pause)
+
+
+def ever_waited(found: list[Row], as_of_date: date, pause_days: int) -> bool:
+    """Return whether a user with these contacts, the newest last, was ever kept off a list.
+
+    A later snooze may end an earlier one, so each contact may have been the newest.
+    """
+    ends = range(1, len(found) + 1)
+    return any(of_people.waits(found[:end], as_of_date, pause_days) for end in ends)
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _gone() -> Problem:
+    detail = (
+        "This version is not kept any more, or cannot be compared. Ask without `since`: the answer"
+        " is the whole list, which replaces yours."
+    )
+    return Problem(410, "version-gone", detail)
+
+
+def _list(folder: Path) -> dict[str, Row]:
+    """Return the list of a version by user_id, in its order. Raises sqlite3.Error without one."""
+    uri = f"{(folder / 'lookup.sqlite').resolve().as_uri()}?mode=ro&immutable=1"
+    with closing(sqlite3.connect(uri, uri=True)) as store:
+        store.row_factory = sqlite3.Row
+        (users,) = store.execute("select count(*) from churn_top_risk").fetchone()
+        if users > LONGEST:
+            detail = (
+                f"The list has {users:,} users, and at most {LONGEST:,} are compared here. Take"
+                " activation/list_changes from the published folder."
+            )
+            raise Problem(422, "list-too-long", detail)
+        rows = store.execute("select * from churn_top_risk order by list_rank")
+        return {row["user_id"]: dict(row) for row in rows}
