@@ -27,6 +27,7 @@ from python_jobs.options import (
     money,
     one_of,
     pairs,
+    share,
     whole_number,
 )
 from python_jobs.settings import Settings
@@ -142,11 +143,35 @@ def generate(
     ] = date(2025, 1, 1),
     seed: Seed = 7,
     append: Annotated[bool, typer.Option("--append", help="Continue the world there.")] = False,
+    campaigns: Annotated[
+        bool, typer.Option("--campaigns", help="A team contacts users each week.")
+    ] = False,
+    effect: Annotated[
+        float,
+        typer.Option(
+            parser=share, metavar="0..1", help="With --campaigns: how strongly contacts work."
+        ),
+    ] = 0.3,
+    from_list: Annotated[
+        bool,
+        typer.Option("--from-list", help="With --append: the team contacts the published list."),
+    ] = False,
 ) -> None:
     """Make synthetic e-learning users and events, dirt and late arrivals included."""
     settings = Settings()
+    if from_list and not append:
+        raise typer.BadParameter("--from-list continues a world: add --append")
     with lock.writing(settings, "generate"):
-        pipeline.generate(settings, users, days, start, seed, append)
+        pipeline.generate(
+            settings,
+            users,
+            days,
+            start,
+            seed,
+            append=append,
+            effect=effect if campaigns else None,
+            from_list=from_list,
+        )
 
 
 @app.command()
@@ -242,7 +267,7 @@ def run(
     dbt = Dbt(settings)
     with lock.writing(settings, "run"):
         if domain == "elearning" and raw is None and pipeline.needs_generating(settings):
-            pipeline.generate(settings, users, days, date(2025, 1, 1), seed, append=False)
+            pipeline.generate(settings, users, days, date(2025, 1, 1), seed)
         pipeline.ingest(settings, chosen, raw)
         pipeline.build(settings, chosen, dbt, BEFORE_MODELS, "build")
         pipeline.train(settings, seed, time_budget)

@@ -54,6 +54,17 @@ def money(text: str | float) -> float:
     return number
 
 
+def share(text: str | float) -> float:
+    """Return a number from 0 to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise typer.BadParameter(f"{str(text)!r} is no number from 0 to 1")
+    return number
+
+
 def one_of(*known: str) -> Callable[[str], str]:
     """Return a parser that takes one of these words."""
 

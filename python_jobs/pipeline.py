@@ -38,11 +38,28 @@ def needs_generating(settings: Settings) -> bool:
 
 
 def generate(
-    settings: Settings, users: int, days: int, start: date, seed: int, append: bool
+    settings: Settings,
+    users: int,
+    days: int,
+    start: date,
+    seed: int,
+    *,
+    append: bool = False,
+    effect: float | None = None,
+    from_list: bool = False,
 ) -> None:
-    """Generate synthetic data; with `append`, add days to the data that are there."""
+    """Generate synthetic data; with `append`, add days to the data that are there.
+
+    `effect`: how strongly the contacts of a simulated team work; None for no team. `from_list`: the
+    team works off the published list.
+    """
     from python_jobs.synthetic.generate import generate as generate_world
 
+    called = None
+    if from_list:
+        from python_jobs.publishing.call_list import nightly
+
+        called = nightly((settings.published / "current").resolve())
     with terminal.step("generate") as step:
         made = generate_world(
             settings.raw,
@@ -52,6 +69,9 @@ def generate(
             start=start,
             seed=seed,
             append=append,
+            effect=effect,
+            holdout_share=domains.load("elearning", settings).vars.holdout_share,
+            called=called,
             progress=step.count,
         )
         step.result = f"{made.users:,} users, {made.events:,} events through {made.last_day}"

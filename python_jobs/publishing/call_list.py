@@ -97,3 +97,16 @@ def choose(
     users = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
     users = [user for user in users if user["user_id"] not in waiting][:size]
     return CallList(users, offer_cost * len(users))
+
+
+def nightly(folder: Path) -> list[str]:
+    """Return the users of churn_top_risk in a published version's folder, the first to call first.
+
+    Raises JobError if nothing is published there.
+    """
+    path = folder / "churnhouse.duckdb"
+    if not path.exists():
+        raise JobError("There is no published list.", next_step="run `churnhouse run` first.")
+    with duckdb.connect(str(path), read_only=True) as published:
+        rows = published.execute("select user_id from churn_top_risk order by list_rank").fetchall()
+    return [user_id for (user_id,) in rows]

@@ -2,11 +2,12 @@
 
 Each day is simulated with its own random stream, and the state is saved beside the truth. So 120
 days and one appended day give the same bytes as 121 days. An event is in the file of the day on
-which it arrives; some events are late, some are broken.
+which it arrives; some events are late, some are broken. With an effect, a retention team contacts
+users, and what follows differs from a world without it; see campaigns.py.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,7 +18,8 @@ import numpy as np
 
 from python_jobs.errors import JobError
 from python_jobs.files import sql_text
-from python_jobs.synthetic import world
+from python_jobs.synthetic import campaigns, world
+from python_jobs.synthetic.campaigns import Team
 from python_jobs.synthetic.world import People, Rows
 
 FIRST_SHARE = 2 / 3  # of `users` have signed up before the first day
@@ -88,6 +90,7 @@ class _World:
     next_event: int
     people: People
     pending: Rows  # events that have happened but not yet arrived
+    team: Team | None = None
 
     @property
     def start(self) -> int:
@@ -103,15 +106,22 @@ def generate(
     start: date = date(2025, 1, 1),
     seed: int = 7,
     append: bool = False,
+    effect: float | None = None,
+    holdout_share: float = 0.05,
+    called: Sequence[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Generated:
     """Write the raw files of `days` days to `raw` and the hidden truth to `truth`.
 
     `users`: how many have signed up by day 120, two thirds of them before the first day, the
     others at a steady pace that continues in appended days. `append`: continue the data in
-    `truth`; users, start and seed are then taken from there. Existing data with the same
-    parameters are left unchanged. Raises JobError for other data in `raw`, for nothing to append
-    to, and for numbers that are too small.
+    `truth`; users, start and seed are then taken from there. `effect`: a team contacts users, and
+    this is how strongly contacts work, 0 to 1; None for no team, or when appending for the team
+    that is there. `holdout_share`: the team never contacts this share of users. `called`: ids of
+    the users whom the team contacts on the first Monday of these days, instead of its own choice,
+    and nobody on the others. Existing data with the same parameters are left unchanged. Raises
+    JobError for other data in `raw`, for nothing to append to, for numbers that are too small,
+    and for a user in `called` who is not in the data.
     """
     if users < 1 or days < 1 or seed < 0:
         raise JobError(
@@ -120,6 +130,8 @@ def generate(
             next_step="correct the numbers.",
         )
     asked = {"users": users, "days": days, "start": start.isoformat(), "seed": seed}
+    if effect is not None:
+        asked |= {"effect": effect, "holdout_share": holdout_share}
     state = truth / ".world.npz"
     header = _header(state)
     if append:
@@ -129,6 +141,14 @@ def generate(
                 next_step="generate one without append first.",
             )
         here = _load(state)
+        if effect is not None:
+            here.team = here.team or Team(effect, holdout_share)
+            here.team.effect = effect
+        if called is not None and here.team is None:
+            raise JobError(
+                "These data have no team that could call anybody.",
+                next_step="add --campaigns.",
+            )
     else:
         taken = any(raw.glob("users/*")) or any(raw.glob("events/*"))
         if taken and (not header or header["asked"] != asked):
@@ -138,7 +158,7 @@ def generate(
             )
         if taken and header and _all_there(raw, header):
             return _report(header, ())
-        for stale in truth.glob("churn_probability/*.parquet"):
+        for stale in [*truth.glob("*/*.parquet"), *raw.glob("treatments/*.parquet")]:
             stale.unlink()
         here = _begin(asked)
         _save(state, here)  # marks an interrupted run as ours, so that it can be run again
@@ -146,7 +166,11 @@ def generate(
     files, last = [], here.days + days
     with duckdb.connect() as db:
         while here.days < last:
+            day = here.start + here.days
             files += _one_day(db, here, raw, truth)
+            if here.team and campaigns.is_contact_day(day, here.days):
+                files += _contacts(db, here, raw, truth, called)
+                called = None if called is None else ()
             if progress:
                 progress(days - (last - here.days), days)
         people = here.people
@@ -171,7 +195,8 @@ def _begin(asked: dict[str, Any]) -> _World:
     start = (date.fromisoformat(asked["start"]) - EPOCH).days
     rng = np.random.default_rng([asked["seed"], 0])
     people = world.first_people(_signed_up(asked["users"], 0), start, rng)
-    return _World(asked, days=0, events=0, next_event=1, people=people, pending={})
+    team = Team(asked["effect"], asked["holdout_share"]) if "effect" in asked else None
+    return _World(asked, days=0, events=0, next_event=1, people=people, pending={}, team=team)
 
 
 def _signed_up(users: int, days: int) -> int:
@@ -192,7 +217,11 @@ def _one_day(db: duckdb.DuckDBPyConnection, here: _World, raw: Path, truth: Path
     changed = world.change_plans(here.people, day, rng)
     new = np.concatenate([np.arange(known, known + signups), changed])
     news = new if here.days > 1 else np.arange(known + signups)
-    happened = _feed(here, world.clean_events(here.people, day, rng), day, rng)
+    clean = world.clean_events(here.people, day, rng)
+    if here.team:
+        here.team.meet(here.people)
+        here.team.see(clean, day)
+    happened = _feed(here, clean, day, rng)
     due = happened["arrival"] == day
     arrived = {name: column[due] for name, column in happened.items()}
     here.pending = {name: column[~due] for name, column in happened.items()}
@@ -210,7 +239,37 @@ def _one_day(db: duckdb.DuckDBPyConnection, here: _World, raw: Path, truth: Path
             "churn_probability": probability,
         }
         _write(db, TRUE_PROBABILITY_SQL, rows, truth / "churn_probability" / name)
+        if here.team:
+            rows["churn_probability_if_contacted"] = campaigns.churn_probability(
+                here.people, day, here.team.effect
+            )
+            _write(db, campaigns.TRUE_EFFECTS_SQL, rows, truth / "contact_effects" / name)
     return files
+
+
+def _contacts(
+    db: duckdb.DuckDBPyConnection,
+    here: _World,
+    raw: Path,
+    truth: Path,
+    called: Sequence[str] | None,
+) -> list[Path]:
+    """Let the team contact users on the last day, and write its file if there are any."""
+    assert here.team is not None
+    day = here.start + here.days - 1
+    # a stream of its own, so that the same people sign up and the same luck strikes without a team
+    rng = np.random.default_rng([here.asked["seed"], here.days, 1])
+    if called is None:
+        who = here.team.choose(here.people, day, rng)
+    else:
+        who = campaigns.numbers_of(called, here.people)
+    if not len(who):
+        return []
+    here.people, rows, truths = campaigns.contact(here.team, here.people, who, day, rng)
+    name = f"{EPOCH + timedelta(days=day)}.parquet"
+    _write(db, campaigns.TREATMENTS_SQL, rows, raw / "treatments" / name)
+    _write(db, campaigns.TRUE_CONTACTS_SQL, truths, truth / "contacts" / name)
+    return [raw / "treatments" / name]
 
 
 def _user_rows(people: People, who: np.ndarray, day: int, rng: np.random.Generator) -> Rows:
@@ -271,18 +330,24 @@ def _save(path: Path, here: _World) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(".unfinished.npz")
     columns: dict[str, Any] = people | pending
+    if here.team:
+        columns |= {f"team.{name}": getattr(here.team, name) for name in campaigns.ARRAYS}
     np.savez(unfinished, header=np.array(json.dumps(_summary(here))), **columns)
     unfinished.replace(path)
 
 
 def _summary(here: _World) -> dict[str, Any]:
-    return {
+    summary = {
         "asked": here.asked,
         "days": here.days,
         "events": here.events,
         "next_event": here.next_event,
         "users": len(here.people),
     }
+    if here.team:
+        facts = vars(here.team).items()
+        summary["team"] = {name: fact for name, fact in facts if name not in campaigns.ARRAYS}
+    return summary
 
 
 def _header(path: Path) -> dict[str, Any] | None:
@@ -297,20 +362,25 @@ def _header(path: Path) -> dict[str, Any] | None:
 def _load(path: Path) -> _World:
     with np.load(path) as kept:
         header = json.loads(str(kept["header"]))
-        parts: dict[str, Rows] = {"people": {}, "pending": {}}
+        parts: dict[str, Rows] = {"people": {}, "pending": {}, "team": {}}
         for name in kept.files:
             part, _, column = name.partition(".")
             if column:
                 parts[part][column] = kept[name]
     del header["users"]
-    return _World(**header, people=People(**parts["people"]), pending=parts["pending"])
+    facts: dict[str, Any] | None = header.pop("team", None)
+    team = None if facts is None else Team(**(facts | parts["team"]))
+    return _World(**header, people=People(**parts["people"]), pending=parts["pending"], team=team)
 
 
 def _all_there(raw: Path, header: dict[str, Any]) -> bool:
     """Return True if every file of the saved state is still in the raw folder."""
     start = date.fromisoformat(header["asked"]["start"])
     names = [f"{start + timedelta(days=day)}.parquet" for day in range(header["days"])]
-    return bool(names) and all((raw / k / n).exists() for k in ("users", "events") for n in names)
+    files = [raw / kind / name for kind in ("users", "events") for name in names]
+    contact_days = header.get("team", {}).get("contact_days", [])
+    files += [raw / f"treatments/{EPOCH + timedelta(days=day)}.parquet" for day in contact_days]
+    return bool(names) and all(file.exists() for file in files)
 
 
 def _described(header: dict[str, Any] | None) -> str:

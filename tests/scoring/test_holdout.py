@@ -6,7 +6,7 @@ import duckdb
 import pytest
 from support.homes import churnhouse, rows
 
-from python_jobs.scoring.holdout import in_holdout
+from python_jobs.publication.holdout import in_holdout
 from python_jobs.settings import PROJECT
 
 
