@@ -43,13 +43,22 @@ snoozed as (
 
 ),
 
+-- a list is read on the day after as_of_date, which may be the day of the snooze
 users as (
 
     select
         predictions.*,
-        wanted.user_id is not null as is_wanted,
         called.last_contact_on,
         snoozed.snoozed_until,
+        case
+            when not predictions.is_eligible then 'gone'
+            when wanted.user_id is null then 'not_wanted'
+            when
+                called.last_contact_on
+                > {{ add_days('predictions.as_of_date', -list.contact_pause_days) }}
+                then 'contacted'
+            when snoozed.snoozed_until > {{ add_days('predictions.as_of_date', 1) }} then 'snoozed'
+        end as otherwise_left_out,
         {{ silence_group(day_number('days.day') ~ ' - ' ~ day_number('days.last_active_on')) }}
             as silence_group
     from predictions
@@ -61,20 +70,13 @@ users as (
 
 )
 
--- a list is read on the day after as_of_date, which may be the day of the snooze
 select
     users.user_id,
     users.as_of_date,
     users.last_contact_on,
     users.snoozed_until,
-    case
-        when users.in_holdout then 'holdout'
-        when not users.is_eligible then 'gone'
-        when not users.is_wanted then 'not_wanted'
-        when users.last_contact_on > {{ add_days('users.as_of_date', -list.contact_pause_days) }}
-            then 'contacted'
-        when users.snoozed_until > {{ add_days('users.as_of_date', 1) }} then 'snoozed'
-    end as left_out_because,
+    case when users.in_holdout then 'holdout' else users.otherwise_left_out end as left_out_because,
+    users.otherwise_left_out is null as is_candidate,
     save_rates.save_rate,
     users.expected_loss * save_rates.save_rate - {{ settings.offer_cost }} as expected_gain,
     users.expected_loss * save_rates.save_rate_low - {{ settings.offer_cost }} as expected_gain_low,

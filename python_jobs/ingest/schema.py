@@ -174,6 +174,10 @@ class CallList(Strict):
     contact_pause_days: Annotated[int, Field(ge=0)] = Field(
         description="Nobody contacted in the last so many days is on the list again."
     )
+    explore_share: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        description="Share of the list that is drawn at random among all who may be contacted, so "
+        "that policy_value can tell what other lists would have earned."
+    )
     campaigns: list[Text] = Field(
         description="The campaigns that a contact may name; empty: any name is taken."
     )

@@ -20,6 +20,7 @@ ORDERS = {
 COLUMNS = (
     *("user_id", "churn_risk", "user_value", "expected_loss", "save_rate"),
     *("expected_gain", "expected_gain_low", "expected_gain_high", "last_contact_on"),
+    *("is_explored", "list_probability"),
     *("reason_1", "reason_2", "reason_3"),
 )
 
@@ -51,8 +52,10 @@ def choose(
     `contacts`: what people recorded, also since the publication. `order`: a key of ORDERS; by gain,
     only users whose expected gain is above 0. `top` and `budget`: most users, and money for as many
     as offer_cost allows; without either they are the domain's. `where`: attributes and the values
-    that they must have. Raises JobError for a version of an earlier release, for an unknown
-    attribute, and for a budget that pays for nobody.
+    that they must have. In the domain's order and without these three it is the nightly list,
+    random places included; whoever waits since then is replaced by the next in order. Raises
+    JobError for a version of an earlier release, for an unknown attribute, and for a budget that
+    pays for nobody.
     """
     rules = manifest.get("list")
     if rules is None:
@@ -60,6 +63,7 @@ def choose(
             "The published version is of an earlier release, which made no list of gains.",
             next_step="run `churnhouse daily` to publish a new one.",
         )
+    is_nightly = order == rules["order"] and not (top or budget or where)
     offer_cost = rules["offer_cost"]
     if top is None and budget is None:
         budget = rules.get("budget")
@@ -82,14 +86,20 @@ def choose(
     waiting = {u for u, found in by_user(contacts).items() if waits(found, as_of_date, pause)}
     conditions = ["left_out_because is null", *(f"{sql_name(n)} = ?" for n in where or {})]
     if order == "gain":
-        conditions.append("expected_gain > 0")
+        conditions.append("(expected_gain > 0 or nightly.is_explored)")
     query = f"""
+        with nightly as (
+            select user_id, list_rank, is_explored, list_probability
+            from churn_top_risk
+            where {is_nightly}
+        )
         select {", ".join(COLUMNS)}
         from churn_predictions_latest
         inner join contact_candidates using (user_id)
+        left join nightly using (user_id)
         inner join user_features_latest as features using (user_id)
         where {" and ".join(conditions)}
-        order by {ORDERS[order]}
+        order by nightly.list_rank nulls last, {ORDERS[order]}
         limit {size + len(waiting)}
     """
     with duckdb.connect(str(folder / "churnhouse.duckdb"), read_only=True) as published:
