@@ -12,7 +12,7 @@ with
 places as (
 
     select * from {{ ref('list_places') }}
-    where is_listed or (in_holdout and list_probability > 0)
+    where is_listed or in_holdout
 
 ),
 

@@ -130,6 +130,7 @@ TABLES = {
         order by attribute, place
         """,
     ),
+    "policy_value": ("policy", "from main.policy_value order by policy"),
     "feature_drift": (
         "as_of_date, feature",
         # the key first: SQLite 3.40's quick_check misreads a key at the end of a table

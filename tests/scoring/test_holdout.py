@@ -49,7 +49,7 @@ def test_only_campaign_models_read_treatments():
     }
     campaigns = {"contacts", "treatments", "rejected_treatments"}
     campaigns |= {"campaign_outcomes", "campaign_lift"}
-    campaigns |= {"contact_outcomes"}
+    campaigns |= {"contact_outcomes", "list_outcomes"}
     lists = {"contact_candidates", "users"}
     assert readers == campaigns | lists | {"stg_raw__treatments"}
 
