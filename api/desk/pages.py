@@ -1,36 +1,26 @@
-"""Routes of the desk's pages."""
+"""Routes of the desk's pages, without the list of users."""
 
-import asyncio
-import csv
-import io
 import time
-from collections.abc import AsyncIterator
-from typing import Any
-from urllib.parse import parse_qs, quote, urlencode
+from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response
 
-from api.desk import views
+from api.desk import contacted, glossary, people, results, views, worklist
+from api.desk.recording import inside
 from api.desk.render import page, static_file
 from api.http.body import KIB, read
-from api.http.errors import Problem
 from api.routes import monitoring
 from api.routes.contacts import contacts_of
-from api.store import listing
+from api.store.listing import Filter
 from api.store.loader import loader_of
-from api.store.publication import Publication
-from python_jobs.files import harmless
 from python_jobs.publication.ids import is_id
 
 router = APIRouter(include_in_schema=False)
-PAGE = 50
-DEEPEST = 200
-CSV_ROWS = 10_000
-EXTRA = ("days_since_last_activity", "tenure_days")
+FIRST_TO_CALL = 8
 REPORT_POLICY = (
     "default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; "
-    "script-src 'unsafe-inline'; sandbox allow-scripts; frame-ancestors 'self'"
+    "script-src 'unsafe-inline'; sandbox allow-scripts; frame-ancestors 'none'"
 )
 """The report is one file with everything inside, so it is shut off from the desk instead."""
 
@@ -48,86 +38,36 @@ async def static(request: Request) -> Response:
 
 
 @router.get("/desk")
-async def overview(request: Request) -> Response:
-    """Show who is at risk today."""
+async def today(request: Request) -> Response:
+    """Show what to do today: who is newly at risk, what contacts brought, whom to call first."""
     publication = loader_of(request).current
     if publication is None or not publication.users:
         return page(request, "empty.html", 503 if publication is None else 200)
-    ranks = await listing.to_call(publication, contacts_of(request), 8)
+    contacts = contacts_of(request)
+    order = next(iter(worklist.orders(publication, "call")))
+    first = await worklist.find(publication, contacts, "call", Filter(), order, FIRST_TO_CALL)
     return page(
         request,
-        "overview.html",
+        "today.html",
         publication=publication,
         age=time.time() - publication.published_at,
         bands=views.bands(publication),
         expected=views.expected(publication),
+        compared_with=views.compared_with(publication),
+        counts=await worklist.counts(publication, contacts),
+        week=contacted.last_week(publication, contacts),
         over_time=views.bands_over_time(publication),
-        precision=views.precision(publication),
-        drift=views.drift(publication),
-        top=listing.rows(publication, ranks, EXTRA),
+        rows=people.rows(publication, contacts, first.ranks),
+        to_call=first.total,
         horizon=publication.metrics.get("horizon_days"),
-        model=monitoring.facts(publication),
+        here="/desk",
+        **people.form(request, publication),
     )
-
-
-@router.get("/desk/users")
-async def users(request: Request) -> Response:
-    """Show the list of users: filter, sort, search, download."""
-    publication = loader_of(request).current
-    if publication is None:
-        return page(request, "empty.html", 503)
-    query = _query(request)
-    search = query.get("q", "").strip()
-    if search and is_id(search) and publication.prediction(search):
-        return RedirectResponse(f"/desk/users/{_quoted(search)}", 303)
-    number = max(1, min(int(query.get("page", "1")), DEEPEST)) if _is_number(query) else 1
-    sort = query.get("sort", "risk") if query.get("sort") in listing.SORTS else "risk"
-    if search:
-        ranks = listing.matching(publication, search, PAGE) if is_id(search) else []
-        total = len(ranks)
-    else:
-        try:
-            chosen = _filter(publication, query)
-        except Problem as problem:
-            return page(request, "lost.html", problem.status, what=problem.detail)
-        best, total = await listing.top(publication, chosen, sort, number * PAGE)
-        ranks = best[(number - 1) * PAGE :]
-    kept = {name: value for name, value in query.items() if name != "page"}
-    return page(
-        request,
-        "users.html",
-        publication=publication,
-        rows=listing.rows(publication, ranks, EXTRA),
-        query=query,
-        search=search,
-        sort=sort,
-        total=total,
-        number=number,
-        pages=max(1, min(-(-total // PAGE), DEEPEST)),
-        first=(number - 1) * PAGE + 1,
-        link=lambda **changed: f"/desk/users?{urlencode(kept | changed)}",
-        csv_link=f"/desk/users.csv?{urlencode(kept)}",
-    )
-
-
-@router.get("/desk/users.csv")
-async def users_csv(request: Request) -> Response:
-    """Download the filtered and sorted list as CSV, up to 10,000 rows."""
-    publication = loader_of(request).require()
-    query = _query(request)
-    sort = query.get("sort", "risk") if query.get("sort") in listing.SORTS else "risk"
-    if search := query.get("q", "").strip():
-        ranks = listing.matching(publication, search, PAGE)
-    else:
-        ranks, _ = await listing.top(publication, _filter(publication, query), sort, CSV_ROWS)
-    name = f"churn_risk_{publication.as_of_date}.csv"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-    return StreamingResponse(_csv(publication, ranks), 200, headers, "text/csv")
 
 
 @router.get("/desk/users/{user_id:path}")
 async def user(request: Request) -> Response:
-    """Show one user: risk over time, activity, features, reasons, what-if."""
+    """Show one user: reasons, worth, contacts, risk over time, activity, features, what-if."""
     publication = loader_of(request).current
     if publication is None:
         return page(request, "empty.html", 503)
@@ -138,21 +78,55 @@ async def user(request: Request) -> Response:
         what = "The published version has no user with this id."
         return page(request, "lost.html", 404, what=what)
     activity, history = publication.series(user_id)
+    contacts, known = contacts_of(request), publication.actions(user_id)
     return page(
         request,
         "user.html",
         publication=publication,
         user=row,
+        known=known,
+        state=contacted.state(publication, contacts, row["user_id"], known),
+        contacts=contacted.history(known["contact_history"], contacts.of(row["user_id"])),
         activity=activity,
         history=history,
         groups=views.features(publication, values),
+        here=request.url.path,
+        **people.form(request, publication),
+    )
+
+
+@router.get("/desk/results")
+async def show_results(request: Request) -> Response:
+    """Show what contacts changed, and whether the model kept its promises."""
+    publication = loader_of(request).current
+    if publication is None:
+        return page(request, "empty.html", 503)
+    return page(
+        request,
+        "results.html",
+        publication=publication,
+        months=results.campaigns(publication),
+        save_rates=results.save_rates(publication),
+        promises=results.promises(publication),
+        precision=views.precision(publication),
+        policies=publication.monitoring.get("policy_value", []),
         horizon=publication.metrics.get("horizon_days"),
     )
 
 
+@router.get("/desk/calendar")
+async def calendar(request: Request) -> Response:
+    """Show how many users are expected to leave in each coming week, and what that costs."""
+    publication = loader_of(request).current
+    if publication is None:
+        return page(request, "empty.html", 503)
+    weeks = views.calendar(publication)
+    return page(request, "calendar.html", publication=publication, weeks=weeks)
+
+
 @router.get("/desk/model")
 async def model(request: Request) -> Response:
-    """Show the production model: metrics, baselines and training data."""
+    """Show the production model: metrics, baselines, drift and training data."""
     publication = loader_of(request).current
     if publication is None:
         return page(request, "empty.html", 503)
@@ -163,6 +137,7 @@ async def model(request: Request) -> Response:
         model=monitoring.facts(publication),
         comparison=views.comparison(publication),
         names=views.COMPARED,
+        drift=views.drift(publication),
         features=[views.feature_words(publication, name) for name in publication.features],
     )
 
@@ -173,8 +148,15 @@ async def report(request: Request) -> Response:
     publication = loader_of(request).require()
     if publication.report is None:
         return _lost(request)
-    headers = {"Content-Security-Policy": REPORT_POLICY, "X-Frame-Options": "SAMEORIGIN"}
+    headers = {"Content-Security-Policy": REPORT_POLICY}
     return Response(publication.report, 200, headers, "text/html")
+
+
+@router.get("/desk/words")
+async def words(request: Request) -> Response:
+    """Explain the words that the desk uses."""
+    found = sorted(glossary.WORDS.items(), key=lambda item: item[1].shown.lower())
+    return page(request, "words.html", words=found)
 
 
 @router.get("/desk/sign-in")
@@ -182,9 +164,8 @@ async def sign_in_form(request: Request) -> Response:
     """Show the sign-in form, or go to the desk if no keys are configured."""
     if request.app.state.sessions is None:
         return RedirectResponse("/desk", 303)
-    return page(
-        request, "sign_in.html", next=_inside(request.query_params.get("next")), refused=False
-    )
+    following = inside(request.query_params.get("next"))
+    return page(request, "sign_in.html", next=following, refused=False)
 
 
 @router.post("/desk/sign-in")
@@ -194,7 +175,7 @@ async def sign_in(request: Request) -> Response:
     if sessions is None:
         return RedirectResponse("/desk", 303)
     form = parse_qs((await read(request, 8 * KIB)).decode("utf-8", "replace"))
-    following = _inside(form.get("next", [""])[0])
+    following = inside(form.get("next", [""])[0])
     key = keys.find(form.get("key", [""])[0].strip())
     if key is None or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         return page(request, "sign_in.html", 401, next=following, refused=True)
@@ -218,56 +199,3 @@ async def lost(request: Request) -> Response:
 
 def _lost(request: Request) -> Response:
     return page(request, "lost.html", 404, what="There is no page at this address.")
-
-
-def _query(request: Request) -> dict[str, str]:
-    """Return the form's query without empty fields."""
-    return {name: value for name, value in request.query_params.items() if value}
-
-
-def _filter(publication: Publication, query: dict[str, str]) -> listing.Filter:
-    """Return the filter of the list; by default only eligible users."""
-    everybody = query.get("band") == "gone"
-    wanted = ({} if everybody else {"eligible": "true"}) | query
-    if wanted.get("eligible") == "any":
-        del wanted["eligible"]
-    return listing.parse(publication, wanted, ignore={"q", "sort", "page"})
-
-
-def _is_number(query: dict[str, str]) -> bool:
-    text = query.get("page", "1")
-    return text.isascii() and text.isdigit() and len(text) < 6
-
-
-def _inside(path: str | None) -> str:
-    """Return the path to go to after sign-in, never another site's."""
-    path = path or ""
-    safe = (path == "/desk" or path.startswith("/desk/")) and "\\" not in path
-    return path if safe and path.isascii() and path.isprintable() else "/desk"
-
-
-def _quoted(user_id: str) -> str:
-    return quote(user_id, safe="")
-
-
-async def _csv(publication: Publication, ranks: list[int]) -> AsyncIterator[str]:
-    """Yield the rows as CSV; text that looks like a formula gets an apostrophe."""
-    head = ["rank", "user_id", "churn_risk", "band", "eligible", "reasons", *EXTRA]
-    yield _line([*head, *publication.attributes])
-    for start in range(0, len(ranks), 500):
-        rows = listing.rows(publication, ranks[start : start + 500], EXTRA)
-        yield "".join(_line(_cells(row)) for row in rows)
-        await asyncio.sleep(0)
-
-
-def _cells(row: dict[str, Any]) -> list[Any]:
-    fixed = [row[name] for name in ("risk_rank", "user_id", "churn_risk", "risk_band")]
-    reasons = "; ".join(row["reasons"])
-    extra = (row[name] for name in EXTRA)
-    return [*fixed, row["is_eligible"], reasons, *extra, *row["attributes"].values()]
-
-
-def _line(values: list[Any]) -> str:
-    out = io.StringIO()
-    csv.writer(out).writerow(map(harmless, values))
-    return out.getvalue()

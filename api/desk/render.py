@@ -1,6 +1,7 @@
 """Templates, their filters and the static files. All are read once, when the app starts."""
 
 import hashlib
+import json
 import mimetypes
 from datetime import date
 from pathlib import Path
@@ -8,13 +9,20 @@ from typing import Any
 
 from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.responses import Response
 
+from api.desk.glossary import WORDS
 from api.store.loader import loader_of
 from python_jobs.publication.models import in_words
 
 UNKNOWN, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 HERE = Path(__file__).resolve().parent
+NAMES = ("display_name", "name")
+"""Attributes that name a person, the best first."""
+
+SPARK_DATES = 12
+LOWERS = "lowers the risk"
 FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -29,16 +37,58 @@ def model_words(estimator: str) -> str:
     return words(in_words(estimator))
 
 
-def number(value: float | None) -> str:
-    """Format with at most two decimals and thousands separators; a dash for None."""
+def number(value: float | None, digits: int = 2) -> str:
+    """Format with at most `digits` decimals and thousands separators; a dash for None."""
     if value is None:
         return UNKNOWN
-    return f"{value:,.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else f"{value:,}"
+    if not isinstance(value, float):
+        return f"{value:,}"
+    return f"{value:,.{digits}f}".rstrip("0").rstrip(".")
 
 
 def percent(value: float | None, digits: int = 1) -> str:
     """Format a share: 0.1234 is 12.3 %."""
     return UNKNOWN if value is None else f"{value * 100:.{digits}f}%"
+
+
+def money(value: float | None) -> str:
+    """Format an amount in the domain's currency: two digits that count, whole ones from 100 on."""
+    if value is None:
+        return UNKNOWN
+    size = abs(value)
+    amount = f"{size:,.0f}" if size >= 99.5 else f"{round(size, 2):.2g}"
+    if size >= 1e5:
+        amount = f"{size / 1e6:,.1f}M" if size >= 1e6 else f"{size / 1e3:.0f}k"
+    return f"{MINUS if value < 0 and amount != '0' else ''}{amount}"
+
+
+def person(row: dict[str, Any]) -> str:
+    """Return a user's name, if the domain has names; else the id."""
+    named = (row["attributes"].get(name) for name in NAMES)
+    return str(next((name for name in named if name), row["user_id"]))
+
+
+def spark(history: str | None) -> str | None:
+    """Return the points of a line through the newest risks of a JSON history, on 60 by 20."""
+    risks = [one["churn_risk"] for one in json.loads(history or "[]")[-SPARK_DATES:]]
+    if len(risks) < 2:
+        return None
+    step = 56 / (len(risks) - 1)
+    places = ((2 + n * step, 18 - risk * 16) for n, risk in enumerate(risks))
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+
+
+def by_direction(reasons: list[str]) -> tuple[list[str], list[str]]:
+    """Split reasons into those that raise the risk and those that say they lower it."""
+    lowering = [text for text in reasons if text.rstrip(".").endswith(LOWERS)]
+    return [text for text in reasons if text not in lowering], lowering
+
+
+def term(name: str, shown: str | None = None) -> Markup:
+    """Return a word of the glossary as a link to its explanation."""
+    word = WORDS[name]
+    link = '<a class="term" href="/desk/words#{}" title="{}">{}</a>'
+    return Markup(link).format(name, word.meaning, shown or word.shown)
 
 
 def day(text: str) -> str:
@@ -65,11 +115,15 @@ def signed(value: float) -> str:
 
 
 def measure(metric: dict[str, Any] | None) -> str:
-    """Format a metric, with its interval if it has one."""
-    if not metric or metric["value"] is None:
-        return UNKNOWN
-    interval = "" if metric["low"] is None else f" ({metric['low']:.3f} to {metric['high']:.3f})"
-    return f"{metric['value']:.3f}{interval}"
+    """Format a metric with three decimals."""
+    return UNKNOWN if not metric or metric["value"] is None else f"{metric['value']:.3f}"
+
+
+def interval(metric: dict[str, Any] | None) -> str:
+    """Format a metric's interval; nothing if it has none."""
+    if not metric or metric["value"] is None or metric["low"] is None:
+        return ""
+    return f"{metric['low']:.3f} to {metric['high']:.3f}"
 
 
 def _files() -> dict[str, tuple[bytes, str, str]]:
@@ -107,21 +161,30 @@ TEMPLATES.filters |= {
     "day": day,
     "short_day": short_day,
     "ago": ago,
+    "money": money,
+    "person": person,
+    "spark": spark,
+    "by_direction": by_direction,
     "signed": signed,
     "measure": measure,
+    "interval": interval,
 }
 TEMPLATES.globals["static"] = static_url
+TEMPLATES.globals["term"] = term
 TEMPLATES.globals["pairs"] = lambda values: [(value, value) for value in sorted(values)]
 
 
 def page(request: Request, template: str, status: int = 200, **context: object) -> Response:
     """Render a page with what all pages show: the version, and any refused newer version."""
     loader = loader_of(request)
+    who, is_open = request.scope.get("key"), request.app.state.keys is None
     context |= {
         "publication": context.get("publication") or loader.current,
         "bad_version": loader.bad,
         "path": request.url.path,
-        "who": request.scope.get("key"),
+        "who": who,
+        "is_inside": is_open or who is not None,
+        "may_record": is_open or request.scope.get("role") == "writer",
     }
     content = TEMPLATES.get_template(template).render(**context)
     return Response(content, status, {"Cache-Control": "private, no-store"}, "text/html")

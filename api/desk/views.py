@@ -1,5 +1,6 @@
 """Computes what the pages show from a published version. No HTML and no requests here."""
 
+from datetime import date, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -14,14 +15,16 @@ STRIP_DATES = 14
 """Dates in the drift strip."""
 
 COMPARED = {
-    "average_precision_by_date": "Average precision",
-    "roc_auc_by_date": "ROC AUC",
-    "precision_at_50": "Precision at 50",
-    "lift_top_decile": "Lift, top tenth",
-    "log_loss": "Log loss",
-    "brier": "Brier",
-    "expected_calibration_error": "Calibration error",
+    "average_precision_by_date": ("average_precision", "Average precision"),
+    "roc_auc_by_date": ("roc_auc", "ROC AUC"),
+    "precision_at_50": ("precision", "Precision at 50"),
+    "lift_top_decile": ("lift", "Lift, top tenth"),
+    "log_loss": ("log_loss", "Log loss"),
+    "brier": ("brier", "Brier"),
+    "expected_calibration_error": ("calibration", "Calibration error"),
 }
+"""A metric's word in the glossary, and its heading."""
+
 MODELS = {
     "logistic_regression": "Logistic regression",
     "hist_gradient_boosting": "Gradient boosting",
@@ -74,6 +77,28 @@ def _earlier(publication: Publication) -> dict[str, dict[str, Any]]:
     rows = publication.monitoring.get("risk_bands", [])
     rows = newest([row for row in rows if row["as_of_date"] < publication.as_of_date])
     return {row["risk_band"]: row for row in rows}
+
+
+def compared_with(publication: Publication) -> str | None:
+    """Return the date with which churn_moves compares; None while no date is a week older."""
+    week_ago = date.fromisoformat(publication.as_of_date) - timedelta(days=7)
+    dates = {row["as_of_date"] for row in publication.monitoring.get("risk_bands", [])}
+    return max((day for day in dates if day <= week_ago.isoformat()), default=None)
+
+
+def calendar(publication: Publication) -> list[dict[str, Any]]:
+    """Return the coming weeks, each number with its interval's place on a bar of 100."""
+    rows = publication.monitoring.get("churn_calendar", [])
+    weeks = [dict(row) for row in sorted(rows, key=lambda row: row["week_start"])]
+    for name in ("expected_leavers", "expected_loss"):
+        top = max((week[f"{name}_high"] or 0 for week in weeks), default=0) or 1
+        for week in weeks:
+            values = {"value": week[name], "low": week[f"{name}_low"], "high": week[f"{name}_high"]}
+            week[f"{name}_bar"] = {
+                end: None if value is None else round(value / top * 100, 1)
+                for end, value in values.items()
+            }
+    return weeks
 
 
 def bands_over_time(publication: Publication) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from api.settings import ApiSettings
 OPEN = {"/", "/live", "/ready", "/health", "/openapi.json", "/desk/sign-in", "/desk/sign-out"}
 OPEN_PREFIX = "/desk/static/"
 OPERATOR = {"/metrics"}
-WRITER = {("POST", "/v1/contacts")}
+WRITER = {("POST", "/v1/contacts"), ("POST", "/desk/contacts")}
 SAFE = {"GET", "HEAD", "OPTIONS"}
 STRANGER = "-"
 

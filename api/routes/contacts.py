@@ -42,30 +42,40 @@ async def record(request: Request) -> Response:
     Idempotency-Key a repeated request changes nothing and gets the first contact, with 200.
     """
     given = await read_object(request, 16 * KIB)
+    contact, is_new = await keep(request, given, _key(request))
+    return answer(_shown(contact), 201 if is_new else 200)
+
+
+async def keep(request: Request, given: dict[str, Any], key: str) -> tuple[dict[str, Any], bool]:
+    """Keep a contact under a key; return it, or the earlier one of that key, and whether it is new.
+
+    Raises Problem if it is no contact, its user unknown, its key another contact's, or the disk
+    does not take it.
+    """
     publication, kept = loader_of(request).require(), contacts_of(request)
-    key, asked = _key(request), hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS))
+    asked = hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).hexdigest()
     if earlier := kept.with_key(key):
-        return _again(earlier, asked.hexdigest())
+        return _again(earlier, asked), False
     contact = _contact(given, publication.manifest.get("list", {}), datetime.now(UTC))
     row = publication.prediction(contact["user_id"])
     if row is None:
         raise unknown_user()
     contact["user_id"] = row["user_id"]  # the person's own id, if another one was given
-    contact |= {"by": request.scope.get("key"), "contact_key": key, "asked": asked.hexdigest()}
+    contact |= {"by": request.scope.get("key"), "contact_key": key, "asked": asked}
     try:
         earlier = await kept.add(contact)
     except (OSError, ValueError):
         detail = "The contact could not be kept: the server's folder of contacts takes no file."
         raise Problem(503, "not-kept", detail) from None
-    return _again(earlier, asked.hexdigest()) if earlier else answer(_shown(contact), 201)
+    return (_again(earlier, asked), False) if earlier else (contact, True)
 
 
-def _again(earlier: dict[str, Any], asked: str) -> Response:
-    """Answer a request whose key has a contact already."""
+def _again(earlier: dict[str, Any], asked: str) -> dict[str, Any]:
+    """Return the contact that has a key already; 409 if another one asks for it."""
     if earlier.get("asked") != asked:
         detail = "This Idempotency-Key belongs to another contact."
         raise Problem(409, "key-taken", detail)
-    return answer(_shown(earlier))
+    return earlier
 
 
 def _shown(contact: dict[str, Any]) -> dict[str, Any]:

@@ -70,6 +70,10 @@ class Contacts:
         """Return the contacts of a user, the newest last."""
         return self._of.get(user_id, [])
 
+    def people(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the contacts of everybody who has any, by user, the newest last."""
+        return self._of
+
     def waits(self, publication: Publication, user_id: str) -> bool:
         """Return whether a user's contacts keep the user off the version's list."""
         pause = publication.manifest.get("list", {}).get("contact_pause_days", 0)

@@ -7,13 +7,11 @@ between two windows the event loop serves other requests.
 import asyncio
 import base64
 import heapq
-import itertools
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from api.http.errors import Problem, error, invalid
-from api.store.contacts import Contacts
 from api.store.publication import Publication
 from python_jobs.publication.prediction import BANDS
 
@@ -24,21 +22,28 @@ SORTS = {
     "lowest_risk": ("risk_rank", True),
     "silent": ("days_since_last_activity", True),
     "newest": ("tenure_days", False),
+    "loss": ("expected_loss", True),
+    "gain": ("expected_gain", True),
     "user_id": ("user_id", False),
 }
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Selects users by exact column values and a minimum risk."""
+    """Selects users by exact column values, a minimum risk and a condition in SQL."""
 
     equal: dict[str, object] = field(default_factory=dict)
     min_risk: float = 0.0
+    condition: str = ""
+    values: tuple[object, ...] = ()
+    """Of the condition's question marks."""
 
     def where(self) -> tuple[str, list[Any]]:
         """Return the SQL condition and its parameters."""
         names = "".join(f' and "{name}" = ?' for name in self.equal)
         values = list(self.equal.values())
+        if self.condition:
+            names, values = f"{names} and ({self.condition})", [*values, *self.values]
         return (
             (f"{names} and churn_risk >= ?", [*values, self.min_risk])
             if self.min_risk
@@ -81,23 +86,6 @@ def to_contact(publication: Publication) -> Filter:
     """
     wanted = {"is_eligible": 1, "in_holdout": 0}
     return Filter({n: v for n, v in wanted.items() if n in publication.prediction_columns})
-
-
-async def to_call(publication: Publication, contacts: Contacts, limit: int) -> list[int]:
-    """Return the ranks of the first `limit` users of the domain's list, in its order.
-
-    Users whom somebody contacted or snoozed since the publication are left out. Versions of earlier
-    releases have no list: there the riskiest contactable users come first.
-    """
-    sql = "select user_id, risk_rank from call_list join users using (risk_rank) order by list_rank"
-    listed: Iterable[tuple[str, int]]
-    if publication.has_call_list:
-        listed = publication.store.execute(sql)
-    else:
-        best = await ranks(publication, to_contact(publication), 0, limit * 10)
-        listed = ((row["user_id"], row["risk_rank"]) for row in rows(publication, best))
-    free = (rank for user_id, rank in listed if not contacts.waits(publication, user_id))
-    return list(itertools.islice(free, limit))
 
 
 def _risk(text: str) -> tuple[float, str | None]:

@@ -35,8 +35,13 @@ TOLERANCE = 1e-6
 MONITORING = (
     *("feature_drift", "prediction_drift", "model_performance", "performance_intervals"),
     *("risk_bands", "churn_calendar", "risk_by_attribute"),
+    *("campaign_lift", "save_rates", "policy_value"),
 )
 SHOWN_DATES = 60
+SHOWN_ROWS = 500
+"""Of a table without dates of scoring."""
+
+WEEK_DAYS = 7
 MANY_VALUES = 60
 """An attribute with more values than this is no choice in a list."""
 
@@ -70,6 +75,16 @@ class Publication:
     max_rank: int
     has_identities: bool
     has_call_list: bool
+    action_columns: list[str]
+    """What a store of this release says of contacts and moves; see lookup_store."""
+
+    moves: dict[str, int]
+    expected_loss: float | None
+    """Of everybody who is eligible; None in versions of earlier releases."""
+
+    contacted: list[tuple[str | None, str, int]]
+    """(outcome, what happened since, users) of those contacted in the last seven days."""
+
     choices: dict[str, dict[str, int]]
     bands: dict[str, dict[str, float]]
     risk_tenths: list[tuple[int, int, float]]
@@ -136,6 +151,11 @@ class Publication:
     def _series_sql(self) -> list[str]:
         return self._of_one_user("activity, history")
 
+    @cached_property
+    def _action_sql(self) -> list[str]:
+        columns = [*self.action_columns, "days_since_last_activity"]
+        return self._of_one_user(_quoted(columns))
+
     def _of_one_user(self, columns: str) -> list[str]:
         """Return the query for one user's columns, for each shard."""
         tables = [f"shard_{number}.users" for number in range(self.shards)] or ["users"]
@@ -180,6 +200,18 @@ class Publication:
         """
         activity, history = self._row(self._series_sql, user_id) or (None, None)
         return json.loads(activity or "[]"), json.loads(history or "[]")
+
+    def actions(self, user_id: str) -> dict[str, Any]:
+        """Return a user's action_columns and days_since_last_activity; {} for an unknown user.
+
+        `contact_history` is a list of contacts, the newest last.
+        """
+        row = self._row(self._action_sql, user_id)
+        if row is None:
+            return {}
+        found = dict(zip([*self.action_columns, "days_since_last_activity"], row, strict=True))
+        found["contact_history"] = json.loads(found.get("contact_history") or "[]")
+        return found
 
     def retire(self) -> None:
         """Free the mapped memory; open requests go on reading through the file."""
@@ -310,7 +342,13 @@ def _facts(store: sqlite3.Connection, attributes: list[str] | None) -> dict[str,
         "select max(1, 10 - cast((1 - churn_risk) * 10 as integer)), count(*), sum(churn_risk)"
         " from users where is_eligible group by 1"
     ).fetchall()
+    actions = (*candidate.COLUMNS, *lookup_store.MOVE, "contact_history")
+    known_actions = [name for name in actions if name in columns]
     return {
+        "action_columns": known_actions,
+        "moves": _moves(store) if known_actions else {},
+        "contacted": _contacted(store) if known_actions else [],
+        "expected_loss": _expected_loss(store) if "expected_loss" in columns else None,
         "attributes": attributes,
         "prediction_columns": [name for name in prediction.NAMES if name in columns],
         "candidate_columns": [name for name in candidate.COLUMNS if name in columns],
@@ -325,15 +363,57 @@ def _facts(store: sqlite3.Connection, attributes: list[str] | None) -> dict[str,
     }
 
 
+def _moves(store: sqlite3.Connection) -> dict[str, int]:
+    """Return the number of users by their move since a week before."""
+    sql = "select churn_move, count(*) from users where churn_move is not null group by 1"
+    return dict(store.execute(sql).fetchall())
+
+
+def _expected_loss(store: sqlite3.Connection) -> float:
+    sql = "select total(expected_loss) from users where is_eligible"
+    return float(store.execute(sql).fetchone()[0])
+
+
+def _contacted(store: sqlite3.Connection) -> list[tuple[str | None, str, int]]:
+    """Return the users contacted in the last seven days, counted by outcome and what followed.
+
+    `active`: active on a day after the contact; `silent`: not; `open`: no such day is known.
+    """
+    return store.execute(
+        f"""
+        select
+            (
+                select json_extract(value, '$.outcome') from json_each(contact_history)
+                where json_extract(value, '$.action') = 'contacted' order by key desc limit 1
+            ),
+            case
+                when last_contact_on >= as_of_date then 'open'
+                when days_since_last_activity < julianday(as_of_date) - julianday(last_contact_on)
+                    then 'active'
+                else 'silent'
+            end,
+            count(*)
+        from users
+        where last_contact_on > date(as_of_date, '-{WEEK_DAYS} days')
+        group by 1, 2
+        """
+    ).fetchall()
+
+
 def _table(store: sqlite3.Connection, name: str) -> list[dict[str, Any]]:
-    """Return the rows of the newest dates, oldest date first."""
-    dates = f"select distinct as_of_date from {name} order by 1 desc limit {SHOWN_DATES}"
-    cursor = store.execute(f"select * from {name} where as_of_date in ({dates}) order by 1, 2, 3")
+    """Return the rows of the newest dates, oldest date first; without dates, the first rows."""
+    columns = {row[1] for row in store.execute(f"pragma table_info({name})")}
+    if "as_of_date" in columns:
+        dates = f"select distinct as_of_date from {name} order by 1 desc limit {SHOWN_DATES}"
+        query = f"select * from {name} where as_of_date in ({dates}) order by 1, 2, 3"
+    else:
+        query = f"select * from {name} limit {SHOWN_ROWS}"
+    cursor = store.execute(query)
     names = [column[0] for column in cursor.description]
     rows = [dict(zip(names, row, strict=True)) for row in cursor]
     for row in rows:
         row |= {n: row[n] == 1 for n in names if n.startswith("is_") and row[n] is not None}
-    return sorted(rows, key=lambda row: row["as_of_date"])
+    return sorted(rows, key=lambda row: row.get("as_of_date", ""))
 
 
 def _nullable(

@@ -30,6 +30,7 @@ TABLE_COLUMNS = {
     *("user_value", "expected_loss", "expected_gain", "save_rate", "list_rank"),
     *("expected_gain_low", "expected_gain_high", "last_contact_on", "snoozed_until"),
     *("left_out_because", "value_per_horizon", "horizons", "first_seen"),
+    *("churn_move", "moved_since", "contact_history"),
 }
 """Columns of the product's own tables: no attribute and no measured column may have such a name."""
 

@@ -18,6 +18,11 @@ COLUMNS: dict[str, dict[str, Any]] = {
         "description": "The last day on which a campaign or a person contacted the user, as known"
         " at the publication.",
     },
+    "snoozed_until": {
+        "type": ["string", "null"],
+        "format": "date",
+        "description": "Nobody should contact the user before this day.",
+    },
     "save_rate": MONEY
     | {"description": "The share of churners like the user whom a contact keeps."},
     "expected_gain": MONEY

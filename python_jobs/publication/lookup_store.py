@@ -13,11 +13,15 @@ MAX_SHARDS = 10
 SHARD = "cast('0x' || substr(md5(user_id), 1, 8) as bigint)"
 """SQL: the number that assigns a user to a shard; `shard_of` is the same in Python."""
 
-SERIES = ("activity", "history")
+SERIES = ("activity", "history", "contact_history")
+MOVE = ("churn_move", "moved_since")
+"""The user's move and its day, of churn_moves."""
+
 # Columns that lists are filtered and sorted by, besides attributes. Index users_list covers them.
 LISTED = (
     *("risk_rank", "churn_risk", "risk_band", "is_eligible", "in_holdout"),
-    *("days_since_last_activity", "tenure_days"),
+    *("days_since_last_activity", "tenure_days", "expected_loss", "expected_gain"),
+    *("left_out_because", "last_contact_on", "snoozed_until", *MOVE),
 )
 
 
@@ -39,9 +43,9 @@ def columns(store: sqlite3.Connection) -> dict[str, str]:
 def guessed_attributes(store: sqlite3.Connection) -> list[str]:
     """Return the users' attributes in a store of an earlier release, whose manifest lacks them.
 
-    These are the text columns that belong neither to the prediction nor to a series.
+    These are the text columns that belong to nothing else.
     """
-    known = {*prediction.NAMES, *candidate.COLUMNS, *SERIES}
+    known = {*prediction.NAMES, *candidate.COLUMNS, *MOVE, *SERIES}
     return [n for n, kind in columns(store).items() if kind.lower() == "text" and n not in known]
 
 

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 ACTIVITY_DAYS = 60
 HISTORY_DATES = 30
+CONTACTS_SHOWN = 20
 CANDIDATE = {name: "listed" if name == "list_rank" else "candidates" for name in candidate.COLUMNS}
 """Columns of a candidate, and the relation below that has each."""
 # Table, its key, and the query that fills it from the warehouse.
 TABLES = {
     # everything about one user in one row; `activity` is a JSON list of events per day, the last
-    # one that of as_of_date; `history` is a JSON list of {as_of_date, churn_risk, risk_band},
-    # oldest first
+    # one that of as_of_date; `history` is a JSON list of {as_of_date, churn_risk, risk_band}, and
+    # `contact_history` one of the newest contacts, both oldest first; NULL where there are none
     "users": (
         "user_id",
         f"""
@@ -61,17 +62,43 @@ TABLES = {
             from main.churn_predictions
             where as_of_date in (from dates) and in_shard(user_id)
             group by user_id
+        ),
+        contacts as (
+            select
+                user_id,
+                cast(
+                    to_json(
+                        list(
+                            struct_pack(
+                                treated_at := treated_at, action := action, campaign := campaign,
+                                channel := channel, outcome := outcome, note := note,
+                                "by" := contacted_by, owner := owner,
+                                snoozed_until := snoozed_until
+                            )
+                            order by treated_at, action, campaign
+                        )[-{CONTACTS_SHOWN}:]
+                    )
+                    as varchar
+                ) as contact_history
+            from main.contacts
+            where in_shard(user_id)
+            group by user_id
         )
         select
             predictions.*,
             {", ".join(f"{part}.{name}" for name, part in CANDIDATE.items())},
+            moves.move as churn_move,
+            moves.since as moved_since,
             features.* exclude (user_id, as_of_date, is_eligible),
             activity.activity,
-            history.history
+            history.history,
+            contacts.contact_history
         from main.churn_predictions_latest as predictions
         inner join main.user_features_latest as features using (user_id)
         left join main.contact_candidates as candidates using (user_id)
         left join main.churn_top_risk as listed using (user_id)
+        left join main.churn_moves as moves using (user_id)
+        left join contacts using (user_id)
         left join activity using (user_id)
         left join history using (user_id)
         where in_shard(user_id)
@@ -148,6 +175,11 @@ TABLES = {
     "performance_intervals": (
         "as_of_date, model_version, metric",
         "from main.performance_intervals order by as_of_date, model_version, metric",
+    ),
+    "campaign_lift": ("campaign", "from main.campaign_lift order by campaign"),
+    "save_rates": (
+        "risk_band, silence_group",
+        "from main.save_rates order by risk_band, silence_group",
     ),
 }
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.browsing import CHROMIUM, FLAGS, Visit
 from support.running import Server, serving
 
 from api import keys
@@ -60,3 +61,26 @@ def published_alone(finished_home: Path, home: Path) -> Path:
     """Copy only what is published into a home, where servers may keep contacts."""
     shutil.copytree(finished_home / "published", home / "published", symlinks=True)
     return home
+
+
+@pytest.fixture(scope="module")  # not longer: Playwright keeps an event loop running
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser) -> Iterator:
+    made: list[Visit] = []
+
+    def start(server, **options) -> Visit:
+        made.append(Visit(browser, server.url, **options))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.context.close()

@@ -36,6 +36,7 @@ def enrich(folder: Path) -> None:
             row = (json.dumps(history), user_id)
             store.execute("update users set history = ? where user_id = ?", row)
         store.execute("drop table t")
+        _actions(store)
         _monitoring(store, json.loads((folder / "features.json").read_text())["names"])
         store.commit()
     _typical(folder)
@@ -103,6 +104,43 @@ def _monitoring(store: sqlite3.Connection, features: list[str]) -> None:
         realised = 0.62 + 0.06 * math.sin(n) if mature else None
         row = (day, "m", int(mature), 900, realised, 0.66 + 0.02 * math.cos(n))
         store.execute("insert into model_performance values (?, ?, ?, ?, ?, ?)", row)
+
+
+def _actions(store: sqlite3.Connection) -> None:
+    """Add who came back, what campaigns changed, what policies earned, and the coming weeks."""
+    store.execute(
+        "update users set churn_move = 'came_back', moved_since = as_of_date where user_id in"
+        " (select user_id from users where risk_band = 'low' order by user_id limit 5)"
+    )
+    store.execute(
+        "create table campaign_lift (campaign text, started_on text, treated_users integer,"
+        " treated_in_holdout integer, treated_measured integer, holdout_measured integer,"
+        " treated_churn real, holdout_churn real, difference real, difference_low real,"
+        " difference_high real)"
+    )
+    for row in (
+        ("spring", "2025-02-03", 400, 0, 390, 210, 0.31, 0.52, -0.21, -0.29, -0.13),
+        ("winter", "2025-02-20", 30, 1, 29, 14, 0.4, 0.5, -0.1, -0.4, 0.2),
+        ("april", "2025-04-02", 12, 0, 0, 0, None, None, None, None, None),
+    ):
+        store.execute(f"insert into campaign_lift values ({', '.join('?' * len(row))})", row)
+    store.execute(
+        "create table policy_value (policy text, users integer, contacted integer,"
+        " value_kept real, value_kept_low real, value_kept_high real, weeks integer,"
+        " is_enough integer, missing_contacts integer)"
+    )
+    store.execute("insert into policy_value values ('list', 900, 300, 1200, 300, 2100, 9, 1, 0)")
+    store.execute("insert into policy_value values ('risk', 900, 40, 90, -800, 980, 9, 0, 260)")
+    store.execute(
+        "create table churn_calendar (week_start text, week_end text, users integer,"
+        " expected_leavers real, expected_leavers_low real, expected_leavers_high real,"
+        " expected_loss real, expected_loss_low real, expected_loss_high real)"
+    )
+    for week in range(4):
+        begins, leavers = LAST + timedelta(days=1 + 7 * week), 6.4 - week
+        ends, low, high = begins + timedelta(days=6), leavers - 2.5, leavers + 4
+        row = (str(begins), str(ends), 9, leavers, low, high, leavers * 90, low * 90, high * 90)
+        store.execute("insert into churn_calendar values (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
 def _typical(folder: Path) -> None:

@@ -6,7 +6,7 @@
   const percent = (value) => (value === null ? "–" : `${(value * 100).toFixed(1)}%`);
   const line = (label, data, name, more) => ({
     label, data, borderColor: color(name), backgroundColor: color(name), borderWidth: 2,
-    pointRadius: data.length > 20 ? 0 : 3, pointHoverRadius: 5, tension: 0.25, spanGaps: true, ...more,
+    pointRadius: data.length > 20 ? 0 : 3, pointHoverRadius: 5, tension: 0.25, spanGaps: true, clip: 8, ...more,
   });
   const daysUntil = (last, count) =>
     Array.from({ length: count }, (_, i) => {
@@ -35,7 +35,7 @@
     }),
     activity: (data) => ({
       type: "bar", labels: daysUntil(data.until, data.events.length),
-      datasets: [{ label: "Events", data: data.events, backgroundColor: color("chart-line"), borderRadius: 2 }],
+      datasets: [{ label: "Events", data: data.events, backgroundColor: color("chart-line"), maxBarThickness: 36, borderRadius: 2 }],
     }),
   };
   const drawn = new Map();
@@ -49,6 +49,7 @@
       data: { labels, datasets },
       options: {
         animation: false, responsive: true, maintainAspectRatio: false,
+        layout: { padding: { top: 6 } },
         interaction: { mode: "index", intersect: false },
         plugins: {
           legend: { display: legend, align: "end", labels: { color: ink, boxWidth: 10, boxHeight: 10 } },
@@ -67,7 +68,10 @@
       },
     }));
   };
-  const all = () => document.querySelectorAll("canvas[data-chart]").forEach(draw);
+  const all = () => {
+    for (const [canvas, chart] of drawn) if (!canvas.isConnected) { chart.destroy(); drawn.delete(canvas); }
+    document.querySelectorAll("canvas[data-chart]").forEach(draw);
+  };
   all();
   document.addEventListener("themechange", all);
 })();

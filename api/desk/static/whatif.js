@@ -17,6 +17,13 @@
     change.className = points < -0.05 ? "better" : points > 0.05 ? "worse" : "muted";
     change.textContent = Math.abs(points) <= 0.05 ? "no change" : `${points > 0 ? "+" : "−"}${Math.abs(points).toFixed(1)} points`;
   };
+  const refuse = (text) => {
+    result.textContent = "–";
+    change.className = "worse";
+    change.textContent = text;
+  };
+  const reason = (content) =>
+    [content.detail, ...(content.errors || []).map((one) => `${one.field}: ${one.problem}.`)].join(" ");
   const moved = () => Object.fromEntries(
     levers.filter((l) => l.dataset.moved).map((l) => [l.name, isNumber(l) ? Number(l.value) : l.value]));
   const ask = async () => {
@@ -27,11 +34,9 @@
       const content = await answer.json();
       if (number !== asked) return;
       if (answer.ok) return show(content.churn_risk);
-      change.className = "worse";
-      change.textContent = answer.status === 401 ? "Your session has ended. Reload the page to sign in." : content.detail;
+      refuse(answer.status === 401 ? "Your session has ended. Reload the page to sign in." : reason(content));
     } catch {
-      change.className = "worse";
-      change.textContent = "The server cannot be reached just now.";
+      refuse("The server cannot be reached just now.");
     }
   };
   panel.addEventListener("input", (event) => {

@@ -1,0 +1,85 @@
+"""Records contacts from the desk's forms, with and without JavaScript."""
+
+import re
+from typing import Any
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from api.desk.render import page
+from api.http.body import KIB, read
+from api.http.errors import Problem
+from api.routes import contacts
+
+router = APIRouter(include_in_schema=False)
+MOST_USERS = 200
+FORM_KEY = re.compile(r"[0-9a-f]{32}")
+
+
+@router.post("/desk/contacts")
+async def record(request: Request) -> Response:
+    """Keep a contact or a snooze of the users of a form, then show the page it came from.
+
+    The button says what to record and of whom: `contacted` or `snoozed` with a user's id, or with
+    nothing for all selected ones. A form that is sent twice changes nothing the second time.
+    """
+    if not _is_of_the_desk(request):
+        return _refused(request, 403, "A page of another site cannot act for you.")
+    text = (await read(request, 256 * KIB)).decode("utf-8", "replace")
+    fields = parse_qs(text, keep_blank_values=True)
+    first = {name: values[0].strip().replace("\r\n", "\n") for name, values in fields.items()}
+    action = "snoozed" if "snoozed" in first else "contacted"
+    one = fields.get(action, [""])[0]
+    chosen = [one] if one else list(dict.fromkeys(fields.get("user", [])))
+    if not FORM_KEY.fullmatch(first.get("form", "")):
+        return _refused(request, 422, "The form is incomplete. Load the page again.")
+    if not 0 < len(chosen) <= MOST_USERS:
+        return _refused(request, 422, f"Select 1 to {MOST_USERS} users first.")
+    for done, user_id in enumerate(chosen):
+        key = f"{request.scope.get('key') or ''}/desk/{first['form']}/{action}/{user_id}"
+        try:
+            await contacts.keep(request, _contact(first, action, user_id), key)
+        except Problem as problem:
+            return _refused(request, problem.status, problem.detail, problem.members, done)
+    following = inside(first.get("next"))
+    mark = "&" if "?" in following else "?"
+    return RedirectResponse(f"{following}{mark}done={action}-{len(chosen)}", 303)
+
+
+def _contact(first: dict[str, str], action: str, user_id: str) -> dict[str, Any]:
+    """Return what POST /v1/contacts would be given; a field that was left empty is not given."""
+    given = {name: first[name] for name in contacts.LONGEST if first.get(name)}
+    if action == "snoozed":
+        given["snoozed_until"] = first.get("snoozed_until", "")
+    return given | {"user_id": user_id, "action": action}
+
+
+def _is_of_the_desk(request: Request) -> bool:
+    """Return whether the desk's own page sends this form.
+
+    The guard asks this of sessions; a server without keys has none, but a browser in front of it.
+    """
+    site = request.headers.get("sec-fetch-site")
+    if site is None and request.app.state.keys is None:
+        return "origin" not in request.headers
+    return site in (None, "same-origin")
+
+
+def _refused(
+    request: Request,
+    status: int,
+    what: str,
+    members: dict[str, object] | None = None,
+    done: int = 0,
+) -> Response:
+    errors = (members or {}).get("errors", [])
+    return page(request, "refused.html", status, what=what, errors=errors, recorded=done)
+
+
+def inside(path: str | None) -> str:
+    """Return the path of the desk to go to next, never another site's."""
+    path = path or ""
+    is_desk = path == "/desk" or path.startswith(("/desk/", "/desk?"))
+    safe = is_desk and "\\" not in path and "#" not in path
+    return path if safe and path.isascii() and path.isprintable() else "/desk"

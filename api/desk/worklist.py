@@ -1,0 +1,149 @@
+"""The tabs of the list: who stands in each, in which order, and how many."""
+
+import json
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Any
+
+from api.store import listing
+from api.store.contacts import Contacts
+from api.store.listing import Filter
+from api.store.publication import Publication
+from python_jobs.publication.lookup_store import CANDIDATE, MOVE
+
+TABS = {
+    "new": "Newly at risk",
+    "call": "Worth a call",
+    "waiting": "Still waiting",
+    "back": "Came back",
+    "all": "Everybody",
+}
+MOVED = {"new": "newly_at_risk", "back": "came_back"}
+"""Tabs that a user's move alone decides."""
+
+ORDERS = {
+    "list": "In the order of the list",
+    "risk": "Highest risk",
+    "lowest_risk": "Lowest risk",
+    "loss": "Largest expected loss",
+    "gain": "Largest expected gain",
+    "silent": "Longest silent",
+    "newest": "Newest",
+    "user_id": "User id",
+}
+SINCE = "coalesce(churn_move in ('came_back', 'lost') and moved_since > {day}, false)"
+"""SQL: whether a user came back or was lost after a day."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Ranks of users in their order, and how many there are in all."""
+
+    ranks: list[int]
+    total: int
+
+
+def tabs(publication: Publication) -> dict[str, str]:
+    """Return the tabs that a version can fill; one of an earlier release has not all."""
+    shown = {"call", "waiting", "all"} | (set(MOVED) if _knows(publication, MOVE) else set())
+    return {tab: name for tab, name in TABS.items() if tab in shown}
+
+
+def orders(publication: Publication, tab: str) -> dict[str, str]:
+    """Return the orders of a tab, its own first."""
+    known = {"list", "risk", "lowest_risk", "silent", "newest", "user_id"}
+    known |= {"loss"} if "expected_loss" in publication.prediction_columns else set()
+    known |= {"gain"} if "expected_gain" in publication.action_columns else set()
+    known -= set() if tab == "call" and publication.has_call_list else {"list"}
+    return {name: text for name, text in ORDERS.items() if name in known}
+
+
+async def find(
+    publication: Publication, contacts: Contacts, tab: str, chosen: Filter, order: str, limit: int
+) -> Found:
+    """Return the first `limit` users of a tab who pass a filter."""
+    if tab in MOVED:
+        chosen = replace(chosen, equal=chosen.equal | {"churn_move": MOVED[tab]})
+    elif tab == "waiting":
+        chosen = _waiting(publication, contacts, chosen)
+    elif tab == "call":
+        chosen = _to_call(publication, contacts, chosen)
+        if order == "list":
+            return _listed(publication, chosen, limit)
+    return Found(*await listing.top(publication, chosen, order, limit))
+
+
+async def counts(publication: Publication, contacts: Contacts) -> dict[str, int]:
+    """Return how many users stand in each tab that the version can fill."""
+    found = {}
+    for tab in ("call", "waiting"):
+        order = next(iter(orders(publication, tab)))
+        found[tab] = (await find(publication, contacts, tab, Filter(), order, 0)).total
+    found |= {tab: publication.moves.get(move, 0) for tab, move in MOVED.items()}
+    found["all"] = publication.users
+    return {tab: found[tab] for tab in tabs(publication)}
+
+
+def pause_begins(publication: Publication) -> date:
+    """Return the last day whose contacts keep nobody off the list any more."""
+    pause = publication.manifest.get("list", {}).get("contact_pause_days", 0)
+    return date.fromisoformat(publication.as_of_date) - timedelta(days=pause)
+
+
+def _to_call(publication: Publication, contacts: Contacts, chosen: Filter) -> Filter:
+    """Narrow a filter to the domain's list, without users whom somebody contacted since.
+
+    Versions of earlier releases have no list: there it is everybody who may be contacted.
+    """
+    busy = [user for user in contacts.people() if contacts.waits(publication, user)]
+    condition = "user_id not in (select value from json_each(?))"
+    if publication.has_call_list:
+        condition += " and risk_rank in (select risk_rank from call_list)"
+        return replace(chosen, condition=condition, values=(json.dumps(busy),))
+    equal = listing.to_contact(publication).equal | chosen.equal
+    return replace(chosen, equal=equal, condition=condition, values=(json.dumps(busy),))
+
+
+def _listed(publication: Publication, chosen: Filter, limit: int) -> Found:
+    where, values = chosen.where()
+    sql = (
+        "select risk_rank from call_list join users using (risk_rank)"
+        f" where true{where} order by list_rank"
+    )
+    ranks = [row[0] for row in publication.store.execute(sql, values)]
+    return Found(ranks[:limit], len(ranks))
+
+
+def _waiting(publication: Publication, contacts: Contacts, chosen: Filter) -> Filter:
+    """Narrow a filter to users contacted in the pause or snoozed, who neither came back nor left.
+
+    What was recorded since the publication counts too.
+    """
+    here = [
+        user
+        for user, found in contacts.people().items()
+        if contacts.waits(publication, user) and not _moved(publication, user, found[-1])
+    ]
+    condition = "user_id in (select value from json_each(?))"
+    values: tuple[object, ...] = (json.dumps(here),)
+    if _knows(publication, (*CANDIDATE, *MOVE)):
+        tomorrow = date.fromisoformat(publication.as_of_date) + timedelta(days=1)
+        condition += (
+            f" or (last_contact_on > ? and not {SINCE.format(day='last_contact_on')})"
+            " or (snoozed_until > ? and coalesce(churn_move, '') not in ('came_back', 'lost'))"
+        )
+        values += (pause_begins(publication).isoformat(), tomorrow.isoformat())
+    return replace(chosen, condition=condition, values=values)
+
+
+def _moved(publication: Publication, user_id: str, contact: dict[str, Any]) -> bool:
+    """Return whether a user came back or was lost after a contact."""
+    known = publication.actions(user_id)
+    since = known.get("moved_since")
+    if since is None or known.get("churn_move") not in ("came_back", "lost"):
+        return False
+    return bool(since > contact["treated_at"][:10])
+
+
+def _knows(publication: Publication, columns: tuple[str, ...]) -> bool:
+    return set(columns) <= set(publication.action_columns)
