@@ -64,7 +64,7 @@ def lift(row: dict[str, Any]) -> dict[str, str]:
         return {"verdict": "same", "sentence": text}
     missing = missing_contacts(row)
     wanted = (
-        f"about {missing:,} more contacts needed"
+        f"about {_roughly(missing):,} more contacts needed"
         if missing is not None
         else "the holdout is too small to tell; a larger holdout_share helps"
     )
@@ -84,6 +84,10 @@ def missing_contacts(row: dict[str, Any]) -> int | None:
     share = (row["holdout_churn"] * holdout + 1) / (holdout + 2)
     left = (PLANNED / NORMAL) ** 2 / (share * (1 - share)) - 1 / holdout
     return max(1, math.ceil(1 / left) - treated) if left > 0 else None
+
+
+def _roughly(count: int) -> int:
+    return round(count, min(0, 2 - len(str(count))))
 
 
 def _fewer(value: float, of: int) -> str:

@@ -1,0 +1,65 @@
+"""What the desk says of campaigns, in words that follow from the numbers."""
+
+import math
+
+import pytest
+
+from api.desk.results import NORMAL, PLANNED, lift, missing_contacts
+
+
+def campaign(low=None, high=None, *, treated=200, holdout=100, churn=0.5) -> dict:
+    middle = None if low is None else (low + high) / 2
+    return {
+        "difference": middle,
+        "difference_low": low,
+        "difference_high": high,
+        "treated_measured": treated,
+        "holdout_measured": holdout,
+        "holdout_churn": churn,
+    }
+
+
+SAID = {
+    (-0.4, -0.02): ("kept", "2 of 10 fewer left; between 0 and 4."),
+    (-0.29, -0.13): ("kept", "21 of 100 fewer left; between 13 and 29."),
+    (0.02, 0.1): ("lost", "6 of 100 more left; between 2 and 10."),
+    (-0.05, 0.03): (
+        "same",
+        "No clear difference: of 100 contacted, between 5 fewer and 3 more left.",
+    ),
+    (-0.4, 0.3): (
+        "few",
+        "Too few to tell: of 10 contacted, between 4 fewer and 3 more left;"
+        " about 2,200 more contacts needed.",
+    ),
+}
+
+
+@pytest.mark.parametrize("bounds", SAID)
+def test_a_campaign_is_said_as_precisely_as_it_is_known(bounds):
+    told = lift(campaign(*bounds))
+    assert (told["verdict"], told["sentence"]) == SAID[bounds]
+
+
+def test_a_campaign_without_outcomes_is_not_known_yet():
+    assert lift(campaign(treated=0, holdout=0))["sentence"].startswith("Not known yet")
+    assert "no contacted user compares" in lift(campaign(treated=3, holdout=0))["sentence"]
+
+
+@pytest.mark.parametrize(("holdout", "churn"), [(100, 0.5), (300, 0.2), (2000, 0.0)])
+def test_the_missing_contacts_would_show_the_planned_difference(holdout: int, churn: float):
+    row = campaign(treated=20, holdout=holdout, churn=churn)
+    share = (churn * holdout + 1) / (holdout + 2)
+
+    def half_width(treated: int) -> float:
+        return NORMAL * math.sqrt(share * (1 - share) * (1 / treated + 1 / holdout))
+
+    missing = missing_contacts(row)
+    assert half_width(20 + missing) <= PLANNED
+    assert missing == 1 or half_width(20 + missing - 1) > PLANNED
+
+
+def test_no_number_of_contacts_makes_up_for_a_small_holdout():
+    row = campaign(-0.4, 0.3, holdout=14)
+    assert missing_contacts(row) is None
+    assert "the holdout is too small to tell" in lift(row)["sentence"]
