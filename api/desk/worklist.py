@@ -9,7 +9,7 @@ from api.store import listing
 from api.store.contacts import Contacts
 from api.store.listing import Filter
 from api.store.publication import Publication
-from python_jobs.publication.lookup_store import CANDIDATE, MOVE
+from python_jobs.publication.lookup_store import MOVE
 
 TABS = {
     "new": "Newly at risk",
@@ -126,7 +126,7 @@ def _waiting(publication: Publication, contacts: Contacts, chosen: Filter) -> Fi
     ]
     condition = "user_id in (select value from json_each(?))"
     values: tuple[object, ...] = (json.dumps(here),)
-    if _knows(publication, (*CANDIDATE, *MOVE)):
+    if _knows(publication, ("last_contact_on", "snoozed_until", *MOVE)):
         tomorrow = date.fromisoformat(publication.as_of_date) + timedelta(days=1)
         condition += (
             f" or (last_contact_on > ? and not {SINCE.format(day='last_contact_on')})"
