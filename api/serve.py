@@ -11,9 +11,9 @@ import uvicorn
 
 from api import logs
 from api.keys import Keys
-from api.settings import ApiSettings, is_loopback
+from api.settings import ApiSettings
 from python_jobs.errors import JobError
-from python_jobs.settings import Settings
+from python_jobs.settings import Settings, is_loopback
 
 GRACE_SECONDS = 20
 

@@ -1,6 +1,5 @@
 """Settings of the API: CHURNHOUSE_HOME, CHURNHOUSE_API_* and CHURNHOUSE_CORS_ORIGINS."""
 
-import ipaddress
 import secrets
 from pathlib import Path
 from typing import Annotated, Literal
@@ -66,13 +65,3 @@ class ApiSettings(Settings):
 
     api_mmap_bytes: int = Field(96 * 1024 * 1024, ge=0)
     """How much of the lookup store is mapped; the rest is read through the page cache."""
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach a server on this address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

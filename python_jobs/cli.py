@@ -393,7 +393,6 @@ def drift() -> None:
 def forget(user_id: str) -> None:
     """Remove one person from raw data, every table and the published versions."""
     from python_jobs.operations import forget as removal
-    from python_jobs.publishing.publish import prune
     from python_jobs.warehouse.dbt import COUNTED_ANEW, Dbt
 
     settings = Settings()
@@ -406,8 +405,7 @@ def forget(user_id: str) -> None:
         if (settings.published / "current").exists():
             # these tables still count the person
             pipeline.build(settings, None, Dbt(settings), COUNTED_ANEW, "recount")
-            pipeline.score_and_publish(settings)
-            prune(settings.published, keep=1)
+            pipeline.score_and_publish(settings, keep=1)
 
 
 @app.command(name="list")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from python_jobs.ingest.domain import Domain
+    from python_jobs.publishing.publish import Published
     from python_jobs.warehouse.dbt import Built, Dbt
 
 
@@ -304,13 +305,33 @@ def say_scores(settings: Settings) -> None:
     terminal.console.print(f"  {sum(bands.values()):,} users scored as of {day}: {said}")
 
 
-def publish(settings: Settings) -> None:
-    """Publish a new version."""
+def publish(settings: Settings, keep: int | None = None) -> None:
+    """Publish a new version, then tell the webhook's receiver, if there is one.
+
+    `keep`: remove all but so many versions at once; by default the older ones go after a while.
+    """
+    from python_jobs.publishing.publish import prune
     from python_jobs.publishing.publish import publish as publish_version
 
     with terminal.step("publish") as step, connect(settings) as connection:
         published = publish_version(connection, settings, now=now(), progress=step.say)
         step.result = published.version
+    if keep:
+        prune(settings.published, keep)
+    tell(settings, published)
+
+
+def tell(settings: Settings, published: "Published") -> None:
+    """Tell the webhook's receiver of a version; a failure costs the line that says so."""
+    from python_jobs.publishing import webhook
+
+    if settings.webhook_url is None:
+        return
+    with terminal.step("webhook") as step:
+        try:
+            step.result = webhook.send(settings, published.folder, published.manifest, now=now())
+        except Exception as error:  # the version is published, whatever happens here
+            step.result = f"nobody was told: {type(error).__name__}"
 
 
 def outcomes(settings: Settings) -> None:
@@ -327,12 +348,12 @@ def warehouse_domain(connection: "duckdb.DuckDBPyConnection", settings: Settings
     return domains.load(name, settings)
 
 
-def score_and_publish(settings: Settings) -> None:
-    """Score with the production model, build the tables that follow, and publish."""
+def score_and_publish(settings: Settings, keep: int | None = None) -> None:
+    """Score with the production model, build the tables that follow, and publish; see publish."""
     from python_jobs.warehouse.dbt import Dbt
 
     score(settings, Dbt(settings))
-    publish(settings)
+    publish(settings, keep)
 
 
 def why_retrain(settings: Settings) -> str | None:

@@ -1,7 +1,10 @@
 """Settings of an installation: folders, engine and limits, from CHURNHOUSE_* variables."""
 
+import base64
+import ipaddress
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -12,6 +15,33 @@ from python_jobs.files import check_name
 _CODE = Path(__file__).resolve().parent
 # Folder of the dbt project and the shipped domains; a wheel has them below the code.
 PROJECT = _CODE / "project" if (_CODE / "project").exists() else _CODE.parent
+
+
+SECRET_PREFIX = "whsec_"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach a server on this address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_safe(url: str) -> bool:
+    """Return whether nobody on the way can read or redirect what is sent to a URL."""
+    try:
+        parts = urlsplit(url)
+        is_address = bool(parts.hostname) and "@" not in parts.netloc and parts.port != 0
+    except ValueError:
+        return False
+    is_plain = url.isascii() and url.isprintable() and " " not in url
+    is_private = parts.scheme == "https" or (
+        parts.scheme == "http" and is_loopback(parts.hostname or "")
+    )
+    return is_address and is_plain and is_private
 
 
 class Settings(BaseSettings):
@@ -40,6 +70,10 @@ class Settings(BaseSettings):
     """Seconds of search for parameters; by default the domain's models.time_budget."""
     lookup_shard_users: int = Field(10_000_000, ge=1)
     """Most users in one file of the lookup store. With more users, it is written in shards."""
+    webhook_url: str | None = None
+    """Who is told of each published version; https, or http to this machine."""
+    webhook_secret: str | None = Field(None, repr=False)
+    """Signs what is told: whsec_ and 24 to 64 bytes in base64."""
 
     def __init__(self, **given: Any) -> None:
         """Read the variables; `given` overrules them. Raises JobError that names a bad one."""
@@ -49,8 +83,11 @@ class Settings(BaseSettings):
             problem = error.errors()[0]
             name = f"CHURNHOUSE_{problem['loc'][0]}".upper()
             why = problem["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+            given_value = (
+                "..." if name.endswith("_SECRET") and problem["input"] else problem["input"]
+            )
             raise JobError(
-                f"{name}={problem['input']}: {why}.", next_step="correct it, or unset it."
+                f"{name}={given_value}: {why}.", next_step="correct it, or unset it."
             ) from None
         check_name(self.home)
 
@@ -61,6 +98,26 @@ class Settings(BaseSettings):
         if value == "":
             raise ValueError("it is empty")
         return value
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _may_be_called(cls, url: str | None) -> str | None:
+        if url is not None and not _is_safe(url):
+            raise ValueError(
+                "it should begin with https:// (http:// only to this machine), without a user name"
+            )
+        return url
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _signs(cls, secret: str | None) -> str | None:
+        try:
+            key = base64.b64decode((secret or "").removeprefix(SECRET_PREFIX), validate=True)
+        except ValueError:
+            key = b""
+        if secret is not None and not (secret.startswith(SECRET_PREFIX) and 24 <= len(key) <= 64):
+            raise ValueError(f"it should be {SECRET_PREFIX} and 24 to 64 bytes in base64")
+        return secret
 
     @property
     def raw(self) -> Path:

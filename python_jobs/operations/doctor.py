@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from rich.table import Table
 
@@ -295,6 +296,20 @@ def _keys(settings: Settings, now: datetime) -> str:
     return f"{path}, mode {mode:o}"
 
 
+def _webhook(settings: Settings, now: datetime) -> str:
+    """Check that what is told to a webhook can be signed. Nothing is sent."""
+    if settings.webhook_url is None:
+        return "none set: nobody is told of a new version"
+    host = urlsplit(settings.webhook_url).hostname
+    if settings.webhook_secret is None:
+        raise JobError(
+            f"{host} is not told of new versions: CHURNHOUSE_WEBHOOK_SECRET is not set.",
+            next_step="make a secret with `echo whsec_$(openssl rand -base64 32)`, give it to the"
+            " receiver and set it here.",
+        )
+    return f"{host} is told of each new version, signed"
+
+
 CHECKS: dict[str, Callable[[Settings, datetime], str]] = {
     "python": _python,
     "packages": _packages,
@@ -307,4 +322,5 @@ CHECKS: dict[str, Callable[[Settings, datetime], str]] = {
     "published": _published,
     "times": _times,
     "API keys": _keys,
+    "webhook": _webhook,
 }

@@ -67,6 +67,16 @@ def write(
     return written
 
 
+def counts(folder: Path) -> dict[str, int]:
+    """Return how many users of a version's list were added, changed and removed."""
+    path = folder / FOLDER / "list_changes.parquet"
+    with duckdb.connect() as reader:
+        query = f"select change, count(*) from {sql_text(path)} group by all"
+        return dict.fromkeys(("add", "change", "remove"), 0) | dict(
+            reader.execute(query).fetchall()
+        )
+
+
 def _before(
     connection: duckdb.DuckDBPyConnection, kinds: dict[str, str], previous: Path | None
 ) -> str:

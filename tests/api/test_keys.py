@@ -11,8 +11,9 @@ from api import keys
 from api.middleware.guard import Buckets
 from api.middleware.sessions import Sessions
 from api.serve import check
-from api.settings import ApiSettings, is_loopback
+from api.settings import ApiSettings
 from python_jobs.errors import JobError
+from python_jobs.settings import is_loopback
 
 
 def test_without_a_key_only_the_probes_answer(keyed):

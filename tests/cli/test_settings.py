@@ -19,6 +19,11 @@ WRONG = {
     "HOME": ("",),
     "TARGET": ("postgres",),
     "APPROVAL_REQUIRED": ("perhaps",),
+    "WEBHOOK_URL": (
+        *("", "http://hooks.example.com", "ftp://127.0.0.1", "hooks.example.com", "https://"),
+        *("https://me@hooks.example.com", "https://h.example/ x", "https://h.example:x/"),
+        *("http://127.0.0.1.example.com", "https://h.example:99999/"),
+    ),
 }
 WRONG_FOR_THE_API = {
     "API_SESSION_SECRET": ("",),
@@ -51,6 +56,13 @@ def test_a_bad_setting_of_the_api_is_named(monkeypatch, name, value):
     monkeypatch.setenv(f"CHURNHOUSE_{name}", value)
     with pytest.raises(JobError, match=rf"^CHURNHOUSE_{name}={value}: it .* Next: correct it"):
         ApiSettings()
+
+
+@pytest.mark.parametrize("secret", ["plain", "whsec_c2hvcnQ=", "whsec_!!", "whsec_" + "A" * 100])
+def test_a_bad_secret_is_named_and_not_shown(secret):
+    with pytest.raises(JobError, match=r"CHURNHOUSE_WEBHOOK_SECRET=\.\.\.: it ") as refused:
+        Settings(webhook_secret=secret)
+    assert secret not in str(refused.value)
 
 
 def test_home_name_that_is_not_utf8_is_refused():

@@ -264,3 +264,16 @@ def test_check_that_crashes_is_reported_and_the_others_go_on(settings, monkeypat
     odd, lock = doctor.examine(settings, now=now())
     assert odd.found == "ValueError: odd thing" and odd.next_step
     assert lock.found == "free"
+
+
+def test_webhook_without_a_secret_is_named(tmp_path, find):
+    url = "https://hooks.example.com/token"
+    found = find(Settings(home=tmp_path, webhook_url=url), "webhook")
+    assert "CHURNHOUSE_WEBHOOK_SECRET is not set" in found.found and "whsec_" in found.next_step
+    assert "token" not in found.found
+    signed = Settings(home=tmp_path, webhook_url=url, webhook_secret="whsec_" + "A" * 32)
+    assert find(signed, "webhook").next_step == ""
+    assert (
+        find(Settings(home=tmp_path), "webhook").found
+        == "none set: nobody is told of a new version"
+    )
