@@ -173,7 +173,7 @@ def test_realised_performance_agrees_with_scikit_learn(scored_earlier: Path, day
         scored_earlier,
         f"""
         select roc_auc, average_precision, brier, precision_at_top_k, expected_precision_at_top_k,
-            base_rate, lift_top_decile, expected_calibration_error, is_mature
+            base_rate, expected_base_rate, lift_top_decile, expected_calibration_error, is_mature
         from model_performance where as_of_date = date '{day}'
         """,
     )[0]
@@ -188,11 +188,23 @@ def test_realised_performance_agrees_with_scikit_learn(scored_earlier: Path, day
         y[:50].mean(),
         risk[:50].mean(),
         y.mean(),
+        risk.mean(),
         y[:tenth].mean() / y.mean(),
         sum(abs(r.sum() - labels.sum()) for r, labels in tenths) / len(y),
         True,
     )
     assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_calendar_knows_how_far_past_levels_were_off(scored_earlier: Path):
+    """The newest date is open: its level is not known yet."""
+    off = []
+    for day in ("2025-03-12", "2025-03-31"):
+        frame = outcomes(scored_earlier, day)
+        off.append(frame["churn_label"].mean() / frame["churn_risk"].mean() - 1)
+    found = rows(scored_earlier, "select distinct level_error from churn_calendar")
+    assert found == [(pytest.approx(np.sqrt(np.mean(np.square(off)))),)]
+    assert found[0][0] > 0
 
 
 def test_intervals_hold_the_realised_value(scored_earlier: Path):

@@ -55,6 +55,8 @@ def test_no_file_names_a_forgotten_user(home: Path):
     assert len([p for p in (home / "published").iterdir() if p.is_dir()]) == 2  # and its link
     assert rows(home, f"{others} '{user}' order by all") == before
     assert rows(home, "select user_hash from raw.forgotten") == [(user_hash(user),)]
+    rejected = rows(home, "select count(*) from int_rejected_rows")
+    assert rows(home, "select sum(row_count) from rejected_counts") == rejected
     churnhouse(home, "ingest")
     churnhouse(home, "build")  # every gate still holds
 
