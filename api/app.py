@@ -12,6 +12,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp
 
 from api import desk, logs
+from api.desk import reference
 from api.http import errors, routing
 from api.keys import Keys
 from api.metrics import Metrics
@@ -61,8 +62,9 @@ def create_app(settings: ApiSettings) -> FastAPI:
     app.state.loader, app.state.keys, app.state.sessions = loader, keys, sessions
     errors.install(app)
     # busiest first
-    parts = (predict, predictions, history, changes, contacts, monitoring, probes, openapi, desk)
-    openapi.install(app, routing.install(app, [part.router for part in parts], lifespan))
+    parts = (predict, predictions, history, changes, contacts, monitoring, probes, openapi)
+    routers = [*(part.router for part in parts), reference.router, desk.router]
+    openapi.install(app, routing.install(app, routers, lifespan))
     # All middleware, outermost last. Observe replaces FastAPI's own outer layers.
     inner = ExceptionMiddleware(app.router, handlers=app.exception_handlers)
     guarded = Guard(inner, settings=settings, keys=keys, sessions=sessions, metrics=metrics)

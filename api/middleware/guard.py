@@ -16,7 +16,16 @@ from api.metrics import Metrics
 from api.middleware.sessions import COOKIE, Sessions
 from api.settings import ApiSettings
 
-OPEN = {"/", "/live", "/ready", "/health", "/openapi.json", "/desk/sign-in", "/desk/sign-out"}
+OPEN = {
+    "/",
+    "/live",
+    "/ready",
+    "/health",
+    "/openapi.json",
+    "/docs",
+    "/desk/sign-in",
+    "/desk/sign-out",
+}
 OPEN_PREFIX = "/desk/static/"
 OPERATOR = {"/metrics"}
 WRITER = {("POST", "/v1/contacts"), ("POST", "/desk/contacts")}

@@ -56,7 +56,7 @@ class Observe:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] += headers
-                if scope["path"].startswith("/desk"):
+                if scope["path"].startswith(("/desk", "/docs")):
                     message["headers"] += _page_headers(message)
             await send(message)
 

@@ -228,12 +228,18 @@ KEY_HEADER = {
     "in": "header",
     "required": False,
     "schema": TEXT | {"minLength": 1, "maxLength": 200},
+    "description": "A key of your own: a repeated request then changes nothing.",
 }
 PREDICTION, PREDICTION_LIST, PREDICTIONS = "Prediction", "PredictionList", "Predictions"
 SCORE, BATCH, MODEL, DRIFT, PERFORMANCE = "Score", "Batch", "Model", "Drift", "Performance"
 LIVE, READY, HEALTH = "Live", "Ready", "Health"
 USER_ID = {"name": "user_id", "in": "path", "required": True, "schema": ID}
-IF_NONE_MATCH = {"name": "If-None-Match", "in": "header", "schema": TEXT}
+IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "schema": TEXT,
+    "description": "The ETag that you have; 304 where nothing has changed.",
+}
 LOOKUP_BODY = _object(
     {"user_ids": _list(ID) | {"minItems": 1, "maxItems": 1000}},
 ) | {"additionalProperties": False, "examples": [{"user_ids": ["u0000185", "nobody"]}]}
@@ -371,16 +377,17 @@ def _features(current: Publication) -> Schema:
 
 def _filters(current: Publication | None) -> list[Schema]:
     limit = WHOLE | {"minimum": 1, "maximum": 1000, "default": 100}
+    limit |= {"description": "Users of one page."}
     schemas: dict[str, Schema] = {
         "limit": limit,
         "cursor": TEXT | {"description": "next_cursor of the page before"},
-        "min_risk": {"type": "number", "minimum": 0, "maximum": 1},
-        "band": {"enum": list(prediction.BANDS)},
-        "eligible": FLAG,
+        "min_risk": RISK | {"description": "The lowest churn_risk."},
+        "band": {"enum": list(prediction.BANDS), "description": "One risk band."},
+        "eligible": FLAG | {"description": "Only users who are eligible, or only the others."},
         "include": {"enum": ["all"], "description": "Users who are not eligible, too."},
     }
     if current:
         if "in_holdout" in current.prediction_columns:
-            schemas["in_holdout"] = FLAG
-        schemas |= {name: TEXT for name in current.choices}
+            schemas["in_holdout"] = FLAG | {"description": "Only the holdout, or all but it."}
+        schemas |= {n: TEXT | {"description": "An attribute."} for n in current.choices}
     return [{"name": n, "in": "query", "required": False, "schema": s} for n, s in schemas.items()]

@@ -53,6 +53,7 @@ def _whole(server) -> dict:
         ("GET", "/v1/predictions?eligible=1", None, 422),
         ("GET", "/v1/predictions?include=some", None, 422),
         ("GET", "/v1/history/nobody", None, 404),
+        ("GET", "/docs/x", None, 404),
         ("GET", "/v1/predictions?cursor=%21", None, 422),
         ("GET", "/v1/predictions?cursor=dmVyc2lvbnwxMA", None, 410),
     ],
