@@ -22,7 +22,7 @@ MOVED = {"new": "newly_at_risk", "back": "came_back"}
 """Tabs that a user's move alone decides."""
 
 ORDERS = {
-    "list": "In the order of the list",
+    "list": "As listed",
     "risk": "Highest risk",
     "lowest_risk": "Lowest risk",
     "loss": "Largest expected loss",

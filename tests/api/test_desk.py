@@ -132,6 +132,18 @@ def test_what_if_scores_again_and_resets(full, visit):
     assert seen.troubles == []
 
 
+def test_what_if_says_why_the_server_refuses(full, visit):
+    page, user = visit(full).page, top_user(full)
+    page.goto(f"/desk/users/{user['user_id']}")
+    slider = page.get_by_label("Days since last activity")
+    slider.evaluate("slider => { slider.name = 'no_such_feature'; }")
+    with page.expect_response("**/predict") as answered:
+        slider.press("Home")
+    assert answered.value.status == 422
+    page.get_by_text(answered.value.json()["detail"]).wait_for()
+    assert page.locator("#what-if-risk").inner_text() == "\N{EN DASH}"
+
+
 def test_what_if_offers_the_values_of_an_attribute(full, visit):
     """The user's own value is chosen, one more stands for all others, and Reset goes back."""
     seen = visit(full)

@@ -55,6 +55,7 @@ def test_each_user_is_stored_in_the_shard_that_is_searched(stores):
         assert found[0] == found[1]
         assert sharded.user_features(user_id) == whole.user_features(user_id)
         assert sharded.series(user_id) == whole.series(user_id)
+        assert sharded.actions(user_id) == whole.actions(user_id)
     assert sharded.prediction("nobody") is None
 
 

@@ -22,8 +22,6 @@
     change.className = "worse";
     change.textContent = text;
   };
-  const reason = (content) =>
-    [content.detail, ...(content.errors || []).map((one) => `${one.field}: ${one.problem}.`)].join(" ");
   const moved = () => Object.fromEntries(
     levers.filter((l) => l.dataset.moved).map((l) => [l.name, isNumber(l) ? Number(l.value) : l.value]));
   const ask = async () => {
@@ -34,7 +32,7 @@
       const content = await answer.json();
       if (number !== asked) return;
       if (answer.ok) return show(content.churn_risk);
-      refuse(answer.status === 401 ? "Your session has ended. Reload the page to sign in." : reason(content));
+      refuse(answer.status === 401 ? "Your session has ended. Reload the page to sign in." : content.detail);
     } catch {
       refuse("The server cannot be reached just now.");
     }
