@@ -21,9 +21,11 @@ import numpy as np
 from scaled_home import scaled
 from threadpoolctl import threadpool_limits
 
+from python_jobs.ingest import domain as domains
 from python_jobs.publication import onnx_model
 from python_jobs.registry import store
 from python_jobs.scoring.duckdb_score import churn_scores
+from python_jobs.scoring.words import of_domain
 from python_jobs.settings import Settings
 from python_jobs.training.estimators import churn_risk
 
@@ -36,7 +38,8 @@ def child(home: Path) -> None:
             "create or replace table user_values as select user_id, as_of_date,"
             " 100.0::double as value_per_horizon, 1.0::double as horizons from user_features_latest"
         )
-        found = churn_scores(con, Settings(home=home), "user_features_latest", "user_values")
+        words = of_domain(domains.load("elearning", Settings(home=home)).vars)
+        found = churn_scores(con, Settings(home=home), "user_features_latest", "user_values", words)
         found.create("churn_scores")
         seconds = time.monotonic() - started
         users, told = con.execute("select count(*), count(reason_3) from churn_scores").fetchone()

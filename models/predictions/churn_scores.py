@@ -10,6 +10,9 @@ def model(dbt, session):
     dbt.ref("user_values")
 
     from python_jobs.scoring.duckdb_score import churn_scores
+    from python_jobs.scoring.words import of_warehouse
     from python_jobs.settings import Settings
 
-    return churn_scores(session, Settings(), "main.user_features_latest", "main.user_values")
+    settings = Settings()
+    words = of_warehouse(session, settings)
+    return churn_scores(session, settings, "main.user_features_latest", "main.user_values", words)

@@ -26,15 +26,18 @@ SHIPPED = PROJECT / "domains"
 FILES = ("domain.yml", "ingest.sql")
 
 
-OF_TRAINING = {"models", "model_attributes"}
-"""Settings on which no table depends."""
+BUILDS_NOTHING: dict[str, Any] = {
+    **dict.fromkeys(("models", "model_attributes", "verb", "actions"), True),
+    "measures": {"__all__": {"label", "unit"}},
+    "ratios": {"__all__": {"label"}},
+}
+"""Settings on which no table depends but those of scoring."""
 
-OF_LISTS = {
+OF_LISTS = (
     *("value", "user_value", "list", "top_k"),
     *("save_rate", "offer_cost", "holdout_share"),
-}
+)
 """Settings on which only tables depend that every build writes anew."""
-
 
 GROUPS = {"value", "list"}
 """Settings of several parts, each with a default of its own."""
@@ -137,9 +140,9 @@ class Domain:
     def settings_json(self) -> str:
         """Return the settings that the warehouse stores for the dbt macros, as JSON.
 
-        Settings of training alone are not in it.
+        Those of training alone, and words, are not in it.
         """
-        return self._recorded(without=OF_TRAINING)
+        return self._recorded(without=BUILDS_NOTHING)
 
     @cached_property
     def built_with_json(self) -> str:
@@ -148,9 +151,9 @@ class Domain:
         A change of these settings, event types or product version changes this text, and the next
         build then starts from scratch.
         """
-        return self._recorded(without=OF_TRAINING | OF_LISTS)
+        return self._recorded(without=BUILDS_NOTHING | dict.fromkeys(OF_LISTS, True))
 
-    def _recorded(self, *, without: set[str]) -> str:
+    def _recorded(self, *, without: dict[str, Any]) -> str:
         built_with = {
             "domain": self.name,
             "product_version": version("churnhouse"),

@@ -11,7 +11,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from python_jobs.ingest.sources import TABLE_COLUMNS, Days, Files, Name, Share, Strict, Text
+from python_jobs.publication.feature_facts import REASONS
 from python_jobs.settings import PROJECT
+
+OWN_REASONS = sorted(set(REASONS.values()))
+"""Reasons that every domain has; no measure may have such a name."""
 
 
 class Measure(Strict):
@@ -24,11 +28,21 @@ class Measure(Strict):
     scale: int = Field(
         4, ge=0, le=15, description="Decimals that are kept; smaller amounts are refused."
     )
+    label: Text | None = Field(
+        None, description="Its name in sentences, a plural: `lessons`; by default `name`."
+    )
+    unit: Text | None = Field(
+        None,
+        description="The unit of a sum or an avg in sentences: `minutes` (shown as hours where "
+        "large), `EUR`, `%`.",
+    )
 
     @model_validator(mode="after")
     def _column_goes_with_the_aggregate(self) -> "Measure":
         if (self.agg == "count") == (self.column is not None):
             raise ValueError("a count takes no column, a sum or an avg needs one")
+        if self.agg == "count" and self.unit:
+            raise ValueError("a count takes no unit")
         return self
 
 
@@ -38,6 +52,7 @@ class Ratio(Strict):
     name: Name
     part: Name = Field(description="A measure that is a count or a sum.")
     of: list[Name] = Field(min_length=1, description="Measures whose sum is the whole.")
+    label: Text | None = Field(None, description="Its name in sentences; by default `name`.")
 
 
 class Check(Strict):
@@ -157,6 +172,7 @@ class Value(Strict):
 
 
 Names = list[Name]
+Verb = Annotated[list[Text], Field(min_length=2, max_length=2)]
 
 
 class CallList(Strict):
@@ -263,6 +279,13 @@ class Vars(Strict):
     event_types: dict[Text, EventType] = Field(
         description="The types of events; empty: seeds/event_types.csv."
     )
+    verb: Verb = Field(
+        description="What an active user does, and did, in sentences: `[buy, bought]`."
+    )
+    actions: dict[Name, Text] = Field(
+        description="What to do about a reason: silence, tenure, or the name of a measure, ratio "
+        "or attribute. A change takes effect with the next scoring."
+    )
     # last: after it `list` is no type any more in this class
     list: CallList = Field(description="Whom to act on, and in which order.")
 
@@ -296,6 +319,14 @@ class Vars(Strict):
                     f"model_attributes names {name!r}, which is no attribute"
                     f"{guess(name, self.attributes)}"
                 )
+        reasons = [*OWN_REASONS, *(m.name for m in self.measures)]
+        reasons += [*(ratio.name for ratio in self.ratios), *self.attributes]
+        for name in self.actions:
+            if name not in reasons:
+                raise ValueError(
+                    f"actions names {name!r}, which is no reason{guess(name, reasons)}; "
+                    f"possible are {', '.join(reasons)}"
+                )
         additive = {m.name for m in self.measures if m.agg != "avg"}
         for ratio in self.ratios:
             if unknown := {ratio.part, *ratio.of} - additive:
@@ -315,6 +346,7 @@ def _check_columns(vars_: Vars) -> None:
     """Raise ValueError if two columns of a table would have one name."""
     names = [m.name for m in vars_.measures] + [r.name for r in vars_.ratios]
     names += ["events", "active_days"]  # counted for every domain
+    names += OWN_REASONS
     if twice := {n for n in names if names.count(n) > 1}:
         raise ValueError(f"the name {min(twice)!r} is taken already")
     for key, used in (

@@ -26,6 +26,7 @@ TABLE_COLUMNS = {
     *("has_events", "held_on", "holds_through", "is_eventful", "last_active_so_far"),
     *("as_of_date", "is_eligible", "days_since_last_activity", "tenure_days", "churn_label"),
     *("churn_risk", "risk_band", "risk_rank", "model_version", "scored_at", "in_holdout"),
+    *("effect_1", "effect_2", "effect_3", "action"),
     *("reason_1", "reason_2", "reason_3", "events", "active_days", "known_days", "is_unknown"),
     *("user_value", "expected_loss", "expected_gain", "save_rate", "list_rank"),
     *("expected_gain_low", "expected_gain_high", "last_contact_on", "snoozed_until"),

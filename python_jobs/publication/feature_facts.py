@@ -16,6 +16,18 @@ WORDS = {
     "silence_share": "silence as a share of the time since signup",
 }
 """Measures whose name says too little."""
+REASONS = {
+    "days_since_last_activity": "silence",
+    "silence_share": "silence",
+    "active_days": "silence",
+    "active_days_ever": "silence",
+    "active_day_rate": "silence",
+    "events": "silence",
+    "events_ever": "silence",
+    "tenure_days": "tenure",
+    "observed_days": "tenure",
+}
+"""Reasons of several measures: silence is whether and how often a user comes, tenure since when."""
 SUFFIX = re.compile(r"(.+)_(?:(\d+)d|trend)")
 
 
@@ -27,10 +39,23 @@ class FeatureFact:
     window: int | Literal["trend"] | None
     label: str
 
+    @property
+    def reason(self) -> str:
+        """Return the reason that the feature belongs to: its measure, silence or tenure."""
+        return REASONS.get(self.measure, self.measure)
+
     @classmethod
-    def of(cls, measure: str, window: int | Literal["trend"] | None = None) -> "FeatureFact":
-        """Return the fact with its label: ("logins", 7) is 'logins in 7 days'."""
-        words = WORDS.get(measure) or measure.replace("_", " ")
+    def of(
+        cls,
+        measure: str,
+        window: int | Literal["trend"] | None = None,
+        words: str | None = None,
+    ) -> "FeatureFact":
+        """Return the fact with its label: ("logins", 7) is 'logins in 7 days'.
+
+        `words`: what the domain calls the measure; by default its name.
+        """
+        words = words or WORDS.get(measure) or measure.replace("_", " ")
         if window is None:
             return cls(measure, None, words)
         label = f"trend of {words}" if window == "trend" else f"{words} in {window} days"

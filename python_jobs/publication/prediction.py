@@ -35,6 +35,11 @@ HIGH_FROM = 0.5
 MEDIUM_FROM = 0.2
 """Lowest churn_risk of the band 'medium', which ends below HIGH_FROM."""
 BANDS = (*RISK_BANDS, "gone")
+HIGH_FROM = 0.5
+"""Lowest churn_risk of the band 'high'."""
+MEDIUM_FROM = 0.2
+"""Lowest churn_risk of the band 'medium', which ends below HIGH_FROM."""
+
 COLUMNS = (
     Column("user_id", "string", "The user's id, as text."),
     Column(
@@ -100,23 +105,39 @@ COLUMNS = (
     Column(
         "reason_1",
         "string",
-        "What moved the risk most, in plain words: the feature, its value, the typical value (the"
-        " median of eligible training rows; an attribute has none) and the direction. The windows"
-        " of one measure count together.",
-        json={"examples": [["days since last activity: 12, typically 3; raises the risk"]]},
+        "A sentence: what moved the risk most, or nearly as much and sets this user apart. It"
+        " compares with the user's own past (usually, used to) or with typical users, the median of"
+        " eligible training rows. effect_1 is its direction.",
+        json={"examples": [["Silent for 25 days; used to come every day."]]},
         gathered_in="reasons",
     ),
     Column(
         "reason_2",
         "string",
-        "The second strongest reason; see reason_1.",
+        "The second reason; see reason_1.",
         gathered_in="reasons",
     ),
     Column(
         "reason_3",
         "string",
-        "The third strongest reason; see reason_1.",
+        "The third reason; see reason_1.",
         gathered_in="reasons",
+    ),
+    Column(
+        "effect_1",
+        "string",
+        "What reason_1 does to the risk: raises or lowers.",
+        json={"examples": [["raises", "raises", "lowers"]]},
+        gathered_in="effects",
+    ),
+    Column("effect_2", "string", "What reason_2 does to the risk.", gathered_in="effects"),
+    Column("effect_3", "string", "What reason_3 does to the risk.", gathered_in="effects"),
+    Column(
+        "action",
+        "string",
+        "What to do: the domain's action for the first reason that raises the risk and has one; may"
+        " be null.",
+        json={"type": ["string", "null"], "examples": ["Send the list of new lessons."]},
     ),
     Column("model_version", "string", "The model version that gave the risk."),
     Column("scored_at", "timestamp", "When the day was scored, in UTC.", made_by="ranking"),

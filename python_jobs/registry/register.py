@@ -63,6 +63,7 @@ def register(
         write_json(folder / "metrics.json", trained.metrics)
         write_json(folder / "golden.json", trained.golden)
         write_json(folder / "typical.json", trained.typical)
+        write_json(folder / "reasons.json", trained.known_reasons)
         card = model_card(manifest, trained.metrics)
         (folder / "model_card.md").write_text(card, encoding="utf-8")
         page = report(manifest, trained)

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
-import pandas as pd
 
 from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model
-from python_jobs.publication.attribute_values import OTHER
 from python_jobs.registry import store
-from python_jobs.scoring.reasons import groups, value_text
+from python_jobs.scoring.telling import Teller
+from python_jobs.scoring.words import Words
 from python_jobs.settings import Settings
 from python_jobs.warehouse.features import Features
 
@@ -28,8 +27,8 @@ class Production:
     files: dict[str, bytes]
     """model.onnx and reasons.onnx; a version of an early release has no reasons."""
     features: Features
-    told: pd.DataFrame
-    """Words for each feature in a reason; see told_features."""
+    teller: Teller
+    """Tells the reasons of users."""
 
     @cached_property
     def risk(self) -> "InferenceSession":
@@ -43,8 +42,8 @@ class Production:
         return onnx_model.open_session(reasons) if reasons else None
 
 
-def production(settings: Settings) -> Production | None:
-    """Return the production model; None if there is none.
+def production(settings: Settings, words: Words | None = None) -> Production | None:
+    """Return the production model; None if there is none. `words`: the domain's, for reasons.
 
     Raises JobError if a file of the model differs from the registered one, or if its golden rows
     get other scores.
@@ -65,13 +64,13 @@ def production(settings: Settings) -> Production | None:
         version=version,
         files=files,
         features=store.read_features(models, version),
-        told=told_features(settings, version),
+        teller=teller_of(settings, version, words or Words()),
     )
 
 
-def required(settings: Settings) -> Production:
+def required(settings: Settings, words: Words | None = None) -> Production:
     """Return the production model. Raises JobError if there is none, or as `production` does."""
-    found = production(settings)
+    found = production(settings, words)
     if found is None:
         raise JobError(
             "No model is in production.",
@@ -94,32 +93,21 @@ def check_features(model: Production, con: duckdb.DuckDBPyConnection, table: str
         )
 
 
-def told_features(settings: Settings, version: str) -> pd.DataFrame:
-    """Return the words for each column of the model's matrix in a reason.
-
-    place; thing, the number of its measure; label; typical, with the typical value; text, the value
-    in words, or NULL for a number. After the matrix's columns comes one row for each attribute: its
-    values that the model does not know.
-    """
+def teller_of(settings: Settings, version: str, words: Words) -> Teller:
+    """Return what tells the reasons of a version, with what its training knew of them."""
     features = store.read_features(settings.models, version)
     facts = store.read_feature_facts(settings.models, version)
     files = store.read_manifest(settings.models, version)["files"]
-    known = "typical.json" in files
-    typical = store.read_json(settings.models, version, "typical.json") if known else {}
-    things = groups(facts[name] for name in features.numbers)
-    words: list[tuple[int, str, str, str | None]] = [
-        (
-            thing,
-            facts[name].label,
-            f", typically {value_text(typical.get(name, {}).get('median'))}; ",
-            None,
-        )
-        for name, thing in zip(features.numbers, things, strict=True)
-    ]
-    attributes = [*enumerate(features.values, start=int(things.max()) + 1)]
-    for thing, name in attributes:
-        words += [(thing, facts[name].label, "; ", value) for value in features.values[name]]
-    words += [(thing, facts[name].label, "; ", OTHER) for thing, name in attributes]
-    told = pd.DataFrame(words, columns=["thing", "label", "typical", "text"])
-    told["text"] = told["text"].astype("str")
-    return told.assign(place=np.arange(len(told), dtype=np.int16))
+    typical, known = (
+        store.read_json(settings.models, version, name) if name in files else {}
+        for name in ("typical.json", "reasons.json")
+    )
+    medians = [typical.get(name, {}).get("median") for name in features.numbers]
+    return Teller(
+        facts={name: facts[name] for name in features.numbers},
+        values=features.values,
+        medians=np.array(medians, dtype=float),
+        words=words,
+        usual=known.get("usual", {}),
+        raised_by=known.get("raised_by", {}),
+    )

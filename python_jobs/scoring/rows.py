@@ -1,7 +1,5 @@
 """Score rows: the risk and the numbers for its reasons, for users read in chunks."""
 
-from typing import TYPE_CHECKING
-
 import duckdb
 import numpy as np
 import pandas as pd
@@ -10,10 +8,8 @@ from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model, prediction
 from python_jobs.publication.prediction import HIGH_FROM, MEDIUM_FROM
 from python_jobs.scoring.production import Production
-from python_jobs.scoring.reasons import REASONS, TEXT, strongest, with_own_values
-
-if TYPE_CHECKING:
-    import onnxruntime
+from python_jobs.scoring.reasons import REASONS
+from python_jobs.scoring.telling import Texts
 
 USER_VALUE = """
 case
@@ -24,17 +20,12 @@ end
 """
 """SQL: the value of the next horizon, and of each later one as far as the user stays until then."""
 
-REASON = f"""
-case when told_{{n}} is not null then
-    feature_{{n}}.label || ': '
-    || coalesce(feature_{{n}}.text, {TEXT.strip().format(value="value_{n}")})
-    || feature_{{n}}.typical || if(strength_{{n}} > 0, 'raises', 'lowers') || ' the risk'
-end as reason_{{n}},
-"""
 KEYS = ("user_id", "as_of_date", "is_eligible", "value_per_horizon", "horizons")
 """The columns of a user that scoring passes on."""
 
-PLACES = range(1, REASONS + 1)
+TOLD = [f"{what}_{n}" for what in ("reason", "effect") for n in range(1, REASONS + 1)] + ["action"]
+"""The columns of a user's reasons."""
+
 SCORED = prediction.made_by("scoring")
 """The columns that depend on one user only."""
 
@@ -51,10 +42,9 @@ select
     is_eligible,
     {USER_VALUE} as user_value,
     churn_risk * {USER_VALUE} as expected_loss,
-    {"".join(REASON.format(n=n) for n in PLACES)}
+    {", ".join(TOLD)},
     $version as model_version
 from new_scores
-{"".join(f"left join features as feature_{n} on told_{n} = feature_{n}.place " for n in PLACES)}
 """
 PREDICTIONS = prediction.typed(VALUES, SCORED)
 """SQL: the SCORED columns of the users in new_scores, in the order and types of the schema."""
@@ -69,51 +59,36 @@ def predictions(
 ) -> duckdb.DuckDBPyRelation:
     """Return the columns SCORED of the users in `scores`, which `scored` returned."""
     con.register("new_scores", scores)
-    con.register("features", model.told)
     return con.sql(PREDICTIONS, params={"version": model.version})
 
 
 def scored(con: duckdb.DuckDBPyConnection, model: Production, table: str) -> pd.DataFrame:
-    """Return one row per user: KEYS, churn_risk, and the numbers for its reasons.
+    """Return one row per user: KEYS, churn_risk, and the columns TOLD.
 
     `table` has the columns of user_features_latest and of user_values. Scores and users are matched
     by position, only within a chunk.
     """
-    group = model.told["thing"].to_numpy()
     keys = [f"f.{name}" for name in KEYS]
     rest = f"from {table} as f order by f.user_id"
-    return pd.concat(
-        [
-            frame.assign(
-                churn_risk=onnx_model.score(model.risk, matrix),
-                **_told(model.contributions, group, matrix),
-            )
-            for frame, matrix in model.features.chunks(con, keys, rest)
-        ],
-        ignore_index=True,
-    )
+    texts: Texts = {}
+    chunks = []
+    for frame, matrix in model.features.chunks(con, keys, rest):
+        risk = onnx_model.score(model.risk, matrix)
+        chunks.append(frame.assign(churn_risk=risk, **_told(model, matrix, risk, texts)))
+    scores = pd.concat(chunks, ignore_index=True)
+    each_once = pd.Index(list(texts), dtype=object)
+    told = {name: pd.Categorical.from_codes(scores[name], each_once) for name in TOLD}
+    return scores.assign(**told)
 
 
 def _told(
-    reasons: "onnxruntime.InferenceSession | None", group: np.ndarray, matrix: np.ndarray
-) -> dict[str, np.ndarray | None]:
-    """Return told_n (place of the feature), value_n and strength_n of reason n.
-
-    None or NaN if there is no such reason: a measure that moves nothing is none.
-    """
-    names = [f"{what}_{n}" for n in PLACES for what in ("told", "value", "strength")]
-    columns: dict[str, np.ndarray | None] = dict.fromkeys(names)
-    if reasons is None or not len(matrix):
-        return columns
-    (contributions,) = reasons.run(["contributions"], {"features": matrix})
-    told, strength = strongest(contributions, group[: matrix.shape[1]])
-    values = np.take_along_axis(matrix, told.astype(np.int64), axis=1)
-    told = with_own_values(told, matrix, group)
-    for place in range(told.shape[1]):
-        columns[f"told_{place + 1}"] = np.where(strength[:, place] == 0, np.nan, told[:, place])
-        columns[f"value_{place + 1}"] = values[:, place].astype(np.float64)
-        columns[f"strength_{place + 1}"] = strength[:, place]
-    return columns
+    model: Production, matrix: np.ndarray, risk: np.ndarray, texts: Texts
+) -> dict[str, np.ndarray]:
+    """Return the columns TOLD as places in `texts`; -1 throughout for an early release's model."""
+    if model.contributions is None or not len(matrix):
+        return {name: np.full(len(matrix), -1) for name in TOLD}
+    (contributions,) = model.contributions.run(["contributions"], {"features": matrix})
+    return model.teller.told(contributions, matrix, risk, texts)
 
 
 def check_scores(scores: pd.DataFrame, users: int) -> None:

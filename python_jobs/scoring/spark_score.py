@@ -8,6 +8,7 @@ from python_jobs.publication import prediction
 from python_jobs.registry import store
 from python_jobs.scoring.production import Production, check_features, required
 from python_jobs.scoring.rows import KEYS, SCORED, check_counts
+from python_jobs.scoring.words import of_warehouse
 from python_jobs.settings import Settings
 from python_jobs.warehouse import exchange, spark
 
@@ -78,7 +79,7 @@ def score(con: "duckdb.DuckDBPyConnection", settings: Settings, *, now: datetime
     Replaces the day's rows of ml.churn_predictions and ml.scored_features. Raises JobError, and
     replaces nothing, as duckdb_score.churn_scores does.
     """
-    model = required(settings)
+    model = required(settings, of_warehouse(con, settings))
     check_features(model, con, "user_features_latest")
     session = spark.session(settings)
     features = session.table("main.user_features_latest")

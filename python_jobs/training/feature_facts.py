@@ -14,15 +14,16 @@ LIFETIME = ("active_days_ever", "events_ever", "active_day_rate", "silence_share
 def explained_features(settings: Vars) -> dict[str, FeatureFact]:
     """Return the facts of each column that the domain's settings define, by column name."""
     windows = settings.feature_windows_days
-    measures = [measure.name for measure in settings.measures]
+    labels = {measure.name: measure.label for measure in settings.measures}
     facts = {}
-    for name in (*ACTIVITY, *measures):
+    for name in (*ACTIVITY, *labels):
         for days in windows:
-            facts[f"{name}_{days}d"] = FeatureFact.of(name, days)
-    for name in measures:
-        facts[f"{name}_trend"] = FeatureFact.of(name, "trend")
+            facts[f"{name}_{days}d"] = FeatureFact.of(name, days, labels.get(name))
+    for name, label in labels.items():
+        facts[f"{name}_trend"] = FeatureFact.of(name, "trend", label)
     for ratio in settings.ratios:
-        facts[f"{ratio.name}_{windows[-1]}d"] = FeatureFact.of(ratio.name, windows[-1])
+        fact = FeatureFact.of(ratio.name, windows[-1], ratio.label)
+        facts[f"{ratio.name}_{windows[-1]}d"] = fact
     if "lifetime" in settings.feature_families:
         longest = windows[-1]
         facts |= {name: FeatureFact.of(name) for name in LIFETIME}

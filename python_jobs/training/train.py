@@ -20,6 +20,7 @@ from python_jobs.publication import onnx_model
 from python_jobs.publication.attribute_values import UNKNOWN
 from python_jobs.publication.feature_facts import FeatureFact
 from python_jobs.publication.models import in_words
+from python_jobs.publication.prediction import HIGH_FROM, MEDIUM_FROM
 from python_jobs.training import attribution, onnx_export
 from python_jobs.training.estimators import CANDIDATES, Blend, baselines
 from python_jobs.training.feature_facts import facts_of
@@ -32,6 +33,9 @@ from python_jobs.warehouse.features import Features
 
 TIME_BUDGET = 2.5
 """Seconds for the search of parameters; see search.plan."""
+
+FEWEST_OF_A_BAND = 30
+"""Fewest rows of a risk band that say how far a reason usually moves the risk there."""
 
 UNJUDGED_RULE = "rfm_logistic"
 """What is published while no date can be tested: the rule that knows most."""
@@ -72,7 +76,8 @@ class Inputs:
 class Trained:
     """A fitted and judged model, and everything that is stored with its version.
 
-    `metrics` is the content of metrics.json, `facts` the manifest's entries about the training.
+    `metrics` is the content of metrics.json, `facts` the manifest's entries about the training,
+    `known_reasons` that of reasons.json.
     """
 
     model: Blend
@@ -86,6 +91,7 @@ class Trained:
     facts: dict[str, Any]
     golden: dict[str, Any]
     typical: dict[str, Any]
+    known_reasons: dict[str, Any]
 
 
 def read_inputs(
@@ -199,6 +205,8 @@ def train(
         "parity_max_difference": onnx_export.check_parity(model, onnx, rows.X),
         "libraries": _libraries(),
     }
+    sample = _sample(rows)
+    moved = _contributions(reasons, sample)
     metrics = {
         "selected": chosen,
         "horizon_days": inputs.horizon_days,
@@ -207,7 +215,7 @@ def train(
         "models": tables,
         "levels": levels(rows, held, chosen),
         "slices": slices(rows, held, chosen),
-        "importances": _importances(reasons, rows, features),
+        "importances": _importances(moved, features),
     }
     return Trained(
         model=model,
@@ -221,6 +229,7 @@ def train(
         facts=facts,
         golden=onnx_export.golden(onnx, rows.X),
         typical=_typical(rows, features),
+        known_reasons=_known_reasons(moved, onnx, sample, features, inputs.feature_facts),
     )
 
 
@@ -252,16 +261,69 @@ def _typical(rows: Rows, features: Features) -> dict[str, dict[str, float | None
     return typical
 
 
-def _importances(reasons: bytes, rows: Rows, features: Features) -> dict[str, float]:
-    """Return each feature's mean absolute contribution to the log-odds, over eligible rows."""
+def _sample(rows: Rows) -> np.ndarray:
+    """Return the inputs of eligible rows, evenly thinned out where there are many."""
+    sample: np.ndarray = rows.X[rows.eligible]
+    return np.asarray(sample[:: max(1, len(sample) // onnx_export.PARITY_ROWS)])
+
+
+def _contributions(reasons: bytes, sample: np.ndarray) -> np.ndarray:
+    """Return the contributions of each column to the log-odds of each row."""
     session = onnx_model.open_session(reasons)
-    sample = rows.X[rows.eligible]
-    sample = sample[:: max(1, len(sample) // onnx_export.PARITY_ROWS)]
-    (moved,) = session.run(["contributions"], {"features": sample})
+    moved: np.ndarray = session.run(["contributions"], {"features": sample})[0]
+    return moved
+
+
+def _importances(moved: np.ndarray, features: Features) -> dict[str, float]:
+    """Return each feature's mean absolute contribution to the log-odds."""
     return {
         name: round(float(np.abs(moved[:, columns].sum(axis=1)).mean()), 9)
         for name, columns in features.places.items()
     }
+
+
+def _known_reasons(
+    moved: np.ndarray,
+    onnx: bytes,
+    sample: np.ndarray,
+    features: Features,
+    facts: Mapping[str, FeatureFact],
+) -> dict[str, Any]:
+    """Return what the sample's rows say of reasons: how far each moves the risk, and by what.
+
+    `usual`: the mean absolute contribution to the log-odds of each reason in each risk band; a band
+    with few rows is left out. `raised_by`: whether more or less of a measure goes with a higher
+    risk, all else not being equal.
+    """
+    risk = np.asarray(onnx_model.score(onnx_model.open_session(onnx), sample))
+    columns: dict[str, list[int]] = {}
+    for name, places in features.places.items():
+        reason = name if name in features.values else facts[name].reason
+        columns.setdefault(reason, []).extend(places)
+    sums = {reason: moved[:, places].sum(axis=1) for reason, places in columns.items()}
+    usual = {}
+    bands = {"high": risk >= HIGH_FROM, "low": risk < MEDIUM_FROM}
+    bands["medium"] = ~(bands["high"] | bands["low"])
+    for band, chosen in bands.items():
+        if chosen.sum() >= FEWEST_OF_A_BAND:
+            usual[band] = {
+                reason: round(float(np.abs(total[chosen]).mean()), 9)
+                for reason, total in sums.items()
+            }
+    raised_by = {}
+    everything = moved.sum(axis=1)
+    for reason in sums:
+        if reason not in features.values:
+            together = sum(_covariance(sample[:, place], everything) for place in columns[reason])
+            raised_by[reason] = "more" if together > 0 else "less"
+    return {"usual": usual, "raised_by": raised_by}
+
+
+def _covariance(values: np.ndarray, moved: np.ndarray) -> float:
+    """Return the covariance of contributions with the values' ranks from 0 to 1."""
+    known = ~np.isnan(values)
+    ranks = np.searchsorted(np.sort(values[known]), values[known]) / max(known.sum(), 1)
+    return float(((ranks - ranks.mean()) * moved[known]).mean()) if known.any() else 0.0
 
 
 def _read(

@@ -128,6 +128,16 @@ def test_settings_of_lists_are_stored_and_ask_for_no_rebuild(domains):
     assert load(domains).built_with_json != plain.built_with_json
 
 
+def test_words_and_actions_ask_for_no_rebuild(domains):
+    plain = load(domains).settings_json
+    words = GOOD.replace("column: amount}", "column: amount, label: sales, unit: €}", 1)
+    words = words.replace("of: [looks, spend]}", "of: [looks, spend], label: looking}")
+    write(domains, words + "  verb: [buy, bought]\n  actions: {silence: Call., plan: Upgrade.}\n")
+    changed = load(domains)
+    assert changed.vars.measures[0].unit == "€" and changed.vars.actions["plan"] == "Upgrade."
+    assert changed.settings_json == plain
+
+
 def test_time_budget_is_the_option_else_the_variable_else_the_domains(domains, monkeypatch):
     write(domains, GOOD + "models: {time_budget: 9}\n")
     chosen = load(domains)
@@ -227,6 +237,15 @@ def test_misspelt_key_is_named_with_its_path_and_a_suggestion(domains, old, new,
             "  model_attributes: [plam]\n  ratios:",
             "vars: model_attributes names 'plam', which is no attribute .did you mean 'plan'",
         ),
+        (
+            "  ratios:",
+            "  actions: {looked: Show more.}\n  ratios:",
+            "vars: actions names 'looked', which is no reason .did you mean 'looks'..; possible "
+            "are silence, tenure, spend, looks, price, look_rate, plan .line 6.",
+        ),
+        ("agg: count}", "agg: count, unit: EUR}", "vars.measures.1: a count takes no unit"),
+        ("name: looks", "name: silence", "vars: the name 'silence' is taken already"),
+        ("vars:", "vars:\n  verb: [buy]", "vars.verb: .*at least 2 items"),
         ("part: looks", "part: lookz", "vars: ratio 'look_rate' names 'lookz', which is not"),
         ("part: looks", "part: price", "vars: ratio 'look_rate' names 'price', which is not"),
         (

@@ -114,6 +114,7 @@ def test_the_api_describes_and_shows_every_column(finished_home):
         allowed = described["properties"][name]["type"]
         allowed = [allowed] if isinstance(allowed, str) else allowed
         assert type(value) in [kinds[kind] for kind in allowed], name
+    assert set(row["effects"]) <= {"raises", "lowers"} and len(row["effects"]) == 3
     assert len(row["reasons"]) == 3
 
 
@@ -131,7 +132,9 @@ def test_a_version_of_an_earlier_release_still_loads(published_home_of, finished
     old, now = (load(f.parent, f.name, 1 << 20) for f in (folder, new))
     assert old.attributes == now.attributes
     assert old.choices == now.choices
-    assert old.feature_facts == now.feature_facts
+    assert [(f.measure, f.window) for f in old.feature_facts.values()] == [
+        (f.measure, f.window) for f in now.feature_facts.values()
+    ]
     (user_id,) = rows(finished_home, "select user_id from churn_top_risk limit 1")[0]
     shown = now.prediction(user_id) | {"published_version": old.version}
     shown["model_version"] = old.model_version

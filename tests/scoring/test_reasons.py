@@ -5,6 +5,9 @@ from math import factorial
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.stats import spearmanr
 from threadpoolctl import threadpool_limits
 
@@ -140,8 +143,9 @@ def test_the_same_model_gives_the_same_bytes(model):
 
 def test_windows_of_one_measure_give_one_reason_worded_by_the_strongest():
     names = ["days_since_last_activity", "logins_7d", "logins_30d", "logins_trend", "tenure_days"]
+    facts = from_json({"names": [*names, "active_days_7d", "observed_days_30d"]})
+    assert reasons.groups(facts.values()).tolist() == [0, 1, 1, 1, 2, 0, 2]
     group = reasons.groups(from_json({"names": names}).values())
-    assert group.tolist() == [0, 1, 1, 1, 2]
     moved = np.array([[1.0, 0.7, 0.8, -0.9, 1.3], [-0.1, 0.8, -0.9, -0.2, 0.0]], np.float32)
     told, strength = reasons.strongest(moved, group)
     assert [[names[i] for i in row] for row in told] == [
@@ -156,11 +160,35 @@ def test_fewer_measures_than_reasons_give_fewer_columns():
     assert told.shape == strength.shape == (4, 1)
 
 
-def test_values_are_written_alike_in_python_and_sql():
-    import duckdb
+def test_strong_reasons_come_in_the_order_of_what_sets_a_user_apart():
+    """The third group is less than half as strong as the first, so it stays last."""
+    group = np.arange(4)
+    moved = np.array([[2.0, -1.5, 0.9, 0.8], [2.0, -1.5, 0.9, 0.8]], np.float32)
+    usual = np.array([[0, 0, 0, 0], [1.9, 0.2, 0.0, 0.0]], np.float32)
+    told, strength = reasons.strongest(moved, group, usual)
+    assert told.tolist() == [[0, 1, 2], [1, 0, 2]]
+    assert strength == pytest.approx(np.array([[2.0, -1.5, 0.9], [-1.5, 2.0, 0.9]]))
 
-    values = [0.0, 3.0, -2.0, 0.126, 12.345, 99.994, 123.4, -1234.5, 2e7, None, float("nan")]
-    sql = "select " + reasons.TEXT.format(value="v") + " from (select unnest($values) as v)"
-    found = [row[0] for row in duckdb.execute(sql, {"values": values}).fetchall()]
-    assert found == [reasons.value_text(value) for value in values]
-    assert found[3:5] == ["0.13", "12.35"] and found[-2:] == ["unknown", "unknown"]
+
+@given(
+    arrays(np.float32, (6, 9), elements=st.floats(-4, 4, width=32)),
+    arrays(np.float32, (6, 5), elements=st.floats(0, 4, width=32)),
+)
+def test_the_first_reason_is_at_least_half_as_strong_as_the_strongest(moved, usual):
+    group = np.array([0, 0, 1, 1, 1, 2, 3, 3, 4])
+    told, strength = reasons.strongest(moved, group, usual)
+    sums = np.stack([moved[:, group == n].sum(axis=1) for n in range(5)], axis=1)
+    assert (np.abs(strength[:, 0]) >= 0.499 * np.abs(sums).max(axis=1)).all()
+    told_sums = np.take_along_axis(sums, group[told], axis=1)
+    assert told_sums == pytest.approx(strength, abs=1e-5)
+    assert all(len(set(row)) == 3 for row in group[told].tolist())
+
+
+def test_a_reason_that_the_numbers_do_not_bear_out_comes_last():
+    """The strongest one is odd; in the second group the feature that fits is told."""
+    group = np.array([0, 1, 1, 2, 3])
+    moved = np.array([[3.0, 1.0, 0.6, 0.2, 0.1]], np.float32)
+    is_odd = np.array([[True, True, False, False, False]])
+    told, strength = reasons.strongest(moved, group, None, is_odd)
+    assert told.tolist() == [[2, 3, 4]] and strength[0, 0] == pytest.approx(1.6)
+    assert reasons.strongest(moved, group, None, is_odd, k=4)[0][0, 3] == 0

@@ -7,11 +7,13 @@ from support.training_world import NOW, new_warehouse, run, score
 
 from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model
+from python_jobs.publication.prediction import RISK_BANDS
 from python_jobs.registry import store
 from python_jobs.registry.promotion import promote
-from python_jobs.scoring import reasons
 from python_jobs.scoring.duckdb_score import churn_scores
+from python_jobs.scoring.production import production
 from python_jobs.scoring.rows import SCORED, check_scores
+from python_jobs.scoring.words import Words
 from python_jobs.settings import Settings
 from python_jobs.training.estimators import churn_risk
 
@@ -61,30 +63,33 @@ def test_each_user_gets_the_score_of_their_own_features(home, con, monkeypatch):
     assert (frame["is_eligible"] == frame["is_eligible_1"]).all()
 
 
+WORDS = Words(
+    kinds={"watch_minutes": "sum"}, labels={"plan": "tariff"}, actions={"silence": "call"}
+)
+
+
 def test_each_user_gets_three_reasons_from_their_own_features(home, con, monkeypatch):
-    """Feature, value and direction match the contributions on all rows at once."""
+    """Reasons in chunks are those of all rows at once, with their effects and actions."""
     monkeypatch.setattr("python_jobs.warehouse.features.CHUNK_VECTORS", 1)
-    version = store.production(home.models).version
-    names = store.read_features(home.models, version).names
-    typical = store.read_json(home.models, version, "typical.json")
-    frame = frame_of(con, home)
-    session = onnx_model.open_session((home.models / version / "reasons.onnx").read_bytes())
-    matrix = frame[names].to_numpy(np.float32)
-    (moved,) = session.run(["contributions"], {"features": matrix})
-    facts = store.read_feature_facts(home.models, version)
-    group = reasons.groups(facts.values())
-    told, strength = reasons.strongest(moved, group)
-    for row in range(0, USERS, 7):
-        for place in range(3):
-            name = names[told[row, place]]
-            value = reasons.value_text(matrix[row, told[row, place]].item())
-            median = reasons.value_text(typical[name]["median"])
-            direction = "raises" if strength[row, place] > 0 else "lowers"
-            assert frame[f"reason_{place + 1}"][row] == (
-                f"{facts[name].label}: {value}, typically {median}; {direction} the risk"
-            )
-    text = " ".join(frame["reason_1"] + frame["reason_2"] + frame["reason_3"])
-    assert "unknown, typically" in text and "raises" in text and "lowers" in text
+    score(con, home, WORDS)
+    frame = con.sql("from scores join user_features_latest as f using (user_id, as_of_date)").df()
+    model = production(home, WORDS)
+    assert model.teller.usual.keys() == set(RISK_BANDS)
+    assert set(model.teller.raised_by) == set(model.teller.names)
+    matrix = frame[model.features.names].to_numpy(np.float32)
+    (moved,) = model.contributions.run(["contributions"], {"features": matrix})
+    texts = {}
+    expected = model.teller.told(moved, matrix, frame["churn_risk"].to_numpy(), texts)
+    listed = np.array([*texts, None], dtype=object)
+    for name, places in expected.items():
+        assert frame[name].fillna("").tolist() == [text or "" for text in listed[places]], name
+    assert (frame["reason_1"] != frame["reason_2"]).all() and frame["reason_3"].notna().all()
+    raised = frame[frame["effect_1"] == "raises"]
+    assert len(raised) and (frame["effect_1"] == "lowers").any()
+    silent = raised[raised["reason_1"].str.startswith("Silent for")]
+    days = silent["reason_1"].str.extract(r"Silent for (\d+) day", expand=False).astype(int)
+    assert len(silent) > 100 and (days == silent["days_since_last_activity"]).all()
+    assert (silent["action"] == "call").all()
 
 
 def test_rule_gives_no_reason_that_moves_nothing(tmp_path, con, monkeypatch):
@@ -133,7 +138,7 @@ def test_user_value_counts_later_horizons_as_far_as_the_user_stays(home, con, mo
     monkeypatch.setattr(
         onnx_model,
         "score",
-        lambda session, matrix: risks if len(matrix) == 3 else honest(session, matrix),
+        lambda session, matrix: np.array(risks) if len(matrix) == 3 else honest(session, matrix),
     )
     at_20 = 10 * (1 + 0.8 + 0.64 + 0.512)
     found = sorted(predictions(con, home, "churn_risk, user_value, expected_loss"))
@@ -148,7 +153,7 @@ def test_a_band_begins_at_its_threshold(home, con, monkeypatch):
     monkeypatch.setattr(
         onnx_model,
         "score",
-        lambda session, matrix: risks if len(matrix) == 4 else honest(session, matrix),
+        lambda session, matrix: np.array(risks) if len(matrix) == 4 else honest(session, matrix),
     )
     assert predictions(con, home, "churn_risk, risk_band") == [
         *zip(risks, ("low", "medium", "medium", "high"), strict=True)

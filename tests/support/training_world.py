@@ -9,6 +9,7 @@ import duckdb
 from python_jobs.publication.feature_facts import FeatureFact
 from python_jobs.registry.register import Registered, register
 from python_jobs.scoring.duckdb_score import churn_scores
+from python_jobs.scoring.words import Words
 from python_jobs.settings import PROJECT, Settings
 from python_jobs.training.metrics import Campaign
 from python_jobs.training.train import read_inputs, train
@@ -101,10 +102,10 @@ def run(con: duckdb.DuckDBPyConnection, home: Path, **options: object) -> Regist
     return register(con, Settings(home=home).models, trained, now=now)
 
 
-def score(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+def score(con: duckdb.DuckDBPyConnection, settings: Settings, words: Words | None = None) -> None:
     """Score user_features_latest; the view `scores` has the result until the next call."""
-    scores = churn_scores(con, settings, "user_features_latest", "user_values").to_arrow_table()
-    con.register("scores", scores)
+    scores = churn_scores(con, settings, "user_features_latest", "user_values", words)
+    con.register("scores", scores.to_arrow_table())
 
 
 def months_later(con: duckdb.DuckDBPyConnection) -> None:

@@ -1,0 +1,59 @@
+"""The domain's words for reasons: labels, units, the verb for being active, and actions."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from python_jobs.ingest import domain as domains
+from python_jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from python_jobs.ingest.schema import Vars
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a domain says of its users.
+
+    `kinds`: count, sum, avg or ratio of each measure. `labels` and `units` of measures. `wholes`:
+    the measures that a ratio is a share of. `actions`: what to do about a reason, by its name.
+    """
+
+    kinds: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+    wholes: dict[str, list[str]] = field(default_factory=dict)
+    come: str = "come"
+    came: str = "came"
+    joined: str = "signed up"
+    actions: dict[str, str] = field(default_factory=dict)
+
+    def label(self, name: str) -> str:
+        """Return the label of a measure or an attribute."""
+        return self.labels.get(name, name.replace("_", " "))
+
+
+def of_domain(settings: "Vars") -> Words:
+    """Return the words of a domain's settings."""
+    come, came = settings.verb
+    labels = [(m.name, m.label) for m in settings.measures]
+    labels += [(ratio.name, ratio.label) for ratio in settings.ratios]
+    return Words(
+        kinds={m.name: m.agg for m in settings.measures}
+        | {ratio.name: "ratio" for ratio in settings.ratios},
+        labels={name: label for name, label in labels if label},
+        units={m.name: m.unit for m in settings.measures if m.unit},
+        wholes={ratio.name: ratio.of for ratio in settings.ratios},
+        come=come,
+        came=came,
+        # without sign-ups, tenure counts from the first event
+        joined="first seen" if settings.users_from_events else "signed up",
+        actions=dict(settings.actions),
+    )
+
+
+def of_warehouse(con: duckdb.DuckDBPyConnection, settings: Settings) -> Words:
+    """Return the words of the domain that filled a warehouse, as its domain.yml has them now."""
+    (name,) = con.execute("select name from raw.domain").fetchall()[0]
+    return of_domain(domains.load(name, settings).vars)
