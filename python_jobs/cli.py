@@ -217,6 +217,7 @@ def train(seed: Seed = 7, time_budget: TimeBudget = None) -> None:
     settings = Settings()
     with lock.writing(settings, "train"):
         pipeline.train(settings, seed, time_budget)
+        pipeline.learn_effect(settings, seed)
 
 
 @app.command()
@@ -310,7 +311,8 @@ def retrain(
         if failed:
             terminal.console.print(f"Retraining: {failed}.")
         pipeline.train(settings, seed, time_budget)
-        if pipeline.promote(settings, None, failed):
+        is_promoted = pipeline.promote(settings, None, failed)
+        if pipeline.learn_effect(settings, seed) or is_promoted:
             pipeline.score_and_publish(settings)
 
 

@@ -194,6 +194,23 @@ def train(settings: Settings, seed: int, time_budget: float | None) -> None:
     track(settings, domain.name, registered.version, "challenger")
 
 
+def learn_effect(settings: Settings, seed: int) -> bool:
+    """Learn from contacts whom they keep; return True if what lists count with changed.
+
+    Nothing is said while there are no contacts.
+    """
+    from python_jobs.registry import effects
+
+    if not engine_of(settings).runs_python_models:
+        return False
+    before = effects.version_in_use(settings.models)
+    with connect(settings) as connection:
+        decision = effects.learn(connection, settings.models, seed=seed, now=now())
+    if decision and decision.contacts:
+        terminal.console.print(f"  effect of contacts: {decision.reason}", soft_wrap=True)
+    return effects.version_in_use(settings.models) != before
+
+
 def seconds_of_search(option: float | None, settings: Settings, domain: "Domain") -> float:
     """Return the time budget: the option's, else the variable's, else the domain's."""
     given = (option, settings.time_budget, domain.vars.models.time_budget)

@@ -22,6 +22,10 @@
                 decided_at timestamp, version varchar, champion varchar, is_promoted boolean,
                 reason varchar, numbers varchar, approved_by varchar, approval_note varchar
             );
+            create table if not exists ml.effect_models (
+                decided_at timestamp, state varchar, contacts bigint, missing_contacts bigint,
+                lead double, lead_low double, lead_high double, reason varchar
+            );
             {% if target.type == 'spark' -%}
             create table if not exists ml.churn_predictions (
                 {% for column in predicted %}{{ column.name }} {{ column.type }}{{ ', ' if not loop.last }}{% endfor %}

@@ -6,3 +6,9 @@
 {% macro scored_features() %}
     {{ return(source('ml', 'scored_features') if target.type == 'spark' else ref('scored_features')) }}
 {% endmacro %}
+
+{#- The effect of a contact on each user. Spark has none: lists count with save rates there. -#}
+{% macro effect_scores() %}
+    {% set nobody = '(select cast(null as string) as user_id, cast(null as double) as effect where false)' %}
+    {{ return(nobody if target.type == 'spark' else ref('effect_scores')) }}
+{% endmacro %}

@@ -81,6 +81,7 @@ select
     people.user_id,
     people.day as as_of_date,
     people.is_treated,
+    last_scores.as_of_date as scored_on,
     predictions.risk_band,
     {{ silence_group(day_number('days.day') ~ ' - ' ~ day_number('days.last_active_on')) }}
         as silence_group,

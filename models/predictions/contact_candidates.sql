@@ -1,5 +1,7 @@
 {% set settings = domain_settings() %}
 {% set list = settings.list %}
+{% set by_rates = 'users.expected_loss * save_rates.save_rate' %}
+{% set kept = 'coalesce(effects.effect * users.user_value, ' ~ by_rates ~ ')' %}
 
 with
 
@@ -12,6 +14,8 @@ days as (select * from {{ ref('user_daily') }}),
 contacts as (select * from {{ ref('contacts') }}),
 
 save_rates as (select * from {{ ref('save_rates') }}),
+
+effects as (select * from {{ effect_scores() }}),
 
 wanted as (
 
@@ -78,9 +82,12 @@ select
     case when users.in_holdout then 'holdout' else users.otherwise_left_out end as left_out_because,
     users.otherwise_left_out is null as is_candidate,
     save_rates.save_rate,
-    users.expected_loss * save_rates.save_rate - {{ settings.offer_cost }} as expected_gain,
-    users.expected_loss * save_rates.save_rate_low - {{ settings.offer_cost }} as expected_gain_low,
-    users.expected_loss * save_rates.save_rate_high - {{ settings.offer_cost }} as expected_gain_high
+    {{ kept }} - {{ settings.offer_cost }} as expected_gain,
+    {{ kept }} + users.expected_loss * (save_rates.save_rate_low - save_rates.save_rate)
+    - {{ settings.offer_cost }} as expected_gain_low,
+    {{ kept }} + users.expected_loss * (save_rates.save_rate_high - save_rates.save_rate)
+    - {{ settings.offer_cost }} as expected_gain_high
 from users
 inner join save_rates
     on users.risk_band = save_rates.risk_band and users.silence_group = save_rates.silence_group
+left join effects on users.user_id = effects.user_id

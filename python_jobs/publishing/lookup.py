@@ -158,6 +158,7 @@ TABLES = {
         """,
     ),
     "policy_value": ("policy", "from main.policy_value order by policy"),
+    "effect_model": ("decided_at", "from main.effect_model"),
     "feature_drift": (
         "as_of_date, feature",
         # the key first: SQLite 3.40's quick_check misreads a key at the end of a table

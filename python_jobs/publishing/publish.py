@@ -52,6 +52,7 @@ TABLES = {
     "campaign_outcomes": "from main.campaign_outcomes order by campaign, user_id",
     "campaign_lift": "from main.campaign_lift order by campaign",
     "policy_value": "from main.policy_value order by policy",
+    "effect_model": "from main.effect_model",
     "rejected_rows": "from main.rejected_rows order by ingested_at desc, table_name, row_id desc",
     "rejected_counts": "from main.rejected_counts order by table_name, row_count desc",
     "fold_metrics": "from ml.fold_metrics order by all",
