@@ -24,7 +24,8 @@ from python_jobs.settings import PROJECT
 RELATIONS = ("churn_predictions", "churn_predictions_latest", "churn_top_risk")
 LISTED_WITH = [
     *("last_contact_on", "save_rate"),
-    *("expected_gain", "expected_gain_low", "expected_gain_high", "list_rank"),
+    *("expected_gain", "expected_gain_low", "expected_gain_high"),
+    *("is_explored", "list_probability", "list_rank"),
 ]
 """What the list has besides the columns of a prediction."""
 DOC = re.compile(r"{% docs (\w+) %}\n(.*?)\n{% enddocs %}", re.DOTALL)
