@@ -108,7 +108,7 @@ def _listed(publication: Publication, chosen: Filter, limit: int) -> Found:
     where, values = chosen.where()
     sql = (
         "select risk_rank from call_list join users using (risk_rank)"
-        f" where true{where} order by list_rank"
+        f" where true{where} order by call_list.list_rank"
     )
     ranks = [row[0] for row in publication.store.execute(sql, values)]
     return Found(ranks[:limit], len(ranks))
