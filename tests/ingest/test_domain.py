@@ -240,8 +240,8 @@ def test_misspelt_key_is_named_with_its_path_and_a_suggestion(domains, old, new,
         (
             "  ratios:",
             "  actions: {looked: Show more.}\n  ratios:",
-            "vars: actions names 'looked', which is no reason .did you mean 'looks'..; possible "
-            "are silence, tenure, spend, looks, price, look_rate, plan .line 6.",
+            "vars: actions names 'looked', which is no reason .did you mean 'looks'..; "
+            "possible are silence, tenure, spend, looks, price, look_rate, plan .line 6.",
         ),
         ("agg: count}", "agg: count, unit: EUR}", "vars.measures.1: a count takes no unit"),
         ("name: looks", "name: silence", "vars: the name 'silence' is taken already"),

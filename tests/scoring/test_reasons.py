@@ -5,9 +5,6 @@ from math import factorial
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from scipy.stats import spearmanr
 from threadpoolctl import threadpool_limits
 
@@ -170,11 +167,10 @@ def test_strong_reasons_come_in_the_order_of_what_sets_a_user_apart():
     assert strength == pytest.approx(np.array([[2.0, -1.5, 0.9], [-1.5, 2.0, 0.9]]))
 
 
-@given(
-    arrays(np.float32, (6, 9), elements=st.floats(-4, 4, width=32)),
-    arrays(np.float32, (6, 5), elements=st.floats(0, 4, width=32)),
-)
-def test_the_first_reason_is_at_least_half_as_strong_as_the_strongest(moved, usual):
+def test_the_first_reason_is_at_least_half_as_strong_as_the_strongest():
+    random = np.random.default_rng(5)
+    moved = random.normal(size=(2000, 9)).astype(np.float32)
+    usual = random.exponential(size=(2000, 5)).astype(np.float32)
     group = np.array([0, 0, 1, 1, 1, 2, 3, 3, 4])
     told, strength = reasons.strongest(moved, group, usual)
     sums = np.stack([moved[:, group == n].sum(axis=1) for n in range(5)], axis=1)

@@ -123,6 +123,11 @@ PEOPLE = {
         "watch_minutes_14d",
         True,
     ),
+    "No lessons in two weeks (usually 4.5 hours).": (  # of ten days before the silence
+        {"watch_minutes_30d": 200, "days_since_last_activity": 20},
+        "watch_minutes_14d",
+        True,
+    ),
     "No lessons in a month (typical users: 8 hours).": ({}, "watch_minutes_7d", True),
     "No lessons in the first 4 days.": ({"tenure_days": 3}, "watch_minutes_7d", True),
     "40 minutes of lessons in the last 7 days, half of the usual.": (
