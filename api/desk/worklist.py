@@ -95,7 +95,7 @@ def _to_call(publication: Publication, contacts: Contacts, chosen: Filter) -> Fi
 
     Versions of earlier releases have no list: there it is everybody who may be contacted.
     """
-    busy = [user for user in contacts.people() if contacts.waits(publication, user)]
+    busy = contacts.waiting(publication)
     condition = "user_id not in (select value from json_each(?))"
     if publication.has_call_list:
         condition += " and risk_rank in (select risk_rank from call_list)"
@@ -121,8 +121,8 @@ def _waiting(publication: Publication, contacts: Contacts, chosen: Filter) -> Fi
     """
     here = [
         user
-        for user, found in contacts.people().items()
-        if contacts.waits(publication, user) and not _moved(publication, user, found[-1])
+        for user in contacts.waiting(publication)
+        if not _moved(publication, user, contacts.of(user)[-1])
     ]
     condition = "user_id in (select value from json_each(?))"
     values: tuple[object, ...] = (json.dumps(here),)

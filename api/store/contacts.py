@@ -26,6 +26,7 @@ class Contacts:
         self._stamp = 0
         self._known: dict[str, dict[str, Any]] = {}
         self._of: dict[str, list[dict[str, Any]]] = {}
+        self._waiting: tuple[str, dict[str, list[dict[str, Any]]], list[str]] | None = None
 
     async def refresh(self) -> None:
         """Read what changed in the folder since the last call."""
@@ -73,6 +74,17 @@ class Contacts:
     def people(self) -> dict[str, list[dict[str, Any]]]:
         """Return the contacts of everybody who has any, by user, the newest last."""
         return self._of
+
+    def waiting(self, publication: Publication) -> list[str]:
+        """Return the users whose contacts keep them off the version's list."""
+        if (
+            self._waiting is None
+            or self._waiting[0] != publication.version
+            or self._waiting[1] is not self._of  # each change makes a new dict
+        ):
+            found = [user for user in self._of if self.waits(publication, user)]
+            self._waiting = (publication.version, self._of, found)
+        return self._waiting[2]
 
     def waits(self, publication: Publication, user_id: str) -> bool:
         """Return whether a user's contacts keep the user off the version's list."""

@@ -230,7 +230,7 @@ def test_a_phone_shows_ten_users_within_two_screens(full, visit):
     page.goto("/desk/users?tab=call")
     tenth = page.locator(".people tbody tr").nth(9).bounding_box()
     assert tenth["y"] + tenth["height"] < 2 * PHONE["height"]
-    assert all(r.bounding_box()["height"] < 90 for r in page.locator(".people tbody tr").all())
+    assert all(r.bounding_box()["height"] < 80 for r in page.locator(".people tbody tr").all())
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
