@@ -137,8 +137,9 @@ def drift(publication: Publication) -> dict[str, Any] | None:
         cells.setdefault(row["feature"], {})[row["as_of_date"]] = row
     last = dates[-1]
 
-    def drifted(feature: str) -> float:
-        return -(cells[feature].get(last, {}).get("psi") or 0)
+    def drifted(feature: str) -> tuple[bool, float]:
+        cell = cells[feature].get(last, {})
+        return bool(cell.get("is_clock_like")), -(cell.get("psi") or 0)
 
     features = sorted(cells, key=drifted)
     strip = [

@@ -55,8 +55,13 @@ def _risk(tenths: list[tuple[int, int, float]]) -> Metric:
 
 def _drift(monitoring: dict[str, list[dict[str, Any]]]) -> Iterator[Metric]:
     psi = _family("feature_drift_psi", "PSI of each feature, newest date.", ["feature"])
+    text = "PSI of each feature that moves as the history grows, newest date."
+    clock_like = _family("clock_like_drift_psi", text, ["feature"])
     status = _family("feature_drift_status", "0 ok, 1 warn, 2 fail.", ["feature"])
     for row in newest(monitoring.get("feature_drift", [])):
+        if row.get("is_clock_like"):  # judged apart: no alert and no worst value knows it
+            _add(clock_like, [row["feature"]], row["psi"])
+            continue
         _add(psi, [row["feature"]], row["psi"])
         _add(status, [row["feature"]], STATUS.get(row["status"]))
     overall = _family("prediction_drift_psi", "PSI of the predictions, newest date.", [])
@@ -64,7 +69,7 @@ def _drift(monitoring: dict[str, list[dict[str, Any]]]) -> Iterator[Metric]:
     for row in newest(monitoring.get("prediction_drift", []))[-1:]:
         _add(overall, [], row["psi"])
         _add(verdict, [], STATUS.get(row["status"]))
-    yield from (psi, status, overall, verdict)
+    yield from (psi, status, clock_like, overall, verdict)
 
 
 def _performance(rows: list[dict[str, Any]]) -> Metric:

@@ -32,7 +32,9 @@
     ]) }}
 {% endmacro %}
 
-{#- The features that grow with every day of a young warehouse, which is no drift. -#}
-{% macro growing_features(longest) %}
-    {{ return(['active_days_ever', 'events_ever', 'observed_days_' ~ longest ~ 'd']) }}
+{#- The features whose mean moves as the history grows, whatever users do: they count from the first day. -#}
+{% macro clock_like_features(longest) %}
+    {{ return([
+        'tenure_days', 'active_days_ever', 'events_ever', 'silence_share', 'observed_days_' ~ longest ~ 'd',
+    ]) }}
 {% endmacro %}

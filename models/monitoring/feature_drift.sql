@@ -5,8 +5,7 @@
 ) }}
 {% set columns = shared_columns(scored_features(), source('ml', 'training_reference')) %}
 {% set numbers = columns | selectattr('is_number') | map(attribute='name') | list %}
-{% set growing = growing_features(domain_settings().feature_windows_days | last) %}
-{% set numbers = numbers | reject('in', growing) | list %}
+{% set clock_like = clock_like_features(domain_settings().feature_windows_days | last) %}
 {% set texts = columns | rejectattr('is_number') | map(attribute='name') | list %}
 
 with
@@ -83,19 +82,33 @@ drift as (
     select texts.*
     from ({{ psi('texts_then', 'texts_now', 'value', ['feature', 'model_version'], false) }}) as texts
 
+),
+
+judged as (
+
+    select
+        *,
+        feature in ({{ text_list(clock_like) }}) as is_clock_like,
+        {{ drift_status('psi', 'noise_psi') }} as drift_status
+    from drift
+
 )
 
 select
-    drift.feature,
-    drift.as_of_date,
-    drift.model_version,
-    drift.psi,
-    {{ drift_status('drift.psi', 'drift.noise_psi') }} as status,
-    drift.noise_psi,
-    drift.bins,
-    drift.reference_rows,
-    drift.current_rows
-from drift
-left join known on drift.feature = known.feature and drift.model_version = known.model_version
+    judged.feature,
+    judged.as_of_date,
+    judged.model_version,
+    judged.psi,
+    case
+        when judged.is_clock_like and judged.drift_status <> 'ok' then 'watch'
+        else judged.drift_status
+    end as status,
+    judged.is_clock_like,
+    judged.noise_psi,
+    judged.bins,
+    judged.reference_rows,
+    judged.current_rows
+from judged
+left join known on judged.feature = known.feature and judged.model_version = known.model_version
 -- the domain may have got the feature after the model was trained: then it cannot have drifted
-where known.feature is not null or drift.psi = 0
+where known.feature is not null or judged.psi = 0

@@ -17,11 +17,18 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 from support.history import score_day
 from support.homes import PROJECT, churnhouse, copied, rows
 
+from api.store.gauges import PublishedGauges
+from api.store.publication import Publication, load
+from python_jobs.monitoring.outcomes import failure
 from python_jobs.scoring.snapshots import save_training_sample
 from python_jobs.settings import Settings
 from python_jobs.warehouse import spark
 from python_jobs.warehouse.connection import connect
 
+CLOCK_LIKE = {
+    *("tenure_days", "active_days_ever", "events_ever", "silence_share"),
+    "observed_days_30d",
+}
 UNTESTED = ("--exclude-resource-type", "test")
 MACROS = [
     (PROJECT / f"macros/drift/{name}.sql").read_text() for name in ("psi_bin", "psi_noise", "psi")
@@ -155,6 +162,12 @@ def scored_earlier(finished_home: Path, tmp_path_factory: pytest.TempPathFactory
         score_day(home, day)
     churnhouse(home, "publish")
     return home
+
+
+def published(home: Path) -> Publication:
+    """Return the published version as the API loads it."""
+    folder = (home / "published/current").resolve()
+    return load(folder.parent, folder.name, 1 << 20)
 
 
 def outcomes(home: Path, day: str) -> pd.DataFrame:
@@ -347,6 +360,62 @@ def test_drift_exits_2_where_a_feature_fails_and_writes_what_it_found(home: Path
     found = json.loads((home / "published/data_drift_latest.json").read_text())
     failed = [row["feature"] for row in found["features"] if row["status"] == "fail"]
     assert failed == ["logins_30d"]
+
+
+def ten_weeks_later(home: Path, keep: str = "true") -> list[tuple]:
+    """Add 70 days to a home without training, and return the drift of the newest date.
+
+    `keep`: which events the new files keep, in SQL.
+    """
+    before = set((home / "raw/events").iterdir())
+    churnhouse(home, "generate", "--days", "70", "--append")
+    for file in sorted(set((home / "raw/events").iterdir()) - before):
+        duckdb.sql(f"from '{file}' where {keep}").write_parquet(f"{file}.new")
+        Path(f"{file}.new").rename(file)
+    churnhouse(home, "ingest")
+    churnhouse(home, "build", *UNTESTED)
+    return rows(
+        home,
+        "select feature, psi, status, is_clock_like from feature_drift where as_of_date = "
+        "(select max(as_of_date) from feature_drift) order by psi desc",
+    )
+
+
+def test_world_that_only_grows_older_is_not_red_in_week_10(home: Path):
+    found = ten_weeks_later(home)
+    assert {status for *_, status, is_clock_like in found if not is_clock_like} <= {"ok", "warn"}
+    clock_like = {feature: (psi, status) for feature, psi, status, is_one in found if is_one}
+    assert clock_like.keys() == CLOCK_LIKE
+    # what kept it from turning red
+    assert max(psi for psi, _ in clock_like.values()) > 0.25
+    assert {status for _, status in clock_like.values()} <= {"ok", "watch"}
+    version = rows(home, "select max(version) from ml.model_versions")[0][0]
+    with connect(Settings(home=home), read_only=True) as connection:
+        assert "drifted" not in (failure(connection, version) or "")
+    churnhouse(home, "publish")
+    assert churnhouse(home, "drift").returncode == 0
+    gauges = {
+        sample.name: sample.labels.get("feature")
+        for family in PublishedGauges(published(home), None).collect()
+        for sample in family.samples
+        if sample.labels.get("feature") in CLOCK_LIKE
+    }
+    assert gauges.keys() == {"churnhouse_clock_like_drift_psi"}
+
+
+def test_world_that_really_changes_is_red_in_week_10(home: Path):
+    """Users watch only at weekends."""
+    kept = "event_type <> 'video_watch' or dayofweek(try_cast(event_time as timestamp)) in (0, 6)"
+    found = ten_weeks_later(home, kept)
+    failed = {feature for feature, _, status, _ in found if status == "fail"}
+    assert "watch_minutes_30d" in failed and not failed & CLOCK_LIKE
+
+
+def test_clock_like_features_are_columns_of_the_features(finished_home: Path):
+    columns = {row[0] for row in rows(finished_home, "describe user_features_daily")}
+    assert columns >= CLOCK_LIKE
+    listed = "select feature from feature_drift where is_clock_like"
+    assert {row[0] for row in rows(finished_home, listed)} == CLOCK_LIKE
 
 
 def test_drift_compares_the_eligible_with_what_the_model_was_trained_on(finished_home: Path):
