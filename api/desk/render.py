@@ -22,7 +22,6 @@ NAMES = ("display_name", "name")
 """Attributes that name a person, the best first."""
 
 SPARK_DATES = 12
-LOWERS = "lowers the risk"
 FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -78,10 +77,15 @@ def spark(history: str | None) -> str | None:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
 
 
-def by_direction(reasons: list[str]) -> tuple[list[str], list[str]]:
-    """Split reasons into those that raise the risk and those that say they lower it."""
-    lowering = [text for text in reasons if text.rstrip(".").endswith(LOWERS)]
-    return [text for text in reasons if text not in lowering], lowering
+def by_direction(user: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Split a user's reasons into those that raise the risk and those that lower it.
+
+    Versions of earlier releases do not tell them apart: there all are said to raise it.
+    """
+    reasons = user["reasons"]
+    told = list(zip(reasons, user["effects"] or [None] * len(reasons), strict=False))
+    lowering = [text for text, effect in told if effect == "lowers"]
+    return [text for text, effect in told if effect != "lowers"], lowering
 
 
 def term(name: str, shown: str | None = None) -> Markup:

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from api.desk.render import by_direction
 from api.desk.results import NORMAL, PLANNED, lift, missing_contacts
 
 
@@ -63,3 +64,12 @@ def test_no_number_of_contacts_makes_up_for_a_small_holdout():
     row = campaign(-0.4, 0.3, holdout=14)
     assert missing_contacts(row) is None
     assert "the holdout is too small to tell" in lift(row)["sentence"]
+
+
+def test_reasons_that_lower_the_risk_stand_apart():
+    user = {"reasons": ["silent", "no lessons", "paid"], "effects": ["raises", "raises", "lowers"]}
+    assert by_direction(user) == (["silent", "no lessons"], ["paid"])
+
+
+def test_reasons_of_earlier_releases_are_all_shown():
+    assert by_direction({"reasons": ["silent", "paid"], "effects": []}) == (["silent", "paid"], [])
