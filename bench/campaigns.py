@@ -149,7 +149,7 @@ def play(
     *,
     seed: int,
     effects: Sequence[float],
-    users: int = 1200,
+    users: int = 1000,
     weeks: int = 12,
     places: int = 60,
 ) -> list[Outcome]:
@@ -254,7 +254,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=1)
-    parser.add_argument("--users", type=int, default=1200)
+    parser.add_argument("--users", type=int, default=1000)
     parser.add_argument("--weeks", type=int, default=12)
     parser.add_argument("--places", type=int, default=60, help="on each list")
     parser.add_argument("--effects", type=float, nargs="+", default=[0.6, 0.0])
