@@ -1,6 +1,7 @@
 """Endpoints that score on request with the published model."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -16,6 +17,7 @@ from api.store.loader import loader_of
 from api.store.publication import Publication
 from python_jobs.publication import candidate
 from python_jobs.publication.ids import LENGTH, is_id
+from python_jobs.publication.impossible import impossible
 
 router = APIRouter(tags=["predict"])
 MAX_ROWS = 10_000
@@ -24,6 +26,8 @@ ROWS_AT_ONCE = 200
 
 MAX_ERRORS = 50
 FIELDS = {"user_id", "features"}
+CONTRADICTION = "features.*"
+"""The field of an error about several features together."""
 
 
 @router.post("/predict", include_in_schema=False, response_model=None)
@@ -37,12 +41,16 @@ async def predict(request: Request) -> Response:
     """Return the model's churn risk for these features; /predict is the same.
 
     For a known user, missing features come from the published row, so "what if" needs one number.
-    For an unknown user, or without a user_id, every feature is required. Reasons, what a contact
-    gains and the place on the list are those of the published row: null where a feature differs.
+    For an unknown user, or without a user_id, every feature is required. Features that nobody can
+    have together are refused with the contradiction, such as 0 days of silence without activity.
+    Reasons, what a contact gains and the place on the list are those of the published row: null
+    where a feature differs.
     """
     content = await read_object(request, 64 * KIB)
     publication = loader_of(request).require()
     values, published, errors = _values(publication, content)
+    if [entry["field"] for entry in errors] == [CONTRADICTION]:
+        raise invalid(f"Nobody can have these features: {errors[0]['problem']}", errors)
     if errors:
         raise invalid("The features are not those of the model.", errors)
     (risk,) = publication.score([values])
@@ -142,7 +150,17 @@ def _values(
         return [], None, [*errors, error("body", "features", "must be an object")]
     published = publication.user_features(user_id) if user_id is not None else None
     values, feature_errors = vector(publication, features, published)
+    if not errors and not feature_errors and features:
+        contradiction = _contradiction(publication, values)
+        # a published row is as it is, and what is sent may leave it so
+        if contradiction and (published is None or not _contradiction(publication, published)):
+            feature_errors = [error("body", CONTRADICTION, contradiction)]
     return values, published, errors + feature_errors
+
+
+def _contradiction(publication: Publication, values: Sequence[Any]) -> str | None:
+    features = dict(zip(publication.features, values, strict=True))
+    return impossible(features, publication.feature_facts, publication.features)
 
 
 def _audit(request: Request, publication: Publication, scored: list[list[Any]]) -> None:

@@ -118,12 +118,13 @@ def test_what_if_scores_again_and_resets(full, visit):
     page, user = seen.page, top_user(full)
     page.goto(f"/desk/users/{user['user_id']}")
     was = page.locator("#what-if-risk").inner_text()
-    slider = page.get_by_label("Days since last activity")
+    slider = page.get_by_label("Tenure days")
     slider.focus()
     with page.expect_response("**/predict") as answered:
-        page.keyboard.press("Home")  # by keyboard, to the smallest value
+        page.keyboard.press("End")  # by keyboard, to the largest value
     sent, answer = answered.value.request.post_data_json, answered.value.json()
-    assert sent == {"user_id": user["user_id"], "features": {"days_since_last_activity": 0}}
+    days = int(slider.input_value())
+    assert sent == {"user_id": user["user_id"], "features": {"tenure_days": days}}
     shown = f"{answer['churn_risk'] * 100:.1f}%"
     page.wait_for_function(f"document.getElementById('what-if-risk').textContent === '{shown}'")
     assert shown != was and "points" in page.locator("#what-if-change").inner_text()
@@ -331,7 +332,7 @@ def test_with_keys_a_person_signs_in_and_out(keyed, visit):
     assert button.is_disabled() and "role writer" in page.locator("#no-right").inner_text()
     page.goto(f"/desk/users/{user}")
     with page.expect_response("**/predict") as answered:
-        page.get_by_label("Days since last activity").press("Home")
+        page.get_by_label("Tenure days").press("End")
     assert answered.value.status == 200  # the session also works for /predict from the desk
     page.get_by_role("button", name="Sign out").click()
     page.goto("/desk")

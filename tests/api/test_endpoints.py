@@ -222,12 +222,41 @@ def test_predict_has_an_alias_without_a_version(server, table):
 def test_what_if_needs_only_the_changed_feature(server, table):
     user_id = next(row["user_id"] for row in table if row["risk_band"] == "high")
     as_is = server.post("/predict", {"user_id": user_id}).json
-    changed = server.post(
-        "/predict", {"user_id": user_id, "features": {"days_since_last_activity": 0}}
-    ).json
-    assert changed["features_used"] == as_is["features_used"] | {"days_since_last_activity": 0}
+    watched = {"watch_minutes_30d": 5000}
+    changed = server.post("/predict", {"user_id": user_id, "features": watched}).json
+    assert changed["features_used"] == as_is["features_used"] | watched
     assert changed["churn_risk"] != as_is["churn_risk"]
     assert changed["user_id"] == user_id
+
+
+def test_what_if_refuses_a_person_who_cannot_be(server, table):
+    """The contradiction is named; more that is sent may solve it. A batch names the row."""
+    user_id = next(row["user_id"] for row in table if row["risk_band"] == "high")
+    today = {"days_since_last_activity": 0}
+    refused = server.post("/predict", {"user_id": user_id, "features": today})
+    assert refused.status == 422
+    said = "days_since_last_activity is 0, but active_days_7d is 0."
+    assert refused.json["errors"] == [{"in": "body", "field": "features.*", "problem": said}]
+    assert refused.json["detail"] == f"Nobody can have these features: {said}"
+    rows = [{"user_id": user_id}, {"user_id": user_id, "features": today}]
+    refused = server.post("/predict/batch", {"rows": rows})
+    assert [e["field"] for e in refused.json["errors"]] == ["rows.1.features.*"]
+    used = server.post("/predict", {"user_id": user_id}).json["features_used"]
+    back = today | {
+        name: used[name] + 1
+        for name in used
+        if name.startswith(("active_days_", "events_")) and not name.startswith("active_day_rate")
+    }
+    assert server.post("/predict", {"user_id": user_id, "features": back}).status == 200
+
+
+def test_published_rows_are_possible(server, table):
+    answers = [
+        server.post("/predict", {"features": used["features_used"]}).status
+        for row in table[::5]
+        if (used := server.post("/predict", {"user_id": row["user_id"]}).json)
+    ]
+    assert set(answers) == {200} and len(answers) > 50
 
 
 def test_attribute_as_text_gives_the_score_of_the_batch(server, table):

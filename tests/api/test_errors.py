@@ -94,7 +94,8 @@ def test_a_wrong_feature_is_named(server, name, value, problem):
 
 
 def test_whole_floats_pass_as_integers_and_doubles_may_be_null(server):
-    features = _whole(server) | {"tenure_days": 7.0, "quiz_score_7d": None}
+    features = _whole(server)
+    features |= {"tenure_days": float(features["tenure_days"]), "quiz_score_7d": None}
     assert server.post("/predict", {"features": features}).status == 200
 
 

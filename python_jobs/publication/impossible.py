@@ -1,0 +1,101 @@
+"""Whether features contradict one another, so that nobody can have them.
+
+For the API and the desk: whoever asks "what if" moves one number and may forget the others. Imports
+only the standard library.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+
+from python_jobs.publication.feature_facts import FeatureFact
+
+Number = int | float
+
+
+def impossible(
+    features: Mapping[str, object], facts: Mapping[str, FeatureFact], kinds: Mapping[str, str]
+) -> str | None:
+    """Return the first contradiction among a person's features in one line; None if there is none.
+
+    `facts` and `kinds`: what each feature measures and its SQL type. A missing or NULL feature
+    contradicts nothing. Only counts grow with their window: a sum may have negative parts.
+    """
+    known = {
+        name: value
+        for name, value in features.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    counts: dict[str, dict[int, tuple[str, Number]]] = {}
+    for name, value in known.items():
+        fact = facts[name]
+        if isinstance(fact.window, int) and "INT" in kinds[name]:
+            counts.setdefault(fact.measure, {})[fact.window] = (name, value)
+    sorted_counts = {measure: dict(sorted(found.items())) for measure, found in counts.items()}
+    whole = [name for name in known if "INT" in kinds[name]]
+    for contradictions in (
+        _negative(known, whole),
+        _windows(known, sorted_counts),
+        _days(known, sorted_counts),
+        _silence(known, sorted_counts.get("active_days", {})),
+    ):
+        for said in contradictions:
+            return said
+    return None
+
+
+def _negative(known: Mapping[str, Number], whole: list[str]) -> Iterator[str]:
+    for name in whole:
+        if known[name] < 0:
+            yield f"{name} is {known[name]:.0f}, and no count is below 0."
+
+
+def _windows(
+    known: Mapping[str, Number], counts: Mapping[str, Mapping[int, tuple[str, Number]]]
+) -> Iterator[str]:
+    """Yield where a count over more days is smaller than one over fewer days among them."""
+    for measure, windows in counts.items():
+        ever = f"{measure}_ever"
+        found = [*windows.values(), *([(ever, known[ever])] if ever in known else [])]
+        for (name, fewer), (longer, more) in pairwise(found):
+            if more < fewer:
+                yield f"{longer} is {more:.0f}, fewer than {name}, which is {fewer:.0f}."
+
+
+def _days(
+    known: Mapping[str, Number], counts: Mapping[str, Mapping[int, tuple[str, Number]]]
+) -> Iterator[str]:
+    """Yield where more days are active than there are, or than have an event."""
+    active, events = counts.get("active_days", {}), counts.get("events", {})
+    for days, (name, value) in active.items():
+        if value > days:
+            yield f"{name} is {value:.0f}, more than {days} days."
+        if days in events and events[days][1] < value:
+            yield f"{events[days][0]} is {events[days][1]:.0f}, fewer than {name}, {value:.0f}."
+    for (days, (name, value)), (more_days, (longer, more)) in pairwise(active.items()):
+        if more - value > more_days - days:
+            between = f"the {more_days - days} days between"
+            yield f"{longer} is {more:.0f} and {name} is {value:.0f}, too few for {between}."
+    tenure = known.get("tenure_days")
+    ever = known.get("active_days_ever")
+    if tenure is not None and ever is not None and ever > tenure + 1:
+        yield f"active_days_ever is {ever:.0f}, but tenure_days is {tenure:.0f}."
+
+
+def _silence(
+    known: Mapping[str, Number], active: Mapping[int, tuple[str, Number]]
+) -> Iterator[str]:
+    """Yield where the days since the last activity do not fit the active days, or the tenure."""
+    silent, tenure = known.get("days_since_last_activity"), known.get("tenure_days")
+    if silent is None:
+        return
+    said = f"days_since_last_activity is {silent:.0f}"
+    if tenure is not None and silent > tenure:
+        yield f"{said}, but tenure_days is {tenure:.0f}."
+    # without any activity, silence counts from signup
+    came = [value for _, value in active.values()] + [known.get("active_days_ever", 0)]
+    has_come = max(came) > 0 or ("active_days_ever" not in known and silent < (tenure or silent))
+    for days, (name, value) in active.items():
+        if silent >= days and value > 0:
+            yield f"{said}, but {name} is {value:.0f}."
+        if silent < days and value == 0 and has_come:
+            yield f"{said}, but {name} is 0."
