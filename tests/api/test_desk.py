@@ -118,13 +118,14 @@ def test_what_if_scores_again_and_resets(full, visit):
     page, user = seen.page, top_user(full)
     page.goto(f"/desk/users/{user['user_id']}")
     was = page.locator("#what-if-risk").inner_text()
-    slider = page.get_by_label("Tenure days")
+    page.locator("summary", has_text="Watch minutes").click()
+    slider = page.get_by_label("Watch minutes, last 30 days")
     slider.focus()
     with page.expect_response("**/predict") as answered:
         page.keyboard.press("End")  # by keyboard, to the largest value
     sent, answer = answered.value.request.post_data_json, answered.value.json()
-    days = int(slider.input_value())
-    assert sent == {"user_id": user["user_id"], "features": {"tenure_days": days}}
+    minutes = float(slider.input_value())
+    assert sent == {"user_id": user["user_id"], "features": {"watch_minutes_30d": minutes}}
     shown = f"{answer['churn_risk'] * 100:.1f}%"
     page.wait_for_function(f"document.getElementById('what-if-risk').textContent === '{shown}'")
     assert shown != was and "points" in page.locator("#what-if-change").inner_text()
