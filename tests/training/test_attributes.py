@@ -113,15 +113,19 @@ def test_reason_names_the_users_own_value(trained, con):
     told = con.execute("""
         select coalesce(f.plan, 'unknown'), p.reason_1
         from scores as p join user_features_latest as f using (user_id, as_of_date)
-        where p.reason_1 like 'plan: %'
+        where p.reason_1 like '% plan%' or p.reason_1 like 'Plan %'
     """).fetchall()
     assert len(told) > 1500
-    known = {"basic": "basic; raises", "premium": "premium; lowers", "unknown": "unknown; lowers"}
+    known = {
+        "basic": "Plan basic: users of this plan leave more often.",
+        "premium": "Plan premium: users of this plan leave less often.",
+        "unknown": "Plan unknown: such users leave less often.",
+    }
     for plan, reason in told:
         if plan in known:
-            assert reason == f"plan: {known[plan]} the risk"
+            assert reason == known[plan]
         else:
-            assert reason.startswith("plan: other; ")
+            assert reason.startswith("Uncommon plan: such users leave ")
 
 
 @pytest.mark.parametrize(
