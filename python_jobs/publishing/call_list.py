@@ -21,7 +21,7 @@ COLUMNS = (
     *("user_id", "churn_risk", "user_value", "expected_loss", "save_rate"),
     *("expected_gain", "expected_gain_low", "expected_gain_high", "last_contact_on"),
     *("is_explored", "list_probability"),
-    *("reason_1", "reason_2", "reason_3"),
+    *("reason_1", "reason_2", "reason_3", "action"),
 )
 
 
