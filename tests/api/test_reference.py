@@ -78,6 +78,10 @@ def test_page_reads_well_on_a_phone_and_in_the_dark(server):
                 page.on("console", lambda message: troubles.append(message.text))
                 page.goto(f"{server.url}/docs")
                 assert page.evaluate("document.documentElement.scrollWidth") <= width
+                said = page.locator("#predict dd").evaluate_all(
+                    "all => all.map(e => e.getBoundingClientRect().width)"
+                )
+                assert said and min(said) > 200
                 assert page.locator(".contents").evaluate("e => getComputedStyle(e).position") == (
                     "static" if width == 390 else "sticky"
                 )
