@@ -35,7 +35,10 @@ NIGHTLY = (
     *("last_contact_on", "save_rate"),
     *("expected_gain", "expected_gain_low", "expected_gain_high"),
 )
-"""What the nightly file of the list has after a prediction's columns, before list_rank."""
+"""What the nightly file of the list has after a prediction's columns, before PLACE."""
+
+PLACE = ("is_explored", "list_probability", "list_rank")
+"""The last columns of the nightly file."""
 
 OWN = {"q", "sort", "page", "tab", "done"}
 """Parameters of the page that are no filters."""
@@ -174,26 +177,38 @@ async def _csv(publication: Publication, ranks: list[int]) -> AsyncIterator[str]
     """Yield the rows as CSV; text that looks like a formula gets an apostrophe."""
     known = [name for name in NIGHTLY if name in publication.action_columns]
     columns = [*publication.prediction_columns, *known]
-    list_rank = {}
-    if publication.has_call_list:
-        sql = "select risk_rank, list_rank from call_list"
-        list_rank = dict(publication.store.execute(sql).fetchall())
-    yield _line([*columns, "list_rank"])
+    nobody, places = _places(publication)
+    yield _line([*columns, *nobody])
     named = ", ".join(f'"{name}"' for name in columns)
     sql = f"select {named} from users where risk_rank = ?"
     for start in range(0, len(ranks), 500):
         lines = []
         for rank in ranks[start : start + 500]:
             row = publication.store.execute(sql, (rank,)).fetchone()
-            lines.append(_line([*map(_cell, columns, row), list_rank.get(rank)]))
+            lines.append(_line([*map(_cell, columns, row), *places.get(rank, nobody).values()]))
         yield "".join(lines)
         await asyncio.sleep(0)
+
+
+def _places(publication: Publication) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
+    """Return the columns of a place on the list, without values, and those of listed users."""
+    if not publication.has_call_list:
+        return dict.fromkeys(PLACE), {}
+    listed = publication.store.execute(f"select risk_rank, {', '.join(PLACE)} from churn_top_risk")
+    places = {rank: dict(zip(PLACE, values, strict=True)) for rank, *values in listed}
+    for place in places.values():
+        place["is_explored"] = _flag(place["is_explored"])
+    return dict.fromkeys(PLACE), places
+
+
+def _flag(value: object) -> str:
+    return str(value == 1).lower()
 
 
 def _cell(name: str, value: object) -> object:
     """Return a value as the nightly file writes it."""
     if name in prediction.FLAGS:
-        return str(value == 1).lower()
+        return _flag(value)
     return str(value).replace("T", " ") if name == "scored_at" else value
 
 

@@ -346,8 +346,10 @@ def _facts(store: sqlite3.Connection, attributes: list[str] | None) -> dict[str,
     known_actions = [name for name in actions if name in columns]
     return {
         "action_columns": known_actions,
-        "moves": _moves(store) if known_actions else {},
-        "contacted": _contacted(store) if known_actions else [],
+        "moves": _moves(store) if "churn_move" in columns else {},
+        "contacted": _contacted(store)
+        if {"contact_history", "last_contact_on"} <= {*columns}
+        else [],
         "expected_loss": _expected_loss(store) if "expected_loss" in columns else None,
         "attributes": attributes,
         "prediction_columns": [name for name in prediction.NAMES if name in columns],

@@ -62,7 +62,11 @@ def test_answer_says_what_the_published_files_say(home, tmp_path):
     second = current(home)
     path = second / "activation/list_changes.parquet"
     columns = duckdb.sql(f"describe from '{path}'").fetchall()
-    flat = [c for c, kind, *_ in columns if not c.startswith("reason_") and "TIME" not in kind]
+    flat = [
+        c
+        for c, kind, *_ in columns
+        if not c.startswith(("reason_", "effect_")) and "TIME" not in kind
+    ]
     rows = duckdb.sql(f"from '{path}' order by change, list_rank").df()
     with serving(home, tmp_path / "log") as server:
         answer = asked(server, first.name)

@@ -155,7 +155,7 @@ def _broken(finished_home: Path, home: Path) -> Path:
     folder = publish_again(home, 1)
     change_store(
         folder,
-        "update feature_drift set status = 'fail' where feature = 'tenure_days'",
+        "update feature_drift set status = 'fail' where feature = 'logins_30d'",
         "update model_performance set is_mature = 1, precision_at_top_k = 0.3,"
         " expected_precision_at_top_k = 0.6",
         "insert into performance_intervals select as_of_date, model_version, 'precision_at_top_k',"

@@ -91,7 +91,7 @@ def test_doctor_lists_the_findings_last_and_exits_1(home: Path):
     assert process.returncode == 1 and "Traceback" not in out + err, out + err
     assert all(len(line) <= 80 for line in out.splitlines())
     (line,) = err.splitlines()
-    assert "2 of 11 checks found something wrong: home, published." in line
+    assert "2 of 12 checks found something wrong: home, published." in line
     text = " ".join(out.split())  # long paths are folded
     assert "cannot be written (Permission denied)" in text
     assert "is missing or is not the file that was published" in text

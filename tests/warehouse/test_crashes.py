@@ -13,7 +13,7 @@ from support.processes import check_published, killed, start
 STEPS = ("ingest", "build", "train", "promote", "score", "publish")
 # Columns a crash may change: times, which of two equal models, which build.
 STAMPS = {"row_id", "file_id", "ingested_at", "written_at", "scored_at", "model_version"}
-STAMPS |= {"compared_with"}
+STAMPS |= {"compared_with", "decided_at"}
 # Tables that describe the last build; the other tables in main are its results.
 OF_THE_BUILD = (
     "build_log",
