@@ -29,7 +29,9 @@ NUMBERS_OF_IDS = {"event_key"}
 # dbt_run_results has times, and other nodes on DuckDB. churn_scores is a Python model: on Spark a
 # job writes what follows it. user_windows lists the days to rewrite: on Spark whole days of all
 # users, on DuckDB only those of changed users. descriptions lacks Python models on Spark.
+# Spark has no effect_scores: lists count with save rates there.
 NOT_COMPARED = {"ml.dbt_run_results", "main.churn_scores", "main.user_windows", "ml.descriptions"}
+NOT_COMPARED |= {"main.effect_scores"}
 VERSION_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z-")
 
 
