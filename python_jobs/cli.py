@@ -273,6 +273,7 @@ def run(
         pipeline.build(settings, chosen, dbt, BEFORE_MODELS, "build")
         pipeline.train(settings, seed, time_budget)
         pipeline.promote(settings, None)
+        pipeline.learn_effect(settings, seed)
         pipeline.score(settings, dbt)
         pipeline.publish(settings)
     status()
