@@ -4,12 +4,15 @@ import importlib.util
 import math
 import sys
 
+import pytest
+
 from python_jobs import terminal
 from python_jobs.settings import PROJECT
 
 SPEC = importlib.util.spec_from_file_location("campaigns", PROJECT / "bench/campaigns.py")
 
 
+@pytest.mark.nightly
 def test_two_weeks_of_lists_are_worked_off_and_measured(tmp_path, monkeypatch):
     campaigns = importlib.util.module_from_spec(SPEC)
     monkeypatch.setitem(sys.modules, "campaigns", campaigns)

@@ -102,6 +102,7 @@ def test_daily_run_gives_the_same_tables_when_a_worker_dies_in_score(homes, clus
     assert len(after) == len(before) + 1
 
 
+@pytest.mark.nightly
 def test_forgotten_user_is_gone_and_all_else_is_the_same(homes, cluster):
     duck, spark = homes
     query = "select user_id from churn_top_risk order by risk_rank limit 1"

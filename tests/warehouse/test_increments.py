@@ -82,7 +82,7 @@ def check(delivery) -> None:
         assert not differences(by_increments, at_once.tables()), "not as in one load"
 
 
-@settings(max_examples=4, derandomize=True, **QUIET)
+@settings(max_examples=2, derandomize=True, **QUIET)
 @given(deliveries())
 def test_any_order_of_loads_gives_the_tables_of_a_full_refresh(delivery):
     check(delivery)
