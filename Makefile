@@ -57,7 +57,7 @@ bench-quality: .venv/installed ## Judge the product and its rivals on real logs:
 
 nightly: .venv/installed .venv-spark/installed .venv-mlflow/installed ## Run the exhaustive variants of the tests.
 	$(BIN)/pytest -m "nightly and not spark"
-	.venv-spark/bin/pytest -m "nightly and spark"
+	.venv-spark/bin/pytest -m spark
 	.venv-mlflow/bin/pytest -m nightly tests/registry/test_tracking.py
 
 clean: ## Remove the virtual environments and dbt's files. Data stays.
