@@ -196,6 +196,9 @@ def test_changed_user_gets_its_own_band_and_loss_and_no_reasons_of_before(server
         shown = server.get(f"/v1/predictions/{row['user_id']}").json
         for silent in (0, 29, 30):
             changed = {"days_since_last_activity": silent, "tenure_days": 1000}
+            for name in ("active_days", "events"):  # what fits the silence
+                changed |= {f"{name}_{days}d": int(silent < days) for days in (7, 14, 30)}
+                changed |= {f"{name}_ever": 50}
             sent = {"user_id": row["user_id"], "features": changed}
             told = server.post("/v1/predict", sent).json
             assert told["expected_loss"] == told["churn_risk"] * shown["user_value"]
