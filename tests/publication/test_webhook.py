@@ -21,7 +21,7 @@ from python_jobs import pipeline
 from python_jobs.publishing import webhook
 from python_jobs.settings import Settings
 
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # pragma: allowlist secret
 NOW = datetime(2025, 5, 1, 2, 0, tzinfo=UTC)
 
 
@@ -81,7 +81,10 @@ def deliver(url: str, **limits: float) -> str:
 def test_signature_is_that_of_the_standard():
     """The example of Standard Webhooks' reference libraries."""
     found = webhook.signature(
-        SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
+        SECRET,
+        "msg_p5jXN8AQM9LWM0D4loKWxJek",  # pragma: allowlist secret
+        1614265330,
+        b'{"test": 2432232314}',
     )
     assert found == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
