@@ -17,7 +17,7 @@ _CODE = Path(__file__).resolve().parent
 PROJECT = _CODE / "project" if (_CODE / "project").exists() else _CODE.parent
 
 
-SECRET_PREFIX = "whsec_"  # pragma: allowlist secret
+SECRET_PREFIX = "whsec_"  # pragma: allowlist secret - the prefix alone
 
 
 def is_loopback(host: str) -> bool:

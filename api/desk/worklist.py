@@ -98,7 +98,7 @@ def _to_call(publication: Publication, contacts: Contacts, chosen: Filter) -> Fi
     busy = contacts.waiting(publication)
     condition = "user_id not in (select value from json_each(?))"
     if publication.has_call_list:
-        condition += " and risk_rank in (select risk_rank from call_list)"
+        condition += " and risk_rank in (select risk_rank from churn_top_risk)"
         return replace(chosen, condition=condition, values=(json.dumps(busy),))
     equal = listing.to_contact(publication).equal | chosen.equal
     return replace(chosen, equal=equal, condition=condition, values=(json.dumps(busy),))
@@ -107,8 +107,8 @@ def _to_call(publication: Publication, contacts: Contacts, chosen: Filter) -> Fi
 def _listed(publication: Publication, chosen: Filter, limit: int) -> Found:
     where, values = chosen.where()
     sql = (
-        "select risk_rank from call_list join users using (risk_rank)"
-        f" where true{where} order by call_list.list_rank"
+        "select risk_rank from (select risk_rank, list_rank as place from churn_top_risk)"
+        f" join users using (risk_rank) where true{where} order by place"
     )
     ranks = [row[0] for row in publication.store.execute(sql, values)]
     return Found(ranks[:limit], len(ranks))

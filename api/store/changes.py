@@ -138,4 +138,6 @@ def _list(folder: Path) -> dict[str, Row]:
             )
             raise Problem(422, "list-too-long", detail)
         rows = store.execute("select * from churn_top_risk order by list_rank")
-        return {row["user_id"]: dict(row) for row in rows}
+        return {
+            row["user_id"]: dict(row) | {"is_explored": row["is_explored"] == 1} for row in rows
+        }

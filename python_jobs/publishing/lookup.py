@@ -116,12 +116,7 @@ TABLES = {
         order by from_id
         """,
     ),
-    # whom to act on, in order; risk_rank finds the user
-    "call_list": (
-        "list_rank",
-        "select list_rank, risk_rank from main.churn_top_risk order by list_rank",
-    ),
-    # the list itself; the API compares it with that of another version
+    # whom to act on; the API compares it with that of another version
     "churn_top_risk": ("user_id", "from main.churn_top_risk order by user_id"),
     # number of users in each band at each date, for "change since the last publication"
     "risk_bands": (

@@ -81,6 +81,7 @@ def test_answer_says_what_the_published_files_say(home, tmp_path):
                 if name.endswith(("_on", "_date")):
                     value = None if value is None or str(value) == "NaT" else str(value)[:10]
                 assert one[name] == value, name
+            assert one["is_explored"] is False
             assert one["reasons"] == [row[f"reason_{n}"] for n in (1, 2, 3) if row[f"reason_{n}"]]
         assert [user for _, user in told(asked(server))] == listed(second)
         assert told(asked(server, second.name)) == []

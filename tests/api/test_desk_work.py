@@ -143,7 +143,7 @@ def test_a_version_without_moves_and_candidates_is_still_shown(published_home, t
         folder,
         "drop index users_list",
         *(f"alter table users drop column {name}" for name in (*gone, "expected_gain_high")),
-        *(f"drop table {name}" for name in ("campaign_lift", "save_rates", "call_list")),
+        *(f"drop table {name}" for name in ("campaign_lift", "save_rates", "churn_top_risk")),
     )
     seal(folder)
     with serving(published_home, tmp_path / "log") as server:

@@ -2,11 +2,8 @@
 
 import html
 import re
-import shutil
 
-import pytest
-
-CHROMIUM = shutil.which("chromium")
+from support.browsing import CHROMIUM, needs_chromium
 
 
 def tags_removed(page: str) -> str:
@@ -63,7 +60,7 @@ def test_page_is_there_before_a_version_is(tmp_path):
         assert "/v1/changes" in server.get("/docs").text
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium")
+@needs_chromium
 def test_page_reads_well_on_a_phone_and_in_the_dark(server):
     from axe_playwright_python.sync_playwright import Axe
     from playwright.sync_api import sync_playwright

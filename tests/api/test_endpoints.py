@@ -352,7 +352,7 @@ def test_desk_does_not_list_holdout_users_to_contact(published_home, tmp_path):
         query = "select user_id from users where is_eligible order by risk_rank limit 10"
         users = [row[0] for row in store.execute(query)]
     change_store(folder, f"update users set in_holdout = 1 where user_id = '{users[0]}'")
-    change_store(folder, "drop table call_list")  # as in a version of an earlier release
+    change_store(folder, "drop table churn_top_risk")  # as in a version of an earlier release
     seal(folder)
     make_current(folder)
     with serving(published_home, tmp_path / "log") as running:

@@ -75,8 +75,7 @@ def test_list_is_the_same_wherever_it_is_read(exploring):
         query = f"select user_id, is_explored, list_probability, list_rank from '{path}'"
         assert duckdb.execute(query).fetchall() == listed(exploring), path
     with closing(sqlite3.connect(current / "lookup.sqlite")) as store:
-        query = "select user_id from call_list join users using (risk_rank)"
-        query += " order by call_list.list_rank"
+        query = "select user_id from churn_top_risk order by list_rank"
         assert [row[0] for row in store.execute(query)] == expected
     text = churnhouse(exploring, "list", "--csv").stdout
     found = list(csv.DictReader(text.splitlines()))

@@ -21,7 +21,7 @@ from python_jobs import pipeline
 from python_jobs.publishing import webhook
 from python_jobs.settings import Settings
 
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # pragma: allowlist secret
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # pragma: allowlist secret - of a public example
 NOW = datetime(2025, 5, 1, 2, 0, tzinfo=UTC)
 
 
@@ -82,7 +82,7 @@ def test_signature_is_that_of_the_standard():
     """The example of Standard Webhooks' reference libraries."""
     found = webhook.signature(
         SECRET,
-        "msg_p5jXN8AQM9LWM0D4loKWxJek",  # pragma: allowlist secret
+        "msg_p5jXN8AQM9LWM0D4loKWxJek",  # pragma: allowlist secret - of a public example
         1614265330,
         b'{"test": 2432232314}',
     )

@@ -14,8 +14,8 @@ from python_jobs.synthetic.generate import generate
 SMALL = {"users": 400, "days": 45, "effect": 0.5}
 ROWS = "select md5(string_agg(r::text, '|' order by r::text)) from '{}' as r"
 # Of 120 users and 16 days before there were campaigns.
-EVENTS_BEFORE = "d0f03d9ecb65bdfe2309912af8db94a5"  # pragma: allowlist secret
-USERS_BEFORE = "99fb0a0eed674993d77a00b8954c08e0"  # pragma: allowlist secret
+EVENTS_BEFORE = "d0f03d9ecb65bdfe2309912af8db94a5"  # pragma: allowlist secret - a hash of test data
+USERS_BEFORE = "99fb0a0eed674993d77a00b8954c08e0"  # pragma: allowlist secret - a hash of test data
 
 
 def contents(folder: Path) -> dict[str, bytes]:
