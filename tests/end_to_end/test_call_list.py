@@ -63,11 +63,8 @@ def lists(home: Path) -> dict[str, list[str]]:
         for path in current.glob("churn_top_*")
     }
     with closing(sqlite3.connect(current / "lookup.sqlite")) as store:
-        query = "select user_id from call_list join users using (risk_rank)"
-        query += " order by call_list.list_rank"
-        found["desk"] = [row[0] for row in store.execute(query)]
         query = "select user_id from churn_top_risk order by list_rank"
-        found["changes"] = [row[0] for row in store.execute(query)]
+        found["desk"] = [row[0] for row in store.execute(query)]
     text = churnhouse(home, "list", "--order", "risk", "--top", 300, "--csv").stdout
     found["list"] = [row["user_id"] for row in csv.DictReader(text.splitlines())]
     return found
@@ -80,13 +77,12 @@ def test_who_was_contacted_in_the_pause_is_on_no_list(contacted):
     assert len(paused) == 30 + 8
     holdout = {row[0] for row in rows(home, "from churn_predictions_latest where in_holdout")}
     found = lists(home)
-    assert found.keys() == {".csv", ".parquet", "desk", "changes", "list"}
+    assert found.keys() == {".csv", ".parquet", "desk", "list"}
     for name, users in found.items():
         assert not paused & set(users), name
         assert not holdout & set(users), name
         assert {*called, *snoozed} - paused < set(users), name
     assert found[".csv"] == found[".parquet"] == found["desk"] == found["list"][:50]
-    assert found["changes"] == found["desk"]
 
 
 def test_contacts_are_kept_with_how_they_went(contacted):
