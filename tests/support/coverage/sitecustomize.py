@@ -19,7 +19,8 @@ def count(folder: Path) -> None:
     """Start counting. Only our own files are instrumented."""
     import slipcover
 
-    counter = slipcover.Slipcover(branch=True)
+    # what has run stays instrumented: taking it out again is not safe beside other threads
+    counter = slipcover.Slipcover(branch=True, d_miss_threshold=2**31 - 1)
     slipcover.ImportManager(counter, slipcover.FileMatcher(sources=PACKAGES)).__enter__()
     end_at_once = os._exit
 
