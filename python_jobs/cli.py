@@ -1,5 +1,6 @@
 """The `churnhouse` command: one subcommand per job. Large libraries are imported on first use."""
 
+import contextlib
 import gc
 import importlib.util
 import io
@@ -48,7 +49,7 @@ def _at_first_use(name: str) -> ModuleType:
 domains = _at_first_use("python_jobs.ingest.domain")
 pipeline = _at_first_use("python_jobs.pipeline")
 warehouse = _at_first_use("python_jobs.warehouse.connection")
-lock = _at_first_use("python_jobs.warehouse.lock")
+job_runs = _at_first_use("python_jobs.warehouse.job_runs")
 remote = _at_first_use("python_jobs.ingest.remote")
 
 # Typer has no public name for the base class of its usage errors.
@@ -90,6 +91,8 @@ def _ignore_the_locale() -> None:
 
 def execute(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code; an expected failure is one line on stderr."""
+    with contextlib.suppress(JobError):  # the command will say what is wrong with the settings
+        terminal.log_as(Settings())
     try:
         code = app(list(arguments), prog_name="churnhouse", standalone_mode=False) or 0
         if code == INTERRUPTED:
@@ -112,7 +115,7 @@ def execute(arguments: Sequence[str]) -> int:
 
 
 def _failed(line: str, code: int = FAILED) -> int:
-    terminal.errors.print(f"churnhouse: {line}", markup=False, soft_wrap=True)
+    terminal.failed(line)
     return code
 
 
@@ -161,7 +164,7 @@ def generate(
     settings = Settings()
     if from_list and not append:
         raise typer.BadParameter("--from-list continues a world: add --append")
-    with lock.writing(settings, "generate"):
+    with job_runs.job(settings, "generate"):
         pipeline.generate(
             settings,
             users,
@@ -179,7 +182,7 @@ def ingest(domain: DomainName = "elearning", raw: RawFolder = None) -> None:
     """Load new raw files, each once, all or nothing."""
     settings = Settings()
     chosen = domains.load(domain, settings)
-    with lock.writing(settings, "ingest"):
+    with job_runs.job(settings, "ingest"):
         pipeline.ingest(settings, chosen, raw)
 
 
@@ -205,7 +208,7 @@ def build(
     settings = Settings()
     check_selection(context.args)
     variables = {"rewrite_from": from_day.isoformat()} if from_day else {}
-    with lock.writing(settings, "build"):
+    with job_runs.job(settings, "build"):
         if from_day:
             pipeline.check_from_day(settings, from_day)
         pipeline.build(settings, None, Dbt(settings, variables), context.args, "build")
@@ -215,7 +218,7 @@ def build(
 def train(seed: Seed = 7, time_budget: TimeBudget = None) -> None:
     """Train the candidates, judge them on later dates, register a new version."""
     settings = Settings()
-    with lock.writing(settings, "train"):
+    with job_runs.job(settings, "train"):
         pipeline.train(settings, seed, time_budget)
         pipeline.learn_effect(settings, seed)
 
@@ -226,7 +229,7 @@ def promote(
 ) -> None:
     """Put a version into production if it has earned it."""
     settings = Settings()
-    with lock.writing(settings, "promote"):
+    with job_runs.job(settings, "promote"):
         pipeline.promote(settings, version)
 
 
@@ -236,7 +239,7 @@ def score() -> None:
     from python_jobs.warehouse.dbt import Dbt
 
     settings = Settings()
-    with lock.writing(settings, "score"):
+    with job_runs.job(settings, "score"):
         pipeline.score(settings, Dbt(settings))
 
 
@@ -246,7 +249,7 @@ def publish() -> None:
     from python_jobs.warehouse.dbt import Dbt
 
     settings = Settings()
-    with lock.writing(settings, "publish"):
+    with job_runs.job(settings, "publish"):
         pipeline.build_after_models(settings, Dbt(settings))
         pipeline.publish(settings)
 
@@ -266,7 +269,7 @@ def run(
     settings = Settings()
     chosen = domains.load(domain, settings)
     dbt = Dbt(settings)
-    with lock.writing(settings, "run"):
+    with job_runs.job(settings, "run"):
         if domain == "elearning" and raw is None and pipeline.needs_generating(settings):
             pipeline.generate(settings, users, days, date(2025, 1, 1), seed)
         pipeline.ingest(settings, chosen, raw)
@@ -287,7 +290,7 @@ def daily(domain: DomainName = "elearning", raw: RawFolder = None) -> None:
     settings = Settings()
     chosen = domains.load(domain, settings)
     dbt = Dbt(settings)
-    with lock.writing(settings, "daily"):
+    with job_runs.job(settings, "daily"):
         pipeline.ingest(settings, chosen, raw)
         pipeline.build_and_score(settings, chosen, dbt)
         pipeline.outcomes(settings)
@@ -304,13 +307,13 @@ def retrain(
 ) -> None:
     """Train and promote; a promoted version scores and publishes at once."""
     settings = Settings()
-    with lock.writing(settings, "retrain"):
+    with job_runs.job(settings, "retrain"):
         failed = pipeline.why_retrain(settings) if if_drifted else None
         if if_drifted and not failed:
-            terminal.console.print("Neither drift nor realised performance has failed.")
+            terminal.note("neither drift nor realised performance has failed")
             return
         if failed:
-            terminal.console.print(f"Retraining: {failed}.")
+            terminal.note(f"retraining: {failed}")
         pipeline.train(settings, seed, time_budget)
         is_promoted = pipeline.promote(settings, None, failed)
         if pipeline.learn_effect(settings, seed) or is_promoted:
@@ -337,7 +340,7 @@ def approve(
     from python_jobs.registry import approvals
 
     settings = Settings()
-    with lock.writing(settings, "approve"):
+    with job_runs.job(settings, "approve"):
         approvals.approve(settings, version, by=by, note=note, now=pipeline.now())
     line = f"{version} is approved by {by}. Next: churnhouse promote {version}"
     terminal.console.print(line, soft_wrap=True)
@@ -349,11 +352,11 @@ def rollback() -> None:
     from python_jobs.registry.rollback import rollback as return_to_previous
 
     settings = Settings()
-    with lock.writing(settings, "rollback"):
+    with job_runs.job(settings, "rollback"):
         with warehouse.connect(settings) as connection:
             version = return_to_previous(connection, settings, now=pipeline.now())
             domain = pipeline.warehouse_domain(connection, settings)
-        terminal.console.print(f"{version} is in production again.")
+        terminal.note(f"{version} is in production again")
         pipeline.score_and_publish(settings)
         pipeline.track(settings, domain.name, version, "production")
 
@@ -399,7 +402,7 @@ def forget(user_id: str) -> None:
     from python_jobs.warehouse.dbt import COUNTED_ANEW, Dbt
 
     settings = Settings()
-    with lock.writing(settings, "forget"):
+    with job_runs.job(settings, "forget"):
         with warehouse.connect(settings) as connection:
             domain = pipeline.warehouse_domain(connection, settings)
         with terminal.step("forget") as step:

@@ -10,6 +10,7 @@ from python_jobs.ingest import domain as domains
 from python_jobs.publication.models import in_words
 from python_jobs.publication.prediction import BANDS
 from python_jobs.settings import Settings
+from python_jobs.warehouse import job_runs
 from python_jobs.warehouse.connection import connect
 from python_jobs.warehouse.engines import engine_of
 
@@ -76,6 +77,7 @@ def generate(
             progress=step.count,
         )
         step.result = f"{made.users:,} users, {made.events:,} events through {made.last_day}"
+        step.rows = made.events
 
 
 def ingest(settings: Settings, domain: "Domain", raw: str | None) -> None:
@@ -106,15 +108,13 @@ def ingest(settings: Settings, domain: "Domain", raw: str | None) -> None:
             f"{done.rows['users']:,} users, {done.rows['events']:,} events in "
             f"{len(done.loaded)} new files ({done.known} known)"
         )
-    for note in filter(None, [domain.note, *done.notes]):
-        terminal.console.print(f"  note: {note}", soft_wrap=True, markup=False)
+        step.rows = sum(done.rows.values())
+        step.rejected_rows = sum(one.rows for one in done.rejected)
+    for found in filter(None, [domain.note, *done.notes]):
+        terminal.note(f"note: {found}")
     for one in done.rejected:
         sample = f", for example {one.sample!r}" if one.sample is not None else ""
-        terminal.console.print(
-            f"  {one.rows:,} {one.table} rejected: {one.reason}{sample}",
-            soft_wrap=True,
-            markup=False,
-        )
+        terminal.note(f"{one.rows:,} {one.table} rejected: {one.reason}{sample}")
 
 
 def build(
@@ -127,8 +127,8 @@ def build(
     with terminal.step(name) as step:
         built = build_tables(settings, domain, dbt, selection, progress=step.count)
         step.result = f"{built.models} models, {built.tests} tests passed"
-    for note in notes(settings) if name == "build" else []:
-        terminal.console.print(f"  note: {note}", soft_wrap=True, markup=False)
+    for found in notes(settings) if name == "build" else []:
+        terminal.note(f"note: {found}")
     return built
 
 
@@ -207,7 +207,7 @@ def learn_effect(settings: Settings, seed: int) -> bool:
     with connect(settings) as connection:
         decision = effects.learn(connection, settings.models, seed=seed, now=now())
     if decision and decision.contacts:
-        terminal.console.print(f"  effect of contacts: {decision.reason}", soft_wrap=True)
+        terminal.note(f"effect of contacts: {decision.reason}")
     return effects.version_in_use(settings.models) != before
 
 
@@ -242,7 +242,7 @@ def promote(settings: Settings, version: str | None, failed: str | None = None) 
             save_training_sample(connection, settings, decision.version)
         step.result = "promoted" if decision.is_promoted else "not promoted"
     for reason in decision.reasons:
-        terminal.console.print(f"  {reason}", soft_wrap=True)
+        terminal.note(reason)
     in_production = decision.is_promoted or decision.champion == decision.version
     alias = "production" if in_production else "challenger"
     track(settings, domain.name, decision.version, alias)
@@ -259,11 +259,10 @@ def track(settings: Settings, domain: str, version: str, alias: str) -> None:
         problem = tracking.track(settings, domain, version, alias)
         step.result = f"{'not told' if problem else alias} in MLflow"
     if problem:
-        terminal.errors.print(
-            f"warning: MLflow was not told that {version} is {alias}: {problem}. Nothing is lost: "
+        terminal.note(
+            f"MLflow was not told that {version} is {alias}: {problem}. Nothing is lost: "
             f"the version is kept here. Next: `churnhouse promote {version}` tells MLflow again.",
-            markup=False,
-            soft_wrap=True,
+            "warning",
         )
 
 
@@ -319,7 +318,7 @@ def say_scores(settings: Settings) -> None:
     bands = {band: users for band, users, _ in counts}
     day = max((row[2] for row in counts), default="nothing")
     said = ", ".join(f"{bands.get(band, 0):,} {band}" for band in BANDS)
-    terminal.console.print(f"  {sum(bands.values()):,} users scored as of {day}: {said}")
+    terminal.note(f"{sum(bands.values()):,} users scored as of {day}: {said}")
 
 
 def publish(settings: Settings, keep: int | None = None) -> None:
@@ -331,8 +330,9 @@ def publish(settings: Settings, keep: int | None = None) -> None:
     from python_jobs.publishing.publish import publish as publish_version
 
     with terminal.step("publish") as step, connect(settings) as connection:
+        job_runs.keep(connection)
         published = publish_version(connection, settings, now=now(), progress=step.say)
-        step.result = published.version
+        step.result, step.rows = published.version, published.manifest["users"]
     if keep:
         prune(settings.published, keep)
     tell(settings, published)

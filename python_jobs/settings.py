@@ -54,6 +54,10 @@ class Settings(BaseSettings):
     """Folder of your own domains. It is searched before the shipped ones."""
     target: Literal["duckdb", "spark"] = "duckdb"
     approval_required: bool = False
+    log_format: Literal["auto", "text", "json"] = "auto"
+    """How jobs write their log: lines of JSON, or text; by default text on a terminal only."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """From which level on the jobs' log has lines."""
     memory_limit: str | None = None
     """Memory that DuckDB may use ("4GB", "60%"); by default 80 % of the machine or container.
 

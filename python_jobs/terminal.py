@@ -1,11 +1,15 @@
-"""What a person sees: one line a step, with a bar on a terminal and plain lines elsewhere."""
+"""What a person sees: one line a step with a bar on a terminal; elsewhere JSON lines, a log."""
 
 import contextlib
 import csv
+import json
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -13,16 +17,94 @@ from rich.table import Table
 
 from python_jobs.files import harmless
 
+if TYPE_CHECKING:
+    from python_jobs.settings import Settings
+
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
+LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass
+class Log:
+    """How the log is written: as JSON or as text, and from which level on."""
+
+    is_json: bool = False
+    level: str = "info"
+
+    def shows(self, level: str) -> bool:
+        """Return whether lines of a level are written."""
+        return LEVELS.index(level) >= LEVELS.index(self.level)
+
+
+_log = Log()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A step that ended, well or not; see Step for rows. The memory is the most until then."""
+
+    step: str
+    started_at: datetime
+    seconds: float
+    is_done: bool
+    rows: int | None
+    rejected_rows: int | None
+    peak_memory_bytes: int
+
+
+finished: list[Finished] = []
+"""The steps of this process that nobody has taken yet."""
+
+
+def log_as(settings: "Settings") -> None:
+    """Take form and level of the log from the settings; it is JSON where nobody looks on."""
+    is_json = settings.log_format == "json"
+    if settings.log_format == "auto":
+        is_json = not sys.stderr.isatty()
+    _log.is_json, _log.level = is_json, settings.log_level
+
+
+def _line(level: str, event: str, message: str, **fields: object) -> None:
+    """Write a line of the log as JSON on standard error, as the API writes its own."""
+    moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    content = {"time": moment, "event": event, "level": level, **fields, "message": message}
+    sys.stderr.write(json.dumps(content, ensure_ascii=False) + "\n")
+    sys.stderr.flush()
+
+
+def note(text: str, level: str = "info") -> None:
+    """Say what a step found; a warning goes to standard error."""
+    if not _log.shows(level):
+        return
+    if _log.is_json:
+        _line(level, "note", text)
+    elif level == "warning":
+        errors.print(f"warning: {text}", markup=False, soft_wrap=True)
+    else:
+        console.print(f"  {text}", markup=False, soft_wrap=True)
+
+
+def failed(text: str) -> None:
+    """Say why the command ends, and what to do next."""
+    if _log.is_json:
+        _line("error", "failed", text)
+    else:
+        errors.print(f"churnhouse: {text}", markup=False, soft_wrap=True)
+
 
 class Step:
-    """One running step, which shows its progress, its present activity and its result."""
+    """One running step, which shows its progress, its present activity and its result.
 
-    def __init__(self, advance: Callable[..., None]) -> None:
-        self._advance = advance
+    `rows`: what it read or wrote; `rejected_rows`: those it refused. None where there is none.
+    """
+
+    def __init__(self, name: str, advance: Callable[..., None]) -> None:
+        self._name, self._advance = name, advance
         self.result = ""
+        self.rows: int | None = None
+        self.rejected_rows: int | None = None
 
     def count(self, done: int, total: int) -> None:
         """Show that `done` of `total` are done."""
@@ -31,12 +113,14 @@ class Step:
     def say(self, line: str) -> None:
         """Show what is being done now."""
         self._advance(doing=line)
+        if _log.is_json and _log.shows("debug"):
+            _line("debug", "progress", line, step=self._name)
 
 
 @contextlib.contextmanager
 def step(name: str) -> Iterator[Step]:
     """Show a step while it runs; leave one line behind when it is done."""
-    started = time.monotonic()
+    started_at, started = datetime.now(UTC).replace(tzinfo=None), time.monotonic()
     columns = (
         SpinnerColumn("dots" if console.encoding.startswith("utf") else "line"),
         TextColumn("{task.description:<9}"),
@@ -44,14 +128,29 @@ def step(name: str) -> Iterator[Step]:
         TextColumn("{task.fields[doing]}"),
         TimeElapsedColumn(),
     )
+    is_done = False
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
         task = bar.add_task(name, total=None, doing="")
-        running = Step(lambda **fields: bar.update(task, **fields))
-        yield running
-    seconds = time.monotonic() - started
-    console.print(f"{name:<10}{running.result:<58}{seconds:>8.1f} s", soft_wrap=True)
+        running = Step(name, lambda **fields: bar.update(task, **fields))
+        try:
+            yield running
+            is_done = True
+        finally:
+            seconds = time.monotonic() - started
+            rows = running.rows, running.rejected_rows
+            finished.append(Finished(name, started_at, seconds, is_done, *rows, _peak_memory()))
+    if _log.is_json and _log.shows("info"):
+        _line("info", "step", running.result, step=name, seconds=round(seconds, 3))
+    elif _log.shows("info"):
+        console.print(f"{name:<10}{running.result:<58}{seconds:>8.1f} s", soft_wrap=True)
+
+
+def _peak_memory() -> int:
+    """Return the most memory in bytes that this process has held so far."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 def show(manifest: dict[str, Any], age: str, where: str) -> None:

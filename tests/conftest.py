@@ -8,6 +8,9 @@ import pytest
 from support.homes import built_once, churnhouse, copied
 from support.tiny import Tiny
 
+# Tests read what a person reads; test_job_log.py reads the log's other form.
+os.environ["CHURNHOUSE_LOG_FORMAT"] = "text"
+
 # A slow machine is no reason to fail.
 hypothesis.settings.register_profile("no_deadline", deadline=None)
 hypothesis.settings.load_profile("no_deadline")

@@ -41,6 +41,7 @@ class PublishedGauges(Collector):
         yield from _drift(current.monitoring)
         yield _performance(current.monitoring.get("model_performance", []))
         yield _bounds(current.monitoring.get("performance_intervals", []))
+        yield from _jobs(current.monitoring.get("job_runs", []))
 
 
 def _risk(tenths: list[tuple[int, int, float]]) -> Metric:
@@ -89,6 +90,22 @@ def _bounds(rows: list[dict[str, Any]]) -> Metric:
         for bound in ("low", "high"):
             _add(family, [row["metric"], bound], row[bound])
     return family
+
+
+def _jobs(rows: list[dict[str, Any]]) -> Iterator[Metric]:
+    """Yield what the last run of each step of each job took, read and used."""
+    for name, column, text in (
+        ("job_done", "is_done", "1 if the step ended well."),
+        ("job_ended_timestamp_seconds", "ended_at", "When the step ended."),
+        ("job_seconds", "seconds", "How long the step took."),
+        ("job_rows", "row_count", "Rows that were loaded, or users that were published."),
+        ("job_rejected_rows", "rejected_rows", "Rows that were refused."),
+        ("job_peak_memory_bytes", "peak_memory_bytes", "Most memory until the step ended."),
+    ):
+        family = _family(name, f"{text} Of the last run.", ["command", "step"])
+        for row in rows:
+            _add(family, [row["job"], row["step"]], row[column])
+        yield family
 
 
 def newest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ TOLERANCE = 1e-6
 MONITORING = (
     *("feature_drift", "prediction_drift", "model_performance", "performance_intervals"),
     *("risk_bands", "churn_calendar", "risk_by_attribute"),
-    *("campaign_lift", "save_rates", "policy_value"),
+    *("campaign_lift", "save_rates", "policy_value", "job_runs"),
 )
 SHOWN_DATES = 60
 SHOWN_ROWS = 500

@@ -137,6 +137,23 @@ TABLES = {
         order by as_of_date, risk_band
         """,
     ),
+    "job_runs": (
+        "job, step",
+        """
+        select
+            job,
+            step,
+            arg_max(seconds, started_at) as seconds,
+            arg_max(is_done, started_at) as is_done,
+            arg_max("rows", started_at) as row_count,
+            arg_max(rejected_rows, started_at) as rejected_rows,
+            arg_max(peak_memory_bytes, started_at) as peak_memory_bytes,
+            epoch(max(started_at)) + arg_max(seconds, started_at) as ended_at
+        from ml.job_runs
+        group by job, step
+        order by job, step
+        """,
+    ),
     "churn_calendar": ("as_of_date, week_start", "from main.churn_calendar order by week_start"),
     # `place` orders an attribute's values; a value may be NULL, so it is no key
     "risk_by_attribute": (
