@@ -1,28 +1,33 @@
-"""The dashboard has the form Grafana expects; test_alerts runs its queries."""
+"""The dashboards have the form Grafana expects; test_alerts runs their queries."""
 
 import itertools
 import json
 import re
 
+import pytest
 from support.watchers import MONITORING
 
-BOARD = json.loads((MONITORING / "dashboard.json").read_text())
-PANELS = [panel for panel in BOARD["panels"] if panel["type"] != "row"]
+BOARDS = {file.stem: json.loads(file.read_text()) for file in (MONITORING / "dashboards").iterdir()}
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 # Grafana's own panels, so that no plugin has to be installed.
 CORE = {"stat", "timeseries", "bargauge", "status-history"}
 
 
-def test_panels_have_unique_titles_and_ids_and_a_description():
-    ids = [panel["id"] for panel in BOARD["panels"]]
-    titles = [panel["title"] for panel in BOARD["panels"]]
-    assert len(set(ids)) == len(ids) and len(set(titles)) == len(titles)
-    assert {panel["type"] for panel in PANELS} == CORE
-    assert all(panel["description"].endswith(".") for panel in PANELS)
+each_board = pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS.keys())
 
 
-def test_panels_do_not_overlap_and_fit_the_width():
-    boxes = [panel["gridPos"] for panel in BOARD["panels"]]
+@each_board
+def test_panels_have_unique_titles_and_ids_and_a_description(board):
+    panels = board["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert len({panel["title"] for panel in panels}) == len(panels)
+    assert {panel["type"] for panel in panels} <= CORE
+    assert all(panel["description"].endswith(".") for panel in panels)
+
+
+@each_board
+def test_panels_do_not_overlap_and_fit_the_width(board):
+    boxes = [panel["gridPos"] for panel in board["panels"]]
     assert all(box["x"] >= 0 and box["x"] + box["w"] <= 24 for box in boxes)
     for one, other in itertools.combinations(boxes, 2):
         is_beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
@@ -30,11 +35,12 @@ def test_panels_do_not_overlap_and_fit_the_width():
         assert is_beside or is_above, (one, other)
 
 
-def test_the_data_source_is_the_only_variable():
-    (variable,) = BOARD["templating"]["list"]
+@each_board
+def test_the_data_source_is_the_only_variable(board):
+    (variable,) = board["templating"]["list"]
     assert (variable["name"], variable["type"]) == ("datasource", "datasource")
     assert variable["query"] == "prometheus"
-    for panel in PANELS:
+    for panel in board["panels"]:
         assert panel["datasource"] == SOURCE and panel["targets"]
         references = [target["refId"] for target in panel["targets"]]
         assert len(set(references)) == len(references)
@@ -43,11 +49,22 @@ def test_the_data_source_is_the_only_variable():
             assert set(re.findall(r"\$\w+", target["expr"])) <= {"$__rate_interval"}
 
 
-def test_dashboard_shows_every_promised_metric():
-    shown = " ".join(target["expr"] for panel in PANELS for target in panel["targets"])
-    for name in (
-        *("requests_total", "request_seconds_bucket", "lookups_total", "published_age_seconds"),
-        *("churn_risk_bucket", "feature_drift_psi", "model_performance", "model_performance_bound"),
-    ):
-        assert f"churnhouse_{name}" in shown, name
-    assert BOARD["uid"] == "churnhouse" and BOARD["schemaVersion"] >= 39
+@pytest.mark.parametrize(
+    ("name", "metrics"),
+    [
+        (
+            "serving",
+            "requests_total request_seconds_bucket lookups_total published_age_seconds"
+            " predictions_total refused_total reloads_total ready",
+        ),
+        ("model", "churn_risk_bucket model_performance model_performance_bound"),
+        ("drift", "feature_drift_psi feature_drift_status prediction_drift_psi"),
+        ("jobs", "job_seconds job_rows job_rejected_rows job_peak_memory_bytes job_done"),
+    ],
+)
+def test_each_dashboard_shows_its_metrics(name, metrics):
+    board = BOARDS[name]
+    shown = " ".join(target["expr"] for panel in board["panels"] for target in panel["targets"])
+    for metric in metrics.split():
+        assert f"churnhouse_{metric}" in shown, metric
+    assert board["uid"] == f"churnhouse-{name}" and board["schemaVersion"] >= 39

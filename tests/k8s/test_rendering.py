@@ -117,9 +117,10 @@ def test_rendered_alerts_are_the_tested_ones(overlay: str):
 @needs_kubectl
 @each_overlay
 def test_rendered_dashboard_is_the_tested_one(overlay: str):
-    config = of_kind(overlay, "ConfigMap")["churnhouse-dashboard"]
-    tested = json.loads((K8S / "monitoring/dashboard.json").read_text())
-    assert json.loads(config["data"]["dashboard.json"]) == tested
+    config = of_kind(overlay, "ConfigMap")["churnhouse-dashboards"]
+    files = (K8S / "monitoring/dashboards").iterdir()
+    tested = {f"churnhouse-{file.name}": json.loads(file.read_text()) for file in files}
+    assert {name: json.loads(text) for name, text in config["data"].items()} == tested
     assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
 
 

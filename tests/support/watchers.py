@@ -67,7 +67,8 @@ def watching(targets: dict[str, int], key: str, folder: Path) -> Iterator[Watche
     rules = yaml.safe_load((folder / "rules.yml").read_text())
     for group in rules["groups"]:
         for rule in group["rules"]:
-            rule["for"] = "1s"
+            if "alert" in rule:
+                rule["for"] = "1s"
     (folder / "rules.yml").write_text(yaml.safe_dump(rules))
     ports = free_port(), free_port()
     config = yaml.safe_load((folder / "prometheus.yml").read_text())
