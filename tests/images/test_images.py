@@ -251,7 +251,8 @@ class TestMl:
 
     def test_the_main_job_runs_as_its_user_on_a_mounted_volume(self, ran, volumes):
         assert ran.returncode == 0, ran.stdout + ran.stderr
-        assert "publish" in ran.stdout and "200 users" in ran.stdout
+        steps = [json.loads(line) for line in ran.stderr.splitlines()]
+        assert steps[-1]["step"] == "publish" and "200 users" in steps[0]["message"]
         current = volumes["published"] / "current"
         manifest = json.loads((current / "manifest.json").read_text())
         assert current.readlink().name == manifest["version"]

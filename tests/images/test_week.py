@@ -54,10 +54,10 @@ class Cluster:
         return run_in_image(**self._pod(overlay, name, args))
 
     def run_well(self, name: str, **others) -> str:
-        """Run a pod that must succeed; return its output."""
+        """Run a pod that must succeed; return its log and its output."""
         done = self.run(name, **others)
         assert done.returncode == 0, f"{name}\n{done.stdout}{done.stderr}"
-        return done.stdout
+        return done.stderr + done.stdout
 
     @contextmanager
     def api(self):
