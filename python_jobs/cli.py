@@ -331,6 +331,30 @@ def models() -> None:
 
 
 @app.command()
+def reproduce(version: str, raw: RawFolder = None) -> None:
+    """Train a version again from its raw files and say whether the bytes are the same."""
+    from python_jobs.operations import reproduce as second_training
+
+    settings = Settings()
+    with (
+        job_runs.job(settings, "reproduce"),
+        remote.mirror(raw or str(settings.raw)) as folder,
+        terminal.step("reproduce") as step,
+    ):
+        found = second_training.reproduce(settings, version, folder, progress=step.say)
+        step.result = f"{found.files:,} raw files loaded, built and trained on"
+    for line in found.others:
+        terminal.note(line)
+    if not found.same_model:
+        what = "model" if found.same_data else "training data"
+        raise JobError(
+            f"Not reproduced: the {what} differs from that of {version}.",
+            next_step="see what differs above; the domain's files may have changed too.",
+        )
+    terminal.console.print(f"{version} is reproduced: the same bytes.", soft_wrap=True)
+
+
+@app.command()
 def approve(
     version: str,
     by: Annotated[str, typer.Option("--by", help="Who approves.")],
@@ -340,10 +364,25 @@ def approve(
     from python_jobs.registry import approvals
 
     settings = Settings()
-    with job_runs.job(settings, "approve"):
-        approvals.approve(settings, version, by=by, note=note, now=pipeline.now())
+    with job_runs.job(settings, "approve"), warehouse.connect(settings) as connection:
+        approvals.approve(connection, settings, version, by=by, note=note, now=pipeline.now())
     line = f"{version} is approved by {by}. Next: churnhouse promote {version}"
     terminal.console.print(line, soft_wrap=True)
+
+
+@app.command()
+def reject(
+    version: str,
+    by: Annotated[str, typer.Option("--by", help="Who rejects.")],
+    note: Annotated[str, typer.Option("--note", help="Why.")],
+) -> None:
+    """Keep a version out of production until somebody approves it."""
+    from python_jobs.registry import approvals
+
+    settings = Settings()
+    with job_runs.job(settings, "reject"), warehouse.connect(settings) as connection:
+        approvals.reject(connection, settings, version, by=by, note=note, now=pipeline.now())
+    terminal.console.print(f"{version} is rejected by {by}.", soft_wrap=True)
 
 
 @app.command()

@@ -155,30 +155,24 @@ def train(settings: Settings, seed: int, time_budget: float | None) -> None:
 
     `time_budget`: see seconds_of_search. Keeps a sample of the training rows.
     """
+    from python_jobs.ingest import raw_tables
     from python_jobs.registry import store, tracking
     from python_jobs.registry.register import register
     from python_jobs.registry.tables import write_registry_tables
     from python_jobs.scoring.snapshots import save_training_sample
-    from python_jobs.training.feature_facts import explained_features
-    from python_jobs.training.metrics import Campaign
+    from python_jobs.training.inputs import domain_inputs
     from python_jobs.training.sample import draw
-    from python_jobs.training.train import read_inputs
     from python_jobs.training.train import train as train_models
 
     tracking.check_installed()
     with terminal.step("train") as step, connect(settings) as connection:
         domain = warehouse_domain(connection, settings)
-        chosen = domain.vars
         draw(connection, settings)
-        inputs = read_inputs(
+        inputs = domain_inputs(
             connection,
-            horizon_days=chosen.churn_horizon_days,
-            explained=explained_features(chosen),
-            attributes=chosen.learned_attributes,
+            domain,
             seed=seed,
             time_budget=seconds_of_search(time_budget, settings, domain),
-            campaign=Campaign(chosen.offer_cost, chosen.save_rate, chosen.user_value, chosen.top_k),
-            candidates=chosen.models.candidates,
             progress=step.say,
         )
         if version := store.made_from(settings.models, inputs.hash):
@@ -188,7 +182,13 @@ def train(settings: Settings, seed: int, time_budget: float | None) -> None:
             return
         parameters = store.champion_parameters(settings.models)
         trained = train_models(inputs, champion=parameters, progress=step.say)
-        registered = register(connection, settings.models, trained, now=now())
+        registered = register(
+            connection,
+            settings.models,
+            trained,
+            now=now(),
+            raw_files=raw_tables.loaded_files(connection),
+        )
         save_training_sample(connection, settings, registered.version)
         step.result = f"{in_words(registered.manifest['estimator'])}, {registered.version}"
     track(settings, domain.name, registered.version, "challenger")

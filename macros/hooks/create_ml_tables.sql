@@ -22,6 +22,9 @@
                 decided_at timestamp, version varchar, champion varchar, is_promoted boolean,
                 reason varchar, numbers varchar, approved_by varchar, approval_note varchar
             );
+            create table if not exists ml.approvals (
+                decided_at timestamp, version varchar, is_approved boolean, decided_by varchar, note varchar
+            );
             create table if not exists ml.effect_models (
                 decided_at timestamp, state varchar, contacts bigint, missing_contacts bigint,
                 lead double, lead_low double, lead_high double, reason varchar

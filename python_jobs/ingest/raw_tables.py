@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import duckdb
 
@@ -62,6 +63,25 @@ TIMES = {"signup_date", "event_time", "updated_at", "treated_at", "since"}
 # row_id combines the number of the file and of the row: unique, and increasing with arrival.
 ROWS_PER_FILE = 2**32
 STAMPS = {"row_id": "bigint", "file_id": "integer", "ingested_at": "timestamp"}
+
+
+def loaded_files(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """Return {domain, files}: each file of users, identities and events in the order of loading.
+
+    A file is {table, name, sha256, rows, ingested_at}; what was read from a database has a name of
+    its own. Treatments are left out, since models do not learn from them.
+    """
+    (domain,) = connection.execute("select name from raw.domain").fetchall()[0]
+    names = ("table", "name", "sha256", "rows", "ingested_at")
+    rows = connection.execute(
+        "select table_name, name, sha256, row_count, ingested_at from raw.files "
+        "where table_name <> 'treatments' order by file_id"
+    ).fetchall()
+    files = [dict(zip(names, row, strict=True)) for row in rows]
+    return {
+        "domain": domain,
+        "files": [file | {"ingested_at": file["ingested_at"].isoformat()} for file in files],
+    }
 
 
 def create(connection: duckdb.DuckDBPyConnection) -> None:

@@ -58,6 +58,7 @@ TABLES = {
     "fold_metrics": "from ml.fold_metrics order by all",
     "model_versions": "from ml.model_versions order by version",
     "promotions": "from ml.promotions order by decided_at",
+    "approvals": "from ml.approvals order by decided_at",
     "job_runs": "from ml.job_runs order by started_at",
     "dbt_run_results": "from ml.dbt_run_results order by started_at, node",
 }

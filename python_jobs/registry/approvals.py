@@ -1,37 +1,94 @@
-"""Approvals of versions for production, and the list of versions that were rolled back."""
+"""Approvals and rejections of versions, and the list of versions that were rolled back."""
 
 import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from python_jobs.errors import JobError
 from python_jobs.files import replace_json
 from python_jobs.registry import store
 from python_jobs.settings import Settings
+from python_jobs.warehouse.connection import give_up
 
 WAITS = "waits for approval"
 """Part of the reason when a version has earned promotion and still needs an approval."""
 
 
 def approve(
-    settings: Settings, version: str, *, by: str, note: str, now: datetime
+    con: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    version: str,
+    *,
+    by: str,
+    note: str,
+    now: datetime,
 ) -> dict[str, Any]:
     """Record who approves a version and why; return the approval. It promotes nothing.
 
-    The approval holds the model's sha256, so it is valid for these bytes only. Raises JobError if
-    there is no such version, or if name or note are empty.
+    The approval holds the model's sha256, so it is valid for these bytes only. It lifts a
+    rejection. Raises JobError if there is no such version, or if name or note are empty.
     """
+    return _decide(con, settings, version, "approved", by=by, note=note, now=now)
+
+
+def reject(
+    con: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    version: str,
+    *,
+    by: str,
+    note: str,
+    now: datetime,
+) -> dict[str, Any]:
+    """Record who rejects a version and why: it is not promoted until somebody approves it.
+
+    Raises JobError if it is in production, if there is no such version, or if name or note are
+    empty.
+    """
+    production = store.production(settings.models)
+    if production and production.version == version:
+        raise JobError(
+            f"{version} is in production.",
+            next_step="run `churnhouse rollback`, which also keeps it from coming back.",
+        )
+    return _decide(con, settings, version, "rejected", by=by, note=note, now=now)
+
+
+def _decide(
+    con: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    version: str,
+    decision: str,
+    *,
+    by: str,
+    note: str,
+    now: datetime,
+) -> dict[str, Any]:
+    """Keep a decision: all are in ml.approvals, a version's last one is in approvals.json."""
     if not by.strip() or not note.strip():
         raise JobError(
-            "An approval needs a name and a note.",
-            next_step=f'run `churnhouse approve {version} --by NAME --note "why"`.',
+            f"To be {decision}, {version} needs a name and a note.",
+            next_step="give them with --by and --note.",
         )
     store.verified(settings.models, version, "model.onnx")
     sha256 = store.read_manifest(settings.models, version)["files"]["model.onnx"]
+    moment = store.utc(now)
     given = {"by": by.strip(), "note": note.strip(), "onnx_sha256": sha256}
-    given["approved_at"] = f"{store.utc(now).isoformat()}Z"
-    _add(settings.models / "approvals.json", version, given)
+    given[f"{decision}_at"] = f"{moment.isoformat()}Z"
+    con.begin()
+    try:
+        con.execute(
+            "insert into ml.approvals values (?, ?, ?, ?, ?)",
+            [moment, version, decision == "approved", given["by"], given["note"]],
+        )
+        _add(settings.models / "approvals.json", version, given)
+        con.commit()
+    except BaseException:
+        give_up(con)
+        raise
     return given
 
 
@@ -39,7 +96,14 @@ def approval(models: Path, version: str) -> dict[str, Any] | None:
     """Return the approval of a version's present model file; None if nobody approved it."""
     given = _read(models / "approvals.json").get(version)
     expected = store.read_manifest(models, version)["files"]["model.onnx"]
-    return given if given and given["onnx_sha256"] == expected else None
+    is_for_it = given and "approved_at" in given and given["onnx_sha256"] == expected
+    return given if is_for_it else None
+
+
+def rejection(models: Path, version: str) -> dict[str, Any] | None:
+    """Return the rejection of a version; None if nobody rejected it, or it was approved since."""
+    given = _read(models / "approvals.json").get(version)
+    return given if given and "rejected_at" in given else None
 
 
 def withdrawn(models: Path) -> dict[str, dict[str, Any]]:

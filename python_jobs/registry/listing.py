@@ -13,7 +13,8 @@ def listing(con: duckdb.DuckDBPyConnection, settings: Settings) -> list[dict[str
     """Return all versions, newest first, for `churnhouse models`.
 
     Each is {version, status, estimator, created_at, approved_by, metrics...}. `status`:
-    production, previous, rolled back, promoted (earlier), unapproved, refused or not judged yet.
+    production, rejected, rolled back, previous, promoted (earlier), unapproved, refused or not
+    judged yet.
     The metrics are those of ml.model_versions, with the interval of average_precision.
     """
     models = settings.models
@@ -36,6 +37,8 @@ def listing(con: duckdb.DuckDBPyConnection, settings: Settings) -> list[dict[str
     def status(version: str) -> str:
         if pointer and version == pointer.version:
             return "production"
+        if approvals.rejection(models, version):
+            return "rejected"
         if version in gone:
             return "rolled back"
         if pointer and version == pointer.previous:

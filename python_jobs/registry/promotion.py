@@ -212,6 +212,11 @@ def record(
 
 def _held_back(settings: Settings, version: str, is_named: bool) -> str | None:
     """Return why a version that has earned promotion cannot be promoted yet; None if it can."""
+    if rejected := approvals.rejection(settings.models, version):
+        return (
+            f"it was rejected by {rejected['by']} ({rejected['note']}); `churnhouse approve "
+            f"{version} --by NAME --note TEXT` lifts that"
+        )
     if not is_named and version in approvals.withdrawn(settings.models):
         return f"it was rolled back; `churnhouse promote {version}` promotes it again"
     if settings.approval_required and not approvals.approval(settings.models, version):

@@ -33,9 +33,16 @@ class Registered:
 
 
 def register(
-    con: duckdb.DuckDBPyConnection, models: Path, trained: Trained, *, now: datetime
+    con: duckdb.DuckDBPyConnection,
+    models: Path,
+    trained: Trained,
+    *,
+    now: datetime,
+    raw_files: dict[str, Any] | None = None,
 ) -> Registered:
     """Write a version folder and its rows in ml.*; production does not change.
+
+    `raw_files`: the domain and the files that the rows come from; see raw_tables.loaded_files.
 
     The version exists completely or not at all. Raises JobError if a version with the same second
     and data hash exists and has another model.
@@ -64,6 +71,7 @@ def register(
         write_json(folder / "golden.json", trained.golden)
         write_json(folder / "typical.json", trained.typical)
         write_json(folder / "reasons.json", trained.known_reasons)
+        write_json(folder / "raw_files.json", raw_files or {"files": []})
         card = model_card(manifest, trained.metrics)
         (folder / "model_card.md").write_text(card, encoding="utf-8")
         page = report(manifest, trained)

@@ -15,7 +15,7 @@ def rollback(con: duckdb.DuckDBPyConnection, settings: Settings, *, now: datetim
 
     The decision is recorded in ml.promotions. The caller scores and publishes afterwards. Raises
     JobError if there is no previous version, one of its files differs from the registered one, it
-    was itself rolled back, or another promotion was faster.
+    was itself rolled back or rejected, or another promotion was faster.
     """
     models = settings.models
     current = store.production(models)
@@ -28,6 +28,11 @@ def rollback(con: duckdb.DuckDBPyConnection, settings: Settings, *, now: datetim
     if target in approvals.withdrawn(models):
         raise JobError(
             f"The version before, {target}, was itself rolled back.",
+            next_step="choose one with `churnhouse models`, then `churnhouse promote VERSION`.",
+        )
+    if approvals.rejection(models, target):
+        raise JobError(
+            f"The version before, {target}, was rejected.",
             next_step="choose one with `churnhouse models`, then `churnhouse promote VERSION`.",
         )
     for name in store.read_manifest(models, target)["files"]:

@@ -14,7 +14,7 @@ from python_jobs.settings import Settings
 JOB_TABLES = (
     *("raw.domain", "raw.files", "raw.forgotten", "raw.identity_map", "raw.cursors"),
     *("ml.model_versions", "ml.fold_metrics", "ml.promotions", "ml.training_reference"),
-    "ml.effect_models",
+    *("ml.effect_models", "ml.approvals"),
     "main.performance_intervals",
 )
 """The jobs' own tables: they are in DuckDB, and Spark reads copies."""

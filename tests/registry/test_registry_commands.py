@@ -173,7 +173,7 @@ def test_first_run_with_required_approval_names_the_next_step(home: Path, monkey
 
 def test_retrain_if_drifted_does_nothing_without_a_failure(home: Path):
     done = churnhouse(home, "retrain", "--if-drifted", *QUICK)
-    assert done.stdout == "Neither drift nor realised performance has failed.\n"
+    assert done.stdout == "  neither drift nor realised performance has failed\n"
     assert len(versions(home)) == 1
 
 
@@ -184,10 +184,10 @@ def test_a_drifted_feature_retrains_once(home: Path):
         connection.execute("drop table feature_drift")
     churnhouse(home, "publish")
     done = churnhouse(home, "retrain", "--if-drifted", *ANEW)
-    assert re.match(r"Retraining: logins_30d has drifted \(PSI \d+\.\d\d\)\.\n", done.stdout)
+    assert re.match(r"  retraining: logins_30d has drifted \(PSI \d+\.\d\d\)\n", done.stdout)
     second = versions(home)[-1]
     assert len(versions(home)) == 2 and served(home) == {second}
-    assert "Neither drift" in churnhouse(home, "retrain", "--if-drifted", *QUICK).stdout
+    assert "neither drift" in churnhouse(home, "retrain", "--if-drifted", *QUICK).stdout
     assert len(versions(home)) == 2
 
 
@@ -208,9 +208,9 @@ def test_a_broken_promise_retrains_once(home: Path):
     (home / "raw/events/back.csv").write_text("\n".join([EVENT_COLUMNS, *lines, ""]))
     churnhouse(home, "daily")
     done = churnhouse(home, "retrain", "--if-drifted", *QUICK)
-    assert done.stdout.startswith("Retraining: precision of the top k of 2025-03-12 came out at 0%")
+    assert done.stdout.startswith("  retraining: precision of the top k of 2025-03-12 came out at 0%")
     assert len(versions(home)) == 2 and served(home) == {versions(home)[-1]}
-    assert "Neither drift" in churnhouse(home, "retrain", "--if-drifted", *QUICK).stdout, (
+    assert "neither drift" in churnhouse(home, "retrain", "--if-drifted", *QUICK).stdout, (
         "the new version has not promised anything about that day"
     )
 
