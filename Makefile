@@ -82,7 +82,7 @@ reference: .venv/installed ## Write docs/domain-reference.md and the JSON Schema
 prometheus-rule: ## Write the PrometheusRule object from k8s/monitoring/rules.yml.
 	@{ sed '/^spec:/q' $(RULE); sed -n '/^groups:/,$$p' k8s/monitoring/rules.yml | sed 's/^./  &/'; } > $(RULE).new
 	@mv $(RULE).new $(RULE)
-prometheus-rule: RULE := k8s/base/prometheus-rule.yaml
+prometheus-rule: RULE := k8s/components/prometheus-operator/prometheus-rule.yaml
 
 .venv-tools/installed: requirements-tools.lock
 	$(PYTHON) -m venv .venv-tools

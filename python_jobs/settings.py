@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, Json, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from python_jobs.errors import JobError
@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     home: Path = Path("data")
     domains: Path = Path("domains")
     """Folder of your own domains. It is searched before the shipped ones."""
+    vars: Json[dict[str, Any]] = Field({}, validate_default=False)
+    """Settings of this environment, as JSON; they replace those of the domain."""
     target: Literal["duckdb", "spark"] = "duckdb"
     approval_required: bool = False
     log_format: Literal["auto", "text", "json"] = "auto"

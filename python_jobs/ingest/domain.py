@@ -69,9 +69,12 @@ class _Careful(yaml.SafeLoader):
 
 
 class Domain:
-    """One domain, checked: `files`, `vars` (defaults filled in) and the text of ingest.sql."""
+    """One domain, checked: `files`, `vars` (defaults filled in) and the text of ingest.sql.
 
-    def __init__(self, name: str, folder: Path) -> None:
+    `environment` replaces settings of domain.yml; of a setting with several parts, the parts given.
+    """
+
+    def __init__(self, name: str, folder: Path, environment: dict[str, Any] | None = None) -> None:
         self.name = name
         self.folder = folder
         self._where = folder / "domain.yml"
@@ -95,6 +98,9 @@ class Domain:
         parsed = self._check(DomainFile, _merged(content if isinstance(content, dict) else {}))
         self.files: Files = parsed.files
         self.vars: Vars = self._check(Vars, _with_defaults(parsed.vars), under="vars")
+        if environment:  # domain.yml is right by itself, so what fails now is the environment
+            self._where, self._lines = Path("CHURNHOUSE_VARS"), {}
+            self.vars = self._check(Vars, _with_defaults(_replaced(parsed.vars, environment)))
         if not self.files.users and not self.vars.users_from_events:
             raise JobError(
                 f"{self._where} names no users.",
@@ -125,7 +131,8 @@ class Domain:
                 what = f"{path or 'the file'}: {first['msg'].removeprefix('Value error, ')}"
             where = f" (line {line})" if line else ""
             raise JobError(
-                f"{self._where}: {what}{where}.", next_step="correct domain.yml and run again."
+                f"{self._where}: {what}{where}.",
+                next_step=f"correct {self._where.name} and run again.",
             ) from None
 
     @property
@@ -178,7 +185,7 @@ def load(name: str, settings: Settings) -> Domain:
             next_step=f"choose one of {', '.join(known)}, or add {settings.domains / name}/"
             f" with {' and '.join(FILES)}.",
         )
-    return Domain(name, known[name])
+    return Domain(name, known[name], settings.vars)
 
 
 def available(settings: Settings) -> dict[str, Path]:
@@ -206,6 +213,16 @@ def _with_defaults(given: dict[str, Any]) -> dict[str, Any]:
         if isinstance(given[name], dict):
             vars_[name] = default_vars()[name] | given[name]
     return vars_
+
+
+def _replaced(given: dict[str, Any], by: dict[str, Any]) -> dict[str, Any]:
+    """Return a domain's settings with those of an environment; groups are replaced part by part."""
+    parts = {
+        name: {**given[name], **value}
+        for name, value in by.items()
+        if isinstance(value, dict) and isinstance(given.get(name), dict)
+    }
+    return given | by | parts
 
 
 def _merged(content: dict[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,8 @@ class Cluster:
         self.ran = set()
         self.domains = folder / "domains"
         shutil.copytree(PROJECT / "domains/elearning", self.domains / "elearning")
+        self.own = self.domains / "mine"
+        self.own.mkdir()  # the overlay has no domain of its own, so the folder is empty
         with (self.domains / "elearning/domain.yml").open("a") as file:
             file.write("\n  models: {replace_after_days: 0}\n")  # an equal model may replace one
         self.key, line = make("prometheus", "operator")
@@ -107,7 +109,7 @@ class Cluster:
         (volume,) = [one for one in pod["volumes"] if one["name"] == mount["name"]]
         if "emptyDir" in volume:
             return Mount(mount["mountPath"])
-        source = self.keys
+        source = self.own if "configMap" in volume else self.keys
         if "persistentVolumeClaim" in volume:
             source = self.volume / mount.get("subPath", "")
             if not source.exists():  # then the node makes it, as root, with the volume's mode

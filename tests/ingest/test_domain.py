@@ -167,6 +167,37 @@ def test_stored_domain_changes_with_any_setting(domains):
     assert load(domains, "shoe").settings_json != plain
 
 
+def test_environment_replaces_settings_of_the_domain(domains, monkeypatch):
+    own = load(domains).vars
+    assert (own.churn_horizon_days, own.top_k) == (30, 50)
+    monkeypatch.setenv(
+        "CHURNHOUSE_VARS",
+        '{"churn_horizon_days": 14, "offer_cost": 2.5, "top_k": 200, "list": {"budget": 900}}',
+    )
+    changed = load(domains).vars
+    assert (changed.churn_horizon_days, changed.offer_cost, changed.top_k) == (14, 2.5, 200)
+    assert changed.list.budget == 900 and changed.list.where == own.list.where
+    assert changed.measures == own.measures
+    write(domains, GOOD + "  list: {budget: 100, explore_share: 0.2}\n")
+    parts = load(domains).vars.list
+    assert (parts.budget, parts.explore_share) == (900, 0.2)
+
+
+@pytest.mark.parametrize(
+    "given, says",
+    [
+        ('{"topk": 5}', "CHURNHOUSE_VARS: unknown key 'topk' (did you mean 'top_k'?)"),
+        ('{"top_k": 0}', "CHURNHOUSE_VARS: top_k: Input should be greater than or equal to 1"),
+        ('{"list": {"budget": -1}}', "CHURNHOUSE_VARS: list.budget: Input should be"),
+        ("top_k: 5", "CHURNHOUSE_VARS=top_k: 5: Invalid JSON"),
+        ("[5]", "CHURNHOUSE_VARS=[5]: it should be a valid dictionary"),
+    ],
+)
+def test_a_bad_setting_of_the_environment_is_named(domains, monkeypatch, given, says):
+    monkeypatch.setenv("CHURNHOUSE_VARS", given)
+    assert refusal(domains).startswith(says)
+
+
 def test_unknown_domain_suggests_a_close_name_and_lists_domains(domains):
     write(domains, GOOD, name="portal")
     said = refusal(domains, "shopp")

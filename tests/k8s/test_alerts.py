@@ -66,10 +66,16 @@ def run(*command: object) -> subprocess.CompletedProcess:
 def test_promtool_accepts_rules_and_configuration_and_every_case(tmp_path):
     shutil.copytree(MONITORING, tmp_path / "monitoring")
     (tmp_path / "monitoring" / "secrets").mkdir()
-    (tmp_path / "monitoring" / "secrets" / "operator-key").touch()
+    for name in ("operator-key", "key"):
+        (tmp_path / "monitoring" / "secrets" / name).touch()
+    in_cluster = tmp_path / "monitoring" / "prometheus-kubernetes.yml"
+    # Debian's Prometheus is built without the discovery of Kubernetes
+    known = in_cluster.read_text().replace("kubernetes_sd_configs", "static_configs")
+    in_cluster.write_text(known.replace("role: endpoints", "targets: [api]"))
     for what, name in (
         (["check", "rules"], "rules.yml"),
         (["check", "config"], "prometheus.yml"),
+        (["check", "config"], "prometheus-kubernetes.yml"),
         (["test", "rules"], "tests.yml"),
     ):
         done = run("promtool", *what, tmp_path / "monitoring" / name)

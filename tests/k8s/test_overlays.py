@@ -9,6 +9,9 @@ import yaml
 from support.homes import PROJECT
 from support.rendered import K8S, OVERLAYS, containers, environment, needs_kubectl, of_kind
 
+from python_jobs.ingest import domain
+from python_jobs.settings import Settings
+
 pytestmark = needs_kubectl
 
 
@@ -55,7 +58,8 @@ def test_staging_and_prod_name_images_by_digest(overlay: str):
 
 def test_each_overlay_sets_its_storage_class_and_size():
     claims = {o: of_kind(o, "PersistentVolumeClaim")["churnhouse-data"]["spec"] for o in OVERLAYS}
-    assert len({claim["storageClassName"] for claim in claims.values()}) == 3
+    classes = [claims[overlay].get("storageClassName") for overlay in OVERLAYS]
+    assert classes == [None, "nfs-csi", "cephfs"], "a laptop has only its default class"
     assert len({claim["resources"]["requests"]["storage"] for claim in claims.values()}) == 3
     modes = {overlay: claim["accessModes"] for overlay, claim in claims.items()}
     shared = ["ReadWriteMany"]
@@ -93,6 +97,50 @@ def test_resources_grow_from_dev_to_prod(name: str, kind: str, resource: str):
     assert sizes[0] < sizes[1] < sizes[2]
 
 
+def test_dev_needs_nothing_that_a_new_cluster_lacks():
+    """No objects of an operator, no metrics-server, no ingress controller."""
+    for overlay, lacks in (("dev", True), ("staging", False), ("prod", False)):
+        kinds = {
+            *("ServiceMonitor", "PrometheusRule", "HorizontalPodAutoscaler", "Ingress"),
+        }
+        found = {kind for kind in kinds if of_kind(overlay, kind)}
+        assert found == (set() if lacks else kinds)
+
+
+def test_each_ingress_has_tls_for_its_own_name():
+    names = set()
+    for overlay in ("staging", "prod"):
+        (ingress,) = of_kind(overlay, "Ingress").values()
+        (rule,), (tls,) = ingress["spec"]["rules"], ingress["spec"]["tls"]
+        assert tls["hosts"] == [rule["host"]] and tls["secretName"]
+        names.add(rule["host"])
+        (path,) = rule["http"]["paths"]
+        service = of_kind(overlay, "Service")[path["backend"]["service"]["name"]]
+        assert path["backend"]["service"]["port"]["name"] == service["spec"]["ports"][0]["name"]
+    assert len(names) == 2
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_quota_admits_a_rollout_and_every_job_at_once(overlay: str):
+    (quota,) = of_kind(overlay, "ResourceQuota").values()
+    hard = quota["spec"]["hard"]
+    scalers = of_kind(overlay, "HorizontalPodAutoscaler").values()
+    most = max([api(overlay).get("replicas", 1), *(s["spec"]["maxReplicas"] for s in scalers)])
+    times = {
+        name: most + 1 if name == "churnhouse-api" else 2 if name == "churnhouse-daily" else 1
+        for name, _, _ in containers(overlay)  # a Job by hand is made from the daily one
+    }
+    assert sum(times.values()) <= int(hard["pods"])
+    for kind in ("requests", "limits"):
+        for resource in ("cpu", "memory"):
+            needed = sum(
+                times[name] * amount(container["resources"][kind][resource])
+                for name, _, container in containers(overlay)
+            )
+            allowed = amount(hard[f"{kind}.{resource}"])
+            assert needed <= allowed < 2 * needed, (kind, resource, needed, allowed)
+
+
 def test_only_dev_generates_synthetic_users():
     for overlay in OVERLAYS:
         assert ("churnhouse-generate" in of_kind(overlay, "CronJob")) == (overlay == "dev")
@@ -103,7 +151,7 @@ def test_only_dev_generates_synthetic_users():
 
 def test_documented_overlay_mounts_a_domain_where_jobs_read_it(tmp_path):
     text = (PROJECT / "docs/operations.md").read_text()
-    (documented,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (documented,) = re.findall(r"```yaml\n(apiVersion: kustomize.*?)```", text, re.DOTALL)
     shutil.copytree(K8S, tmp_path / "k8s")
     folder = tmp_path / "k8s/overlays/mine"
     shutil.copytree(PROJECT / "domains/elearning", folder)
@@ -112,7 +160,9 @@ def test_documented_overlay_mounts_a_domain_where_jobs_read_it(tmp_path):
     assert done.returncode == 0 and not done.stderr, done.stderr
     made = {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(done.stdout)}
     configs = {name: one["data"] for (kind, name), one in made.items() if kind == "ConfigMap"}
-    assert [data["DOMAIN"] for data in configs.values() if "DOMAIN" in data] == ["mine"]
+    (settings,) = [data for data in configs.values() if "DOMAIN" in data]
+    assert settings["DOMAIN"] == "mine"
+    (own,) = [name for name, data in configs.items() if set(data) == {"domain.yml", "ingest.sql"}]
     mounted = {}
     for (kind, name), one in made.items():
         if kind in ("Job", "CronJob"):
@@ -121,7 +171,7 @@ def test_documented_overlay_mounts_a_domain_where_jobs_read_it(tmp_path):
             if mount := mounts.get("/domains/mine"):
                 assert mount["readOnly"]
                 (volume,) = [v for v in spec["volumes"] if v["name"] == mount["name"]]
-                assert set(configs[volume["configMap"]["name"]]) == {"domain.yml", "ingest.sql"}
+                assert volume["configMap"] == {"name": own, "optional": True}
             mounted[name] = "/domains/mine" in mounts
     assert mounted == {
         "churnhouse-daily": True,
@@ -131,3 +181,13 @@ def test_documented_overlay_mounts_a_domain_where_jobs_read_it(tmp_path):
     }
     image = (PROJECT / "docker/Dockerfile.ml").read_text()
     assert "CHURNHOUSE_DOMAINS=/domains " in image
+    # what the pods would read: the overlay's settings over those of the mounted domain
+    (tmp_path / "domains").mkdir()
+    shutil.copytree(folder, tmp_path / "domains/mine")
+    read = Settings(domains=tmp_path / "domains", vars=settings["CHURNHOUSE_VARS"])
+    changed, plain = (
+        domain.load("mine", read).vars,
+        domain.load("elearning", Settings()).vars,
+    )
+    assert (changed.churn_horizon_days, changed.offer_cost, changed.top_k) == (14, 3, 200)
+    assert (plain.churn_horizon_days, plain.offer_cost, plain.top_k) != (14, 3, 200)
