@@ -12,7 +12,7 @@ CHURNHOUSE_HOME ?= data-$(DOMAIN)
 endif
 export CHURNHOUSE_HOME
 
-.PHONY: help run test test-spark lint format unit coverage nightly manifests reference prometheus-rule test-mlflow bench-quality clean
+.PHONY: help run test test-spark lint format unit coverage nightly manifests chart reference prometheus-rule test-mlflow bench-quality clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -84,6 +84,9 @@ prometheus-rule: ## Write the PrometheusRule object from k8s/monitoring/rules.ym
 	@mv $(RULE).new $(RULE)
 prometheus-rule: RULE := k8s/components/prometheus-operator/prometheus-rule.yaml
 
+chart: .venv/installed ## Write the templates of the Helm chart from the kustomize objects.
+	$(BIN)/python k8s/helm/make_chart.py
+
 .venv-tools/installed: requirements-tools.lock
 	$(PYTHON) -m venv .venv-tools
 	.venv-tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-tools.lock
@@ -149,6 +152,14 @@ deploy: ## Apply OVERLAY to kubectl's cluster and wait for the API's rollout.
 	kubectl apply -k k8s/overlays/$(OVERLAY)
 	kubectl -n $(NAMESPACE) rollout status deployment/churnhouse-api --timeout=15m
 deploy: NAMESPACE = $(shell sed -n 's/^namespace: //p' k8s/overlays/$(OVERLAY)/kustomization.yaml)
+
+.PHONY: cluster-up cluster-down
+
+cluster-up: ## Run the overlay dev on this machine, in a kind or minikube cluster.
+	k8s/cluster.sh up
+
+cluster-down: ## Remove that cluster.
+	k8s/cluster.sh down
 
 .PHONY: images test-images
 

@@ -5,8 +5,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
-from support.rendered import K8S, needs_kubectl, of_kind
+from support.rendered import K8S, needs_kubectl, objects, of_kind, pods
 
 COMPONENTS = sorted(path.name for path in (K8S / "components").iterdir())
 
@@ -53,3 +54,38 @@ def test_annotations_are_what_the_scrape_job_looks_for(tmp_path: Path):
     assert "annotations" not in plain
     # the alerts ask for this name, and the operator gives it too
     assert job["job_name"] == service["metadata"]["name"]
+
+
+SCRIPT = K8S / "cluster.sh"
+
+
+@needs_kubectl
+def test_laptop_script_names_what_the_overlay_dev_has():
+    script = SCRIPT.read_text()
+    (namespace,) = re.findall(r"^namespace=(\S+)$", script, re.MULTILINE)
+    assert [namespace] == list(of_kind("dev", "Namespace"))
+    made = {f"{one['kind'].lower()}/{one['metadata']['name']}" for one in objects("dev")}
+    named = set(re.findall(r"\b(?:job|deployment|service)/[\w-]+", script))
+    assert len(named) == 3 and named <= made
+    (images,) = re.findall(r"^for image in (.+); do$", script, re.MULTILINE)
+    used = {one["spec"]["containers"][0]["image"] for one in pods("dev").values()}
+    assert {f"{image}:dev" for image in images.split()} == used
+    keys = of_kind("dev", "Deployment")["churnhouse-api"]["spec"]["template"]["spec"]["volumes"]
+    assert "churnhouse-api" in [v["secret"]["secretName"] for v in keys if "secret" in v]
+    assert "create secret generic churnhouse-api" in script
+
+
+@pytest.mark.parametrize(
+    "argument, tools, says",
+    [
+        ("up", [], "neither kind nor minikube is installed. Next: "),
+        ("sideways", ["kind"], "'sideways' is neither up nor down. Next: "),
+    ],
+)
+def test_laptop_script_says_what_is_missing(tmp_path, argument, tools, says):
+    for program in ["dirname", *tools]:
+        (tmp_path / program).symlink_to(shutil.which("dirname"))
+    done = subprocess.run(
+        ["/bin/sh", SCRIPT, argument], env={"PATH": tmp_path}, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and says in done.stderr, done.stderr
