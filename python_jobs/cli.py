@@ -579,6 +579,53 @@ def horizon(domain: DomainName | None = None, raw: RawFolder = None) -> None:
 
 
 @app.command()
+def smoke(
+    url: Annotated[
+        str, typer.Argument(help="Address of the API, such as https://churn.shop.example.")
+    ],
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with a reader's key; - reads standard input. Without: keyless checks."
+        ),
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option(help="The published version that must be served.")
+    ] = None,
+    max_age_hours: Annotated[
+        float, typer.Option(min=0, help="How old the served version may be.")
+    ] = 36,
+) -> None:
+    """Ask a running API a few questions, as after a deployment; exit 1 if an answer is wrong."""
+    from python_jobs.operations import smoke as asked
+
+    key = None
+    if key_file:
+        try:
+            text = (
+                sys.stdin.read() if str(key_file) == "-" else key_file.read_text(encoding="utf-8")
+            )
+        except (OSError, UnicodeDecodeError) as error:
+            raise JobError(
+                f"{key_file} cannot be read: {error}.", next_step="give a file with the key alone."
+            ) from None
+        key = text.strip() or None
+    checks = []
+    for check in asked.run(asked.Api(url, key), version=version, max_age_hours=max_age_hours):
+        terminal.console.print(
+            f"{'ok' if check.problem is None else 'no'}  {check.name}"
+            + (f": {check.problem}" if check.problem else ""),
+            markup=False,
+        )
+        checks.append(check)
+    if wrong := [check.name for check in checks if check.problem]:
+        raise JobError(
+            f"{len(wrong)} of {len(checks)} answers of {url} are wrong: {', '.join(wrong)}.",
+            next_step="see its logs; docs/runbook.md, or go back to the release before.",
+        )
+
+
+@app.command()
 def doctor(
     domain: Annotated[
         str | None, typer.Option("--domain", help="Check this domain's data before a long run.")

@@ -15,6 +15,8 @@ TOOLS = PROJECT / ".venv-tools" / "bin"
 WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))
 CALL = re.compile(r"(?:sudo )?make [a-z-]+(?: [A-Z]+=(?:\w+|\"[\w -]+\"))*")
 
+DIGEST = r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}"
+
 needs_tools = pytest.mark.skipif(
     not (TOOLS.parent / "installed").exists(), reason="needs `make .venv-tools/installed`"
 )
@@ -67,8 +69,40 @@ def test_workflows_request_only_the_permissions_they_need():
         assert workflow["concurrency"]["group"]
     for name, job in jobs():
         assert "uses" in job or job["timeout-minutes"] <= 60, name
-        for step in job.get("steps", []):
-            assert "run" in step or re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step["uses"]), name
+        if "container" in job:
+            assert re.fullmatch(DIGEST, job["container"]), name
+
+
+def test_actions_are_pinned_by_commit_and_say_their_release():
+    found = {}
+    for path in WORKFLOWS:
+        for line in path.read_text().splitlines():
+            if match := re.search(r"uses: (?!\./)(.*)", line):
+                pinned = re.fullmatch(
+                    r"([\w-]+/[\w-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)", match[1]
+                )
+                assert pinned, line
+                found.setdefault(pinned[1], set()).add((pinned[2], pinned[3]))
+    assert len(found) > 4
+    assert all(len(pins) == 1 for pins in found.values()), "one release of an action everywhere"
+
+
+def test_images_from_elsewhere_are_named_by_digest():
+    compose = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())["services"]
+    foreign = {name: one["image"] for name, one in compose.items() if "build" not in one}
+    assert len(foreign) > 2
+    for name, image in foreign.items():
+        assert re.fullmatch(DIGEST, image), name
+    bases = {
+        line
+        for path in (PROJECT / "docker").glob("Dockerfile.*")
+        for line in path.read_text().splitlines()
+        if line.startswith(("ARG PYTHON", "FROM"))
+    }
+    (base,) = [line for line in bases if line.startswith("ARG")]
+    assert re.fullmatch("ARG PYTHON=" + DIGEST, base)
+    stages = {line.split()[1] for line in bases if line.startswith("FROM")}
+    assert stages <= {"${PYTHON}", "dependencies"}
 
 
 def test_production_waits_for_staging_and_an_approval():
@@ -169,3 +203,56 @@ def test_no_file_holds_a_secret_and_the_scan_finds_a_planted_one(tmp_path: Path)
         [*hook, planted], cwd=PROJECT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1 and "AWS Access Key" in done.stdout
+
+
+def test_release_verifies_before_it_deploys_and_asks_the_api_after():
+    release = dict(jobs())
+    steps = [
+        step.get("run", step.get("uses", "")) for step in release["release.yml build"]["steps"]
+    ]
+    order = ["make sbom", "make images", "make scan", "make push", "make sign"]
+    assert [steps.index(step) for step in order] == sorted(steps.index(step) for step in order)
+    assert "attest-build-provenance" in steps[steps.index("make sign") + 1]
+    for name, overlay in (("staging", "staging"), ("production", "prod")):
+        job = release[f"release.yml {name}"]
+        runs = [step["run"] for step in job["steps"] if "run" in step]
+        assert runs == [
+            "make verify",
+            "make kubeconfig",
+            f"make deploy OVERLAY={overlay}",
+            "make smoke",
+        ]
+        assert "permissions" not in job, "only the build may sign"
+
+
+def test_signing_names_the_digests_that_were_pushed(tmp_path: Path):
+    """cosign is a script that keeps its arguments: nothing here may sign in the project's name."""
+    shutil.copytree(PROJECT / "k8s/overlays", tmp_path / "k8s/overlays")
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    digests = {"churnhouse-ml": "sha256:" + "1" * 64, "churnhouse-api": "sha256:" + "2" * 64}
+    for image, digest in digests.items():
+        assert not make("digest", f"IMAGE={image}", f"DIGEST={digest}", folder=tmp_path).returncode
+    cosign = tmp_path / "cosign"
+    cosign.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\n')
+    cosign.chmod(0o755)
+    path = f"PATH={tmp_path}:{os.environ['PATH']}"
+    done = make("sign", "REGISTRY=registry.example.com/team", path, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    asked = (tmp_path / "asked").read_text().splitlines()
+    references = [f"registry.example.com/team/{name}@{digest}" for name, digest in digests.items()]
+    assert [line.split()[0] for line in asked] == ["sign", "attest"] * 2
+    assert [line.split()[-1] for line in asked] == [one for one in references for _ in range(2)]
+    assert (tmp_path / "build/pushed.txt").read_text().splitlines() == [
+        f"{digest.removeprefix('sha256:')}  registry.example.com/team/{name}"
+        for name, digest in digests.items()
+    ]
+    identity = "IDENTITY=https://example.com/release.yml@refs/tags/v1.0.0"
+    done = make("verify", "REGISTRY=registry.example.com/team", identity, path, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    checked = (tmp_path / "asked").read_text().splitlines()[4:]
+    assert [line.split()[-1] for line in checked] == references
+    assert all(identity.removeprefix("IDENTITY=") in line for line in checked)
+    cosign.write_text("#!/bin/sh\nexit 1\n")
+    for target in ("sign", "verify"):
+        done = make(target, "REGISTRY=registry.example.com/team", identity, path, folder=tmp_path)
+        assert done.returncode != 0, target

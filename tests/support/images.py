@@ -132,6 +132,7 @@ def _build(name: str, dockerfile: Path) -> Image:
         *("build", "--isolation", "chroot", "--pull-never", "--layers", "--force-rm"),
         *("--format", "docker"),
         *("--build-arg", f"VERSION={version}", "--build-arg", f"COMMIT={commit or 'unknown'}"),
+        *("--build-arg", f"PYTHON={base}"),
         # uses this machine's package index settings; none of it stays in the image
         *("--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro", "--volume", f"{pip}:/etc/pip.conf:ro"),
         *("--file", dockerfile, "--tag", name, PROJECT),
@@ -143,9 +144,10 @@ def _build(name: str, dockerfile: Path) -> Image:
 
 
 def _base_of(dockerfile: Path) -> str:
-    """Return the base image of a Dockerfile: the default of its ARG PYTHON."""
+    """Return the base image of a Dockerfile, the default of its ARG PYTHON, without the digest."""
     lines = dockerfile.read_text(encoding="utf-8").splitlines()
-    return next(line.partition("=")[2] for line in lines if line.startswith("ARG PYTHON="))
+    named = next(line.partition("=")[2] for line in lines if line.startswith("ARG PYTHON="))
+    return named.partition("@")[0]
 
 
 def _make_base(name: str) -> None:
