@@ -158,9 +158,10 @@ def _claim(found: Object, name: str, write: Expressions) -> None:
 
 
 def _config(found: Object, name: str, write: Expressions) -> None:
-    if name == "dashboard":
-        file = write.value('.Files.Get "files/dashboard.json" | toJson')
-        found["data"] = {"dashboard.json": file}
+    if name == "dashboards":
+        found["data"] = {
+            file: write.value(f'.Files.Get "files/{file}" | toJson') for file in found["data"]
+        }
     else:
         found["data"] = write.block('include "churnhouse.settings" .')
 
@@ -286,8 +287,9 @@ def files() -> dict[str, str]:
     """Return what is generated: path in the chart -> text."""
     notes = (HERE / "NOTES.txt").read_text(encoding="utf-8")
     made = {"templates/configmap-churnhouse-domain.yaml": DOMAIN, "templates/NOTES.txt": notes}
-    for name in ("rules.yml", "dashboard.json"):
-        made[f"files/{name}"] = (MONITORING / name).read_text(encoding="utf-8")
+    made["files/rules.yml"] = (MONITORING / "rules.yml").read_text(encoding="utf-8")
+    for board in (MONITORING / "dashboards").iterdir():
+        made[f"files/churnhouse-{board.name}"] = board.read_text(encoding="utf-8")
     for found in rendered():
         kind, name = found["kind"], found["metadata"]["name"]
         if kind == "Namespace":
