@@ -5,6 +5,7 @@ import contextlib
 import gc
 from collections.abc import AsyncIterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -40,12 +41,12 @@ def create_app(settings: ApiSettings) -> FastAPI:
     )
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         await loader.refresh()
         with contextlib.suppress(OSError):  # the watch says it
             await kept.refresh()
         watching = asyncio.create_task(loader.watch(keys, kept))
-        yield
+        yield {"settings": settings, "metrics": metrics}  # for api.http.connection
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching

@@ -12,6 +12,12 @@ BUCKETS = (
     *(2.5, 5.0, 10.0),
 )
 
+REFUSED = (
+    *("no_key", "bad_key", "role", "rate", "sign_in", "host", "other_site"),
+    *("malformed", "slow", "crowded", "busy"),
+)
+"""Why requests and connections are refused."""
+
 
 class Metrics:
     """Metrics of this app; PROMETHEUS_MULTIPROC_DIR adds up those of several workers."""
@@ -53,7 +59,7 @@ class Metrics:
             (self.predictions, ("single", "batch")),
             (self.lookups, ("found", "missing")),
             (self.reloads, ("success", "failure")),
-            (self.refused, ("no_key", "bad_key", "role", "rate")),
+            (self.refused, REFUSED),
         ):
             for value in values:  # alerts need series that start at 0
                 counter.labels(value)

@@ -1,7 +1,9 @@
 """Serve the API and the desk from published/."""
 
 import ipaddress
+import math
 import os
+import resource
 import socket
 import sys
 import tempfile
@@ -10,12 +12,15 @@ from contextlib import ExitStack
 import uvicorn
 
 from api import logs
+from api.http.connection import Connection
 from api.keys import Keys
 from api.settings import ApiSettings
 from python_jobs.errors import JobError
 from python_jobs.settings import Settings, is_loopback
 
 GRACE_SECONDS = 20
+SPARE_FILES = 256
+"""Open files beside the connections: stores, libraries, listening sockets."""
 
 
 def serve(
@@ -27,6 +32,7 @@ def serve(
     chosen = ApiSettings(home=settings.home, target=settings.target, api_workers=workers)
     check(chosen, host)
     check_port(host, port)
+    check_files(chosen.api_connections)
     if sys.stdout.isatty():
         print(f"Churnhouse serves the desk at {desk(host, port)}. Stop with Ctrl-C.", flush=True)
     logs.write_utf8()
@@ -49,6 +55,12 @@ def serve(
             log_config=logs.config(chosen.api_log_level),
             access_log=False,  # api.middleware.observe writes its own access log
             server_header=False,
+            http=Connection,
+            loop="uvloop",
+            ws="none",
+            timeout_keep_alive=math.ceil(chosen.api_idle_seconds),
+            proxy_headers=bool(chosen.trusted_proxies),
+            forwarded_allow_ips=list(chosen.trusted_proxies),
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
 
@@ -83,6 +95,20 @@ def check_port(host: str, port: int) -> None:
             f"Port {port} of {host} cannot be listened on ({error.strerror}).",
             next_step="stop what holds it, or serve elsewhere with --port or --host.",
         ) from None
+
+
+def check_files(connections: int) -> None:
+    """Let the process open as many files as its connections need; refuse if it may not."""
+    needed = 2 * connections + SPARE_FILES  # a burst is accepted before the oldest ones end
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    if soft != unlimited and soft < needed:
+        if hard != unlimited and hard < needed:
+            raise JobError(
+                f"{connections} connections need {needed} open files, and only {hard} are allowed.",
+                next_step="raise `ulimit -n`, or set CHURNHOUSE_API_CONNECTIONS lower.",
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def desk(host: str, port: int) -> str:

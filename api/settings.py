@@ -1,5 +1,7 @@
-"""Settings of the API: CHURNHOUSE_HOME, CHURNHOUSE_API_* and CHURNHOUSE_CORS_ORIGINS."""
+"""Settings of the API: CHURNHOUSE_HOME, CHURNHOUSE_API_* and a few names without API."""
 
+import ipaddress
+import re
 import secrets
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,6 +12,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from python_jobs.settings import Settings
 
+HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -30,7 +33,30 @@ def _origins(text: object) -> object:
     return origins
 
 
+def _hosts(text: object) -> object:
+    """Return the names of a text with commas, in small letters."""
+    if not isinstance(text, str):
+        return text
+    hosts = tuple(part.strip().lower() for part in text.split(","))
+    if not all(HOST.fullmatch(host) for host in hosts):
+        raise ValueError("it should be host names such as churn.example.com, with commas between")
+    return hosts
+
+
+def _networks(text: object) -> object:
+    """Return the networks of a text with commas."""
+    if not isinstance(text, str):
+        return text
+    try:
+        found = [ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",")]
+    except ValueError:
+        raise ValueError("it should be addresses or networks such as 10.0.0.0/8") from None
+    return tuple(map(str, found))
+
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)]
+Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_networks)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 
 
@@ -60,8 +86,24 @@ class ApiSettings(Settings):
     api_retry_seconds: Positive = 30.0
     """How long a version that was found bad is left alone before it is looked at again."""
 
+    api_connections: int = Field(1000, ge=10)
+    """Connections of a worker. Beyond them, those that wait longest for their clients end."""
+
+    api_head_seconds: Positive = 10
+    """How long a new connection may be silent, and a request's head may take to arrive."""
+
+    api_body_seconds: Positive = 60
+    api_answer_seconds: Positive = 60
+    """How long a request may be worked on."""
+
+    api_idle_seconds: Positive = 65
+    """How long a connection stays open between requests; longer than proxies keep theirs."""
+
+    allowed_hosts: Hosts | None = None
+    """Names this server is called by. Without keys and without names, only loopback's."""
+
+    trusted_proxies: Networks = ()
+    """Addresses and networks of proxies whose X-Forwarded-For and -Proto count."""
+
     cors_origins: Origins | None = None
     """Web pages of these origins may call the API, with a key and never with the desk's cookie."""
-
-    api_mmap_bytes: int = Field(96 * 1024 * 1024, ge=0)
-    """How much of the lookup store is mapped; the rest is read through the page cache."""

@@ -9,6 +9,7 @@ import time
 from itertools import count
 
 from prometheus_client import Counter, Histogram
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import logs
@@ -30,6 +31,9 @@ ON_PAGES = [
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 ]
+CLIENT_LEFT = 499
+"""Counted for a client that went away, or was too slow, before it had sent its request."""
+
 METHODS = {"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
@@ -62,6 +66,8 @@ class Observe:
 
         try:
             await self._app(scope, receive, watched)
+        except ClientDisconnect:
+            status = CLIENT_LEFT
         except Exception:
             log.exception("request %s failed", request_id)
             if not status:

@@ -80,9 +80,7 @@ class Loader:
                 return
             started = time.perf_counter()
             try:
-                loaded = await asyncio.to_thread(
-                    load, self._published, version, self._settings.api_mmap_bytes
-                )
+                loaded = await asyncio.to_thread(load, self._published, version)
             except BadVersion as error:
                 if self.linked() == version:  # otherwise it was pruned during reading
                     self._refuse(version, str(error))

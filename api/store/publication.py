@@ -214,8 +214,7 @@ class Publication:
         return found
 
     def retire(self) -> None:
-        """Free the mapped memory; open requests go on reading through the file."""
-        self.store.execute("pragma mmap_size = 0")
+        """Free the cached pages; open requests go on reading through the file."""
         self.store.execute("pragma shrink_memory")
 
     def score(self, rows: list[Any]) -> list[float]:
@@ -224,21 +223,21 @@ class Publication:
         return scores
 
 
-def load(published: Path, version: str, mmap_bytes: int) -> Publication:
+def load(published: Path, version: str) -> Publication:
     """Verify a version file by file and row by row, and open it. Raises BadVersion.
 
     Hashing a large store is slow, so this runs in a thread beside the event loop.
     """
     folder = published / version
     try:
-        return _load(folder, version, mmap_bytes)
+        return _load(folder, version)
     except BadVersion:
         raise
     except Exception as error:
         raise BadVersion(f"it cannot be opened ({type(error).__name__})") from error
 
 
-def _load(folder: Path, version: str, mmap_bytes: int) -> Publication:
+def _load(folder: Path, version: str) -> Publication:
     manifest = json.loads((folder / "manifest.json").read_bytes())
     if manifest["version"] != version:
         raise BadVersion("its manifest names another version")
@@ -257,7 +256,7 @@ def _load(folder: Path, version: str, mmap_bytes: int) -> Publication:
         onnx_model.check_golden(session, golden)
     except Exception:
         raise BadVersion("its model does not give the golden rows their scores") from None
-    store = _open(folder / "lookup.sqlite", [folder / name for name in shards], mmap_bytes)
+    store = _open(folder / "lookup.sqlite", [folder / name for name in shards])
     names = dict(zip(features["names"], features["types"], strict=True))
     known_values = features.get("values", {})
     publication = Publication(
@@ -295,7 +294,7 @@ def _verified(path: Path, expected: dict[str, Any] | None, *, keep: bool) -> byt
     return content
 
 
-def _open(path: Path, shards: list[Path], mmap_bytes: int) -> sqlite3.Connection:
+def _open(path: Path, shards: list[Path]) -> sqlite3.Connection:
     """Open the store read-only; it is made in a thread, then used only on the event loop.
 
     The users of all shards form one view; ordered lists merge the shards' indexes.
@@ -309,7 +308,7 @@ def _open(path: Path, shards: list[Path], mmap_bytes: int) -> sqlite3.Connection
     if shards:
         parts = [f"select * from shard_{number}.users" for number in range(len(shards))]
         store.execute(f"create temp view users as {' union all '.join(parts)}")
-    store.execute(f"pragma mmap_size = {mmap_bytes}")
+    store.execute("pragma mmap_size = 0")  # a mapped file that is cut short kills the process
     store.execute("pragma cache_size = -4096")
     return store
 

@@ -35,6 +35,7 @@ LOCK = PROJECT / "requirements.lock"
 LOADED = (
     *("duckdb", "dbt.cli.main", "dbt.adapters.duckdb", "numpy", "pandas", "scipy", "sklearn"),
     *("onnx", "skl2onnx", "onnxruntime", "pydantic", "orjson", "fastapi", "uvicorn"),
+    *("httptools", "uvloop"),
 )
 LEAST_ROOM = 200 * 2**20
 TOLERANCE = timedelta(minutes=5)

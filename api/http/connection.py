@@ -1,0 +1,166 @@
+"""One client's connection: what it may cost, and how long the server waits for it.
+
+uvicorn's protocol over httptools bounds neither. This adds deadlines, limits and problem documents
+for what cannot be read as HTTP.
+"""
+
+import asyncio
+import math
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from api.http.errors import Problem
+from api.metrics import Metrics
+
+HEAD, BODY, ANSWER, IDLE, CLOSING = range(5)
+"""What a connection waits for; in all but ANSWER it waits for its client."""
+
+MAX_HEAD = 64 * 1024
+MAX_FIELDS = 100
+"""Bytes of a request's line and header fields, and the most fields."""
+
+SLOWEST = 1024
+"""Bytes a second that a client has to take of an answer that is ready."""
+
+FLUSH_SECONDS = 5.0
+
+
+class _NextRequestTooEarly(Exception):
+    """A client sends a request before the answer to the one before."""
+
+
+class Connection(HttpToolsProtocol):
+    """A connection that ends by itself if its client is silent, slow or sends what is no HTTP."""
+
+    _metrics: Metrics
+    _seconds: tuple[float, ...]
+    """The longest time in each phase."""
+
+    _timer: asyncio.TimerHandle | None = None
+    _phase, _since, _deadline, _head = HEAD, 0.0, 0.0, 0
+    _unread: float = math.inf
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start waiting for a request; make room if there are too many connections."""
+        super().connection_made(transport)
+        settings, self._metrics = self.app_state["settings"], self.app_state["metrics"]
+        self._seconds = (
+            settings.api_head_seconds,
+            settings.api_body_seconds,
+            settings.api_answer_seconds,
+            settings.api_idle_seconds,
+            FLUSH_SECONDS,
+        )
+        self._enter(HEAD)
+        self._timer = self.loop.call_at(self._deadline, self._look)
+        if len(self.connections) > settings.api_connections:
+            self._make_room(settings.api_connections // 20)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop watching."""
+        if self._timer:
+            self._timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what arrived; refuse a head that does not end."""
+        super().data_received(data)
+        if self._phase == HEAD:
+            self._head += len(data)
+            if self._head > MAX_HEAD:
+                self._refuse(431, "head-too-large", "The request's header fields are too long.")
+
+    def on_message_begin(self) -> None:
+        """Begin a request, unless the answer to the one before is still under way."""
+        if self._phase == ANSWER:
+            raise _NextRequestTooEarly
+        super().on_message_begin()
+        self._head = 0
+        self._enter(HEAD)
+
+    def on_headers_complete(self) -> None:
+        """Give the request to the app, then wait for its body."""
+        if len(self.headers) > MAX_FIELDS or len(self.url) > MAX_HEAD:
+            self._refuse(431, "head-too-large", "The request has too many header fields.")
+            return
+        super().on_headers_complete()
+        self._enter(BODY)
+
+    def on_message_complete(self) -> None:
+        """Wait for the app, which has the whole request now."""
+        if self.transport.is_closing():
+            return
+        super().on_message_complete()
+        self._enter(IDLE if self.cycle.response_complete else ANSWER)
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, or for the rest of a body that nobody reads."""
+        super().on_response_complete()
+        if self._phase == ANSWER:
+            self._enter(IDLE)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP. An answer that is under way ends first, and is the last one."""
+        cycle = self.cycle
+        if self._phase == ANSWER:
+            cycle.keep_alive = False
+            self.flow.pause_reading()
+        elif self._phase == BODY and cycle.response_started:
+            self.transport.close()
+        else:
+            self._refuse(400, "malformed-request", "This is not a valid HTTP request.")
+
+    def _refuse(self, status: int, name: str, detail: str) -> None:
+        """Answer with a problem document and close."""
+        if self.transport.is_closing():
+            return
+        if self._phase == BODY:  # the app is still reading
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        reason = {408: "slow", 503: "crowded"}.get(status, "malformed")
+        self._metrics.refused.labels(reason).inc()
+        answer = Problem(status, name, detail, headers={"Connection": "close"}).response()
+        lines = [b"%s: %s\r\n" % field for field in answer.raw_headers]
+        self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", answer.body]))
+        self.transport.close()
+        self._enter(CLOSING)
+
+    def _enter(self, phase: int) -> None:
+        self._phase, self._since, self._unread = phase, self.loop.time(), math.inf
+        self._deadline = self._since + self._seconds[phase]
+
+    def _look(self) -> None:
+        """End the connection if its deadline is over; look again later if not."""
+        now = self.loop.time()
+        if now >= self._deadline:
+            unread = self.transport.get_write_buffer_size()
+            if unread and unread < self._unread - SLOWEST * FLUSH_SECONDS:
+                self._unread, self._deadline = unread, now + FLUSH_SECONDS
+            elif self._is_unanswered():
+                self._refuse(408, "too-slow", "The request did not arrive in time.")
+            else:
+                self.transport.abort()
+                return
+        self._timer = self.loop.call_at(self._deadline, self._look)
+
+    def _is_unanswered(self) -> bool:
+        """Return whether a request has begun to arrive and has no answer yet."""
+        if self._phase == BODY:
+            return not self.cycle.response_started
+        return self._phase == HEAD and self._head > 0
+
+    def _make_room(self, more: int) -> None:
+        """Close the connections that wait longest for their clients, or else this one.
+
+        `more`: how many beside one, so that not every new connection has to search.
+        """
+        others: set[Any] = self.connections - {self}
+        waiting = [one for one in others if one._phase != ANSWER]
+        for one in sorted(waiting, key=lambda one: one._since)[: 1 + more]:
+            self._metrics.refused.labels("crowded").inc()
+            self.connections.discard(one)
+            one.transport.abort()
+        if not waiting:
+            detail = "The server has as many requests as it takes. Ask again later."
+            self._refuse(503, "too-many-connections", detail)
