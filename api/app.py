@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from api import desk, logs
 from api.desk import reference
 from api.http import errors, routing
+from api.http.body import Budget
 from api.keys import Keys
 from api.metrics import Metrics
 from api.middleware.guard import Guard
@@ -60,6 +61,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
     )
     app.state.settings, app.state.metrics = settings, metrics
     app.state.contacts = kept
+    app.state.bodies, app.state.one_batch = Budget(), asyncio.Lock()
     app.state.loader, app.state.keys, app.state.sessions = loader, keys, sessions
     errors.install(app)
     # busiest first

@@ -174,7 +174,7 @@ async def sign_in(request: Request) -> Response:
     sessions, keys = request.app.state.sessions, request.app.state.keys
     if sessions is None:
         return RedirectResponse("/desk", 303)
-    form = parse_qs((await read(request, 8 * KIB)).decode("utf-8", "replace"))
+    form = parse_qs(await read(request, 8 * KIB))
     following = inside(form.get("next", [""])[0])
     key = keys.find(form.get("key", [""])[0].strip())
     if key is None or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":

@@ -17,6 +17,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from api.desk import contacted, worklist
 from api.desk.render import page
 from api.http.errors import Problem
+from api.http.query import parameters
 from api.routes.contacts import LONGEST_SNOOZE, contacts_of
 from api.store import listing
 from api.store.contacts import Contacts
@@ -156,7 +157,7 @@ async def _found(
 
 def _query(request: Request) -> dict[str, str]:
     """Return the form's query without empty fields."""
-    return {name: value for name, value in request.query_params.items() if value}
+    return {name: value for name, value in parameters(request).items() if value}
 
 
 def _filter(publication: Publication, query: dict[str, str], tab: str) -> listing.Filter:

@@ -26,8 +26,7 @@ async def record(request: Request) -> Response:
     """
     if not _is_of_the_desk(request):
         return _refused(request, 403, "A page of another site cannot act for you.")
-    text = (await read(request, 256 * KIB)).decode("utf-8", "replace")
-    fields = parse_qs(text, keep_blank_values=True)
+    fields = parse_qs(await read(request, 256 * KIB), keep_blank_values=True)
     first = {name: values[0].strip().replace("\r\n", "\n") for name, values in fields.items()}
     action = "snoozed" if "snoozed" in first else "contacted"
     one = fields.get(action, [""])[0]

@@ -1,5 +1,9 @@
-"""Reads JSON bodies: limits their size on arrival and refuses all but plain JSON objects."""
+"""Reads bodies: counts them as they arrive, and refuses all but plain JSON objects."""
 
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
@@ -9,17 +13,89 @@ from starlette.requests import ClientDisconnect
 from api.http.errors import Problem, invalid
 
 KIB, MIB = 1024, 1024 * 1024
+SMALL = 64 * KIB
+"""A body up to this size is checked on the event loop; it costs a millisecond."""
+
+MOST_KEYS = 10_000
+"""Of one object. To look for repeated keys costs several times the object's memory."""
+
+IN_MEMORY = 64 * MIB
+
+
+class Budget:
+    """Bytes of bodies that may be in memory at one time, over all requests of a worker."""
+
+    def __init__(self, size: int = IN_MEMORY) -> None:
+        self.left = size
+
+    def take(self, size: int) -> None:
+        """Count bytes in. Raises 503 if there is no room for them."""
+        if size > self.left:
+            detail = "The server holds as many bodies as it takes. Ask again."
+            raise Problem(503, "busy", detail, headers={"Retry-After": "1", "Connection": "close"})
+        self.left -= size
+
+
+@asynccontextmanager
+async def reading(
+    request: Request, cap: int, most_parts: int | None = None
+) -> AsyncIterator[bytearray]:
+    """Yield the body, which counts towards the budget until the context ends.
+
+    Raises 413 as soon as it exceeds `cap` bytes, or holds more JSON values than `most_parts`.
+    """
+    length = dict(request.scope["headers"]).get(b"content-length", b"0")
+    if length.isdigit() and int(length) > cap:
+        raise _too_large(cap)
+    budget: Budget = request.app.state.bodies
+    body, parts = bytearray(), 0
+    try:
+        more = True
+        while more:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            piece, more = message.get("body", b""), message.get("more_body", False)
+            if len(body) + len(piece) > cap:
+                raise _too_large(cap)
+            budget.take(len(piece))
+            body += piece
+            if most_parts is not None:
+                # a container costs some twenty times its text, another value some ten times
+                parts += 10 * (piece.count(b"{") + piece.count(b"[")) + piece.count(b",")
+                if parts > most_parts:
+                    raise _too_many()
+        yield body
+    finally:
+        budget.left += len(body)
 
 
 async def read_object(request: Request, cap: int) -> dict[str, Any]:
     """Return the body as an object; 413 above `cap` bytes, else 415, 400 or 422 if invalid."""
+    check_type(request)
+    async with reading(request, cap) as body:
+        return await parse(body)
+
+
+def check_type(request: Request) -> None:
+    """Refuse a body that does not say that it is JSON."""
     kind = dict(request.scope["headers"]).get(b"content-type", b"")
     if kind.partition(b";")[0].strip().lower() != b"application/json":
         raise Problem(415, "unsupported-media-type", "Send the body as application/json.")
-    body = await read(request, cap)
+
+
+async def parse(body: bytes | bytearray) -> dict[str, Any]:
+    """Return a JSON object whose keys occur once each; else 400 or 422."""
     try:
         content = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        # orjson keeps the last of equal keys. Every key has a colon of its own in the text; only
+        # if there are more colons than keys can a key occur twice, or a text hold a colon.
+        if _keys(content) != body.count(b":"):
+            if len(body) > SMALL:
+                await asyncio.to_thread(_refuse_repeated_keys, body)
+            else:
+                _refuse_repeated_keys(body)
+    except (orjson.JSONDecodeError, RecursionError):
         detail = "The body is not JSON, or holds a number or text that no computer type can hold."
         raise Problem(400, "malformed-json", detail) from None
     if not isinstance(content, dict):
@@ -27,24 +103,38 @@ async def read_object(request: Request, cap: int) -> dict[str, Any]:
     return content
 
 
-async def read(request: Request, cap: int) -> bytes:
-    """Return the body, or raise 413 as soon as it exceeds `cap` bytes."""
-    length = dict(request.scope["headers"]).get(b"content-length", b"0")
-    if length.isdigit() and int(length) > cap:
-        raise _too_large(cap)
-    body = b""
-    more = True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > cap:
-            raise _too_large(cap)
-    return body
+def _keys(value: object) -> int:
+    """Return the number of keys of all objects in a JSON value; 413 if one has far too many."""
+    if isinstance(value, dict):
+        if len(value) > MOST_KEYS:
+            raise _too_many()
+        inside = [part for part in value.values() if isinstance(part, dict | list)]
+        return len(value) + sum(map(_keys, inside))
+    if isinstance(value, list):
+        return sum(_keys(part) for part in value if isinstance(part, dict | list))
+    return 0
+
+
+def _refuse_repeated_keys(body: bytes | bytearray) -> None:
+    def once(pairs: list[tuple[str, Any]]) -> None:
+        if len(dict(pairs)) < len(pairs):
+            detail = "A key occurs twice in one object of the body."
+            raise Problem(400, "repeated-key", detail)
+
+    json.loads(body, object_pairs_hook=once)
+
+
+async def read(request: Request, cap: int) -> str:
+    """Return the body as text, or raise 413 as soon as it exceeds `cap` bytes."""
+    async with reading(request, cap) as body:
+        return body.decode("utf-8", "replace")
 
 
 def _too_large(cap: int) -> Problem:
     detail = f"The body is longer than the {cap // KIB} KiB that are taken here."
+    return Problem(413, "body-too-large", detail, headers={"Connection": "close"})
+
+
+def _too_many() -> Problem:
+    detail = "The body holds more rows or values than are taken here."
     return Problem(413, "body-too-large", detail, headers={"Connection": "close"})

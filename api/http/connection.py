@@ -40,6 +40,7 @@ class Connection(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _phase, _since, _deadline, _head = HEAD, 0.0, 0.0, 0
     _unread: float = math.inf
+    _was_drained = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start waiting for a request; make room if there are too many connections."""
@@ -100,6 +101,11 @@ class Connection(HttpToolsProtocol):
         if self._phase == ANSWER:
             self._enter(IDLE)
 
+    def resume_writing(self) -> None:
+        """Note that the client took what had piled up."""
+        self._was_drained = True
+        super().resume_writing()
+
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP. An answer that is under way ends first, and is the last one."""
         cycle = self.cycle
@@ -134,15 +140,22 @@ class Connection(HttpToolsProtocol):
         """End the connection if its deadline is over; look again later if not."""
         now = self.loop.time()
         if now >= self._deadline:
-            unread = self.transport.get_write_buffer_size()
-            if unread and unread < self._unread - SLOWEST * FLUSH_SECONDS:
-                self._unread, self._deadline = unread, now + FLUSH_SECONDS
+            if self._is_answer_taken():
+                self._deadline = now + FLUSH_SECONDS
             elif self._is_unanswered():
                 self._refuse(408, "too-slow", "The request did not arrive in time.")
             else:
                 self.transport.abort()
                 return
         self._timer = self.loop.call_at(self._deadline, self._look)
+
+    def _is_answer_taken(self) -> bool:
+        """Return whether the client took enough of its answer since the last time."""
+        unread, before = self.transport.get_write_buffer_size(), self._unread
+        was_drained, self._unread, self._was_drained = self._was_drained, unread, False
+        if not unread:  # all that there is; a long answer may still be in the making
+            return self._phase == ANSWER and self.cycle.response_started
+        return was_drained or unread < before - SLOWEST * FLUSH_SECONDS
 
     def _is_unanswered(self) -> bool:
         """Return whether a request has begun to arrive and has no answer yet."""

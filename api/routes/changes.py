@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from api.http.answers import JSON
 from api.http.errors import error, invalid
+from api.http.query import parameters
 from api.routes.contacts import contacts_of
 from api.routes.openapi import CHANGES, SINCE, described
 from api.store import changes
@@ -29,7 +30,8 @@ async def of_list(request: Request) -> Response:
     or replace users of `add` and `change`, and drop those of `remove`. After 410 ask without
     `since`. Users whom somebody contacted or snoozed since then are removed, never added.
     """
-    if unknown := request.query_params.keys() - {"since"}:
+    query = parameters(request)
+    if unknown := query.keys() - {"since"}:
         problems = [error("query", name, "unknown parameter") for name in sorted(unknown)]
         raise invalid("The changes cannot be chosen like this.", problems)
     publication = loader_of(request).require()
@@ -38,7 +40,7 @@ async def of_list(request: Request) -> Response:
             changes.answer,
             request.app.state.settings.published,
             publication,
-            request.query_params.get("since"),
+            query.get("since"),
             contacts_of(request),
         )
     return Response(content, 200, {"Cache-Control": "no-store"}, JSON)

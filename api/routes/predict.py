@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api import logs
 from api.http.answers import answer
-from api.http.body import KIB, MIB, read_object
+from api.http.body import KIB, MIB, check_type, parse, read_object, reading
 from api.http.errors import error, invalid
 from api.routes.openapi import BATCH, BATCH_BODY, PREDICT_BODY, SCORE, described
 from api.store.features import band, vector
@@ -21,8 +21,12 @@ from python_jobs.publication.impossible import impossible
 
 router = APIRouter(tags=["predict"])
 MAX_ROWS = 10_000
+MAX_BODY = 24 * MIB
 ROWS_AT_ONCE = 200
 """A batch is worked off in steps of this many rows; other requests are served in between."""
+
+VALUES_BESIDE = 50
+"""What a row may hold beside its features, as api.http.body counts: two objects, an id, spare."""
 
 MAX_ERRORS = 50
 FIELDS = {"user_id", "features"}
@@ -81,8 +85,17 @@ async def predict_batch(request: Request) -> Response:
 
     /predict/batch is the same.
     """
-    content = await read_object(request, 32 * MIB)
+    check_type(request)
     publication = loader_of(request).require()
+    most = MAX_ROWS * (len(publication.features) + VALUES_BESIDE)
+    async with reading(request, MAX_BODY, most) as body, request.app.state.one_batch:
+        content = await parse(body)
+        return await _score_rows(request, publication, content)
+
+
+async def _score_rows(
+    request: Request, publication: Publication, content: dict[str, Any]
+) -> Response:
     rows = content.get("rows")
     if not isinstance(rows, list) or len(content) > 1 or not 0 < len(rows) <= MAX_ROWS:
         problem = error("body", "rows", f"a list of 1 to {MAX_ROWS:,} rows, and nothing else")

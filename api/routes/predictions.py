@@ -6,6 +6,7 @@ from starlette.responses import Response
 from api.http.answers import answer, tagged
 from api.http.body import KIB, read_object
 from api.http.errors import error, invalid, unknown_user
+from api.http.query import parameters
 from api.routes.openapi import (
     LOOKUP_BODY,
     PREDICTION,
@@ -114,7 +115,7 @@ async def prediction(request: Request) -> Response:
 
 def _query(request: Request) -> dict[str, str]:
     """Return the filters of a list; they say `eligible` where the request leaves that open."""
-    query = dict(request.query_params)
+    query = parameters(request)
     include = query.pop("include", None)
     if include not in (None, "all"):
         raise invalid("The list cannot be filtered like this.", [error("query", "include", "all")])
