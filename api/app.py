@@ -18,13 +18,18 @@ from api.http import errors, routing
 from api.http.body import Budget
 from api.keys import Keys
 from api.metrics import Metrics
-from api.middleware.guard import Guard
+from api.middleware.guard import SIGN_INS_AT_ONCE, SIGN_INS_PER_SECOND, Buckets, Guard
 from api.middleware.observe import Observe
 from api.middleware.sessions import Sessions
 from api.routes import changes, contacts, history, monitoring, openapi, predict, predictions, probes
 from api.settings import ApiSettings
 from api.store.contacts import Contacts
 from api.store.loader import Loader
+from api.store.threads import Threads
+from api.store.watch import Check, Watch
+
+ENDED_SESSIONS = ".ended-sessions"
+"""Below contacts/, the only folder that the API may write."""
 
 
 def create_app(settings: ApiSettings) -> FastAPI:
@@ -35,18 +40,24 @@ def create_app(settings: ApiSettings) -> FastAPI:
     """
     metrics = Metrics()
     loader = Loader(settings, metrics)
-    kept = Contacts(settings.contacts)
+    kept = Contacts(settings.contacts, settings.api_check_seconds)
     keys = Keys(settings.api_keys) if settings.api_keys else None
     sessions = (
-        Sessions(keys, settings.api_session_secret, settings.api_session_hours) if keys else None
+        Sessions(
+            keys,
+            settings.api_session_secret,
+            settings.api_session_hours,
+            settings.contacts / ENDED_SESSIONS,
+        )
+        if keys
+        else None
     )
+    watch = Watch(_duties(settings, loader, kept, keys, sessions), settings.api_reload_seconds)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        await loader.refresh()
-        with contextlib.suppress(OSError):  # the watch says it
-            await kept.refresh()
-        watching = asyncio.create_task(loader.watch(keys, kept))
+        await watch.once()
+        watching = asyncio.create_task(watch.run())
         yield {"settings": settings, "metrics": metrics}  # for api.http.connection
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -61,7 +72,9 @@ def create_app(settings: ApiSettings) -> FastAPI:
     )
     app.state.settings, app.state.metrics = settings, metrics
     app.state.contacts = kept
+    app.state.strangers = Buckets(SIGN_INS_PER_SECOND, SIGN_INS_AT_ONCE)
     app.state.bodies, app.state.one_batch = Budget(), asyncio.Lock()
+    app.state.watch, app.state.threads = watch, Threads(most=20)
     app.state.loader, app.state.keys, app.state.sessions = loader, keys, sessions
     errors.install(app)
     # busiest first
@@ -74,6 +87,37 @@ def create_app(settings: ApiSettings) -> FastAPI:
     asked = _cross_origin(guarded, settings.cors_origins) if settings.cors_origins else guarded
     app.middleware_stack = Observe(asked, metrics=metrics)
     return app
+
+
+def _duties(
+    settings: ApiSettings,
+    loader: Loader,
+    contacts: Contacts,
+    keys: Keys | None,
+    sessions: Sessions | None,
+) -> dict[str, Check]:
+    """Return what has to be looked after while the app serves."""
+    seconds = settings.api_check_seconds
+    key_threads, session_threads = Threads(), Threads()
+
+    async def check_keys() -> str | None:
+        if keys is None:
+            return None
+        try:
+            return await key_threads.call(keys.refresh, seconds=seconds)
+        except TimeoutError:  # a key may have been removed meanwhile
+            return keys.revoke("its file does not answer; no key is accepted")
+
+    async def check_sessions() -> None:
+        if sessions is not None:
+            await session_threads.call(sessions.refresh, seconds=seconds)
+
+    return {
+        "versions": loader.refresh,
+        "keys": check_keys,
+        "contacts": contacts.refresh,
+        "sessions": check_sessions,
+    }
 
 
 def from_environment() -> FastAPI:

@@ -37,20 +37,36 @@ class Key:
 
 
 class Keys:
-    """The keys of a file. A changed file is read again; a broken one is ignored."""
+    """The keys of a file. A changed file is read again, and only what it says now counts.
+
+    A file that is gone, empty or unreadable holds no keys: whoever removed one must be sure of it.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._stamp: Stamp | None
         self._stamp, self._keys = self._read()
+        self._problem: str | None = None
 
-    def refresh(self) -> bool:
-        """Read the file again if it changed; False if it is broken and the old keys stay."""
+    def refresh(self) -> str | None:
+        """Read the file again if it changed; return what is wrong with it."""
         try:
-            if _stamp(self._path) != self._stamp:
-                self._stamp, self._keys = self._read()
-        except (OSError, JobError):
-            return False
-        return True
+            if _stamp(self._path) == self._stamp:
+                return self._problem
+            self._stamp, text = _stamp(self._path), self._path.read_text(encoding="utf-8")
+            self._keys, wrong = _sorted_out(text)
+        except (OSError, UnicodeDecodeError):
+            return self.revoke("its file cannot be read; no key is accepted")
+        lines = ", ".join(map(str, wrong))
+        self._problem = f"lines of its file do not count: {lines}" if wrong else None
+        if not self._keys:
+            self._problem = "its file holds no key; no key is accepted"
+        return self._problem
+
+    def revoke(self, problem: str) -> str:
+        """Accept no key until the file can be read again; return the problem."""
+        self._stamp, self._keys, self._problem = None, [], problem
+        return problem
 
     def find(self, presented: str) -> Key | None:
         """Return the key with this text; compare every hash, each in constant time."""
@@ -78,24 +94,35 @@ class Keys:
 
 def parse(text: str, path: Path) -> list[Key]:
     """Parse the keys; JobError names the number of an invalid line, never its content."""
-    keys: list[Key] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        match = LINE.fullmatch(line.strip())
-        if match is None or match[1] in {key.name for key in keys}:
-            what = "names a key twice" if match else "is not name:role:sha256"
-            raise JobError(
-                f"Line {number} of {path} {what}.",
-                next_step=f"correct it; roles are {' and '.join(ROLES)}.",
-            )
-        keys.append(Key(*match.groups()))
+    keys, wrong = _sorted_out(text)
+    for number, what in wrong.items():
+        raise JobError(
+            f"Line {number} of {path} {what}.",
+            next_step=f"correct it; roles are {' and '.join(ROLES)}.",
+        )
     if not keys:
         raise JobError(
             f"{path} holds no API key.",
             next_step="make one with `python -m api.keys NAME ROLE >> FILE`.",
         )
     return keys
+
+
+def _sorted_out(text: str) -> tuple[list[Key], dict[int, str]]:
+    """Return the keys, and what is wrong with other lines, by number."""
+    keys: list[Key] = []
+    wrong: dict[int, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = LINE.fullmatch(line.strip())
+        if match is None:
+            wrong[number] = "is not name:role:sha256"
+        elif match[1] in {key.name for key in keys}:
+            wrong[number] = "names a key twice"
+        else:
+            keys.append(Key(*match.groups()))
+    return keys, wrong
 
 
 def make(name: str, role: str) -> tuple[str, str]:

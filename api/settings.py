@@ -105,5 +105,11 @@ class ApiSettings(Settings):
     trusted_proxies: Networks = ()
     """Addresses and networks of proxies whose X-Forwarded-For and -Proto count."""
 
+    api_check_seconds: Positive = 10
+    """How long a look at keys, contacts, sessions or the link `current` may take."""
+
+    api_load_seconds: Positive = 600
+    """How long a version may take to be read and verified."""
+
     cors_origins: Origins | None = None
     """Web pages of these origins may call the API, with a key and never with the desk's cookie."""

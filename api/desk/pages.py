@@ -6,10 +6,13 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
+from api import logs
 from api.desk import contacted, glossary, people, results, views, worklist
 from api.desk.recording import inside
 from api.desk.render import page, static_file
 from api.http.body import KIB, read
+from api.middleware.guard import client_of, session_cookie
+from api.middleware.sessions import Sessions
 from api.routes import monitoring
 from api.routes.contacts import contacts_of
 from api.store.listing import Filter
@@ -165,7 +168,7 @@ async def sign_in_form(request: Request) -> Response:
     if request.app.state.sessions is None:
         return RedirectResponse("/desk", 303)
     following = inside(request.query_params.get("next"))
-    return page(request, "sign_in.html", next=following, refused=False)
+    return page(request, "sign_in.html", next=following, refused=None)
 
 
 @router.post("/desk/sign-in")
@@ -177,18 +180,32 @@ async def sign_in(request: Request) -> Response:
     form = parse_qs(await read(request, 8 * KIB))
     following = inside(form.get("next", [""])[0])
     key = keys.find(form.get("key", [""])[0].strip())
-    if key is None or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
-        return page(request, "sign_in.html", 401, next=following, refused=True)
+    if key is None:  # a good key is never made to wait for those who try bad ones
+        refused = request.app.state.metrics.refused
+        if request.app.state.strangers.wait(client_of(request.scope), time.monotonic()):
+            refused.labels("sign_in").inc()
+            return page(request, "sign_in.html", 429, next=following, refused="often")
+        refused.labels("bad_key").inc()
+        return page(request, "sign_in.html", 401, next=following, refused="unknown")
     cookie = sessions.cookie(sessions.make(key), is_https=request.url.scheme == "https")
     return RedirectResponse(following, 303, {"Set-Cookie": cookie, "Cache-Control": "no-store"})
 
 
 @router.post("/desk/sign-out")
 async def sign_out(request: Request) -> Response:
-    """Delete the session cookie in this browser."""
-    sessions = request.app.state.sessions
-    headers = {"Set-Cookie": sessions.cookie("", is_https=False)} if sessions else {}
-    return RedirectResponse("/desk/sign-in", 303, headers)
+    """End the session, on every server and in this browser."""
+    sessions: Sessions | None = request.app.state.sessions
+    if sessions is None:
+        return RedirectResponse("/desk", 303)
+    is_https = request.url.scheme == "https"
+    try:
+        value = session_cookie(request.headers, is_https) or ""
+        seconds = request.app.state.settings.api_check_seconds
+        await request.app.state.threads.call(sessions.end, value, seconds=seconds)
+    except OSError as error:
+        logs.line("sign_out_not_shared", kind=type(error).__name__)
+    cookie = sessions.cookie("", is_https=is_https)
+    return RedirectResponse("/desk/sign-in", 303, {"Set-Cookie": cookie})
 
 
 @router.get("/desk/{rest:path}")

@@ -1,10 +1,12 @@
-"""Checks key, role and rate limit of each request. Plain ASGI.
+"""Checks host, origin, key, role and rate limit of each request. Plain ASGI.
 
-Without a key file the server listens only on loopback, and every request passes.
+Without a key file the server listens only on loopback, and every request of this machine passes.
 """
 
+import ipaddress
 import time
-from urllib.parse import quote
+from functools import lru_cache
+from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import RedirectResponse
@@ -13,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.http.errors import Problem
 from api.keys import Key, Keys
 from api.metrics import Metrics
-from api.middleware.sessions import COOKIE, Sessions
+from api.middleware.sessions import Sessions, cookie_name
 from api.settings import ApiSettings
 
 OPEN = {
@@ -26,15 +28,18 @@ OPEN = {
     "/desk/sign-in",
     "/desk/sign-out",
 }
+PROBES = {"/live", "/ready", "/health"}
 OPEN_PREFIX = "/desk/static/"
 OPERATOR = {"/metrics"}
 WRITER = {("POST", "/v1/contacts"), ("POST", "/desk/contacts")}
 SAFE = {"GET", "HEAD", "OPTIONS"}
-STRANGER = "-"
+MOST_BUCKETS = 10_000
+SIGN_INS_PER_SECOND, SIGN_INS_AT_ONCE = 0.5, 20
+"""Wrong keys that one address may try at the desk."""
 
 
 class Buckets:
-    """Token buckets by key name: `burst` at once, then `rate` a second."""
+    """Token buckets by name: `burst` at once, then `rate` a second."""
 
     def __init__(self, rate: float, burst: float) -> None:
         self._rate, self._burst = rate, burst
@@ -42,11 +47,22 @@ class Buckets:
 
     def wait(self, name: str, now: float) -> float:
         """Take a token; return 0, or the seconds until there is one."""
+        if len(self._levels) >= MOST_BUCKETS:
+            self._forget_full(now)
         level, since = self._levels.get(name, (self._burst, now))
         level = min(self._burst, level + (now - since) * self._rate)
         taken = level >= 1
         self._levels[name] = (level - 1 if taken else level, now)
         return 0.0 if taken else (1 - level) / self._rate
+
+    def _forget_full(self, now: float) -> None:
+        """Forget the buckets that are full again, or all if that is not half of them."""
+        kept = {
+            name: (level, since)
+            for name, (level, since) in self._levels.items()
+            if level + (now - since) * self._rate < self._burst
+        }
+        self._levels = kept if len(kept) < MOST_BUCKETS / 2 else {}
 
 
 class Guard:
@@ -65,18 +81,19 @@ class Guard:
         share = settings.api_workers
         rate, burst = settings.api_rate_per_second / share, settings.api_burst / share
         self._buckets = Buckets(rate, max(1.0, burst))
+        self._hosts, self._origins = settings.allowed_hosts, settings.cors_origins or ()
+        self._is_own = lru_cache(maxsize=1000)(self._is_own_host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check one request."""
-        if scope["type"] != "http" or self._keys is None:
+        if scope["type"] != "http":
             return await self._app(scope, receive, send)
         path = scope["path"]
         try:
-            if path.startswith(OPEN_PREFIX) or (path in OPEN and path != "/desk/sign-in"):
-                pass
-            elif path == "/desk/sign-in":
-                self._limit(STRANGER)
-            else:
+            self._check_host(scope, path)
+            if scope["method"] not in SAFE and (self._keys is None or path.startswith("/desk")):
+                self._check_site(Headers(scope=scope))
+            if not (self._keys is None or path.startswith(OPEN_PREFIX) or path in OPEN):
                 key = self._judge(scope, path)
                 scope["key"], scope["role"] = key.name, key.role
         except Problem as problem:
@@ -86,9 +103,50 @@ class Guard:
             return await answer(scope, receive, send)
         await self._app(scope, receive, send)
 
+    def _check_host(self, scope: Scope, path: str) -> None:
+        """Refuse a request that names another server: a page may have redirected its own name."""
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) == 1 and (path in PROBES or self._is_own(hosts[0])):
+            return
+        self._metrics.refused.labels("host").inc()
+        if len(hosts) != 1:
+            raise Problem(400, "malformed-request", "Name the host once.")
+        detail = "This server is not called that. CHURNHOUSE_ALLOWED_HOSTS names what it is called."
+        raise Problem(421, "other-host", detail)
+
+    def _is_own_host(self, text: bytes) -> bool:
+        """Return whether a Host field names this server.
+
+        An address always does where keys are asked for: only names can be redirected.
+        """
+        if self._hosts is None and self._keys is not None:
+            return True
+        try:
+            host = urlsplit(f"//{text.decode('ascii')}").hostname or ""
+        except ValueError:
+            return False
+        if host == "localhost" or host in (self._hosts or ()):
+            return b"@" not in text
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        return address.is_loopback or self._keys is not None
+
+    def _check_site(self, headers: Headers) -> None:
+        """Refuse what a browser sends for a page of another site."""
+        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+        if site is None and origin is not None:
+            is_ours = urlsplit(origin).netloc == headers.get("host") or origin in self._origins
+        else:
+            is_ours = site in (None, "same-origin") or origin in self._origins
+        if not is_ours:
+            self._metrics.refused.labels("other_site").inc()
+            raise Problem(403, "forbidden", "A page of another site cannot act for you.")
+
     def _judge(self, scope: Scope, path: str) -> Key:
         headers = Headers(scope=scope)
-        key = self._key(headers, scope["method"])
+        key = self._key(headers, scope["method"], is_https=scope["scheme"] == "https")
         scope["key"] = key.name
         needed = "operator" if path in OPERATOR else "reader"
         needed = "writer" if (scope["method"], path) in WRITER else needed
@@ -98,12 +156,12 @@ class Guard:
         self._limit(key.name)
         return key
 
-    def _key(self, headers: Headers, method: str) -> Key:
+    def _key(self, headers: Headers, method: str, *, is_https: bool) -> Key:
         presented = headers.get("x-api-key")
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if presented is None and scheme.lower() == "bearer":
             presented = token.strip()
-        if presented is None and (session := _cookie(headers)):
+        if presented is None and (session := session_cookie(headers, is_https)):
             return self._signed_in(session, headers, method)
         key = self._keys.find(presented) if presented and self._keys else None
         if key is None:
@@ -114,9 +172,8 @@ class Guard:
         key = self._sessions.holder(session) if self._sessions else None
         if key is None:
             raise self._stranger("bad_key")
-        if method not in SAFE and headers.get("sec-fetch-site", "same-origin") != "same-origin":
-            self._metrics.refused.labels("role").inc()
-            raise Problem(403, "forbidden", "A page of another site cannot act for you.")
+        if method not in SAFE:
+            self._check_site(headers)
         return key
 
     def _limit(self, name: str) -> None:
@@ -138,9 +195,22 @@ class Guard:
         return Problem(401, "unauthorized", detail, headers=headers)
 
 
-def _cookie(headers: Headers) -> str | None:
+def client_of(scope: Scope) -> str:
+    """Return whom wrong keys are counted for: an address, or a network of one household."""
+    client = scope.get("client")
+    try:
+        address = ipaddress.ip_address(client[0] if client else "")
+    except ValueError:
+        return "-"
+    prefix = 64 if address.version == 6 else 32
+    return str(ipaddress.ip_network((address, prefix), strict=False))
+
+
+def session_cookie(headers: Headers, is_https: bool) -> str | None:
+    """Return the value of the session's cookie."""
+    wanted = cookie_name(is_https)
     for part in headers.get("cookie", "").split(";"):
         name, _, value = part.strip().partition("=")
-        if name == COOKIE:
+        if name == wanted:
             return value
     return None

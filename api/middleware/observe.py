@@ -24,6 +24,7 @@ CONTENT_SECURITY_POLICY = (
     "base-uri 'none'; frame-ancestors 'none'"
 )
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+ONLY_TLS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 ON_PAGES = [
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
@@ -60,6 +61,8 @@ class Observe:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] += headers
+                if scope.get("scheme") == "https":  # a trusted proxy says so
+                    message["headers"].append(ONLY_TLS)
                 if scope["path"].startswith(("/desk", "/docs")):
                     message["headers"] += _page_headers(message)
             await send(message)

@@ -1,12 +1,10 @@
 """Endpoint for systems that follow the list: what changed since a version."""
 
-import asyncio
-
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.http.answers import JSON
-from api.http.errors import error, invalid
+from api.http.errors import Problem, error, invalid
 from api.http.query import parameters
 from api.routes.contacts import contacts_of
 from api.routes.openapi import CHANGES, SINCE, described
@@ -14,6 +12,7 @@ from api.store import changes
 from api.store.loader import loader_of
 
 router = APIRouter(tags=["list"])
+COMPARE_SECONDS = 30
 
 
 @router.get(
@@ -36,11 +35,15 @@ async def of_list(request: Request) -> Response:
         raise invalid("The changes cannot be chosen like this.", problems)
     publication = loader_of(request).require()
     async with publication.scanning:
-        content = await asyncio.to_thread(
-            changes.answer,
-            request.app.state.settings.published,
-            publication,
-            query.get("since"),
-            contacts_of(request),
-        )
+        try:
+            content = await request.app.state.threads.call(
+                changes.answer,
+                request.app.state.settings.published,
+                publication,
+                query.get("since"),
+                contacts_of(request),
+                seconds=COMPARE_SECONDS,
+            )
+        except TimeoutError:
+            raise Problem(503, "no-list", "The list cannot be read now. Ask again.") from None
     return Response(content, 200, {"Cache-Control": "no-store"}, JSON)

@@ -210,6 +210,16 @@ SCHEMAS = {
             "bad_version": {
                 "anyOf": [_object({"version": TEXT, "reason": TEXT}), {"type": "null"}]
             },
+            "unchecked_seconds": {
+                "type": "number",
+                "description": "How long ago published/current could last be read.",
+            },
+            "problems": {
+                "type": "object",
+                "additionalProperties": TEXT,
+                "description": "What cannot be checked as it should be: versions, keys, contacts or"
+                " sessions, each with what is wrong.",
+            },
         }
     ),
 }

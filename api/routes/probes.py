@@ -10,6 +10,7 @@ from api.http.answers import answer
 from api.routes.openapi import HEALTH, LIVE, READY, described
 from api.store.gauges import PublishedGauges
 from api.store.loader import loader_of
+from api.store.watch import Watch
 
 router = APIRouter(tags=["probes"])
 NO_STORE = {"Cache-Control": "no-store"}
@@ -30,10 +31,11 @@ async def ready(request: Request) -> Response:
 
 @router.get("/health", operation_id="health", summary="How it is", **described(HEALTH))
 async def health(request: Request) -> Response:
-    """Return the served version, its age, and why a newer one is refused, if one is."""
-    loader = loader_of(request)
+    """Return the served version, its age, why a newer one is refused, what cannot be checked."""
+    loader, problems = loader_of(request), request.app.state.watch.failing()
     current = loader.current
-    status = "not_ready" if current is None else "degraded" if loader.bad else "ok"
+    is_degraded = bool(loader.bad or problems)
+    status = "not_ready" if current is None else "degraded" if is_degraded else "ok"
     content = {
         "status": status,
         "version": current and current.version,
@@ -42,6 +44,8 @@ async def health(request: Request) -> Response:
         "timezone": current and current.timezone,
         "published_age_seconds": current and round(time.time() - current.published_at, 1),
         "bad_version": loader.bad,
+        "unchecked_seconds": round(loader.unchecked_seconds(), 1),
+        "problems": problems,
     }
     return answer(content, headers=NO_STORE)
 
@@ -50,6 +54,7 @@ async def health(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Return the metrics in Prometheus format."""
     loader = loader_of(request)
-    gauges = PublishedGauges(loader.current, loader.bad)
+    watch: Watch = request.app.state.watch
+    gauges = PublishedGauges(loader.current, loader.bad, watch.problems, loader.unchecked_seconds())
     text = request.app.state.metrics.text(gauges)
     return Response(text, 200, NO_STORE, CONTENT_TYPE_LATEST)

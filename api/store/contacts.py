@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from api.store.publication import Publication
+from api.store.threads import Threads
 from python_jobs.publication import contacts
 
 TICK_NS = 2_000_000_000
@@ -20,8 +21,10 @@ class Contacts:
     Other processes add files too, and `forget` removes some: `refresh` follows the folder.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, seconds: float = 10) -> None:
+        """Know the folder, which has so many seconds to answer."""
+        self._folder, self._seconds = folder, seconds
+        self._reading, self._writing = Threads(), Threads(most=20)
         self._lock = asyncio.Lock()
         self._stamp = 0
         self._known: dict[str, dict[str, Any]] = {}
@@ -29,9 +32,9 @@ class Contacts:
         self._waiting: tuple[str, dict[str, list[dict[str, Any]]], list[str]] | None = None
 
     async def refresh(self) -> None:
-        """Read what changed in the folder since the last call."""
+        """Read what changed in the folder since the last call. Raises TimeoutError."""
         async with self._lock:
-            await asyncio.to_thread(self._refresh)
+            await self._reading.call(self._refresh, seconds=self._seconds)
 
     def _refresh(self) -> None:
         try:
@@ -58,7 +61,7 @@ class Contacts:
 
         Raises OSError if it cannot be written, ValueError if the earlier one cannot be read.
         """
-        earlier = await asyncio.to_thread(self._add, contact)
+        earlier = await self._writing.call(self._add, contact, seconds=self._seconds)
         self._stamp = 0
         await self.refresh()
         return earlier

@@ -21,14 +21,28 @@ STATUS = {"ok": 0, "warn": 1, "fail": 2}
 class PublishedGauges(Collector):
     """Gauges of the loaded version, made anew for each scrape."""
 
-    def __init__(self, current: Publication | None, bad: dict[str, str] | None) -> None:
+    def __init__(
+        self,
+        current: Publication | None,
+        bad: dict[str, str] | None,
+        problems: dict[str, str | None],
+        unchecked_seconds: float,
+    ) -> None:
         self._current, self._bad = current, bad
+        self._problems, self._unchecked_seconds = problems, unchecked_seconds
 
     def collect(self) -> Iterator[Metric]:
         """Yield the gauges; skip those of a version if none is loaded."""
         current, bad = self._current, self._bad
         yield _gauge("ready", "1 while a version is loaded.", float(current is not None))
         yield _gauge("bad_version", "1 while the newest version is kept out.", float(bool(bad)))
+        text = "How long ago published/current could last be read."
+        yield _gauge("unchecked_seconds", text, self._unchecked_seconds)
+        text = "1 while versions, keys, contacts or sessions cannot be checked as they should be."
+        duties = _family("duty_failing", text, ["duty"])
+        for duty, problem in self._problems.items():
+            duties.add_metric([duty], float(problem is not None))
+        yield duties
         if current is None:
             return
         age = time.time() - current.published_at

@@ -16,14 +16,18 @@ from fastapi import Request
 
 from api import logs
 from api.http.errors import not_ready
-from api.keys import Keys
 from api.metrics import Metrics
 from api.settings import ApiSettings
-from api.store.contacts import Contacts
 from api.store.publication import VERSION, BadVersion, Publication, load
+from api.store.threads import Threads
 
 KEPT_OPEN = 3
 KEPT_SECONDS = 900
+TRIED_INSTEAD = 3
+"""Earlier versions that are tried if nothing is served and the newest version is bad."""
+
+PAGE_SECONDS = 10
+"""How long a request for the page of a version waits for that version to be loaded."""
 
 
 class Loader:
@@ -33,10 +37,14 @@ class Loader:
         self._settings, self._metrics = settings, metrics
         self._published: Path = settings.published
         self._lock = asyncio.Lock()
+        self._looking = Threads()
+        self._loading: dict[str, Threads] = {}
         self._open: OrderedDict[str, tuple[Publication, float]] = OrderedDict()
         self.current: Publication | None = None
         self.bad: dict[str, Any] | None = None
-        self._bad_until = 0.0
+        self._bad_until = self._instead_after = 0.0
+        self._looked_at = time.monotonic()
+        self._pinning: asyncio.Task[str | None] | None = None
 
     def require(self) -> Publication:
         """Return the version to answer from; raise 503 if there is none."""
@@ -44,48 +52,47 @@ class Loader:
             raise not_ready()
         return self.current
 
+    def unchecked_seconds(self) -> float:
+        """Return how long ago `current` could last be read."""
+        return time.monotonic() - self._looked_at
+
     async def pinned(self, version: str) -> Publication | None:
         """Return a version by name if it is still open, for a client that began with it."""
-        if version not in self._open:
-            await self.refresh()  # another worker may have loaded it already
+        if version not in self._open:  # another worker may have loaded it already
+            self._pinning = asyncio.create_task(self.refresh())
+            await asyncio.wait({self._pinning}, timeout=PAGE_SECONDS)
         publication, _ = self._open.get(version, (None, 0.0))
         return publication
 
-    async def watch(self, keys: Keys | None, contacts: Contacts) -> None:
-        """Check for a new version, changed keys and new contacts until cancelled."""
-        keys_are_good = True
-        while True:
-            if keys and keys.refresh() != keys_are_good:
-                keys_are_good = not keys_are_good
-                logs.line("keys_readable" if keys_are_good else "keys_unreadable")
-            try:
-                await self.refresh()
-            except Exception as error:  # no error may stop the watch
-                logs.line("reload_error", kind=type(error).__name__)
-            try:
-                await contacts.refresh()
-            except OSError as error:
-                logs.line("contacts_unreadable", kind=type(error).__name__)
-            await asyncio.sleep(self._settings.api_reload_seconds)
+    async def refresh(self) -> str | None:
+        """Serve the version that `current` points to, if it is new and good.
 
-    async def refresh(self) -> None:
-        """Serve the version that `current` points to, if it is new and good."""
+        Returns what is wrong with `current`. Raises TimeoutError if the disk does not answer.
+        """
         async with self._lock:
-            version = self.linked()
+            looked = self._looking.call(self._look, seconds=self._settings.api_check_seconds)
+            version, is_damaged = await looked
+            self._looked_at = time.monotonic()
+            if is_damaged and self.current:
+                self._drop(self.current)
             self._forget_old()
-            if version is None or (self.current and self.current.version == version):
-                self.bad = None if version else self.bad
-                return
-            if self.bad and self.bad["version"] == version and time.monotonic() < self._bad_until:
-                return
-            started = time.perf_counter()
-            try:
-                loaded = await asyncio.to_thread(load, self._published, version)
-            except BadVersion as error:
-                if self.linked() == version:  # otherwise it was pruned during reading
-                    self._refuse(version, str(error))
-                return
-            self._swap(loaded, time.perf_counter() - started)
+            if version and self.current and self.current.version == version:
+                self.bad = None
+                return None
+            if version and self._is_due(version):
+                await self._load(version)
+            if self.current is None and time.monotonic() >= self._instead_after:
+                await self._load_earlier(version)
+            return None if version or not self.current else "published/current names no version"
+
+    def _is_due(self, version: str) -> bool:
+        """Return whether a version is to be looked at: a bad one only now and then."""
+        is_other = not self.bad or self.bad["version"] != version
+        return is_other or time.monotonic() >= self._bad_until
+
+    def _look(self) -> tuple[str | None, bool]:
+        """Return the version that is current, and whether the served one was damaged."""
+        return self.linked(), bool(self.current and self.current.is_damaged())
 
     def linked(self) -> str | None:
         """Return the version that published/current names now."""
@@ -94,14 +101,70 @@ class Loader:
             return name if VERSION.fullmatch(name) else None
         return None
 
-    def _swap(self, loaded: Publication, seconds: float) -> None:
-        self._open[loaded.version] = (loaded, time.monotonic())
+    async def _load(self, version: str) -> None:
+        """Load the current version and swap it in, keep it out, or leave it for a newer one."""
+        swapping = asyncio.create_task(self._swap(version))
+        seconds = self._settings.api_check_seconds
+        try:
+            while not swapping.done():
+                await asyncio.wait({swapping}, timeout=self._settings.api_reload_seconds)
+                if await self._looking.call(self.linked, seconds=seconds) != version:
+                    break  # also if it was pruned during reading
+            else:
+                swapping.result()
+                self.bad = None
+        except BadVersion as error:
+            self._refuse(version, str(error))
+        finally:
+            swapping.cancel()
+            swapping.add_done_callback(_heed)
+
+    async def _load_earlier(self, current: str | None) -> None:
+        """Serve the newest good version instead of a current one that is bad."""
+        self._instead_after = time.monotonic() + self._settings.api_retry_seconds
+        found = await self._looking.call(self._versions, seconds=self._settings.api_check_seconds)
+        for version in [name for name in found if name != current][:TRIED_INSTEAD]:
+            with contextlib.suppress(BadVersion):
+                await self._swap(version)
+                return
+
+    def _versions(self) -> list[str]:
+        """Return the complete versions on the disk, the newest first."""
+        found = [path.parent.name for path in self._published.glob("*/manifest.json")]
+        names = [name for name in found if VERSION.fullmatch(name) and name != "current"]
+        return sorted(names, reverse=True)
+
+    async def _swap(self, version: str) -> None:
+        """Load a version and serve it. Raises BadVersion."""
+        started = time.perf_counter()
+        loaded = await self._read(version)
+        self._open[version] = (loaded, time.monotonic())
         if self.current:
             self.current.retire()
-        self.current, self.bad = loaded, None
+        self.current = loaded
         self._forget_old()
         self._metrics.reloads.labels("success").inc()
-        logs.line("reload", result="success", version=loaded.version, seconds=round(seconds, 3))
+        took = round(time.perf_counter() - started, 3)
+        logs.line("reload", result="success", version=version, seconds=took)
+
+    async def _read(self, version: str) -> Publication:
+        """Read and verify a version. Raises BadVersion, also while an earlier try still hangs."""
+        self._loading = {name: one for name, one in self._loading.items() if one.are_busy}
+        threads = self._loading.setdefault(version, Threads(most=1))
+        seconds = self._settings.api_load_seconds
+        try:
+            if threads.are_busy:
+                raise TimeoutError
+            return await threads.call(load, self._published, version, seconds=seconds)
+        except TimeoutError:
+            raise BadVersion(f"it could not be read within {seconds:g} seconds") from None
+
+    def _drop(self, damaged: Publication) -> None:
+        """Stop serving a version whose files were changed in place."""
+        self._open.pop(damaged.version, None)
+        self.current, self._instead_after = None, 0.0
+        self._refuse(damaged.version, "its store was changed on the disk")
+        self._bad_until = 0.0
 
     def _refuse(self, version: str, reason: str) -> None:
         self.bad = {"version": version, "reason": reason}
@@ -116,6 +179,12 @@ class Loader:
             too_many = len(self._open) > KEPT_OPEN
             if version != newest and (too_many or now - since > KEPT_SECONDS):
                 del self._open[version]
+
+
+def _heed(done: "asyncio.Task[None]") -> None:
+    """Take notice of a failure that nobody waits for any more."""
+    if not done.cancelled():
+        done.exception()
 
 
 def loader_of(request: Request) -> Loader:

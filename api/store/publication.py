@@ -5,6 +5,7 @@ open file and everything else is in memory.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import re
@@ -58,6 +59,9 @@ class Publication:
     manifest: dict[str, Any]
     store: sqlite3.Connection
     shards: int
+    stamps: dict[Path, tuple[int, int]]
+    """Size and inode of each file of the store when it was opened."""
+
     session: "onnxruntime.InferenceSession"
     features: dict[str, str]
     known_values: dict[str, list[str]]
@@ -213,6 +217,15 @@ class Publication:
         found["contact_history"] = json.loads(found.get("contact_history") or "[]")
         return found
 
+    def is_damaged(self) -> bool:
+        """Return whether a file of the store was cut or grew in place; a deleted one is whole."""
+        for path, (size, inode) in self.stamps.items():
+            with contextlib.suppress(FileNotFoundError):
+                status = path.stat()
+                if status.st_ino == inode and status.st_size != size:
+                    return True
+        return False
+
     def retire(self) -> None:
         """Free the cached pages; open requests go on reading through the file."""
         self.store.execute("pragma shrink_memory")
@@ -264,6 +277,9 @@ def _load(folder: Path, version: str) -> Publication:
         manifest=manifest,
         store=store,
         shards=len(shards),
+        stamps={
+            path: _stamp(path) for path in (folder / "lookup.sqlite", *map(folder.joinpath, shards))
+        },
         session=session,
         features=names,
         known_values=known_values,
@@ -277,6 +293,11 @@ def _load(folder: Path, version: str) -> Publication:
     stores = [files[name] for name in ("lookup.sqlite", *shards)]
     _spot_check(publication, [file.get("rows", {}).get("users") for file in stores])
     return publication
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_ino
 
 
 def _verified(path: Path, expected: dict[str, Any] | None, *, keep: bool) -> bytes:

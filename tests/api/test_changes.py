@@ -158,7 +158,7 @@ def test_versions_of_earlier_releases_have_no_list(published_home, tmp_path):
 def test_list_that_is_too_long_is_said(published_home, monkeypatch):
     monkeypatch.setattr(changes, "LONGEST", 3)
     folder = current(published_home)
-    publication = load(folder.parent, folder.name, 1 << 20)
+    publication = load(folder.parent, folder.name)
     with pytest.raises(Problem, match="activation/list_changes") as refused:
         changes.answer(folder.parent, publication, None, Contacts(published_home / "contacts"))
     assert refused.value.status == 422

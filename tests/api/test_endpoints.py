@@ -365,7 +365,7 @@ def test_desk_does_not_list_holdout_users_to_contact(published_home, tmp_path):
 def test_version_without_holdout_column_lists_eligible_users(published_home):
     """The first releases published no holdout column."""
     folder = current(published_home)
-    publication = load(folder.parent, folder.name, 1 << 20)
+    publication = load(folder.parent, folder.name)
     assert listing.to_contact(publication).equal == {"is_eligible": 1, "in_holdout": 0}
     names = [name for name in publication.prediction_columns if name != "in_holdout"]
     earlier = replace(publication, prediction_columns=names)
@@ -375,7 +375,7 @@ def test_version_without_holdout_column_lists_eligible_users(published_home):
 def test_total_is_counted_in_windows_and_once(finished_home, monkeypatch):
     monkeypatch.setattr(listing, "WINDOW", 37)
     folder = current(finished_home)
-    publication = load(folder.parent, folder.name, 1 << 20)
+    publication = load(folder.parent, folder.name)
     asked: list[str] = []
     publication.store.set_trace_callback(asked.append)
     (eligible,) = publication.store.execute(

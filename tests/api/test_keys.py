@@ -1,8 +1,10 @@
 """API keys: access, roles, rate limits and storage."""
 
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from support.running import PROJECT, serving, wait_until
@@ -75,7 +77,7 @@ def test_too_many_requests_get_a_retry_after(finished_home, tmp_path):
         assert ask(made[0][0]).status == 200
 
 
-def test_changed_key_file_counts_at_once_and_a_broken_one_is_ignored(finished_home, tmp_path):
+def test_changed_key_file_counts_at_once(finished_home, tmp_path):
     (old, old_line), (new, new_line) = (keys.make("desk", "reader") for _ in range(2))
     file = tmp_path / "keys"
     file.write_text(old_line)
@@ -85,12 +87,63 @@ def test_changed_key_file_counts_at_once_and_a_broken_one_is_ignored(finished_ho
             return server.ask("GET", "/v1/model", headers={"X-API-Key": key}).status
 
         assert (status(old), status(new)) == (200, 401)
-        file.write_text("this is no key")
-        wait_until(lambda: "keys_unreadable" in server.log.read_text(), what="the log")
-        assert status(old) == 200
         file.write_text(new_line)
         wait_until(lambda: status(new) == 200, what="the new key")
         assert status(old) == 401
+
+
+def _emptied(file: Path) -> None:
+    file.write_text("", encoding="utf-8")
+
+
+def _deleted(file: Path) -> None:
+    file.unlink()
+
+
+def _damaged(file: Path) -> None:
+    file.write_bytes(b"\xff\xfe no keys")
+
+
+def _stalled(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)  # as on a network volume that does not answer
+
+
+@pytest.mark.parametrize("lose", [_emptied, _deleted, _damaged, _stalled])
+def test_keys_that_cannot_be_checked_open_nothing(finished_home, tmp_path, lose):
+    key, line = keys.make("desk", "reader")
+    file = tmp_path / "keys"
+    file.write_text(line)
+    with serving(finished_home, tmp_path / "log", keys=file, check_seconds=0.5) as server:
+
+        def status() -> int:
+            return server.ask("GET", "/v1/model", headers={"X-API-Key": key}).status
+
+        assert status() == 200
+        lose(file)
+        wait_until(lambda: status() == 401, what="the end of the key", seconds=5)
+        health = server.get("/health").json
+        assert health["status"] == "degraded" and "no key is accepted" in health["problems"]["keys"]
+        assert '"duty":"keys"' in server.log.read_text()
+        file.unlink(missing_ok=True)
+        file.write_text(line)
+        wait_until(lambda: status() == 200, what="the key again", seconds=5)
+        assert server.get("/health").json["problems"] == {}
+
+
+def test_a_broken_line_revokes_its_key_alone(finished_home, tmp_path):
+    (one, one_line), (two, two_line) = (keys.make(name, "reader") for name in ("one", "two"))
+    file = tmp_path / "keys"
+    file.write_text(f"{one_line}\n{two_line}\n")
+    with serving(finished_home, tmp_path / "log", keys=file) as server:
+
+        def status(key: str) -> int:
+            return server.ask("GET", "/v1/model", headers={"X-API-Key": key}).status
+
+        file.write_text(f"{one_line}\n{two_line[:-1]}\n")
+        wait_until(lambda: status(two) == 401, what="the end of the broken line's key")
+        assert status(one) == 200
+        assert server.get("/health").json["problems"]["keys"].endswith("do not count: 2")
 
 
 def test_token_bucket_refills_up_to_its_size():
@@ -150,24 +203,30 @@ def test_a_session_is_bound_to_its_key_its_age_and_its_secret(tmp_path, monkeypa
     file = tmp_path / "keys"
     file.write_text(keys.make("desk", "reader")[1])
     held = keys.Keys(file)
-    sessions = Sessions(held, "secret", hours=1)
+    ended = tmp_path / "ended"
+    sessions = Sessions(held, "secret", 1, ended)
     value = sessions.make(held.named("desk"))
     assert sessions.holder(value).name == "desk"
     name, until, signature = value.split(".")
     for forged in (
-        f"{name}.{int(until) + 1}.{signature}",
+        f"{name}.9{until}.{signature}",
         f"other.{until}.{signature}",
         "x",
         "é.1.é",
     ):
         assert sessions.holder(forged) is None
-    assert Sessions(held, "other", hours=1).holder(value) is None
-    assert (
-        Sessions(held, "secret", hours=-1).holder(
-            Sessions(held, "secret", hours=-1).make(held.named("desk"))
-        )
-        is None
-    )
+    assert Sessions(held, "other", 1, ended).holder(value) is None
+    over = Sessions(held, "secret", -1, ended)
+    assert over.holder(over.make(held.named("desk"))) is None
     file.write_text(keys.make("desk", "reader")[1])  # the key was replaced
-    assert held.refresh()
+    assert held.refresh() is None
     assert sessions.holder(value) is None
+
+
+def test_ended_sessions_are_forgotten_when_they_are_over_by_age(tmp_path):
+    (tmp_path / "keys").write_text(keys.make("desk", "reader")[1])
+    held, ended = keys.Keys(tmp_path / "keys"), tmp_path / "ended"
+    sessions = Sessions(held, "secret", 1 / 3600, ended)
+    sessions.end(value := sessions.make(held.named("desk")))
+    assert sessions.holder(value) is None and len(list(ended.iterdir())) == 1
+    wait_until(lambda: not (sessions.refresh() or list(ended.iterdir())), what="their end")

@@ -30,7 +30,7 @@ def stores(finished_home: Path, tmp_path_factory) -> tuple[Publication, Publicat
 
 
 def _open(folder: Path) -> Publication:
-    return load(folder.parent, folder.name, 1 << 20)
+    return load(folder.parent, folder.name)
 
 
 def _ids(store: Publication) -> list[str]:

@@ -152,7 +152,8 @@ async def ask():
     async def receive(): return {{"type": "http.request", "body": b"", "more_body": False}}
     async with app.router.lifespan_context(app):
         for path in ("/ready", "/v1/predictions", "/desk"):
-            scope = {{"type": "http", "method": "GET", "path": path, "headers": [],
+            scope = {{"type": "http", "method": "GET", "path": path,
+                     "headers": [(b"host", b"localhost")],
                      "query_string": b"", "client": None, "app": app, "scheme": "http",
                      "server": ("127.0.0.1", 80), "root_path": "", "http_version": "1.1"}}
             await app(scope, receive, send)

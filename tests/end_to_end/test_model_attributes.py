@@ -28,7 +28,7 @@ def test_attribute_kept_out_of_the_model_stays_a_filter_and_a_slice(home, tmp_pa
     assert pipeline.promote(settings, version)
     pipeline.score_and_publish(settings)
     current = (settings.published / "current").resolve()
-    publication = load(settings.published, current.name, 1 << 20)
+    publication = load(settings.published, current.name)
     assert publication.model_version == version
     assert publication.choices.keys() == {"plan", "country", "marketing_source"}
     assert publication.known_values.keys() == {"plan"}

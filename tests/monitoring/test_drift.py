@@ -167,7 +167,7 @@ def scored_earlier(finished_home: Path, tmp_path_factory: pytest.TempPathFactory
 def published(home: Path) -> Publication:
     """Return the published version as the API loads it."""
     folder = (home / "published/current").resolve()
-    return load(folder.parent, folder.name, 1 << 20)
+    return load(folder.parent, folder.name)
 
 
 def outcomes(home: Path, day: str) -> pd.DataFrame:

@@ -101,7 +101,7 @@ def test_scoring_gives_the_columns_of_the_schema():
 def test_the_api_describes_and_shows_every_column(finished_home):
     """Reasons are one list and flags are booleans; values have the OpenAPI type."""
     folder = (finished_home / "published/current").resolve()
-    publication = load(folder.parent, folder.name, 1 << 20)
+    publication = load(folder.parent, folder.name)
     (user_id,) = rows(finished_home, "select user_id from churn_top_risk where risk_rank > 3")[0]
     row = publication.prediction(user_id)
     gathered = {name for names in prediction.LISTS.values() for name in names}
@@ -122,7 +122,7 @@ def test_the_api_describes_and_shows_every_column(finished_home):
 def test_attributes_are_the_columns_the_domain_declares(published_home_of):
     """Other text columns of the store are not attributes."""
     folder = published_home_of("alter table users add column note text")
-    publication = load(folder.parent, folder.name, 1 << 20)
+    publication = load(folder.parent, folder.name)
     assert publication.attributes == ["plan", "country", "marketing_source"]
 
 
@@ -130,7 +130,7 @@ def test_a_version_of_an_earlier_release_still_loads(published_home_of, finished
     """Its manifest has no attributes, and its features.json has only names and types."""
     folder = published_home_of("select 1", without=("attributes",))
     new = (finished_home / "published/current").resolve()
-    old, now = (load(f.parent, f.name, 1 << 20) for f in (folder, new))
+    old, now = (load(f.parent, f.name) for f in (folder, new))
     assert old.attributes == now.attributes
     assert old.choices == now.choices
     assert [(f.measure, f.window) for f in old.feature_facts.values()] == [
@@ -182,7 +182,7 @@ from python_jobs.settings import Settings
 settings = Settings()
 score_and_publish(settings)
 folder = (settings.published / "current").resolve()
-publication = load(folder.parent, folder.name, 1 << 20)
+publication = load(folder.parent, folder.name)
 user_id = publication.store.execute("select user_id from users limit 1").fetchone()[0]
 shown = publication.prediction(user_id)
 print(json.dumps({"shown": shown, "described": SCHEMAS["Prediction"]["properties"]["summary"]}))

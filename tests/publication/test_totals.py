@@ -18,7 +18,7 @@ AS_OF = date(2025, 3, 31)
 @pytest.fixture(scope="module")
 def publication(finished_home: Path) -> Publication:
     published = finished_home / "published"
-    return load(published, (published / "current").resolve().name, 0)
+    return load(published, (published / "current").resolve().name)
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ def test_new_measure_and_attribute_do_not_stop_scoring(home, grown):
         published = publish(connection, settings, now=NOW)
         again = promote(connection, settings, now=NOW, version=version)
     assert not again.is_promoted and "already" in again.reason
-    publication = load(settings.published, published.version, 1 << 20)
+    publication = load(settings.published, published.version)
     assert publication.model_version == version
     assert publication.attributes[0] == "cohort"
     assert "videos_7d" not in publication.features

@@ -1,0 +1,140 @@
+"""Disks that hang, stores that are cut, links that break: what is served, and what is said."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.running import Server, serving, wait_until
+from support.versions import change_manifest, current, make_current, publish_again
+
+QUICK = {"check_seconds": 0.5, "load_seconds": 1, "retry_seconds": 0.3}
+
+
+@pytest.fixture
+def quick(published_home: Path, tmp_path: Path) -> Iterator[Server]:
+    """A server whose disk has to answer soon."""
+    with serving(published_home, tmp_path / "log", **QUICK) as running:
+        yield running
+
+
+def version_of(server: Server) -> str:
+    return server.get("/ready").json["version"]
+
+
+def stalled(folder: Path) -> None:
+    """Make reading a version's manifest hang, as on a network volume that does not answer."""
+    (folder / "manifest.json").unlink()
+    os.mkfifo(folder / "manifest.json")
+
+
+def test_a_version_that_cannot_be_read_delays_no_other(quick, published_home):
+    old = version_of(quick)
+    good = current(published_home)
+    for number in range(1, 5):
+        bad = publish_again(published_home, number, source=good)
+        stalled(bad)
+        make_current(bad)
+        wait_until(lambda: quick.get("/health").json["status"] == "degraded", what="health")
+        wait_until(lambda: quick.get("/health").json["bad_version"], what="the refusal")
+        bad_version = quick.get("/health").json["bad_version"]
+        assert bad_version["reason"] == "it could not be read within 1 seconds"
+        assert version_of(quick) == old
+    started = time.monotonic()
+    quick.get(f"/v1/predictions?cursor={'MjAyNS0wNC0zMC14fDEw'}")
+    assert time.monotonic() - started < 12
+    better = publish_again(published_home, 5, source=good)
+    make_current(better)
+    wait_until(lambda: version_of(quick) == better.name, what="a good version", seconds=5)
+
+
+def test_the_next_version_is_served_while_one_hangs(quick, published_home):
+    bad, good = publish_again(published_home, 1), publish_again(published_home, 2)
+    stalled(bad)
+    make_current(bad)
+    wait_until(lambda: quick.get("/health").json["bad_version"], what="the refusal")
+    make_current(good)
+    wait_until(lambda: version_of(quick) == good.name, what="the next version", seconds=5)
+    assert quick.get("/health").json["status"] == "ok"
+
+
+def test_keys_and_contacts_are_looked_after_while_a_version_hangs(published_home, tmp_path):
+    from api import keys
+
+    good = publish_again(published_home, 2)
+    (old, old_line), (new, new_line) = (keys.make("desk", "operator") for _ in range(2))
+    file = tmp_path / "keys"
+    file.write_text(old_line)
+    with serving(published_home, tmp_path / "log", keys=file, load_seconds=60) as server:
+        bad = publish_again(published_home, 1)
+        stalled(bad)
+        make_current(bad)
+        time.sleep(0.5)  # the load hangs now, for a minute
+        file.write_text(new_line)
+
+        def status(key: str) -> int:
+            return server.ask("GET", "/metrics", headers={"X-API-Key": key}).status
+
+        wait_until(lambda: (status(old), status(new)) == (401, 200), what="new keys", seconds=5)
+        make_current(good)
+        wait_until(lambda: version_of(server) == good.name, what="the next version", seconds=5)
+        process = server.process
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == -signal.SIGTERM or process.returncode == 0
+
+
+def test_a_link_that_is_gone_is_said_and_the_version_stays(quick, published_home):
+    old = version_of(quick)
+    link = published_home / "published" / "current"
+    target = link.readlink()
+    link.unlink()
+    wait_until(lambda: quick.get("/health").json["status"] == "degraded", what="health")
+    assert quick.get("/health").json["problems"]["versions"].endswith("names no version")
+    assert 'churnhouse_duty_failing{duty="versions"} 1.0' in quick.get("/metrics").text
+    assert version_of(quick) == old
+    link.symlink_to(target)
+    wait_until(lambda: quick.get("/health").json["status"] == "ok", what="health")
+    assert 'churnhouse_duty_failing{duty="versions"} 0.0' in quick.get("/metrics").text
+
+
+def test_unchecked_time_is_shown(quick):
+    wait_until(lambda: quick.get("/health").json["unchecked_seconds"] < 0.4, what="a look")
+    lines = quick.get("/metrics").text.splitlines()
+    (line,) = [line for line in lines if line.startswith("churnhouse_unchecked_seconds ")]
+    assert float(line.split()[1]) < 2
+
+
+@pytest.mark.parametrize("left", [0.0, 0.5], ids=["emptied", "halved"])
+def test_a_store_that_is_cut_kills_nobody_and_is_replaced(quick, published_home, left):
+    """Reads of a mapped file that is cut end a process with SIGBUS."""
+    earlier, cut = current(published_home), publish_again(published_home, 1)
+    make_current(cut)
+    wait_until(lambda: version_of(quick) == cut.name, what="the new version")
+    users = [row["user_id"] for row in quick.get("/v1/predictions?limit=300").json["predictions"]]
+    store = cut / "lookup.sqlite"
+    os.truncate(store, int(store.stat().st_size * left))
+    for user in users:
+        assert quick.get(f"/v1/predictions/{user}").status in (200, 500, 503)
+    wait_until(lambda: quick.get("/health").json["bad_version"], what="the refusal")
+    wait_until(lambda: quick.get("/ready").status == 200, what="an earlier version", seconds=5)
+    assert version_of(quick) == earlier.name
+    assert quick.get("/health").json["status"] == "degraded"
+    assert all(quick.get(f"/v1/predictions/{user}").status == 200 for user in users[:20])
+    assert quick.process.poll() is None
+
+
+def test_at_start_the_newest_good_version_replaces_a_broken_one(published_home, tmp_path):
+    old, good = current(published_home), publish_again(published_home, 1)
+    for number in (2, 3):
+        change_manifest(publish_again(published_home, number), version="another")
+    stalled(newest := publish_again(published_home, 4))
+    make_current(newest)
+    with serving(published_home, tmp_path / "log", **QUICK) as server:
+        assert version_of(server) == good.name != old.name
+        health = server.get("/health").json
+        assert health["status"] == "degraded" and health["bad_version"]["version"] == newest.name
+        make_current(old)
+        wait_until(lambda: version_of(server) == old.name, what="the link's version")
+        assert server.get("/health").json["status"] == "ok"
