@@ -1,18 +1,54 @@
 """What is known of contacts: those of the published version, and those recorded here since."""
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from api.store.contacts import Contacts
 from api.store.publication import WEEK_DAYS, Publication
+from python_jobs.publication.contacts import day_of, waits
 
 
-def history(published: list[dict[str, Any]], here: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Merge the contacts of one user, the newest first; one that both lists have counts once."""
-    found = {(datetime.fromisoformat(one["treated_at"]), one["action"]): one for one in published}
-    found |= {(datetime.fromisoformat(one["treated_at"]), one["action"]): one for one in here}
+def history(
+    published: list[dict[str, Any]],
+    here: list[dict[str, Any]],
+    taken_back: Iterable[dict[str, Any]] = (),
+) -> list[dict[str, Any]]:
+    """Merge the contacts of one user, the newest first; one that both lists have counts once.
+
+    `taken_back`: those that count no more, though a version may still have them.
+    """
+    gone = {_name(one) for one in taken_back}
+    found = {_name(one): one for one in published if _name(one) not in gone}
+    found |= {_name(one): one for one in here}
     return [found[key] for key in sorted(found, reverse=True)]
+
+
+def all_of(contacts: Contacts, user_id: str, known: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the contacts of a user that count, the newest first. `known`: the action columns."""
+    published = known.get("contact_history") or []
+    return history(published, contacts.of(user_id), contacts.taken_back(user_id))
+
+
+def shown(
+    publication: Publication, contacts: Contacts, user_id: str, known: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Return the contacts of a user as a page shows them, each with its `day`."""
+    found = all_of(contacts, user_id, known)
+    return [one | {"day": day_of(one, publication.zone).isoformat()} for one in found]
+
+
+def freed(publication: Publication, contacts: Contacts) -> list[str]:
+    """Return who waits by the version, but no more since a contact was taken back."""
+    pause = publication.manifest.get("list", {}).get("contact_pause_days", 0)
+    as_of_date, found = date.fromisoformat(publication.as_of_date), []
+    for user_id in contacts.people():
+        if contacts.taken_back(user_id):
+            left = all_of(contacts, user_id, publication.actions(user_id))[::-1]
+            if not waits(left, as_of_date, pause, publication.zone):
+                found.append(user_id)
+    return found
 
 
 def state(
@@ -22,15 +58,19 @@ def state(
 
     `known`: the user's action columns.
     """
-    found = history(known.get("contact_history", []), contacts.of(user_id))
-    called = next((one for one in found if one["action"] == "contacted"), None)
+    found = all_of(contacts, user_id, known)
+    if contacts.taken_back(user_id):  # the version's own columns may be of such a contact
+        known = {}
+    called = _newest_call(found)
     snoozed = next((one for one in found if one["action"] == "snoozed"), None)
     owner = next((one["owner"] for one in found if one["owner"]), None)
     until = snoozed["snoozed_until"] if snoozed else known.get("snoozed_until")
     is_over = until is None or until <= publication.as_of_date
     return {
         "last": called,
-        "last_on": called["treated_at"][:10] if called else known.get("last_contact_on"),
+        "last_on": day_of(called, publication.zone).isoformat()
+        if called
+        else known.get("last_contact_on"),
         "until": None if is_over else until,
         "owner": owner,
     }
@@ -46,19 +86,19 @@ def last_week(publication: Publication, contacts: Contacts) -> dict[str, Any]:
     for outcome, followed, users in publication.contacted:
         counted[outcome, followed] += users
     since = date.fromisoformat(publication.as_of_date) - timedelta(days=WEEK_DAYS)
-    for user_id, found in contacts.people().items():
-        calls = [one for one in found if one["action"] == "contacted"]
-        if not calls or calls[-1]["treated_at"][:10] <= since.isoformat():
+    for user_id, ever in contacts.people().items():
+        if not any(day_of(one, publication.zone) > since for one in ever[-1:]):
             continue
         known = publication.actions(user_id)
         if not known:
             continue
-        stored = [one for one in known["contact_history"] if one["action"] == "contacted"]
-        if stored and stored[-1]["treated_at"][:10] > since.isoformat():
-            if _when(stored[-1]) >= _when(calls[-1]):
-                continue
-            counted[stored[-1]["outcome"], _followed(publication, known, stored[-1])] -= 1
-        counted[calls[-1]["outcome"], _followed(publication, known, calls[-1])] += 1
+        stored = _newest_call(history(known["contact_history"], []))
+        newest = _newest_call(all_of(contacts, user_id, known))
+        if stored and newest and _name(stored) == _name(newest):
+            continue
+        for call, users in ((stored, -1), (newest, 1)):
+            if call and day_of(call, publication.zone) > since:
+                counted[call["outcome"], _followed(publication, known, call)] += users
     outcomes: Counter[str] = Counter()
     followed_by: Counter[str] = Counter()
     for (outcome, followed), users in counted.items():
@@ -76,11 +116,17 @@ def last_week(publication: Publication, contacts: Contacts) -> dict[str, Any]:
 def _followed(publication: Publication, known: dict[str, Any], contact: dict[str, Any]) -> str:
     """Say what followed a contact, as publication.contacted does for those of the version."""
     as_of_date = date.fromisoformat(publication.as_of_date)
-    days = (as_of_date - date.fromisoformat(contact["treated_at"][:10])).days
+    days = (as_of_date - day_of(contact, publication.zone)).days
     if days <= 0:
         return "open"
     return "active" if known["days_since_last_activity"] < days else "silent"
 
 
-def _when(contact: dict[str, Any]) -> datetime:
-    return datetime.fromisoformat(contact["treated_at"])
+def _newest_call(found: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the first contact of a list that is no snooze."""
+    return next((one for one in found if one["action"] == "contacted"), None)
+
+
+def _name(contact: dict[str, Any]) -> tuple[datetime, str]:
+    """Return what tells apart the contacts of a user: files and versions have no keys."""
+    return datetime.fromisoformat(contact["treated_at"]), contact["action"]

@@ -89,7 +89,7 @@ async def user(request: Request) -> Response:
         user=row,
         known=known,
         state=contacted.state(publication, contacts, row["user_id"], known),
-        contacts=contacted.history(known["contact_history"], contacts.of(row["user_id"])),
+        contacts=contacted.shown(publication, contacts, row["user_id"], known),
         activity=activity,
         history=history,
         groups=views.features(publication, values),

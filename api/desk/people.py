@@ -7,7 +7,7 @@ import json
 import re
 import uuid
 from collections.abc import AsyncIterator, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -41,10 +41,10 @@ NIGHTLY = (
 PLACE = ("is_explored", "list_probability", "list_rank")
 """The last columns of the nightly file."""
 
-OWN = {"q", "sort", "page", "tab", "done"}
+OWN = {"q", "sort", "page", "tab", "done", "undo"}
 """Parameters of the page that are no filters."""
 
-DONE = re.compile(r"(contacted|snoozed)-(\d{1,4})")
+DONE = re.compile(r"(contacted|snoozed|withdrawn)-(\d{1,4})")
 CHANNELS = ("phone", "e-mail", "message", "letter", "in person")
 OUTCOMES = ("reached", "no answer", "will stay", "will leave")
 
@@ -65,7 +65,7 @@ async def users(request: Request) -> Response:
         found = await _found(publication, contacts, query, number * PAGE)
     except Problem as problem:
         return page(request, "lost.html", problem.status, what=problem.detail)
-    kept = {name: value for name, value in query.items() if name not in ("page", "done")}
+    kept = {name: value for name, value in query.items() if name not in ("page", "done", "undo")}
     return page(
         request,
         "users.html",
@@ -114,10 +114,11 @@ def rows(publication: Publication, contacts: Contacts, ranks: list[int]) -> list
 def form(request: Request, publication: Publication) -> dict[str, Any]:
     """Return what a form that records contacts needs."""
     rules = publication.manifest.get("list", {})
-    today = datetime.now(UTC).date()
+    today = datetime.now(publication.zone).date()
     known = (row["campaign"] for row in publication.monitoring.get("campaign_lift", []))
     outcomes = (outcome for outcome, *_ in publication.contacted if outcome)
     done = DONE.fullmatch(request.query_params.get("done", ""))
+    undo = request.query_params.get("undo", "")
     return {
         "form": {
             "key": uuid.uuid4().hex,
@@ -130,7 +131,7 @@ def form(request: Request, publication: Publication) -> dict[str, Any]:
             "first_day": (today + timedelta(days=1)).isoformat(),
             "last_day": (today + timedelta(days=LONGEST_SNOOZE)).isoformat(),
         },
-        "done": {"action": done[1], "users": int(done[2])} if done else None,
+        "done": {"action": done[1], "users": int(done[2]), "undo": undo} if done else None,
     }
 
 

@@ -22,28 +22,56 @@ async def record(request: Request) -> Response:
     """Keep a contact or a snooze of the users of a form, then show the page it came from.
 
     The button says what to record and of whom: `contacted` or `snoozed` with a user's id, or with
-    nothing for all selected ones. A form that is sent twice changes nothing the second time.
+    nothing for all selected ones; `undo` with the key of a form takes back what that recorded, and
+    `withdrawn` with a contact's key that one. A form that is sent twice changes nothing more.
     """
     if not _is_of_the_desk(request):
         return _refused(request, 403, "A page of another site cannot act for you.")
     fields = parse_qs(await read(request, 256 * KIB), keep_blank_values=True)
     first = {name: values[0].strip().replace("\r\n", "\n") for name, values in fields.items()}
-    action = "snoozed" if "snoozed" in first else "contacted"
-    one = fields.get(action, [""])[0]
-    chosen = [one] if one else list(dict.fromkeys(fields.get("user", [])))
     if not FORM_KEY.fullmatch(first.get("form", "")):
         return _refused(request, 422, "The form is incomplete. Load the page again.")
-    if not 0 < len(chosen) <= MOST_USERS:
-        return _refused(request, 422, f"Select 1 to {MOST_USERS} users first.")
-    for done, user_id in enumerate(chosen):
-        key = f"{request.scope.get('key') or ''}/desk/{first['form']}/{action}/{user_id}"
+    if "undo" in first or "withdrawn" in first:
+        action, mark = "withdrawn", ""
+        to_keep = await _withdrawals(request, first)
+        if not to_keep:
+            return _refused(request, 404, "What is to be taken back was not recorded here.")
+    else:
+        action = "snoozed" if "snoozed" in first else "contacted"
+        mark = f"&undo={first['form']}"
+        one = fields.get(action, [""])[0]
+        chosen = [one] if one else list(dict.fromkeys(fields.get("user", [])))
+        if not 0 < len(chosen) <= MOST_USERS:
+            return _refused(request, 422, f"Select 1 to {MOST_USERS} users first.")
+        of_form = _of_form(request, first["form"])
+        to_keep = [(_contact(first, action, one), f"{of_form}{action}/{one}") for one in chosen]
+    for done, (content, key) in enumerate(to_keep):
         try:
-            await contacts.keep(request, _contact(first, action, user_id), key)
+            await contacts.keep(request, content, key)
         except Problem as problem:
             return _refused(request, problem.status, problem.detail, problem.members, done)
     following = inside(first.get("next"))
-    mark = "&" if "?" in following else "?"
-    return RedirectResponse(f"{following}{mark}done={action}-{len(chosen)}", 303)
+    following += "&" if "?" in following else "?"
+    return RedirectResponse(f"{following}done={action}-{len(to_keep)}{mark}", 303)
+
+
+def _of_form(request: Request, form: str) -> str:
+    """Return how the keys begin of the contacts that a form of this person recorded."""
+    return f"{request.scope.get('key') or ''}/desk/{form}/"
+
+
+async def _withdrawals(request: Request, first: dict[str, str]) -> list[tuple[dict[str, Any], str]]:
+    """Return what POST /v1/contacts would be given to take back the contacts of a form or a key."""
+    kept = contacts.contacts_of(request)
+    if FORM_KEY.fullmatch(first.get("undo", "")):
+        found = await kept.beginning_with(_of_form(request, first["undo"]))
+    else:
+        one = await kept.find(first.get("withdrawn", ""))
+        found = [one] if one else []
+    return [
+        ({"user_id": o["user_id"], "action": "withdrawn", "withdraws": o["contact_key"]}, "")
+        for o in found
+    ]
 
 
 def _contact(first: dict[str, str], action: str, user_id: str) -> dict[str, Any]:

@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
+from api.desk import contacted
 from api.store import listing
 from api.store.contacts import Contacts
 from api.store.listing import Filter
 from api.store.publication import Publication
+from python_jobs.publication.contacts import day_of
 from python_jobs.publication.lookup_store import MOVE
 
 TABS = {
@@ -129,10 +131,12 @@ def _waiting(publication: Publication, contacts: Contacts, chosen: Filter) -> Fi
     if _knows(publication, ("last_contact_on", "snoozed_until", *MOVE)):
         tomorrow = date.fromisoformat(publication.as_of_date) + timedelta(days=1)
         condition += (
-            f" or (last_contact_on > ? and not {SINCE.format(day='last_contact_on')})"
-            " or (snoozed_until > ? and coalesce(churn_move, '') not in ('came_back', 'lost'))"
+            " or (user_id not in (select value from json_each(?)) and ("
+            f"(last_contact_on > ? and not {SINCE.format(day='last_contact_on')})"
+            " or (snoozed_until > ? and coalesce(churn_move, '') not in ('came_back', 'lost'))))"
         )
-        values += (pause_begins(publication).isoformat(), tomorrow.isoformat())
+        freed = json.dumps(contacted.freed(publication, contacts))
+        values += (freed, pause_begins(publication).isoformat(), tomorrow.isoformat())
     return replace(chosen, condition=condition, values=values)
 
 
@@ -142,7 +146,7 @@ def _moved(publication: Publication, user_id: str, contact: dict[str, Any]) -> b
     since = known.get("moved_since")
     if since is None or known.get("churn_move") not in ("came_back", "lost"):
         return False
-    return bool(since > contact["treated_at"][:10])
+    return bool(since > day_of(contact, publication.zone).isoformat())
 
 
 def _knows(publication: Publication, columns: tuple[str, ...]) -> bool:

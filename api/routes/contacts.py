@@ -15,7 +15,8 @@ from api.http.errors import Problem, error, invalid, unknown_user
 from api.routes.openapi import CONTACT, CONTACT_BODY, CONTACT_LIST, KEY_HEADER, USER_ID, described
 from api.store.contacts import Contacts
 from api.store.loader import loader_of
-from python_jobs.publication.contacts import ACTIONS, FIELDS
+from api.store.publication import Publication
+from python_jobs.publication.contacts import ACTIONS, FIELDS, WITHDRAWN, withdrawal_key
 from python_jobs.publication.ids import is_id
 
 router = APIRouter(tags=["contacts"])
@@ -40,6 +41,8 @@ async def record(request: Request) -> Response:
 
     It is on the disk before the answer leaves; the next `churnhouse daily` loads it. With an
     Idempotency-Key a repeated request changes nothing and gets the first contact, with 200.
+    The action `withdrawn` takes back the contact whose contact_key stands in `withdraws`, once:
+    a repeated request gets the first withdrawal, with 200.
     """
     given = await read_object(request, 16 * KIB)
     contact, is_new = await keep(request, given, _key(request))
@@ -53,21 +56,70 @@ async def keep(request: Request, given: dict[str, Any], key: str) -> tuple[dict[
     does not take it.
     """
     publication, kept = loader_of(request).require(), contacts_of(request)
+    if given.get("action") == WITHDRAWN:
+        contact = await _withdrawal(given, publication, kept, datetime.now(UTC))
+        contact |= {"by": request.scope.get("key")}
+        earlier = await _add(kept, contact)
+        return (earlier, False) if earlier else (contact, True)
     asked = hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).hexdigest()
     if earlier := kept.with_key(key):
         return _again(earlier, asked), False
-    contact = _contact(given, publication.manifest.get("list", {}), datetime.now(UTC))
+    contact = _contact(given, publication, datetime.now(UTC))
     row = publication.prediction(contact["user_id"])
     if row is None:
         raise unknown_user()
     contact["user_id"] = row["user_id"]  # the person's own id, if another one was given
     contact |= {"by": request.scope.get("key"), "contact_key": key, "asked": asked}
+    earlier = await _add(kept, contact)
+    return (_again(earlier, asked), False) if earlier else (contact, True)
+
+
+async def _add(kept: Contacts, contact: dict[str, Any]) -> dict[str, Any] | None:
+    """Keep a contact; return None, or the earlier one of its key. Raises Problem if it cannot."""
     try:
-        earlier = await kept.add(contact)
+        return await kept.add(contact)
     except (OSError, ValueError):
         detail = "The contact could not be kept: the server's folder of contacts takes no file."
         raise Problem(503, "not-kept", detail) from None
-    return (_again(earlier, asked), False) if earlier else (contact, True)
+
+
+async def _withdrawal(
+    given: dict[str, Any], publication: Publication, kept: Contacts, now: datetime
+) -> dict[str, Any]:
+    """Return what takes a contact back, as it is kept.
+
+    Raises Problem: 404 if there is no such contact, 422 that names each field that is wrong.
+    """
+    wrong = dict.fromkeys(
+        given.keys() - {"user_id", "action", "withdraws", "note"}, "unknown field"
+    )
+    user_id, key, note = given.get("user_id"), given.get("withdraws"), given.get("note")
+    if not isinstance(user_id, str) or not is_id(user_id):
+        wrong["user_id"] = "the id of the contact's user"
+    if not isinstance(key, str) or not key:
+        wrong["withdraws"] = "the contact_key of the contact to take back"
+    if note is not None and not _is_text(note, LONGEST["note"]):
+        wrong["note"] = _wanted("note")
+    contact = None if wrong else await kept.find(str(key))
+    if contact and contact["user_id"] != user_id:
+        person = publication.prediction(str(user_id))
+        if person is None or contact["user_id"] != person["user_id"]:
+            wrong["user_id"] = "the id of the contact's user"
+    if contact and contact["action"] == WITHDRAWN:
+        wrong["withdraws"] = "this took a contact back already; record that contact again"
+    if wrong:
+        raise _wrong(wrong)
+    if contact is None:
+        detail = "No contact with this contact_key was recorded here."
+        raise Problem(404, "unknown-contact", detail)
+    return dict.fromkeys(FIELDS) | {
+        "contact_key": withdrawal_key(contact["contact_key"]),
+        "user_id": contact["user_id"],
+        "treated_at": _text(now),
+        "action": WITHDRAWN,
+        "note": note,
+        "withdraws": contact["contact_key"],
+    }
 
 
 def _again(earlier: dict[str, Any], asked: str) -> dict[str, Any]:
@@ -89,7 +141,7 @@ def _shown(contact: dict[str, Any]) -> dict[str, Any]:
     **described(CONTACT_LIST, 404, parameters=[USER_ID]),
 )
 async def of_user(request: Request) -> Response:
-    """Return what was recorded here for a user, the newest last."""
+    """Return what was recorded here for a user and not taken back, the newest last."""
     publication = loader_of(request).require()
     user_id = request.path_params["user_id"]
     row = publication.prediction(user_id) if is_id(user_id) else None
@@ -116,11 +168,13 @@ def _key(request: Request) -> str:
     return f"{request.scope.get('key') or ''}/{key}"
 
 
-def _contact(given: dict[str, Any], rules: dict[str, Any], now: datetime) -> dict[str, Any]:
+def _contact(given: dict[str, Any], publication: Publication, now: datetime) -> dict[str, Any]:
     """Return a contact as it is kept; 422 names each field that is wrong."""
+    rules, today = publication.manifest.get("list", {}), now.astimezone(publication.zone).date()
     wrong: dict[str, str] = {}
     known = {"user_id", "action", "treated_at", "snoozed_until", *LONGEST}
     wrong |= dict.fromkeys(given.keys() - known, "unknown field")
+    wrong |= {"withdraws": "only with action withdrawn"} if "withdraws" in given else {}
     contact: dict[str, Any] = {"user_id": given.get("user_id"), "treated_at": None}
     if not isinstance(contact["user_id"], str) or not is_id(contact["user_id"]):
         wrong["user_id"] = "the id of a published user"
@@ -130,7 +184,7 @@ def _contact(given: dict[str, Any], rules: dict[str, Any], now: datetime) -> dic
     for name, longest in LONGEST.items():
         contact[name] = text = given.get(name)
         if text is not None and not _is_text(text, longest):
-            wrong[name] = f"a text of 1 to {longest:,} characters without control characters"
+            wrong[name] = _wanted(name)
     for name in ("campaign", "owner"):
         allowed = rules.get(f"{name}s") or []
         if contact[name] is not None and allowed and contact[name] not in allowed:
@@ -138,7 +192,7 @@ def _contact(given: dict[str, Any], rules: dict[str, Any], now: datetime) -> dic
     try:
         at = datetime.fromisoformat(given["treated_at"]) if "treated_at" in given else now
         at = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
-        contact["treated_at"] = at.replace(tzinfo=None).isoformat(timespec="milliseconds")
+        contact["treated_at"] = _text(at)
         if at > now + CLOCK_SKEW:
             wrong["treated_at"] = "it lies in the future"
     except (TypeError, ValueError, OverflowError):
@@ -147,14 +201,27 @@ def _contact(given: dict[str, Any], rules: dict[str, Any], now: datetime) -> dic
     contact["snoozed_until"] = until and until.isoformat()
     if contact["action"] != "snoozed":
         wrong |= {"snoozed_until": "only with action snoozed"} if "snoozed_until" in given else {}
-    elif until is None or not 0 < (until - now.date()).days <= LONGEST_SNOOZE:
+    elif until is None or not 0 < (until - today).days <= LONGEST_SNOOZE:
         wrong["snoozed_until"] = f"a day such as 2025-06-01, at most {LONGEST_SNOOZE} days ahead"
     if contact["action"] == "assigned" and contact["owner"] is None:
         wrong["owner"] = "who works on the user"
     if wrong:
-        errors = [error("body", name, problem) for name, problem in sorted(wrong.items())]
-        raise invalid("This is no contact.", errors)
-    return contact
+        raise _wrong(wrong)
+    return contact | {"withdraws": None}
+
+
+def _wrong(problems: dict[str, str]) -> Problem:
+    errors = [error("body", name, problem) for name, problem in sorted(problems.items())]
+    return invalid("This is no contact.", errors)
+
+
+def _wanted(name: str) -> str:
+    return f"a text of 1 to {LONGEST[name]:,} characters without control characters"
+
+
+def _text(moment: datetime) -> str:
+    """Return a time as it is kept: UTC, without an offset."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
 
 
 def _is_text(value: object, longest: int) -> bool:

@@ -179,6 +179,7 @@ SCHEMAS = {
             "action": {"enum": list(ACTIONS)},
             **dict.fromkeys(("campaign", "channel", "outcome", "note", "owner", "by"), NULLABLE),
             "snoozed_until": _or_null(DAY),
+            "withdraws": NULLABLE,
         }
     ),
     "ContactList": _object({"user_id": ID, "contacts": _list({"$ref": REF + "Contact"})}),
@@ -264,6 +265,8 @@ CONTACT_BODY = _object(
         "note": {"type": "string", "minLength": 1, "maxLength": 2000},
         "owner": {"type": "string", "minLength": 1, "maxLength": 100},
         "snoozed_until": DAY,
+        "withdraws": TEXT
+        | {"description": "With action withdrawn: the contact_key of the contact to take back."},
     },
     ["user_id"],
 ) | {
@@ -279,7 +282,7 @@ TEXTS = {
     400: "The body is not JSON",
     401: "No key, or none that is known",
     403: "The key's role does not reach this far",
-    404: "No such user",
+    404: "No such user, or no such contact",
     409: "The Idempotency-Key belongs to another contact",
     410: "The version that the request names is not kept any more",
     413: "The body is too long",

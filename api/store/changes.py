@@ -10,6 +10,7 @@ from contextlib import closing
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 
@@ -98,19 +99,21 @@ def _earlier(
             raise _gone()  # its list may name a person who was forgotten since
         rows = _list(published / since)
         rules, day = manifest.get("list", {}), date.fromisoformat(manifest["as_of_date"])
+        zone = ZoneInfo(manifest.get("timezone", "UTC"))
     except (OSError, ValueError, KeyError, sqlite3.Error):
         raise _gone() from None
     pause = rules.get("contact_pause_days", 0)
-    return rows, lambda user_id: ever_waited(contacts.of(user_id), day, pause)
+    return rows, lambda user_id: ever_waited(contacts.ever_of(user_id), day, pause, zone)
 
 
-def ever_waited(found: list[Row], as_of_date: date, pause_days: int) -> bool:
+def ever_waited(found: list[Row], as_of_date: date, pause_days: int, zone: ZoneInfo) -> bool:
     """Return whether a user with these contacts, the newest last, was ever kept off a list.
 
-    A later snooze may end an earlier one, so each contact may have been the newest.
+    A later snooze may end an earlier one, and a contact may be taken back, so each contact may have
+    been the newest. `found` has those that were taken back too.
     """
     ends = range(1, len(found) + 1)
-    return any(of_people.waits(found[:end], as_of_date, pause_days) for end in ends)
+    return any(of_people.waits(found[:end], as_of_date, pause_days, zone) for end in ends)
 
 
 def _time(text: str) -> datetime:

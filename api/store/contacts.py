@@ -29,6 +29,7 @@ class Contacts:
         self._stamp = 0
         self._known: dict[str, dict[str, Any]] = {}
         self._of: dict[str, list[dict[str, Any]]] = {}
+        self._ever: dict[str, list[dict[str, Any]]] = {}
         self._waiting: tuple[str, dict[str, list[dict[str, Any]]], list[str]] | None = None
 
     async def refresh(self) -> None:
@@ -49,12 +50,28 @@ class Contacts:
             with contextlib.suppress(OSError, ValueError):  # the nightly ingest names it
                 known[path.name] = self._known.get(path.name) or contacts.read(path)
         if known.keys() != self._known.keys():
-            self._known, self._of = known, contacts.by_user(known.values())
+            self._known = known
+            self._of = contacts.by_user(contacts.standing(known.values()))
+            happened = [one for one in known.values() if one["action"] != contacts.WITHDRAWN]
+            self._ever = contacts.by_user(happened)
         self._stamp = stamp if is_settled else 0
 
     def with_key(self, key: str) -> dict[str, Any] | None:
         """Return the contact with this key, if it is known here."""
         return self._known.get(contacts.file_name(key))
+
+    async def find(self, key: str) -> dict[str, Any] | None:
+        """Return the contact with this key, also if another process kept it just now; or None."""
+        path = self._folder / contacts.file_name(key)
+        with contextlib.suppress(OSError, ValueError):
+            return self.with_key(key) or await asyncio.to_thread(contacts.read, path)
+        return None
+
+    async def beginning_with(self, key: str) -> list[dict[str, Any]]:
+        """Return the contacts whose keys begin like this, taken back or not."""
+        await self.refresh()
+        happened = (one for one in self._known.values() if one["action"] != contacts.WITHDRAWN)
+        return [one for one in happened if one["contact_key"].startswith(key)]
 
     async def add(self, contact: dict[str, Any]) -> dict[str, Any] | None:
         """Keep a contact durably; return None, or the earlier contact with its key.
@@ -71,12 +88,21 @@ class Contacts:
         return contacts.keep(self._folder, contact)
 
     def of(self, user_id: str) -> list[dict[str, Any]]:
-        """Return the contacts of a user, the newest last."""
+        """Return the contacts of a user that were not taken back, the newest last."""
         return self._of.get(user_id, [])
 
+    def ever_of(self, user_id: str) -> list[dict[str, Any]]:
+        """Return the contacts of a user, also those that were taken back, the newest last."""
+        return self._ever.get(user_id, [])
+
+    def taken_back(self, user_id: str) -> list[dict[str, Any]]:
+        """Return the contacts of a user that were taken back, the newest last."""
+        left = {contact["contact_key"] for contact in self.of(user_id)}
+        return [one for one in self.ever_of(user_id) if one["contact_key"] not in left]
+
     def people(self) -> dict[str, list[dict[str, Any]]]:
-        """Return the contacts of everybody who has any, by user, the newest last."""
-        return self._of
+        """Return the contacts of everybody who ever had any, by user, the newest last."""
+        return self._ever
 
     def waiting(self, publication: Publication) -> list[str]:
         """Return the users whose contacts keep them off the version's list."""
@@ -93,4 +119,4 @@ class Contacts:
         """Return whether a user's contacts keep the user off the version's list."""
         pause = publication.manifest.get("list", {}).get("contact_pause_days", 0)
         as_of_date = date.fromisoformat(publication.as_of_date)
-        return contacts.waits(self.of(user_id), as_of_date, pause)
+        return contacts.waits(self.of(user_id), as_of_date, pause, publication.zone)

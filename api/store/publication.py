@@ -16,6 +16,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -112,6 +113,11 @@ class Publication:
     def timezone(self) -> str:
         """Return the time zone whose days are counted."""
         return str(self.manifest.get("timezone", "UTC"))
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        """Return the time zone whose days are counted, to convert times with."""
+        return ZoneInfo(self.timezone)
 
     @property
     def as_of_date(self) -> str:

@@ -8,10 +8,15 @@ with
 identities as (select * from {{ source('raw', 'identity_map') }}),
 
 {% endif -%}
-received as (
-    select *
-    from {{ ref('stg_raw__treatments') }}
-    where reject_reason is null
+received as (select * from {{ ref('stg_raw__treatments') }}),
+
+-- also by a row that is rejected, for example since the server's clock ran ahead
+taken_back as (
+
+    select distinct withdraws as contact_key
+    from received
+    where withdraws is not null
+
 )
 
 select
@@ -27,10 +32,15 @@ select
     received.owner,
     received.snoozed_until
 from received
+left join taken_back on received.contact_key = taken_back.contact_key
 {% if has_identities -%}
 left join identities
     on
         received.user_id = identities.from_id
         and received.treated_at >= identities.valid_from
         and received.treated_at < identities.valid_to
-{%- endif %}
+{% endif -%}
+where
+    received.reject_reason is null
+    and received.withdraws is null
+    and taken_back.contact_key is null

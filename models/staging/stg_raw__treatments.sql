@@ -20,6 +20,8 @@ select
     coalesce(action, 'contacted') as action,
     owner,
     snoozed_until,
+    contact_key,
+    withdraws,
     ingested_at,
     case
         when {{ is_blank('user_id') }} then 'missing_user_id'

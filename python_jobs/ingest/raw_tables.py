@@ -46,14 +46,16 @@ KEYS = {
         "action": "varchar",
         "owner": "varchar",
         "snoozed_until": "date",
+        "withdraws": "varchar",
     },
 }
 OPTIONAL = {
     *("updated_at", "version", "is_deleted", "reject_reason", "since"),
     *("channel", "outcome", "note", "by", "contact_key", "action", "owner", "snoozed_until"),
+    "withdraws",
 }
 """Columns that a mapping may leave out."""
-FROM_THE_API = {"contact_key", "action", "owner", "snoozed_until"}
+FROM_THE_API = {"contact_key", "action", "owner", "snoozed_until", "withdraws"}
 """Columns of treatments that only the API's contacts fill."""
 CHANGES = ("updated_at", "version", "is_deleted")
 """Columns that say how a row changes an earlier one; unreadable, they reject it."""

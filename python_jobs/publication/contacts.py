@@ -2,7 +2,7 @@
 
 A file's name follows from the contact's key, and a file is linked into place only if there is none
 of that name. So a repeated request finds its first answer, whichever process takes it, and no lock
-is needed.
+is needed. A contact is taken back by another file, which names its key.
 """
 
 import contextlib
@@ -11,9 +11,10 @@ import json
 import os
 import uuid
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from python_jobs.files import fsync
 
@@ -29,10 +30,14 @@ FIELDS = {
     "by": "VARCHAR",
     "owner": "VARCHAR",
     "snoozed_until": "DATE",
+    "withdraws": "VARCHAR",
 }
 """What a contact holds, with the types of raw.treatments. Times are UTC without an offset."""
 
-ACTIONS = ("contacted", "snoozed", "assigned")
+WITHDRAWN = "withdrawn"
+"""The action that takes back the contact whose key stands in `withdraws`."""
+
+ACTIONS = ("contacted", "snoozed", "assigned", WITHDRAWN)
 SUFFIX = ".json"
 UNFINISHED_SECONDS = 600
 """After so long a file that was never linked into place is a killed process's."""
@@ -41,6 +46,11 @@ UNFINISHED_SECONDS = 600
 def file_name(key: str) -> str:
     """Return the name of the file of the contact with this key."""
     return hashlib.sha256(key.encode()).hexdigest() + SUFFIX
+
+
+def withdrawal_key(key: str) -> str:
+    """Return the key under which the contact with a key is taken back, once."""
+    return f"{key}/{WITHDRAWN}"
 
 
 def keep(folder: Path, contact: dict[str, Any]) -> dict[str, Any] | None:
@@ -68,12 +78,15 @@ def keep(folder: Path, contact: dict[str, Any]) -> dict[str, Any] | None:
 def read(path: Path) -> dict[str, Any]:
     """Return a contact. Raises OSError or ValueError for a file that holds none."""
     contact = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(contact, dict) or not FIELDS.keys() <= contact.keys():
+    if not isinstance(contact, dict) or not FIELDS.keys() - {"withdraws"} <= contact.keys():
         raise ValueError("fields are missing")
+    contact.setdefault("withdraws", None)  # older files lack it
     if not all(isinstance(contact[name], str | None) for name in FIELDS):
         raise ValueError("a field is no text")
     if contact["action"] not in ACTIONS or not contact["user_id"]:
         raise ValueError("no such action, or nobody")
+    if (contact["action"] == WITHDRAWN) != bool(contact["withdraws"]):
+        raise ValueError("takes nothing back")
     datetime.fromisoformat(contact["treated_at"] or "")
     if contact["action"] == "snoozed" or contact["snoozed_until"] is not None:
         date.fromisoformat(contact["snoozed_until"] or "")
@@ -85,6 +98,17 @@ def files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob(f"*{SUFFIX}") if not path.name.startswith("."))
 
 
+def standing(contacts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the contacts that were not taken back."""
+    happened = list(contacts)
+    gone = {contact["withdraws"] for contact in happened} - {None}
+    return [
+        contact
+        for contact in happened
+        if contact["action"] != WITHDRAWN and contact["contact_key"] not in gone
+    ]
+
+
 def by_user(contacts: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Return the contacts of each user, the newest last."""
     of: dict[str, list[dict[str, Any]]] = {}
@@ -93,15 +117,23 @@ def by_user(contacts: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]
     return of
 
 
-def waits(contacts: Iterable[dict[str, Any]], as_of_date: date, pause_days: int) -> bool:
+def day_of(contact: dict[str, Any], zone: ZoneInfo) -> date:
+    """Return the day of a contact in a time zone, as macro local_date does."""
+    return datetime.fromisoformat(contact["treated_at"]).replace(tzinfo=UTC).astimezone(zone).date()
+
+
+def waits(
+    contacts: Iterable[dict[str, Any]], as_of_date: date, pause_days: int, zone: ZoneInfo
+) -> bool:
     """Return whether a user with these contacts is left out of a list, as contact_candidates does.
 
     That is so after a contact of the last `pause_days`, and before the day of the newest snooze.
+    Days are those of `zone`. The newest contact comes last.
     """
     until = ""
     for contact in contacts:
-        day = date.fromisoformat(contact["treated_at"][:10])
-        if contact["action"] == "contacted" and (as_of_date - day).days < pause_days:
+        is_call = contact["action"] == "contacted"
+        if is_call and (as_of_date - day_of(contact, zone)).days < pause_days:
             return True
         until = contact["snoozed_until"] if contact["action"] == "snoozed" else until
     return bool(until) and (date.fromisoformat(until) - as_of_date).days > 1

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 
 from python_jobs.errors import JobError
 from python_jobs.files import sql_name
-from python_jobs.publication.contacts import by_user, waits
+from python_jobs.publication.contacts import by_user, standing, waits
 
 ORDERS = {
     "gain": "expected_gain desc, risk_rank",
@@ -83,7 +84,9 @@ def choose(
                 next_step=f"choose of {', '.join(manifest['attributes']) or 'none: it has none'}.",
             )
     as_of_date, pause = date.fromisoformat(manifest["as_of_date"]), rules["contact_pause_days"]
-    waiting = {u for u, found in by_user(contacts).items() if waits(found, as_of_date, pause)}
+    zone = ZoneInfo(manifest.get("timezone", "UTC"))
+    recorded = by_user(standing(contacts)).items()
+    waiting = {user for user, found in recorded if waits(found, as_of_date, pause, zone)}
     conditions = ["left_out_because is null", *(f"{sql_name(n)} = ?" for n in where or {})]
     if order == "gain":
         conditions.append("(expected_gain > 0 or nightly.is_explored)")

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
@@ -28,6 +29,7 @@ from python_jobs.publication import contacts
 DAY = timedelta(days=1)
 START = date(2025, 4, 1)
 PAUSE = 3
+UTC_DAYS = ZoneInfo("UTC")
 
 
 def asked(server: Server, since: str | None = None) -> dict:
@@ -170,6 +172,7 @@ STEPS = st.lists(
         st.tuples(st.just("publish"), st.dictionaries(USERS, st.integers(0, 1))),
         st.tuples(st.just("contact"), USERS),
         st.tuples(st.just("snooze"), USERS, st.integers(-2, 5)),
+        st.tuples(st.just("take back"), st.integers(0, 3)),
         st.tuples(st.just("ask")),
     ),
     max_size=25,
@@ -179,9 +182,10 @@ STEPS = st.lists(
 @given(STEPS)
 @example([("publish", {"a": 0}), ("snooze", "a", 5), ("ask",), ("snooze", "a", -2)])
 @example([("publish", {"a": 0}), ("ask",), ("publish", {"a": 0})])
+@example([("publish", {"a": 0}), ("contact", "a"), ("ask",), ("take back", 0)])
 def test_who_follows_the_changes_has_the_list_that_may_be_called(steps):
     """Versions come daily. Contacts and snoozes come at any time, also shorter ones."""
-    recorded: dict[str, list[dict]] = {}
+    recorded: list[dict] = []
     day, now, known, since, mine = START, {}, {START: {}}, START, {}
     for step in [*steps, ("ask",)]:
         if step[0] == "publish":
@@ -192,21 +196,30 @@ def test_who_follows_the_changes_has_the_list_that_may_be_called(steps):
             known[day] = now
         elif step[0] in ("contact", "snooze"):
             until = str(day + DAY * step[2]) if step[0] == "snooze" else None
-            recorded.setdefault(step[1], []).append(
+            recorded.append(
                 {
+                    "contact_key": len(recorded),
+                    "user_id": step[1],
                     "treated_at": f"{day}T10:00:00",
                     "action": "snoozed" if until else "contacted",
                     "snoozed_until": until,
+                    "withdraws": None,
                 }
             )
+        elif step[0] == "take back":
+            withdrawal = {"contact_key": None, "action": "withdrawn", "withdraws": step[1]}
+            recorded += [withdrawal] if step[1] < len(recorded) else []
         else:
             then = since
+            happened = [one for one in recorded if one["action"] != "withdrawn"]
+            ever = contacts.by_user(happened)
+            standing = contacts.by_user(contacts.standing(recorded))
 
-            def waits(user: str, day: date = day) -> bool:
-                return contacts.waits(recorded.get(user, []), day, PAUSE)
+            def waits(user: str, day: date = day, found: dict = standing) -> bool:
+                return contacts.waits(found.get(user, []), day, PAUSE, UTC_DAYS)
 
-            def waited(user: str, day: date = then) -> bool:
-                return changes.ever_waited(recorded.get(user, []), day, PAUSE)
+            def waited(user: str, day: date = then, found: dict = ever) -> bool:
+                return changes.ever_waited(found.get(user, []), day, PAUSE, UTC_DAYS)
 
             found = changes.compare(known[then], now, waited, waits)
             for change in found:

@@ -69,6 +69,55 @@ def test_repeated_request_changes_nothing_wherever_it_arrives(published_home, tm
         assert len(list((published_home / "contacts").iterdir())) == 1
 
 
+def take_back(server: Server, contact: dict, **more: str):
+    content = {"user_id": contact["user_id"], "action": "withdrawn"}
+    return record(server, content | {"withdraws": contact["contact_key"]} | more)
+
+
+def test_contact_is_taken_back_once_and_counts_nowhere(published_home, tmp_path):
+    with (
+        serving(published_home, tmp_path / "one") as one,
+        serving(published_home, tmp_path / "two") as two,
+    ):
+        before = listed(one)
+        called = record(one, CALL | {"user_id": before[0]}).json
+        day = (datetime.now(UTC) + timedelta(days=9)).date().isoformat()
+        snooze = {"user_id": before[1], "action": "snoozed", "snoozed_until": day}
+        snoozed = record(one, snooze).json
+        # at once, by a process that may not have seen them yet
+        told = [take_back(two, contact, note="not me") for contact in (called, snoozed)]
+        again = [take_back(one, contact) for contact in (called, snoozed)]
+        assert [answer.status for answer in (*told, *again)] == [201, 201, 200, 200]
+        assert [a.json for a in told] == [a.json for a in again]
+        assert told[0].json["withdraws"] == called["contact_key"]
+        for server in (one, two):
+            wait_until(lambda server=server: listed(server) == before, what="the other process")
+            assert server.get(f"/v1/contacts/{before[0]}").json["contacts"] == []
+            told = server.get(f"/v1/changes?since={current(published_home).name}").json["changes"]
+            # whoever asked in between was told to drop them
+            assert [(t["change"], t["user_id"]) for t in told] == [("add", u) for u in before[:2]]
+    assert len(list((published_home / "contacts").iterdir())) == 4, "nothing is overwritten"
+
+
+def test_what_is_wrong_with_a_withdrawal_is_named(published_home, tmp_path):
+    with serving(published_home, tmp_path / "log") as server:
+        called = record(server, CALL).json
+        unknown = take_back(server, called | {"contact_key": "another"})
+        assert unknown.status == 404 and "No contact with this contact_key" in unknown.text
+        done = take_back(server, called).json
+        other = {"user_id": "u0000002", "contact_key": called["contact_key"]}
+        for field, told in {
+            "user_id": take_back(server, other),
+            "withdraws": take_back(server, done),
+            "note": take_back(server, called, note="\x00"),
+            "channel": take_back(server, called, channel="phone"),
+            "withdraws ": record(server, {"user_id": "u0000001", "action": "withdrawn"}),
+            "withdraws  ": record(server, CALL | {"withdraws": called["contact_key"]}),
+        }.items():
+            assert told.status == 422, field
+            assert [one["field"] for one in told.json["errors"]] == [field.strip()]
+
+
 LATER = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 WRONG = {
     "user_id": {"user_id": 7},
@@ -170,6 +219,41 @@ def test_daily_loads_a_contact_once_and_forget_removes_it(home: Path):
     churnhouse(home, "forget", listed[0][0])
     assert [contacts.read(path)["user_id"] for path in contacts.files(folder)] == [listed[1][0]]
     assert rows(home, "select user_id from contacts") == [listed[1]]
+
+
+def test_daily_counts_a_contact_no_more_that_was_taken_back(home: Path, tmp_path):
+    """All were ingested the night before, one long after the call; then two are taken back."""
+    query = "select user_id from churn_top_risk order by list_rank limit 4"
+    first, second, early, kept = (user for (user,) in rows(home, query))
+    long_ago = {"treated_at": "2025-03-20T10:00:00Z"}
+    counted = ("contacts", "treatments", "campaign_outcomes")
+
+    def users_of(table: str) -> set[str]:
+        return {user_id for (user_id,) in rows(home, f"select user_id from {table}")}
+
+    with serving(home, tmp_path / "log") as server:
+        called = [record(server, CALL | {"user_id": user}).json for user in (first, second)]
+        called += [record(server, CALL | long_ago | {"user_id": u}).json for u in (early, kept)]
+        churnhouse(home, "daily")
+        assert {first, second, early, kept} <= users_of("contacts")
+        assert all({early, kept} <= users_of(table) for table in counted)
+        assert not {first, second} & users_of("churn_top_risk")
+        waiting = "/desk/users?tab=waiting"
+        wait_until(lambda: "spring" in server.get("/desk/results").text, what="the next version")
+        assert first in server.get(waiting).text
+        assert "2 too recent to know" in server.get("/desk").text
+        assert [take_back(server, called[n]).status for n in (0, 2)] == [201, 201]
+        assert first not in server.get(waiting).text and second in server.get(waiting).text
+        assert "1 too recent to know" in server.get("/desk").text
+        assert "never contacted" in server.get(f"/desk/users/{first}").text
+    churnhouse(home, "daily")
+    for table in counted:
+        assert not {first, early} & users_of(table), table
+        assert kept in users_of(table), table
+    assert first in users_of("churn_top_risk") and second not in users_of("churn_top_risk")
+    churnhouse(home, "forget", first)
+    left = [contacts.read(path)["user_id"] for path in contacts.files(home / "contacts")]
+    assert sorted(left) == sorted([second, early, early, kept])
 
 
 @pytest.mark.parametrize("content", ["{", "{}", "null", '{"user_id": 7}'])

@@ -43,7 +43,7 @@ def test_form_moves_users_from_the_list_to_those_who_wait(published_home, tmp_pa
         told = send(server, contacted=first, campaign="spring", channel="phone", note="a\r\nb")
         assert (told.status, told.headers["location"]) == (
             303,
-            "/desk/users?tab=call&done=contacted-1",
+            f"/desk/users?tab=call&done=contacted-1&undo={'0' * 32}",
         )
         (contact,) = kept(published_home)
         assert contact["user_id"] == first and contact["action"] == "contacted"
@@ -53,7 +53,7 @@ def test_form_moves_users_from_the_list_to_those_who_wait(published_home, tmp_pa
         told = send(
             server, form="1" * 32, snoozed="", user=[second, third], snoozed_until=NEXT_WEEK
         )
-        assert told.headers["location"].endswith("done=snoozed-2")
+        assert told.headers["location"].endswith(f"done=snoozed-2&undo={'1' * 32}")
         assert listed(server, "call")[0] == fourth
         assert set(listed(server, "waiting")) == {first, second, third}
         assert "2 users snoozed" in server.get(told.headers["location"]).text
@@ -70,6 +70,29 @@ def test_a_form_that_is_sent_twice_records_once(published_home, tmp_path):
         other = send(server, contacted=first, note="changed")
         assert other.status == 409 and "another contact" in other.text
         assert len(kept(published_home)) == 1
+
+
+def test_form_is_taken_back_whole_or_one_by_one(published_home, tmp_path):
+    with serving(published_home, tmp_path / "log") as server:
+        before = listed(server, "call")
+        send(server, contacted="", user=before[:2])
+        told = send(server, form="1" * 32, contacted=before[2], channel="phone")
+        assert 'name="undo" value="' + "1" * 32 in server.get(told.headers["location"]).text
+        page = server.get(f"/desk/users/{before[2]}").text
+        (key,) = re.findall(r'name="withdrawn" value="([^"]+)"', page)
+        assert listed(server, "call") == before[3:]
+        for _ in range(2):  # sent twice, it changes nothing more
+            told = send(server, form="2" * 32, undo="0" * 32)
+            assert told.headers["location"] == "/desk/users?tab=call&done=withdrawn-2"
+            assert listed(server, "call") == [*before[:2], *before[3:]]
+        assert "2 contacts taken back" in server.get(told.headers["location"]).text
+        told = send(server, form="3" * 32, withdrawn=key)
+        assert told.headers["location"].endswith("done=withdrawn-1")
+        assert listed(server, "call") == before and listed(server, "waiting") == []
+        for wrong in ({"undo": "4" * 32}, {"undo": "x"}, {"withdrawn": "x"}):
+            told = send(server, form="5" * 32, **wrong)
+            assert told.status == 404 and "was not recorded here" in told.text
+        assert len(kept(published_home)) == 6
 
 
 REFUSED = {
@@ -107,7 +130,7 @@ def test_other_sites_cannot_record_on_a_server_without_keys(published_home, tmp_
         assert kept(published_home) == []
         assert send(server, {"Sec-Fetch-Site": "same-origin"}, contacted=first).status == 303
         away = send(server, contacted=listed(server, "call")[0], next="//elsewhere.example/desk")
-        assert away.headers["location"] == "/desk?done=contacted-1"
+        assert away.headers["location"].startswith("/desk?done=contacted-1&undo=")
 
 
 def test_only_writers_record_from_the_desk(keyed):
@@ -194,6 +217,9 @@ def test_keys_move_select_and_record(published_home, tmp_path, visit):
         page.get_by_text("1 user marked as contacted").wait_for()
         assert page.locator(".current .who a").inner_text() == users[2], "the next one follows"
         assert [one["user_id"] for one in kept(published_home)] == [users[1]]
+        page.keyboard.press("u")
+        page.get_by_text("1 contact taken back").wait_for()
+        assert page.locator(".who a").all_inner_texts() == users
         page.keyboard.press("?")
         assert page.get_by_role("dialog").is_visible()
         page.keyboard.press("Escape")

@@ -75,6 +75,7 @@
     k: () => show(Math.max(0, current - 1)),
     x: () => press(".pick input"),
     c: () => press(".do"),
+    u: () => content.querySelector(".undo")?.click(),
     "/": () => {
       const field = document.getElementById("search");
       if (!field) return;
