@@ -168,7 +168,8 @@ async def sign_in_form(request: Request) -> Response:
     if request.app.state.sessions is None:
         return RedirectResponse("/desk", 303)
     following = inside(request.query_params.get("next"))
-    return page(request, "sign_in.html", next=following, refused=None)
+    unsent = "unsent" in request.query_params
+    return page(request, "sign_in.html", next=following, refused=None, unsent=unsent)
 
 
 @router.post("/desk/sign-in")

@@ -50,7 +50,7 @@ async def record(request: Request) -> Response:
             await contacts.keep(request, content, key)
         except Problem as problem:
             return _refused(request, problem.status, problem.detail, problem.members, done)
-    following = inside(first.get("next"))
+    following = inside(request.query_params.get("next"))
     following += "&" if "?" in following else "?"
     return RedirectResponse(f"{following}done={action}-{len(to_keep)}{mark}", 303)
 

@@ -6,10 +6,10 @@ Without a key file the server listens only on loopback, and every request of thi
 import ipaddress
 import time
 from functools import lru_cache
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.datastructures import Headers
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.http.errors import Problem
@@ -98,8 +98,8 @@ class Guard:
                 scope["key"], scope["role"] = key.name, key.role
         except Problem as problem:
             answer = problem.response(scope.get("request_id", ""))
-            if problem.status == 401 and path.startswith("/desk") and scope["method"] == "GET":
-                answer = RedirectResponse(f"/desk/sign-in?next={quote(path)}", 303)
+            if problem.status == 401 and path.startswith("/desk"):
+                answer = _to_sign_in(scope) or answer
             return await answer(scope, receive, send)
         await self._app(scope, receive, send)
 
@@ -204,6 +204,21 @@ def client_of(scope: Scope) -> str:
         return "-"
     prefix = 64 if address.version == 6 else 32
     return str(ipaddress.ip_network((address, prefix), strict=False))
+
+
+def _to_sign_in(scope: Scope) -> Response | None:
+    """Return the way to sign in and back to the page; None for a request that no browser shows.
+
+    A form names in its address the page to go back to: its body is not read for a stranger.
+    """
+    query = scope["query_string"].decode("latin-1")
+    if scope["method"] == "GET":
+        back = quote(f"{scope['path']}?{query}" if query else scope["path"])
+        return RedirectResponse(f"/desk/sign-in?next={back}", 303)
+    if scope["method"] != "POST" or "text/html" not in Headers(scope=scope).get("accept", ""):
+        return None
+    back = quote(parse_qs(query).get("next", ["/desk"])[0])
+    return RedirectResponse(f"/desk/sign-in?unsent=yes&next={back}", 303)
 
 
 def session_cookie(headers: Headers, is_https: bool) -> str | None:

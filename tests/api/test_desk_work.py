@@ -30,7 +30,8 @@ def send(server: Server, headers: dict | None = None, **fields: object):
     """Send a form of the desk, as a browser without JavaScript does."""
     told = {"form": "0" * 32, "next": "/desk/users?tab=call"} | fields
     form = {"Content-Type": "application/x-www-form-urlencoded"} | (headers or {})
-    return server.ask("POST", "/desk/contacts", body=urlencode(told, doseq=True), headers=form)
+    path = f"/desk/contacts?{urlencode({'next': told.pop('next')})}"
+    return server.ask("POST", path, body=urlencode(told, doseq=True), headers=form)
 
 
 def kept(home: Path) -> list[dict]:
@@ -144,6 +145,23 @@ def test_only_writers_record_from_the_desk(keyed):
         elsewhere = cookie | {"Sec-Fetch-Site": "cross-site"}
         assert send(keyed.server, elsewhere, contacted="nobody").status == 403, role
     assert send(keyed.server, contacted="nobody").status == 401
+
+
+def test_form_without_a_session_leads_to_the_sign_in_page_and_back(keyed):
+    browser = {"Accept": "text/html,application/xhtml+xml"}
+    told = send(keyed.server, browser, contacted="nobody")
+    assert told.status == 303
+    page = keyed.server.get(told.headers["location"])
+    assert "the form was not sent" in page.text
+    assert 'name="next" value="/desk/users?tab=call"' in page.text
+    script = send(keyed.server, {"Accept": "*/*"}, contacted="nobody")
+    assert script.status == 401, "the page says it itself"
+    away = send(keyed.server, browser, contacted="nobody", next="https://elsewhere.example/")
+    assert "elsewhere" not in keyed.server.get(away.headers["location"]).text
+    asked = keyed.server.get("/desk/users?tab=waiting&plan=free")
+    page = keyed.server.get(asked.headers["location"]).text
+    assert 'value="/desk/users?tab=waiting&amp;plan=free"' in page
+    assert "the form was not sent" not in page
 
 
 def test_download_of_the_list_is_the_nightly_file(published_home, tmp_path):
