@@ -144,6 +144,7 @@ def _ingest(
             )
     preview.check_scales(connection, domain, before)
     preview.check_exclude(connection, domain)
+    preview.check_lists(connection, domain)
     done.rejected = preview.rejected(connection, domain, before)
     done.notes += preview.notes(connection, domain, before)
     return done

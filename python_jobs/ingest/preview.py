@@ -3,6 +3,7 @@
 The checks are those of models/intermediate/int_events_read.sql; a test holds the two equal.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import duckdb
 from python_jobs.errors import JobError
 from python_jobs.files import sql_name, sql_text
 from python_jobs.ingest.domain import Domain, placeholder_ids
-from python_jobs.ingest.schema import Check, Vars, seeded_event_types
+from python_jobs.ingest.schema import Check, Vars, guess, seeded_event_types
 
 UNREAD = "coalesce(updated_at_unread, version_unread, is_deleted_unread)"
 LARGEST = 1e14
@@ -225,3 +226,40 @@ def check_exclude(connection: duckdb.DuckDBPyConnection, domain: Domain) -> None
                     f"{str(error).splitlines()[0]}.",
                     next_step="correct the condition; it may use the columns of users.",
                 ) from None
+
+
+def check_lists(connection: duckdb.DuckDBPyConnection, domain: Domain) -> None:
+    """Raise JobError for SQL of `value` or `list` that user_features_latest does not allow.
+
+    The table need not be there yet: its columns follow from the settings and from users.
+    """
+    vars_ = domain.vars
+    users = {name: kind for name, kind, *_ in connection.execute("describe raw.users").fetchall()}
+    columns = {"user_id": "varchar", "as_of_date": "date", "is_eligible": "boolean"}
+    columns |= {name: users[name] for name in vars_.attributes}
+    columns |= dict.fromkeys(("days_since_last_activity", "tenure_days"), "integer")
+    columns |= dict.fromkeys(vars_.features, "double")
+    typed = ", ".join(f"cast(null as {kind}) as {sql_name(n)}" for n, kind in columns.items())
+    table = f"with features as (select {typed})"  # one row, so that all is computed
+    # twice, so that neither parentheses nor a comment can end the expression
+    for key, sql, query in (
+        (
+            "value.sql",
+            vars_.value.sql,
+            "select user_id, cast(({0}) as double), ({0}) from features",
+        ),
+        ("list.where", vars_.list.where, "select user_id, ({0}) from features where {0}"),
+    ):
+        if sql is None:
+            continue
+        try:
+            connection.execute(f"{table} {query.format(sql)}")
+        except duckdb.Error as error:
+            what = str(error).splitlines()[0]
+            unknown = re.search('column "([^"]+)" not found', what)
+            hint = guess(unknown[1], [*columns]) if unknown else ""
+            raise JobError(
+                f"{domain.folder / 'domain.yml'}: {key} does not run: {what}{hint}.",
+                next_step="correct it; it may use the columns of user_features_latest, such as "
+                f"{', '.join([*columns][3:8])}.",
+            ) from None

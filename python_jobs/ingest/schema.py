@@ -148,6 +148,10 @@ class Models(Strict):
     )
 
 
+LIFETIME_FEATURES = ("active_days_ever", "events_ever", "active_day_rate", "silence_share")
+"""See macros/measures/lifetime_features.sql; and observed_days over the longest window."""
+
+
 class Value(Strict):
     """What a user who stays is worth; without column, measure or sql it is user_value."""
 
@@ -341,6 +345,17 @@ class Vars(Strict):
         """Return the attributes that the model may learn from."""
         return self.attributes if self.model_attributes is None else self.model_attributes
 
+    @property
+    def features(self) -> Names:
+        """Return the columns of user_features_latest that the settings define, attributes aside."""
+        windows = [f"_{n}d" for n in self.feature_windows_days]
+        features = [f"{name}{end}" for name in ("events", "active_days") for end in windows]
+        for measure in self.measures:
+            features += [measure.name + end for end in [*windows, "_trend"]]
+        features += [ratio.name + windows[-1] for ratio in self.ratios]
+        lifetime = [*LIFETIME_FEATURES, f"observed_days{windows[-1]}"]
+        return features + (lifetime if "lifetime" in self.feature_families else [])
+
 
 def _check_columns(vars_: Vars) -> None:
     """Raise ValueError if two columns of a table would have one name."""
@@ -363,14 +378,12 @@ def _check_columns(vars_: Vars) -> None:
         name for name in vars_.checks if name not in vars_.attributes
     }
     days = [f"{name}{end}" for name in ("events", "active_days") for end in ("", "_total")]
-    features = [f"{name}{end}" for name in ("events", "active_days") for end in windows]
-    features += ["active_days_ever", "events_ever", "active_day_rate", "silence_share"]
-    features += [f"observed_days{windows[-1]}"]
-    features += [*vars_.attributes, *(r.name + windows[-1] for r in vars_.ratios)]
+    features = [*vars_.attributes, *vars_.features]
+    if "lifetime" not in vars_.feature_families:  # a domain may ask for them later
+        features += [*LIFETIME_FEATURES, f"observed_days{windows[-1]}"]
     for measure in vars_.measures:
         parts = ["_sum", "_count"] if measure.agg == "avg" else [""]
         days += [measure.name + part + end for part in parts for end in ("", "_total")]
-        features += [measure.name + end for end in [*windows, "_trend"]]
     for columns in (days, features, [*measured, *(f"{name}_received" for name in measured)]):
         if repeated := sorted({name for name in columns if columns.count(name) > 1}):
             raise ValueError(

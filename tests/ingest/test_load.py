@@ -458,6 +458,36 @@ def test_condition_of_exclude_is_tried_when_rows_arrive(house, condition, says):
         assert house.ingest(domain=of_staff).rows["users"] == 2
 
 
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        (
+            'list: {where: "plam = 1"}',
+            'list.where does not run: .*"plam" not found.*mean .plan.* Next: .*plan,',
+        ),
+        ('list: {where: "plan = "}', "list.where does not run: .*syntax error"),
+        ('list: {where: "spend_30d > 1) or (true"}', "list.where does not run: .*syntax error"),
+        ('list: {where: "true -- all"}', "list.where does not run: .*syntax error"),
+        ('list: {where: "count(*) > 1"}', "list.where does not run: .*aggregates"),
+        ('value: {sql: "spend_99d"}', 'value.sql does not run: .*"spend_99d" not found'),
+        ('value: {sql: "spend_30d * plan"}', "value.sql does not run: .*No function matches"),
+        ('value: {sql: "sum(spend_30d)"}', "value.sql does not run: .*GROUP BY"),
+        ('value: {sql: "1, 2"}', "value.sql does not run: .*cast"),
+        ("list: {where: \"plan = 'free' and spend_30d > 1 and tenure_days > 3\"}", None),
+        (
+            "value: {sql: \"coalesce(spend_trend, 0) * case plan when 'free' then 0 else 9 end\"}",
+            None,
+        ),
+    ],
+)
+def test_sql_of_lists_and_values_is_tried_when_rows_arrive(house, setting, says):
+    domain = house.make_domain(yml=f"{DOMAIN}  {setting}\n")
+    if says:
+        house.refused(says, domain=domain)
+    else:
+        assert house.ingest(domain=domain).rows["users"] == 2
+
+
 def test_empty_reject_reason_is_no_reason(house):
     sql = INGEST.replace("amount from", "amount, if(amount is null, ' ', '') as reject_reason from")
     done = house.ingest(domain=house.make_domain(sql=sql))

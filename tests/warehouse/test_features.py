@@ -4,6 +4,7 @@ from collections import Counter
 
 import duckdb
 import pytest
+from support.tiny import TINY, day
 
 from python_jobs.warehouse.features import MIN_USERS, MOST_VALUES, Features
 
@@ -80,3 +81,14 @@ def test_fingerprint_covers_known_values():
     plain = Features(["a", "plan"], ["INTEGER", "VARCHAR"], {"plan": ["x", "y"]})
     other = Features(plain.names, plain.types, {"plan": ["x", "z"]})
     assert plain.fingerprint != other.fingerprint
+
+
+def test_settings_name_the_columns_of_the_table(tiny):
+    """value.sql and list.where are tried against these names before there is a table."""
+    visit = ("e1", "ann", f"{day(1)} 12:00:00", "visit", 1)
+    tiny.load([("ann", day(0), "a", f"{day(0)} 00:00:00")], [visit])
+    tiny.build()
+    columns = {name for name, *_ in tiny.rows("describe user_features_daily")}
+    of_all = {"user_id", "as_of_date", "is_eligible", "days_since_last_activity", "tenure_days"}
+    assert "lifetime" in TINY.vars.feature_families
+    assert columns == of_all | {*TINY.vars.attributes, *TINY.vars.features}
