@@ -28,7 +28,7 @@ math.randomseed(os.time())
 local id = function() return string.format("u%07d", math.random(0, {last})) end
 request = function()
   if "{kind}" == "lookup" then return wrk.format("GET", "/v1/predictions/" .. id()) end
-  local text = '{{"user_id":"%s","features":{{"tenure_days":%d}}}}'
+  local text = '{{"user_id":"%s","features":{{"watch_minutes_30d":%d}}}}'
   local body = string.format(text, id(), math.random(1, 900))
   return wrk.format("POST", "/predict", {{["Content-Type"] = "application/json"}}, body)
 end

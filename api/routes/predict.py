@@ -17,7 +17,6 @@ from api.store.loader import loader_of
 from api.store.publication import Publication
 from python_jobs.publication import candidate
 from python_jobs.publication.ids import LENGTH, is_id
-from python_jobs.publication.impossible import impossible
 
 router = APIRouter(tags=["predict"])
 MAX_ROWS = 10_000
@@ -173,7 +172,7 @@ def _values(
 
 def _contradiction(publication: Publication, values: Sequence[Any]) -> str | None:
     features = dict(zip(publication.features, values, strict=True))
-    return impossible(features, publication.feature_facts, publication.features)
+    return publication.contradictions.first(features)
 
 
 def _audit(request: Request, publication: Publication, scored: list[list[Any]]) -> None:

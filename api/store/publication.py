@@ -24,6 +24,7 @@ from python_jobs.files import sha256_of
 from python_jobs.publication import candidate, feature_facts, lookup_store, onnx_model, prediction
 from python_jobs.publication.attribute_values import Encoder
 from python_jobs.publication.feature_facts import FeatureFact
+from python_jobs.publication.impossible import Contradictions
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -139,6 +140,11 @@ class Publication:
     def positions(self) -> dict[str, int]:
         """Return the position of each feature in the model's input."""
         return {name: position for position, name in enumerate(self.features)}
+
+    @cached_property
+    def contradictions(self) -> Contradictions:
+        """Return what the model's features cannot be together."""
+        return Contradictions(self.feature_facts, self.features)
 
     @cached_property
     def _encoder(self) -> Encoder:

@@ -10,42 +10,55 @@ from itertools import pairwise
 from python_jobs.publication.feature_facts import FeatureFact
 
 Number = int | float
+OTHERS = ("days_since_last_activity", "tenure_days", "active_days_ever")
 
 
-def impossible(
-    features: Mapping[str, object], facts: Mapping[str, FeatureFact], kinds: Mapping[str, str]
-) -> str | None:
-    """Return the first contradiction among a person's features in one line; None if there is none.
+class Contradictions:
+    """What features of one model cannot be together, laid out once for many people."""
 
-    `facts` and `kinds`: what each feature measures and its SQL type. A missing or NULL feature
-    contradicts nothing. Only counts grow with their window: a sum may have negative parts.
-    """
-    known = {
-        name: value
-        for name, value in features.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
-    counts: dict[str, dict[int, tuple[str, Number]]] = {}
-    for name, value in known.items():
-        fact = facts[name]
-        if isinstance(fact.window, int) and "INT" in kinds[name]:
-            counts.setdefault(fact.measure, {})[fact.window] = (name, value)
-    sorted_counts = {measure: dict(sorted(found.items())) for measure, found in counts.items()}
-    whole = [name for name in known if "INT" in kinds[name]]
-    for contradictions in (
-        _negative(known, whole),
-        _windows(known, sorted_counts),
-        _days(known, sorted_counts),
-        _silence(known, sorted_counts.get("active_days", {})),
-    ):
-        for said in contradictions:
-            return said
-    return None
+    def __init__(self, facts: Mapping[str, FeatureFact], kinds: Mapping[str, str]) -> None:
+        """Know what each feature measures and its SQL type.
+
+        Only counts grow with their window: a sum may have negative parts.
+        """
+        self._whole = [name for name in kinds if "INT" in kinds[name]]
+        counts: dict[str, dict[int, str]] = {}
+        for name in self._whole:
+            window = facts[name].window
+            if isinstance(window, int):
+                counts.setdefault(facts[name].measure, {})[window] = name
+        self._counts = {measure: sorted(found.items()) for measure, found in counts.items()}
+        others = {*OTHERS, *(f"{measure}_ever" for measure in counts)}
+        self._looked_at = [*self._whole, *(others & kinds.keys() - {*self._whole})]
+
+    def first(self, features: Mapping[str, object]) -> str | None:
+        """Return the first contradiction among a person's features in one line, or None.
+
+        A missing or NULL feature contradicts nothing.
+        """
+        known: dict[str, Number] = {}
+        for name in self._looked_at:
+            value = features.get(name)
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                known[name] = value
+        counts = {
+            measure: {days: (name, known[name]) for days, name in found if name in known}
+            for measure, found in self._counts.items()
+        }
+        for contradictions in (
+            _negative(known, self._whole),
+            _windows(known, counts),
+            _days(known, counts),
+            _silence(known, counts.get("active_days", {})),
+        ):
+            for said in contradictions:
+                return said
+        return None
 
 
 def _negative(known: Mapping[str, Number], whole: list[str]) -> Iterator[str]:
     for name in whole:
-        if known[name] < 0:
+        if known.get(name, 0) < 0:
             yield f"{name} is {known[name]:.0f}, and no count is below 0."
 
 

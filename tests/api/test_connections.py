@@ -120,14 +120,17 @@ def test_450_waiting_connections_delay_nobody_and_go_away(strict, sent):
         wait_until(lambda: open_sockets(strict) <= before, what="their end", seconds=5)
 
 
-def test_1100_connections_do_not_shut_the_server(strict):
-    with crowd(strict, 1100, b""):
-        assert open_sockets(strict) < CONNECTIONS + 30
+@pytest.mark.parametrize("sent", [b"", BEGUN, POST], ids=["silent", "half a head", "half a body"])
+def test_1100_connections_do_not_shut_the_server(finished_home, tmp_path, sent):
+    """Their deadlines are not over yet."""
+    limits = {"connections": CONNECTIONS, "head_seconds": 60, "body_seconds": 60}
+    with serving(finished_home, tmp_path / "log", **limits) as server, crowd(server, 1100, sent):
+        assert open_sockets(server) < CONNECTIONS + 30
         for _ in range(50):
-            assert strict.get("/ready").status == 200
-    with crowd(strict, 1100, BEGUN):
-        assert strict.get("/ready").status == 200
-    assert "crowded" in strict.get("/metrics").text
+            assert server.get("/ready").status == 200
+        text = server.get("/metrics").text
+        (line,) = [n for n in text.splitlines() if 'refused_total{reason="crowded"}' in n]
+        assert float(line.split()[1]) >= 1100 - CONNECTIONS
 
 
 def test_client_that_reads_no_answer_is_dropped(strict):
@@ -219,9 +222,16 @@ def test_an_offered_upgrade_is_not_taken_and_the_request_answered(strict):
         assert b"HTTP/1.1 200" in until(client, b'{"status":"live"}')
 
 
-def test_a_full_server_answers_those_it_has_room_for(finished_home, tmp_path):
-    """While every connection is worked on, one more is refused; afterwards it is not."""
-    limits = {"connections": 10, "body_seconds": 20, "head_seconds": 20}
-    with serving(finished_home, tmp_path / "log", **limits) as server, crowd(server, 60, POST):
+def test_while_all_connections_are_worked_on_a_new_one_is_refused(finished_home, tmp_path):
+    with serving(finished_home, tmp_path / "log", connections=10) as server:
+        user = server.get("/v1/predictions?limit=1").json["predictions"][0]["user_id"]
+        body = json.dumps({"rows": [{"user_id": user}] * 10_000}).encode()
+        head = POST.partition(b"Content-Length")[0].replace(b"/predict", b"/predict/batch")
+        batch = head + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        with crowd(server, 10, batch) as clients:
+            time.sleep(0.3)  # they are read now, and worked off one by one
+            with connected(server, WHOLE) as client:
+                assert problem(everything(client))["status"] == 503
+            answers = [everything(client) for client in clients]
+        assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
         assert server.get("/ready").status == 200
-        assert open_sockets(server) < 40

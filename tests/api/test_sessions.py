@@ -117,6 +117,16 @@ def test_a_header_of_an_untrusted_client_counts_for_nothing(keyed):
     assert clients == {"127.0.0.1"}
 
 
+def test_a_client_that_is_not_the_named_proxy_is_not_believed(replicas, tmp_path, monkeypatch):
+    monkeypatch.setenv("CHURNHOUSE_TRUSTED_PROXIES", "10.0.0.0/8")
+    home = replicas.servers[0].log.parent
+    with serving(home, tmp_path / "log", keys=home / "keys") as server:
+        answer = server.get("/live", X_Forwarded_Proto="https", X_Forwarded_For="203.0.113.9")
+        assert "strict-transport-security" not in answer.headers
+        wait_until(lambda: "/live" in server.log.read_text(), what="the log line")
+        assert "203.0.113.9" not in server.log.read_text()
+
+
 def test_wrong_keys_of_strangers_lock_nobody_out(replicas):
     """A flood from one address is slowed, other addresses and good keys are not."""
     flood = [replicas.sign_in("wrong", X_Forwarded_For="203.0.113.9").status for _ in range(40)]

@@ -4,7 +4,7 @@ import pytest
 from support.homes import rows
 
 from python_jobs.ingest import domain as domains
-from python_jobs.publication.impossible import impossible
+from python_jobs.publication.impossible import Contradictions
 from python_jobs.settings import Settings
 from python_jobs.training.feature_facts import explained_features, facts_of
 
@@ -40,7 +40,7 @@ def found(features: dict) -> str | None:
     facts = facts_of(features, EXPLAINED)
     doubles = ("watch_minutes", "quiz_score")
     kinds = {name: "DOUBLE" if name.startswith(doubles) else "INTEGER" for name in features}
-    return impossible(features, facts, kinds)
+    return Contradictions(facts, kinds).first(features)
 
 
 @pytest.mark.parametrize(
@@ -119,4 +119,5 @@ def test_nobody_in_the_warehouse_is_impossible(finished_home):
         for row in rows(finished_home, f"select {listed} {query}")
     ]
     facts = facts_of(kinds, EXPLAINED)
-    assert len(people) > 500 and {impossible(person, facts, kinds) for person in people} == {None}
+    contradictions = Contradictions(facts, kinds)
+    assert len(people) > 500 and set(map(contradictions.first, people)) == {None}
