@@ -8,11 +8,13 @@
 ARG PYTHON=python:3.11-slim-bookworm@sha256:528257d48c1da0dcecc2e725d1ae34498d60c965f1241e39cd6a85a8859bdf84
 
 # Dependencies are a separate layer, so that releases can share it. Their environment has no pip.
+# requirements-mlflow.lock in its place adds MLflow, client and server (docker-compose.yml, profile mlflow).
 FROM ${PYTHON} AS dependencies
-COPY docker/requirements-ml.lock /locks/
+ARG LOCK=docker/requirements-ml.lock
+COPY ${LOCK} /locks/requirements.lock
 RUN python3 -m venv --without-pip /app/.venv \
     && python3 -m pip --python /app/.venv/bin/python install --require-hashes \
-        -r /locks/requirements-ml.lock
+        -r /locks/requirements.lock
 
 FROM dependencies AS project
 COPY docker/requirements-build.lock /locks/

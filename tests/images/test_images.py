@@ -64,6 +64,7 @@ def test_compose_services_are_hardened_and_their_mounts_exist(name: str):
     service = SERVICES[name]
     assert service["read_only"] and service["cap_drop"] == ["ALL"] and service["tmpfs"] == ["/tmp"]
     assert service["security_opt"] == ["no-new-privileges:true"]
+    assert 0 < service["pids_limit"] <= 256 and re.fullmatch(r"\d+[mg]", service["mem_limit"])
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
     if "build" in service:
         assert (PROJECT / service["build"]["dockerfile"]).is_file()
@@ -76,6 +77,23 @@ def test_compose_services_are_hardened_and_their_mounts_exist(name: str):
             assert source in COMPOSE["volumes"]
     for secret in service.get("secrets", []):
         assert (secret["source"] if isinstance(secret, dict) else secret) in COMPOSE["secrets"]
+
+
+def test_mlflow_of_compose_is_the_tested_one_and_answers_the_jobs_alone():
+    jobs, server = SERVICES["pipeline-mlflow"], SERVICES["mlflow"]
+    lock = jobs["build"]["args"]["LOCK"]
+    assert jobs["build"] == server["build"] and lock == "requirements-mlflow.lock"
+    assert jobs["volumes"] == SERVICES["pipeline"]["volumes"]
+    assert jobs["profiles"] == server["profiles"] == ["mlflow"]
+    given = dict(word.removeprefix("--").split("=") for word in server["command"])
+    assert jobs["environment"] == {"MLFLOW_TRACKING_URI": f"http://mlflow:{given['port']}"}
+    assert f"mlflow:{given['port']}" in given["allowed-hosts"].split(",")
+    assert "*" not in given["allowed-hosts"]
+    # the lock that `make test-mlflow` installs, and the builder may read it
+    assert f"{lock} " in (PROJECT / "Makefile").read_text()
+    assert f"!{lock}" in (PROJECT / ".dockerignore").read_text().splitlines()
+    dockerfile = (PROJECT / jobs["build"]["dockerfile"]).read_text()
+    assert "ARG LOCK=docker/requirements-ml.lock\nCOPY ${LOCK} " in dockerfile
 
 
 def test_files_named_in_the_prometheus_configuration_are_mounted():
