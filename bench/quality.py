@@ -13,6 +13,7 @@ import duckdb
 from rich.console import Console
 from rich.table import Table
 
+from python_jobs.ingest import persons
 from python_jobs.registry import store
 from python_jobs.registry.model_card import SHOWN, interval
 from python_jobs.training.metrics import average_precision, roc_auc
@@ -21,7 +22,7 @@ ORACLE = """
 select held.churn_label, held.is_eligible, held."{model}" as risk, truth.churn_probability
 from read_parquet($held) as held
 inner join read_parquet($truth) as truth
-    on held.user_hash = sha256(truth.user_id) and held.as_of_date = truth.as_of_date
+    on held.person_hash = person_hash(truth.user_id) and held.as_of_date = truth.as_of_date
 """
 
 
@@ -58,7 +59,9 @@ def beside_the_oracle(home: Path) -> dict[str, str]:
     held = home / "models" / version / "held_out.parquet"
     truth = home / "truth/churn_probability/*.parquet"
     query = ORACLE.format(model=chosen)
-    rows = duckdb.execute(query, {"held": str(held), "truth": str(truth)}).df()
+    with duckdb.connect() as reader:
+        persons.define(reader, home)
+        rows = reader.execute(query, {"held": str(held), "truth": str(truth)}).df()
     found = {}
     for who, part in (("eligible", rows[rows.is_eligible]), ("all", rows)):
         y = part.churn_label.to_numpy()

@@ -27,8 +27,10 @@ from python_jobs.options import (
     day,
     money,
     one_of,
+    operating_user,
     pairs,
     share,
+    user_ids,
     whole_number,
 )
 from python_jobs.settings import Settings
@@ -435,22 +437,40 @@ def drift() -> None:
 
 
 @app.command()
-def forget(user_id: str) -> None:
-    """Remove one person from raw data, every table and the published versions."""
+def forget(
+    user_id: Annotated[
+        str | None, typer.Argument(help="The person's id; other users of the machine can see it.")
+    ] = None,
+    from_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with one id per line, or - for standard input; several at once."),
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Who removes them, for raw.removals; default: you.")
+    ] = None,
+) -> None:
+    """Remove persons from raw data, every table, model versions and what is published."""
     from python_jobs.operations import forget as removal
-    from python_jobs.warehouse.dbt import COUNTED_ANEW, Dbt
 
     settings = Settings()
+    given = user_ids(user_id, from_file)
     with job_runs.job(settings, "forget"):
         with warehouse.connect(settings) as connection:
             domain = pipeline.warehouse_domain(connection, settings)
         with terminal.step("forget") as step:
-            removed = removal.forget(settings, domain, user_id, now=pipeline.now())
-            step.result = f"{sum(removed.values()):,} rows of {len(removed)} tables and files"
-        if (settings.published / "current").exists():
-            # these tables still count the person
-            pipeline.build(settings, None, Dbt(settings), COUNTED_ANEW, "recount")
-            pipeline.score_and_publish(settings, keep=1)
+            done = removal.forget(
+                settings, domain, given, by=by or operating_user(), now=pipeline.now()
+            )
+            step.result = (
+                f"{done.persons:,} of {len(given):,} persons: {sum(done.removed.values()):,} rows "
+                f"of {len(done.removed)} tables and kinds of file"
+            )
+        if done.unknown:
+            places = ", ".join(map(str, done.unknown[:20]))
+            terminal.console.print(f"  nothing knows the ids in places {places}", soft_wrap=True)
+        pipeline.publish_without_the_forgotten(settings)
+        for line in done.left:
+            terminal.console.print(f"  not reached: {line}", soft_wrap=True, markup=False)
 
 
 @app.command(name="list")

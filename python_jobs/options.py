@@ -1,11 +1,17 @@
 """Options that several subcommands take, and the parsers that name a value they refuse."""
 
+import getpass
 import math
+import os
+import sys
 from collections.abc import Callable, Sequence
 from datetime import date
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from python_jobs.errors import JobError
 
 
 def day(text: str | date) -> date:
@@ -14,6 +20,35 @@ def day(text: str | date) -> date:
         return text if isinstance(text, date) else date.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is no date like 2025-03-01") from None
+
+
+def user_ids(user_id: str | None, file: Path | None) -> list[str]:
+    """Return the ids of an argument or of a file's lines (`-` for standard input), each once."""
+    if (user_id is None) == (file is None):
+        raise typer.BadParameter("give one id, or --from-file FILE with one id per line")
+    if file is None:
+        return [user_id or ""]
+    try:
+        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        lines = data.decode("utf-8-sig").splitlines()
+    except OSError as error:
+        raise JobError(
+            f"{file} cannot be read ({error.strerror}).", next_step="name a file of ids."
+        ) from None
+    except UnicodeDecodeError:
+        raise JobError(f"{file} is not UTF-8 text.", next_step="save it as UTF-8.") from None
+    ids = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if not ids:
+        raise JobError(f"{file} names nobody.", next_step="put one id on each line.")
+    return ids
+
+
+def operating_user() -> str:
+    """Return the name of the user who runs this, or their number where they have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def whole_number(least: int, most: int | None = None) -> Callable[[str | int], int]:

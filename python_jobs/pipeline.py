@@ -373,6 +373,25 @@ def score_and_publish(settings: Settings, keep: int | None = None) -> None:
     publish(settings, keep)
 
 
+def publish_without_the_forgotten(settings: Settings) -> None:
+    """Count, score and publish anew after a removal, and remove all earlier publications."""
+    from python_jobs.registry import store
+    from python_jobs.scoring.snapshots import save_training_sample
+    from python_jobs.training.sample import draw
+    from python_jobs.warehouse.dbt import COUNTED_ANEW, Dbt
+
+    if not (settings.published / "current").exists():
+        return
+    production = store.production(settings.models)
+    # these tables still count the persons
+    build(settings, None, Dbt(settings), COUNTED_ANEW, "recount")
+    if production:
+        with connect(settings) as connection:
+            draw(connection, settings)
+            save_training_sample(connection, settings, production.version)  # unless it has one
+    score_and_publish(settings, keep=1)
+
+
 def why_retrain(settings: Settings) -> str | None:
     """Return why the production model should be retrained: drift or a shortfall; None if neither.
 

@@ -36,7 +36,7 @@
             create table if not exists ml.scored_features (user_id varchar, as_of_date date);
             {% endif %}
             create table if not exists ml.training_reference (
-                model_version varchar, churn_risk double
+                user_id varchar, model_version varchar, churn_risk double
             );
             create table if not exists ml.dbt_run_results (
                 invocation_id varchar, started_at timestamp, node varchar, resource_type varchar,
@@ -53,6 +53,7 @@
             alter table ml.promotions add column if not exists numbers varchar;
             alter table ml.promotions add column if not exists approved_by varchar;
             alter table ml.promotions add column if not exists approval_note varchar;
+            alter table ml.training_reference add column if not exists user_id varchar;
         {% endset %}
         {% do adapter.dispatch('run_ddl', 'churnhouse')(ddl) %}
     {% endif %}

@@ -36,7 +36,7 @@ def load(
         connection.executemany(f"insert into kept_contacts values ({marks})", rows)
     gone = connection.execute(
         "select list(distinct user_id) from kept_contacts"
-        " where sha256(user_id) in (select user_hash from raw.forgotten)"
+        " where person_hash(user_id) in (select person_hash from raw.forgotten)"
     ).fetchall()[0][0]
     if gone:
         connection.execute("delete from kept_contacts where list_contains(?, user_id)", [gone])

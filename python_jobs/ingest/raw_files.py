@@ -28,13 +28,13 @@ class Found:
     notes: list[str] = field(default_factory=list)
 
 
-def find(folder: Path, files: Files) -> Found:
+def find(folder: Path, files: Files, *, is_needed: bool = True) -> Found:
     """Return the readable files below `folder`, and a note for each other one that matches.
 
     The first source of a table whose path matches a file reads it. Raises JobError where a table
-    other than treatments and identities has no file at all.
+    other than treatments and identities has no file at all, but not with `is_needed` False.
     """
-    if not folder.is_dir():
+    if not folder.is_dir() and is_needed:
         raise JobError(
             f"The raw folder {folder} does not exist.",
             next_step="name the folder with --raw, or make data with `churnhouse generate`.",
@@ -58,8 +58,8 @@ def find(folder: Path, files: Files) -> Found:
                 found.files.append((source, file))
         readable |= taken
         places = [source.path for source in sources if source.path]
-        is_needed = table in ("users", "events") and len(places) == len(sources) > 0
-        if is_needed and not taken:
+        has_files = table in ("users", "events") and len(places) == len(sources) > 0
+        if is_needed and has_files and not taken:
             why = f" ({next(iter(unread.values()))})" if len(unread) == 1 else ""
             raise JobError(
                 f"No readable file for {table} at {folder / str(places[0])}{why}.",

@@ -9,7 +9,7 @@ import duckdb
 
 from python_jobs.errors import JobError
 from python_jobs.files import sql_name
-from python_jobs.ingest import times
+from python_jobs.ingest import persons, times
 from python_jobs.ingest.columns import is_number
 from python_jobs.ingest.domain import Domain
 
@@ -100,9 +100,7 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
         """
     )
     connection.execute("alter table raw.files add column if not exists rows_read bigint")
-    connection.execute(
-        "create table if not exists raw.forgotten (user_hash varchar, forgotten_at timestamp)"
-    )
+    persons.prepare(connection)
     connection.execute(
         """
         create table if not exists raw.identity_map (
@@ -229,7 +227,9 @@ def _without_the_forgotten(selected: str, name: str) -> str:
     The row's reject_reason becomes `forgotten_user`.
     """
     owner = name if name in ("from_id", "to_id") else "user_id"
-    is_forgotten = f"sha256(cast({owner} as varchar)) in (select user_hash from raw.forgotten)"
+    is_forgotten = (
+        f"person_hash(cast({owner} as varchar)) in (select person_hash from raw.forgotten)"
+    )
     if name in ("user_id", "from_id", "to_id"):
         return f"case when not coalesce({is_forgotten}, false) then {selected} end"
     if name == "note":

@@ -14,6 +14,8 @@ from python_jobs.ingest.paths import parquet
 from python_jobs.ingest.raw_tables import ACCOUNTING
 from python_jobs.ingest.sources import Column, RawFiles
 
+ID_COLUMNS = ("user_id", "received_user_id", "from_id", "to_id")
+"""Columns that hold the id of a person, in any table of the product."""
 OWNERS = {"identities": ("from_id", "to_id")}
 """The columns of a mapped table that say whose row it is; user_id where nothing else is said."""
 
@@ -56,22 +58,27 @@ def without(
 def undeclared(
     reader: duckdb.DuckDBPyConnection, path: Path, ids: list[str]
 ) -> tuple[int, Path | None]:
-    """Do the same for a CSV or Parquet file that no domain declares, by its column user_id."""
+    """Do the same for a file that no domain declares, by its columns of ID_COLUMNS."""
     kind = readers.format_of(path.name)
-    if kind is None or kind[0] not in ("csv", "parquet"):
+    if kind is None or kind[0] == "excel":
         return 0, None
     source = RawFiles(path=path.name, columns={"user_id": Column(type="any")})
     file = RawFile("events", path, path.name, path.stat().st_size, 0)
     try:
         shape = readers.shape_of(reader, source, file)
-        if "user_id" not in dict(shape.columns):
+        owners = [sql_name(name) for name in ID_COLUMNS if name in dict(shape.columns)]
+        if kind[0] == "json":
+            owners = [f"json_extract_string({sql_name(JSON_COLUMN)}, '$.{n}')" for n in ID_COLUMNS]
+        if not owners:
             return 0, None
         readers.load_batch(reader, Batch(source, shape, [file]), is_careful=True)
         if kind[0] == "parquet":
             reader.execute(f"create or replace temp table raw_rows as from {parquet([path])}")
     except JobError:
         return 0, None
-    is_owned = "list_contains($ids, cast(user_id as varchar))"
+    is_owned = " or ".join(
+        f"coalesce(list_contains($ids, cast({name} as varchar)), false)" for name in owners
+    )
     removed: int = reader.execute(
         f"delete from raw_rows where {is_owned}", {"ids": ids}
     ).fetchall()[0][0]
@@ -111,9 +118,13 @@ def _owned_rows(
 
 
 def _written(reader: duckdb.DuckDBPyConnection, source: RawFiles, file: RawFile) -> Path:
-    """Write raw_rows as a file of the same format beside the old one; return its path."""
+    """Write raw_rows as a file of the same format beside the old one; return its path.
+
+    Beside the file that a link names, not beside the link.
+    """
     shape: Shape = readers.shape_of(reader, source, file)
-    partial = file.path.with_name(f".{file.path.name}.partial")
+    target = file.path.resolve()
+    partial = target.with_name(f".{target.name}.partial")
     partial.unlink(missing_ok=True)
     rows = f"select * exclude ({sql_name(FILE_COLUMN)}) from raw_rows"
     packed = {"gzip": ", compression gzip", "zstd": ", compression zstd"}.get(shape.compression, "")

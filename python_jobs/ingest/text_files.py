@@ -37,8 +37,8 @@ def encoding_of(source: RawFiles, path: Path, compression: str) -> str:
 
 
 def write_packed(path: Path, content: bytes, compression: str) -> None:
-    """Write bytes to a file, packed with gzip or not."""
-    path.write_bytes(gzip.compress(content) if compression == "gzip" else content)
+    """Write bytes to a file, packed with gzip or not; the same bytes give the same file."""
+    path.write_bytes(gzip.compress(content, mtime=0) if compression == "gzip" else content)
 
 
 _numbers = itertools.count()

@@ -1,38 +1,47 @@
-"""Remove one person: from raw files, all tables, saved features and predictions."""
+"""Remove persons: from raw files, all tables, saved features, model versions and predictions."""
 
-import contextlib
-import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
 
 from python_jobs.errors import JobError
-from python_jobs.files import sha256_of, sql_text
-from python_jobs.ingest import raw_files, rewrite
-from python_jobs.ingest.batch import RawFile
+from python_jobs.files import fsync, sql_text
+from python_jobs.ingest import persons, rewrite
 from python_jobs.ingest.contacts import read_all
 from python_jobs.ingest.domain import Domain
-from python_jobs.ingest.readers import format_of
-from python_jobs.ingest.sources import RawFiles
+from python_jobs.ingest.rewrite import ID_COLUMNS
+from python_jobs.operations import forget_files
 from python_jobs.publication import contacts
-from python_jobs.registry import store
+from python_jobs.publishing import publish
+from python_jobs.registry import persons as persons_of_versions
+from python_jobs.registry import store, tracking
 from python_jobs.settings import Settings
 from python_jobs.warehouse import exchange
 from python_jobs.warehouse.engines import Engine, engine_of
 
 
-def user_hash(user_id: str) -> str:
-    """Return the hash of a user_id, which is all that is stored about a forgotten user."""
-    return hashlib.sha256(user_id.encode()).hexdigest()
+@dataclass(frozen=True)
+class Forgotten:
+    """What a removal did.
 
+    `removed`: rows by table and kind of file. `persons`: how many of the given ids are known.
+    `unknown`: the places, from 1, of those that are not. `left`: what it could not reach, each with
+    what to do.
+    """
 
-ID_COLUMNS = ("user_id", "received_user_id", "from_id", "to_id")
-"""Columns that hold the id of a person, in any table."""
+    removed: dict[str, int]
+    persons: int
+    unknown: list[int]
+    left: list[str]
 
 
 def ids_of(connection: duckdb.DuckDBPyConnection, user_id: str) -> list[str]:
-    """Return all ids of the person who has this id, the person's own first."""
+    """Return all ids of the person who has this id, the given one first."""
     there = connection.execute(
         "select 1 from duckdb_tables() where schema_name = 'raw' and table_name = 'identity_map'"
     ).fetchone()
@@ -54,75 +63,82 @@ def ids_of(connection: duckdb.DuckDBPyConnection, user_id: str) -> list[str]:
     return [user_id, *sorted(found)]
 
 
-def forget(settings: Settings, domain: Domain, user_id: str, *, now: datetime) -> dict[str, int]:
-    """Remove every row of a user from the warehouse and from the raw files below its home.
+def forget(
+    settings: Settings, domain: Domain, user_ids: Sequence[str], *, by: str, now: datetime
+) -> Forgotten:
+    """Remove every row of these users from the home, and keep a keyed hash of their ids.
 
-    Returns the rows removed per table. The warehouse file is rewritten, since deleted rows stay
-    readable in a database file's free space. Rows of this user that arrive later are rejected as
-    `forgotten_user`, without the id. The caller prunes older published versions after publishing a
-    new one. An interrupted removal is completed by running it again. Raises JobError for an
-    unknown user, and for a raw file that cannot be read or rewritten.
+    The warehouse file is rewritten, since deleted rows stay readable in a database file's free
+    space. Rows that arrive later are rejected as `forgotten_user`, without the id. raw.removals
+    gets a line: when, who (`by`), how many, what was touched. The caller publishes anew and removes
+    older versions. Files go first and the tables, by which all ids of a person are found, last: so
+    an interrupted removal is completed by running it again. Raises JobError, and removes nothing,
+    if nobody is known, or for a file that cannot be read.
     """
-    removed = {}
     engine = engine_of(settings)
     engine.remove_broken_writes()
+    _sweep(settings)
     with duckdb.connect(str(settings.warehouse)) as connection:
-        ids = ids_of(connection, user_id)
-    files = _raw_files(settings, domain)
+        persons.prepare(connection)
+        of_each = [ids_of(connection, user_id) for user_id in user_ids]
+        everybody = sorted({one for ids in of_each for one in ids})
+        built, found = _rows_in_files(engine.table_folders(), everybody)
+        found |= _known(connection, everybody)
+    found |= {contact["user_id"] for contact in read_all(settings.contacts)}
+    unknown = [place for place, ids in enumerate(of_each, 1) if not found & set(ids)]
+    if len(unknown) == len(user_ids):
+        who = f"a user {user_ids[0]!r}" if len(user_ids) == 1 else "any of these users"
+        raise JobError(f"No table knows {who}.", next_step="check the id and run again.")
+    ids = sorted({one for each in of_each if found & set(each) for one in each})
+
+    files = forget_files.raw_files_of(settings, domain)
     rewrite.check(domain, files, ids)
-    read_all(settings.contacts)
-    built = _rows_in_files(engine.table_folders(), ids)
+    removed = {"model versions": persons_of_versions.remove(settings.models, ids)}
     with duckdb.connect(str(settings.warehouse)) as connection:
-        tables = _tables_with_users(connection)
-        for table, is_owned in tables.items():
-            rows = connection.execute(
-                f"select count(*) from {table} where {is_owned}", {"ids": ids}
-            ).fetchall()[0][0]
-            if rows:
-                removed[table] = rows
-        known = connection.execute(
-            "select count(*) from raw.forgotten where user_hash = ?", [user_hash(user_id)]
-        ).fetchall()[0][0]
-        if not removed and not built and not known:
-            raise JobError(
-                f"No table knows a user {user_id!r}.", next_step="check the id and run again."
-            )
-        connection.execute("begin")
-        for table in removed:
-            connection.execute(f"delete from {table} where {tables[table]}", {"ids": ids})
-        if not known:
-            connection.executemany(
-                "insert into raw.forgotten values (?, ?)",
-                [(user_hash(one), store.utc(now)) for one in ids],
-            )
-        _recount(connection, engine)
-        connection.execute("commit")
+        touched, left = forget_files.remove(settings, domain, connection, files, ids)
+    removed |= touched | {"contacts": contacts.remove(settings.contacts, ids)}
+    contacts.sweep(settings.contacts, now=now)
     for path, rows in built.items():
         _rewrite_built(path, ids)
-        removed[str(path.relative_to(settings.spark.resolve()))] = rows
-    if built:
-        with duckdb.connect(str(settings.warehouse)) as connection:
-            _recount(connection, engine)
-    with (
-        duckdb.connect(config={"threads": 1}) as reader,  # row by row, in each file's order
-        duckdb.connect(str(settings.warehouse)) as connection,
-    ):
-        for source, file in files:
-            removed[file.name] = _rewrite_raw(reader, connection, domain, source, file, ids)
-    removed["contacts"] = contacts.remove(settings.contacts, ids)
-    contacts.sweep(settings.contacts, now=now)
-    for path in _other_files(settings, [file for _, file in files]):
-        removed[path.name] = _rewrite_other(path, ids)
+        name = str(path.relative_to(settings.spark.resolve()).parent)
+        removed[name] = removed.get(name, 0) + rows
+    with duckdb.connect(str(settings.warehouse)) as connection:
+        persons.define(connection, settings.home)
+        left += _elsewhere(connection, domain, files)
+        connection.execute("create temp table wanted as select unnest($ids) as id", {"ids": ids})
+        connection.execute("begin")
+        removed |= _delete(connection)
+        _recount(connection, engine)
+        number = len(user_ids) - len(unknown)
+        _remember(connection, removed, persons=number, by=by, now=store.utc(now))
+        connection.execute("commit")
     _rewrite_warehouse(settings)
-    return {name: rows for name, rows in removed.items() if rows}
+    return Forgotten({name: n for name, n in removed.items() if n}, number, unknown, left)
 
 
-def _tables_with_users(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """Return each table with ids of people, and SQL that is true for the rows of $ids."""
+def _sweep(settings: Settings) -> None:
+    """Remove what killed jobs left behind, and what dbt wrote of its last runs.
+
+    Messages and compiled statements may hold values of rows.
+    """
+    for folder in (
+        *settings.models.glob(".writing-*"),
+        *(settings.home / "dbt" / name for name in ("logs", "target/compiled", "target/run")),
+        Path(f"{settings.warehouse}.tmp"),  # where DuckDB puts what its memory cannot hold
+    ):
+        shutil.rmtree(folder, ignore_errors=True)
+    for name in (".fresh", ".fresh.wal"):
+        settings.warehouse.with_suffix(name).unlink(missing_ok=True)
+    if settings.published.exists():
+        publish.sweep(settings.published)
+
+
+def _tables_with_users(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
+    """Return each table with ids of people, and the columns that hold them."""
     listed = ", ".join(sql_text(name) for name in ID_COLUMNS)
     rows = connection.execute(
         f"""
-        select table_schema || '.' || table_name, list(column_name)
+        select table_schema || '.' || table_name, list(column_name order by column_name)
         from information_schema.columns
         inner join information_schema.tables using (table_schema, table_name)
         where column_name in ({listed}) and table_type = 'BASE TABLE'
@@ -130,10 +146,71 @@ def _tables_with_users(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
         order by all
         """
     ).fetchall()
-    return {
-        table: " or ".join(f"coalesce(list_contains($ids, {name}), false)" for name in names)
-        for table, names in rows
-    }
+    return dict(rows)
+
+
+def _known(connection: duckdb.DuckDBPyConnection, ids: list[str]) -> set[str]:
+    """Return which ids a table holds, or a removal before."""
+    found: set[str] = set()
+    for table, columns in _tables_with_users(connection).items():
+        for name in columns:
+            query = f"select distinct {name} from {table} where list_contains($ids, {name})"
+            found |= {row[0] for row in connection.execute(query, {"ids": ids}).fetchall()}
+    rows = connection.execute(
+        "select id from (select unnest($ids) as id) where person_hash(id) in"
+        " (select person_hash from raw.forgotten)",
+        {"ids": ids},
+    ).fetchall()
+    return found | {row[0] for row in rows}
+
+
+def _delete(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Delete the rows of the persons in `wanted` from all tables; return how many of each."""
+    removed = {}
+    tables = _tables_with_users(connection)
+    for table, columns in tables.items():
+        is_theirs = " or ".join(
+            f"coalesce({name} in (select id from wanted), false)" for name in columns
+        )
+        (rows,) = connection.execute(f"delete from {table} where {is_theirs}").fetchall()[0]
+        removed[table] = int(rows)
+    if "ml.training_reference" in tables:
+        # an earlier release did not keep whose rows these are
+        connection.execute("delete from ml.training_reference where user_id is null")
+    else:
+        connection.execute("drop table if exists ml.training_reference")
+    query = "select schema_name || '.' || table_name from duckdb_tables()"
+    there = {row[0] for row in connection.execute(query).fetchall()}
+    if "main.risk_by_attribute" in there:  # it may name a value; the publication makes it anew
+        connection.execute("delete from main.risk_by_attribute")
+    if "ml.dbt_run_results" in there:  # an engine's message may quote a value
+        connection.execute(
+            "update ml.dbt_run_results set message = null"
+            " where exists (select 1 from wanted where contains(message, id))"
+        )
+    return removed
+
+
+def _remember(
+    connection: duckdb.DuckDBPyConnection,
+    removed: dict[str, int],
+    *,
+    persons: int,
+    by: str,
+    now: datetime,
+) -> None:
+    """Keep the hashes of the ids in `wanted`, and the line that says what was done."""
+    connection.execute(
+        "insert into raw.forgotten select person_hash(id), $now from wanted"
+        " where person_hash(id) not in (select person_hash from raw.forgotten)",
+        {"now": now},
+    )
+    connection.execute(
+        "create table if not exists raw.removals"
+        " (removed_at timestamp, removed_by varchar, persons integer, touched varchar)"
+    )
+    touched = json.dumps({name: rows for name, rows in sorted(removed.items()) if rows})
+    connection.execute("insert into raw.removals values (?, ?, ?, ?)", [now, by, persons, touched])
 
 
 def _recount(connection: duckdb.DuckDBPyConnection, engine: Engine) -> None:
@@ -151,9 +228,10 @@ def _recount(connection: duckdb.DuckDBPyConnection, engine: Engine) -> None:
         )
 
 
-def _rows_in_files(folders: list[Path], ids: list[str]) -> dict[Path, int]:
-    """Return the Parquet files with rows of a user, and the number of these rows."""
+def _rows_in_files(folders: list[Path], ids: list[str]) -> tuple[dict[Path, int], set[str]]:
+    """Return the Parquet files with rows of the ids and how many, and the ids that they hold."""
     rows_of_user: dict[Path, int] = {}
+    found: set[str] = set()
     with duckdb.connect() as reader:
         for folder in folders:
             pattern = sql_text(folder / "**/*.parquet")
@@ -163,14 +241,17 @@ def _rows_in_files(folders: list[Path], ids: list[str]) -> dict[Path, int]:
             if not owners:
                 continue
             is_owned = " or ".join(f"list_contains($ids, {name})" for name in owners)
+            for name in owners:
+                query = f"select distinct {name} from {rows} where list_contains($ids, {name})"
+                found |= {row[0] for row in reader.execute(query, {"ids": ids}).fetchall()}
             query = f"select filename, count(*) from {rows} where {is_owned} group by all"
             counts = reader.execute(query, {"ids": ids}).fetchall()
             rows_of_user |= {Path(name): count for name, count in counts}
-    return rows_of_user
+    return rows_of_user, found
 
 
 def _rewrite_built(path: Path, ids: list[str]) -> None:
-    """Rewrite a Parquet file of a built table without a person's rows."""
+    """Rewrite a Parquet file of a built table without the persons' rows."""
     with duckdb.connect() as reader:
         rows = f"read_parquet({sql_text(path)}, hive_partitioning = false)"
         columns = [row[0] for row in reader.execute(f"describe from {rows}").fetchall()]
@@ -186,64 +267,50 @@ def _rewrite_built(path: Path, ids: list[str]) -> None:
     partial.replace(path)
 
 
-def _raw_files(settings: Settings, domain: Domain) -> list[tuple[RawFiles, RawFile]]:
-    """Return the domain's files below the home, exported ones included."""
-    files = []
-    for folder in (settings.raw, settings.raw / domain.name):
-        with contextlib.suppress(JobError):  # no files here: they are in a folder outside the home
-            files += raw_files.find(folder, domain.files).files
-    return files
-
-
-def _other_files(settings: Settings, known: list[RawFile]) -> list[Path]:
-    """Return the data files below the home that the domain does not declare, truth included."""
-    paths = [*settings.raw.rglob("*"), *settings.truth.rglob("*")]
-    data = {path for path in paths if path.is_file() and format_of(path.name)}
-    return sorted(data - {file.path for file in known})
-
-
-def _rewrite_raw(
-    reader: duckdb.DuckDBPyConnection,
-    connection: duckdb.DuckDBPyConnection,
-    domain: Domain,
-    source: RawFiles,
-    file: RawFile,
-    ids: list[str],
-) -> int:
-    """Rewrite a raw file without a person's rows and store its new hash in the warehouse.
-
-    Returns the number of rows removed.
-    """
-    before = sha256_of(file.path)
-    removed, partial = rewrite.without(reader, domain, source, file, ids)
-    if partial:
-        stat = partial.stat()
-        new = [sha256_of(partial), stat.st_size, stat.st_mtime_ns]
-        connection.execute(
-            "update raw.files set sha256 = ?, size = ?, modified_ns = ? "
-            "where table_name = ? and sha256 = ?",
-            [*new, file.table, before],
+def _elsewhere(
+    connection: duckdb.DuckDBPyConnection, domain: Domain, files: list[forget_files.Declared]
+) -> list[str]:
+    """Return where else the persons may be, each place with what to do there."""
+    places = sorted(
+        {
+            source.place
+            for sources in domain.files.by_table().values()
+            for source in sources
+            if not source.path
+        }
+    )
+    said = [
+        f"{place}: remove the person there; rows that come again are rejected" for place in places
+    ]
+    here = {file.name for _, file in files}
+    loaded = {row[0] for row in connection.execute("select name from raw.files").fetchall()}
+    away = [name for name in loaded - here if not name.startswith((*places, "contacts of "))]
+    if away:
+        said.append(
+            f"{len(away):,} loaded files are not below the home's raw folder (another --raw folder,"
+            " object storage, or removed since): remove the person there"
         )
-        partial.replace(file.path)  # last, so that an interrupted removal can be repeated
-    return removed
-
-
-def _rewrite_other(path: Path, ids: list[str]) -> int:
-    """Rewrite an undeclared file without a person's rows, if it has a user_id; return the count."""
-    with duckdb.connect() as reader:
-        removed, partial = rewrite.undeclared(reader, path, ids)
-    if partial:
-        partial.replace(path)
-    return removed
+    if tracking.is_on():
+        said.append(
+            "MLflow: delete there the artifacts of versions that a release before 0.3 logged; they"
+            " show rare attribute values and rows of users"
+        )
+    said.append("backups, and copies that others took of published files: see docs/reliability.md")
+    return said
 
 
 def _rewrite_warehouse(settings: Settings) -> None:
     """Copy the warehouse into a new file, whose free space holds no deleted rows."""
     fresh = settings.warehouse.with_suffix(".fresh")
-    fresh.unlink(missing_ok=True)
+    log = Path(f"{settings.warehouse}.wal")
+    with duckdb.connect(str(settings.warehouse)) as connection:
+        connection.execute("force checkpoint")
     with duckdb.connect() as copier:
         # views refer to their tables by the database name `warehouse`
         copier.execute(f"attach {sql_text(settings.warehouse)} as warehouse (read_only)")
         copier.execute(f"attach {sql_text(fresh)} as fresh")
         copier.execute("copy from database warehouse to fresh")
+    fsync(fresh)
     fresh.replace(settings.warehouse)
+    log.unlink(missing_ok=True)  # of the file before
+    fsync(settings.home)

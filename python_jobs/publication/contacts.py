@@ -153,9 +153,20 @@ def remove(folder: Path, ids: Iterable[str]) -> int:
 
     Raises OSError or ValueError, and removes nothing, if a contact cannot be read.
     """
-    gone = [path for path in files(folder) if read(path)["user_id"] in set(ids)]
+    wanted = set(ids)
+    gone = [path for path in files(folder) if read(path)["user_id"] in wanted]
+    gone += [path for path in folder.glob(".*") if _unfinished_of(path, wanted)]
     for path in gone:
-        path.unlink()
+        path.unlink(missing_ok=True)
     if gone:
         fsync(folder)
     return len(gone)
+
+
+def _unfinished_of(path: Path, ids: set[str]) -> bool:
+    """Return whether a file that was never linked into place names one of the ids."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
+    return any(json.dumps(user_id) in text for user_id in ids)

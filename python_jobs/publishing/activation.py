@@ -44,7 +44,7 @@ def write(
         select 'remove', before.*
         from before
         anti join now on before.user_id = now.user_id
-        where sha256(before.user_id) not in (select user_hash from raw.forgotten)
+        where person_hash(before.user_id) not in (select person_hash from raw.forgotten)
         """
     )
     (work / FOLDER).mkdir()

@@ -14,6 +14,7 @@ import duckdb
 
 from python_jobs.errors import JobError
 from python_jobs.files import fsync, sha256_of, sql_text, write_json
+from python_jobs.ingest import persons
 from python_jobs.publishing import activation, comments, lookup, summary
 from python_jobs.registry import store
 from python_jobs.registry.published_report import published_report
@@ -92,7 +93,7 @@ def publish(
     work = settings.published / f".{version}.partial"
     try:
         settings.published.mkdir(parents=True, exist_ok=True)
-        _sweep(settings.published)
+        sweep(settings.published)
         work.mkdir()
         for name in MODEL_FILES:
             file = store.verified(settings.models, model_version, name)
@@ -109,6 +110,7 @@ def publish(
         progress("exports")
         rows |= _write_exports(connection, work, as_of_date)
         current = settings.published / "current"
+        persons.prepare(connection)
         rows |= activation.write(connection, work, current.resolve() if current.exists() else None)
         progress("reading back")
         _read_back(work, rows)
@@ -150,13 +152,14 @@ def point(published: Path, version: str) -> None:
 def prune(published: Path, keep: int, *, replaced_before: datetime | None = None) -> None:
     """Remove all but the newest `keep` versions. The current version always stays.
 
-    `replaced_before`: remove only versions that had a successor by then. A version is renamed
-    before it is removed, so that no reader sees a part of it.
+    With `keep` 1 no other stays, not even one that claims to be newer. `replaced_before`: remove
+    only versions that had a successor by then. A version is renamed before it is removed, so that
+    no reader sees a part of it.
     """
     current = (published / "current").resolve().name
     folders = [path for path in published.iterdir() if path.is_dir() and not path.is_symlink()]
     versions = [folder for folder in folders if not folder.name.startswith(".")]
-    by_age = sorted(versions, key=_published_at)
+    by_age = sorted(versions, key=lambda folder: (folder.name == current, _published_at(folder)))
     for folder, successor in itertools.pairwise(by_age[: 1 - keep or None]):
         is_read = replaced_before and _published_at(successor) > _stamp(replaced_before)
         if folder.name != current and not is_read:
@@ -320,7 +323,7 @@ def _files(work: Path, rows: dict[str, dict[str, int]]) -> dict[str, dict[str, A
     return files
 
 
-def _sweep(published: Path) -> None:
+def sweep(published: Path) -> None:
     """Remove leftovers of an interrupted publication; the job's lock ensures that none runs."""
     for path in published.glob(".*"):
         if path.is_symlink():

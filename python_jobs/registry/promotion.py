@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 
 from python_jobs.errors import JobError
+from python_jobs.ingest import persons
 from python_jobs.publication import onnx_model
 from python_jobs.publication.models import in_words
 from python_jobs.registry import approvals, store
+from python_jobs.registry import persons as persons_of_versions
 from python_jobs.settings import Settings
 from python_jobs.training.bootstrap import Interval
 from python_jobs.training.judging import is_baseline, paired_difference, pooled
@@ -152,6 +154,7 @@ def promote(
     """
     say = progress or (lambda line: None)
     models = settings.models
+    persons_of_versions.upgrade(models)
     champion = store.production(models)
     named, version = version, version or next(reversed(store.versions(models)), None)
     if version is None:
@@ -317,14 +320,15 @@ def _compared_on_unseen_rows(
     chosen = store.read_manifest(models, version)["estimator"]
     last = datetime.fromisoformat(manifest["last_as_of_date"]).date()
     session = onnx_model.load(models / champion / "model.onnx", manifest["files"]["model.onnx"])
+    persons.define(con, settings.home)
     parts = [
         (frame, onnx_model.score(session, matrix))
         for frame, matrix in features.chunks(
             con,
-            ["h.user_hash", "h.as_of_date", "h.churn_label", f'h."{chosen}" as challenger'],
+            ["h.person_hash", "h.as_of_date", "h.churn_label", f'h."{chosen}" as challenger'],
             "from read_parquet(?) as h join evaluation_set as f "
-            "on h.user_hash = sha256(f.user_id) and h.as_of_date = f.as_of_date "
-            "where h.is_eligible and h.as_of_date >= ? order by h.as_of_date, h.user_hash",
+            "on h.person_hash = person_hash(f.user_id) and h.as_of_date = f.as_of_date "
+            "where h.is_eligible and h.as_of_date >= ? order by h.as_of_date, h.person_hash",
             str(models / version / "held_out.parquet"),
             last + timedelta(days=manifest["horizon_days"]),
         )
@@ -335,7 +339,7 @@ def _compared_on_unseen_rows(
     ours = np.concatenate([frame["challenger"] for frame, _ in parts])
     theirs = np.concatenate([risk for _, risk in parts])
     dates = np.concatenate([frame["as_of_date"] for frame, _ in parts])
-    users = pd.factorize(np.concatenate([frame["user_hash"] for frame, _ in parts]))[0]
+    users = pd.factorize(np.concatenate([frame["person_hash"] for frame, _ in parts]))[0]
     return ChampionComparison(
         by_date(average_precision, y, ours, dates),
         by_date(average_precision, y, theirs, dates),

@@ -10,6 +10,7 @@ import joblib
 import pandas as pd
 
 from python_jobs.files import sql_text, write_json
+from python_jobs.ingest import persons
 from python_jobs.registry import store
 from python_jobs.registry.model_card import model_card
 from python_jobs.registry.report import report
@@ -84,7 +85,8 @@ def register(
 def _write_held_out(con: duckdb.DuckDBPyConnection, path: Path, rows: Rows, held: HeldOut) -> None:
     """Write the held-out rows, with one column of risks per model, as Parquet.
 
-    Users are hashed, since versions are never rewritten when a user asks to be forgotten.
+    A keyed hash stands for the user: `forget` finds the rows by it, and whoever has only the
+    version cannot tell whose they are.
     """
     table = pd.DataFrame(
         {
@@ -96,10 +98,11 @@ def _write_held_out(con: duckdb.DuckDBPyConnection, path: Path, rows: Rows, held
             **held.risks,
         }
     )
+    persons.define(con, path.parents[2])
     con.register("held_out", table)
     try:
         con.execute(
-            "copy (select sha256(user_id) as user_hash, * exclude (user_id) "
+            "copy (select person_hash(user_id) as person_hash, * exclude (user_id) "
             "replace (cast(as_of_date as date) as as_of_date) from held_out) "
             f"to {sql_text(path)} (format parquet)"
         )

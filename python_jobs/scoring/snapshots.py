@@ -16,8 +16,8 @@ REFERENCE_VERSIONS = 20
 def save_training_sample(con: duckdb.DuckDBPyConnection, settings: Settings, version: str) -> int:
     """Write a sample of a version's training rows, with scores, as the baseline of drift.
 
-    At most 20,000 rows, without ids, chosen by hash, so a rerun chooses the same rows. A version
-    that already has a sample keeps it. Returns the number of rows.
+    At most 20,000 rows, chosen by hash, so a rerun chooses the same rows. A version that already
+    has a sample keeps it. Returns the number of rows.
     """
     known = "select count(*) from ml.training_reference where model_version = ?"
     rows: int = con.execute(known, [version]).fetchall()[0][0]
@@ -38,7 +38,7 @@ def save_training_sample(con: duckdb.DuckDBPyConnection, settings: Settings, ver
         con.execute(
             """
             insert into ml.training_reference by name
-            select sample.* exclude (user_id, as_of_date, is_eligible, churn_label),
+            select sample.* exclude (as_of_date, is_eligible, churn_label),
                 ? as model_version,
                 scores.churn_risk
             from sample
@@ -76,8 +76,8 @@ def _scores(con: duckdb.DuckDBPyConnection, settings: Settings, version: str) ->
 
 
 def _add_columns(con: duckdb.DuckDBPyConnection) -> None:
-    """Add the sample's columns that ml.training_reference lacks, except keys and label."""
-    left_out = {"user_id", "as_of_date", "is_eligible", "churn_label"}
+    """Add the sample's columns that ml.training_reference lacks, except date and label."""
+    left_out = {"as_of_date", "is_eligible", "churn_label"}
     there = {row[0] for row in con.execute("describe ml.training_reference").fetchall()}
     for name, kind, *_ in con.execute("describe sample").fetchall():
         if name not in there | left_out:

@@ -21,6 +21,8 @@ from python_jobs.training.metrics import (
 from python_jobs.training.splits import HeldOut, Rows
 
 COMPARED = ("average_precision_by_date", "roc_auc_by_date", "average_precision", "roc_auc")
+FEWEST_USERS = 20
+"""Fewest users of a slice."""
 
 
 def judge(
@@ -241,19 +243,29 @@ def slices(rows: Rows, held: HeldOut, model: str) -> dict[str, dict[str, dict[st
     """Return one model's pooled metrics for each kind of eligible user.
 
     {attribute: {value: measures}}; measures are numbers, among them base_rate and mean_risk. The
-    eight values with most rows are shown, the others together as 'other'.
+    eight values with most rows are shown, the others together as 'other'. Nothing is shown of fewer
+    than FEWEST_USERS users, whom it could name, nor of an attribute that has a value of its own for
+    every second user, such as an e-mail address.
     """
     who = rows.eligible[held.rows]
+    users = rows.user_codes[held.rows][who]
+    everybody = len(np.unique(users))
     y, dates = rows.y[held.rows][who], rows.dates[held.rows][who]
     risk = held.risks[model][who]
     measures: dict[str, dict[str, dict[str, Any]]] = {}
     for attribute, texts in rows.attributes.items():
         text = texts[held.rows][who].astype(str)
         names, counts = np.unique(text, return_counts=True)
-        kept = names[np.argsort(-counts, kind="stable")[:8]]
+        if 2 * len(names) > everybody > 1:
+            continue
+        by_rows = names[np.argsort(-counts, kind="stable")]
+        kept = [name for name in by_rows if _has_many(users[text == name])][:8]
+        if not kept:
+            continue
         text = np.where(np.isin(text, kept), text, "other")
         measures[attribute] = {}
-        for value in [*kept, *(["other"] if len(names) > len(kept) else [])]:
+        others = "other" not in kept and _has_many(users[text == "other"])
+        for value in [*kept, *(["other"] if others else [])]:
             part = text == value
             numbers = values(y[part], risk[part], dates[part])
             measures[attribute][str(value)] = {
@@ -265,3 +277,8 @@ def slices(rows: Rows, held: HeldOut, model: str) -> dict[str, dict[str, dict[st
                 for name in ("average_precision", "roc_auc", "expected_calibration_error")
             }
     return measures
+
+
+def _has_many(users: np.ndarray) -> bool:
+    """Return whether rows of these users are of enough different ones to be shown."""
+    return len(np.unique(users)) >= FEWEST_USERS

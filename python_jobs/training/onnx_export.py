@@ -1,6 +1,6 @@
 """Export a fitted model to ONNX, and compare the file with the fitted model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PARITY_ROWS = 5_000
 GOLDEN_ROWS = 20
+GOLDEN_GROUP = 20
+"""Fewest rows that a golden row is made of."""
 OPSET = {"": 18, "ai.onnx.ml": 3}
 IR_VERSION = 8
 
@@ -195,14 +197,39 @@ def check_parity(estimator: "ClassifierMixin", model: bytes, matrix: np.ndarray)
     return float(difference)
 
 
-def golden(model: bytes, matrix: np.ndarray) -> dict[str, Any]:
-    """Return some real rows, by rising risk, with the scores that they must always get."""
+def golden(
+    model: bytes, matrix: np.ndarray, attributes: Iterable[Sequence[int]] = ()
+) -> dict[str, Any]:
+    """Return some rows, by rising risk, with the scores that they must always get.
+
+    A row is nobody's: each number is the median of rows of about equal risk, and missing if half
+    of these lack it; a number that may be missing is so in one row at least. `attributes`: the
+    columns of each attribute, whose values take turns.
+    """
+    session = open_session(model)
     rows = matrix[_evenly(len(matrix), PARITY_ROWS)]
-    risk = score(open_session(model), rows)
-    chosen = np.argsort(risk, kind="stable")[_evenly(len(rows), GOLDEN_ROWS)]
-    values = rows[chosen].astype(object)
-    values[np.isnan(rows[chosen])] = None
-    return {"rows": values.tolist(), "churn_risk": risk[chosen].tolist()}
+    order = np.argsort(score(session, rows), kind="stable")
+    groups = np.array_split(order, min(GOLDEN_ROWS, max(1, len(rows) // GOLDEN_GROUP)))
+    missing = np.array([np.isnan(rows[group]).mean(axis=0) for group in groups])
+    medians = np.array([_medians(rows[group]) for group in groups], np.float32)
+    medians[missing >= np.where(missing.any(axis=0), missing.max(axis=0).clip(max=0.5), 2)] = np.nan
+    for columns in attributes:
+        for number, row in enumerate(medians):
+            row[columns] = 0
+            row[columns[number % len(columns)]] = 1
+    risk = score(session, medians)
+    rising = np.argsort(risk, kind="stable")
+    values = medians[rising].astype(object)
+    values[np.isnan(medians[rising])] = None
+    return {"rows": values.tolist(), "churn_risk": risk[rising].tolist()}
+
+
+def _medians(rows: np.ndarray) -> np.ndarray:
+    """Return each column's median, a value that occurs; NaN for a column without any."""
+    ordered = np.sort(rows, axis=0)  # NaN last
+    middle = (np.maximum((~np.isnan(rows)).sum(axis=0), 1) - 1) // 2
+    found: np.ndarray = ordered[middle, np.arange(rows.shape[1])]
+    return found
 
 
 def _evenly(count: int, wanted: int) -> np.ndarray:

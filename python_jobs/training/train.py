@@ -227,7 +227,7 @@ def train(
         held=held,
         metrics=metrics,
         facts=facts,
-        golden=onnx_export.golden(onnx, rows.X),
+        golden=onnx_export.golden(onnx, rows.X, rows.attribute_columns.values()),
         typical=_typical(rows, features),
         known_reasons=_known_reasons(moved, onnx, sample, features, inputs.feature_facts),
     )

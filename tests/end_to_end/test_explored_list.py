@@ -108,7 +108,7 @@ def test_history_keeps_the_chances_of_who_was_called(exploring, tmp_path):
     assert chances.items() <= dict(rows(home, kept.format("is_listed"))).items()
     forgotten = min(chances)
     domain = domains.load("elearning", Settings(home=home))
-    forget(Settings(home=home), domain, forgotten, now=datetime.now(UTC))
+    forget(Settings(home=home), domain, [forgotten], by="ann", now=datetime.now(UTC))
     left = dict(rows(home, kept.format("true")))
     assert forgotten not in left and chances.keys() - {forgotten} <= left.keys()
 

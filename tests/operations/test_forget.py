@@ -5,10 +5,16 @@ import json
 from pathlib import Path
 
 import duckdb
-from support.homes import churnhouse, files_that_name, rows
+import pytest
+from support.homes import churnhouse, files_that_name, refused, rows
 
 from python_jobs import pipeline
-from python_jobs.operations.forget import forget, user_hash
+from python_jobs.ingest.persons import KEY_FILE, hash_of, key_of
+from python_jobs.operations import forget as removal
+from python_jobs.operations import forget_files
+from python_jobs.operations.forget import forget
+from python_jobs.publication import contacts
+from python_jobs.registry import persons as persons_of_versions
 from python_jobs.settings import Settings
 from python_jobs.warehouse.connection import connect
 
@@ -54,7 +60,8 @@ def test_no_file_names_a_forgotten_user(home: Path):
     assert files_that_name(home, user) == []
     assert len([p for p in (home / "published").iterdir() if p.is_dir()]) == 2  # and its link
     assert rows(home, f"{others} '{user}' order by all") == before
-    assert rows(home, "select user_hash from raw.forgotten") == [(user_hash(user),)]
+    theirs = hash_of(key_of(home), user)
+    assert rows(home, "select person_hash from raw.forgotten") == [(theirs,)]
     rejected = rows(home, "select count(*) from int_rejected_rows")
     assert rows(home, "select sum(row_count) from rejected_counts") == rejected
     churnhouse(home, "ingest")
@@ -83,8 +90,8 @@ def test_a_file_may_lose_its_only_row(home: Path):
     churnhouse(home, "build", "--select", "+accepted_users", "--exclude-resource-type", "test")
     with connect(Settings(home=home)) as connection:
         domain = pipeline.warehouse_domain(connection, Settings(home=home))
-    removed = forget(Settings(home=home), domain, "only", now=pipeline.now())
-    assert removed["users/one.csv"] == 1
+    done = forget(Settings(home=home), domain, ["only"], by="ann", now=pipeline.now())
+    assert done.removed["raw files"] == 1
     churnhouse(home, "build", "--full-refresh", "--select", "received_rows_are_all_judged")
 
 
@@ -133,3 +140,115 @@ def test_a_removal_that_broke_off_is_finished_by_the_next(home: Path):
     churnhouse(home, "forget", user)
     assert files_that_name(home, user) == []
     assert rows(home, "select count(*) from raw.forgotten") == [(1,)]
+
+
+def test_several_persons_go_at_once_and_the_audit_names_none(home: Path, tmp_path: Path):
+    users = [row[0] for row in rows(home, "select user_id from accepted_users order by 1 limit 2")]
+    file = tmp_path / "ids.txt"
+    file.write_text("\n".join([users[0], "nobody", "", users[1], users[0]]))
+    done = churnhouse(home, "forget", "--from-file", file, "--by", "ann")
+    assert "2 of 3 persons" in done.stdout and "places 2" in done.stdout
+    assert not any(user in done.stdout + done.stderr for user in users)
+    for user in users:
+        assert files_that_name(home, user) == []
+    ((at, by, persons, touched),) = rows(home, "from raw.removals")
+    assert (by, persons) == ("ann", 2) and at <= pipeline.now().replace(tzinfo=None)
+    counts = json.loads(touched)
+    assert counts["raw.users"] >= 2 and counts["raw files"] >= 2 and counts["model versions"]
+    assert not any(user in touched for user in [*users, "nobody"])
+
+
+def test_either_one_id_or_a_file_of_them(home: Path, tmp_path: Path):
+    (tmp_path / "none.txt").write_text("\n")
+    assert "names nobody" in refused(home, "forget", "--from-file", tmp_path / "none.txt")
+    assert "cannot be read" in refused(home, "forget", "--from-file", tmp_path / "missing.txt")
+    for arguments in ((), ("u000001", "--from-file", tmp_path / "none.txt")):
+        assert churnhouse(home, "forget", *arguments, check=False).returncode == 2
+
+
+def test_what_cannot_be_reached_is_named_with_what_to_do(home: Path, monkeypatch):
+    user = rows(home, "select min(user_id) from accepted_users")[0][0]
+    (home / "raw/notes.txt.old").write_text(f"call {user}, not {user}0\n")
+    (home / "raw/notes_of_others.old").write_text(f"call {user}0\n")
+    moved = next(path for path in sorted((home / "raw/events").iterdir()))
+    moved.unlink()  # loaded, and no longer here
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with connect(Settings(home=home)) as connection:
+        domain = pipeline.warehouse_domain(connection, Settings(home=home))
+    left = forget(Settings(home=home), domain, [user], by="ann", now=pipeline.now()).left
+    assert [line.split(":")[0].split(" (")[0] for line in left] == [
+        f"{home}/raw/notes.txt.old names the person",
+        "1 loaded files are not below the home's raw folder",
+        "MLflow",
+        "backups, and copies that others took of published files",
+    ]
+
+
+def test_a_removal_that_is_killed_at_any_step_is_finished_by_the_next(home: Path, monkeypatch):
+    """Both ids of a person go, though the tables that link them may be gone already."""
+    user, alias = "linked-user", "linked-device"
+    columns = "event_id,user_id,event_time,event_type,course_id,watch_minutes,quiz_score,amount\n"
+    for one in (user, alias):
+        (home / f"raw/events/{one[-4:]}.csv").write_text(
+            f"{columns}{one[-4:]},{one},2025-04-29 10:00:00,login,,,,\n"
+        )
+    churnhouse(home, "ingest")
+    with connect(Settings(home=home)) as connection:
+        domain = pipeline.warehouse_domain(connection, Settings(home=home))
+        connection.execute(
+            "insert into raw.identity_map (from_id, valid_to, user_id) values (?, now(), ?)",
+            [alias, user],
+        )
+    steps = [
+        (persons_of_versions, "remove"),
+        (forget_files, "remove"),
+        (forget_files, "_replace"),
+        (contacts, "remove"),
+        (removal, "_delete"),
+        (removal, "_remember"),
+        (removal, "_rewrite_warehouse"),
+    ]
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for module, name in steps:
+        with monkeypatch.context() as change, pytest.raises(KeyboardInterrupt):
+            change.setattr(module, name, killed)
+            forget(Settings(home=home), domain, [user], by="ann", now=pipeline.now())
+    forget(Settings(home=home), domain, [user], by="ann", now=pipeline.now())
+    for one in (user, alias):
+        assert files_that_name(home, one) == []
+
+
+def test_with_the_key_lost_nothing_is_done(home: Path):
+    """Else who was forgotten would come back with the next file."""
+    user = rows(home, "select min(user_id) from accepted_users")[0][0]
+    (home / KEY_FILE).unlink()
+    assert KEY_FILE in refused(home, "forget", user)
+    assert KEY_FILE in refused(home, "ingest")
+    assert not (home / KEY_FILE).exists() and files_that_name(home, user)
+
+
+def test_a_home_of_an_earlier_release_is_brought_up_and_forgets(home: Path):
+    """Plain hashes get the key, and a sample of training rows that names nobody is drawn anew."""
+    user, other = (
+        row[0]
+        for row in rows(home, "select user_id from training_set group by all order by 1 limit 2")
+    )
+    with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
+        connection.execute("drop table raw.person_key; drop table raw.forgotten")
+        connection.execute(
+            "create table raw.forgotten as"
+            " select sha256('long gone') as user_hash, timestamp '2025-05-01' as forgotten_at"
+        )
+        connection.execute("alter table ml.training_reference drop user_id")
+        before = connection.execute("select count(*) from ml.training_reference").fetchall()
+    churnhouse(home, "forget", user)
+    key = key_of(home)
+    hashes = {row[0] for row in rows(home, "select person_hash from raw.forgotten")}
+    assert hashes == {hash_of(key, "long gone"), hash_of(key, user)}
+    whose = {row[0] for row in rows(home, "select user_id from ml.training_reference")}
+    assert other in whose and user not in whose
+    after = rows(home, "select count(*) from ml.training_reference")
+    assert before[0][0] - 20 < after[0][0] < before[0][0]

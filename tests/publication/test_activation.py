@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from python_jobs.ingest import persons
 from python_jobs.publishing import activation
 
 LIST = """
@@ -19,7 +20,8 @@ LIST = """
 @pytest.fixture
 def warehouse():
     con = duckdb.connect()
-    con.execute("create schema raw; create table raw.forgotten (user_hash varchar)")
+    con.execute("create schema raw")
+    persons.prepare(con)
     return con
 
 
@@ -79,7 +81,7 @@ def test_the_schema_is_that_of_this_version_whatever_came_before(warehouse, tmp_
 def test_forgotten_person_is_not_named(warehouse, tmp_path):
     before = published(tmp_path / "v1", "('a', 0.9, 1, 'x')", "('b', 0.8, 2, 'x')")
     listed(warehouse, "('b', 0.8, 2, 'x')")
-    warehouse.execute("insert into raw.forgotten select sha256('a')")
+    warehouse.execute("insert into raw.forgotten select person_hash('a'), now()")
     assert changes(written(warehouse, tmp_path / "v2", before)) == []
 
 
