@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ def start(block: str, home: Path, backup: Path) -> subprocess.Popen:
     text = (PROJECT / "docs" / "runbook.md").read_text()
     (commands,) = re.findall(rf"^```sh {block}\n(.+?)^```", text, re.MULTILINE | re.DOTALL)
     here = {"CHURNHOUSE_HOME": str(home), "BACKUP": str(backup)}
+    here["KEY"] = str(backup.with_name("kept.key"))
     here["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.Popen(["bash", "-ec", commands], env=os.environ | here, cwd=PROJECT)
 
@@ -43,12 +45,16 @@ def test_restored_home_publishes_the_same_numbers(home: Path, tmp_path: Path):
     version = (home / "published" / "current").readlink()
     backup = tmp_path / "backup.tar.gz"
     assert start("backup", home, backup).wait() == 0
+    with tarfile.open(backup) as packed:
+        assert not [name for name in packed.getnames() if name.endswith(".key")]
+    key = (home / "person.key").read_bytes()
     shutil.rmtree(home)
     home.mkdir()
     assert start("restore", home, backup).wait() == 0
     assert (home / "published" / "current").readlink() != version  # the daily run has published
     assert (home / "published" / version).is_dir()
     assert numbers(home) == before
+    assert (home / "person.key").read_bytes() == key
 
 
 def test_backup_is_refused_while_a_job_runs_and_leaves_no_file(home: Path, tmp_path: Path):
