@@ -52,18 +52,36 @@ def test_every_object_named_to_kubectl_is_in_the_manifests():
     assert set(named) and set(named) <= made
 
 
-@needs_kubectl
-def test_documented_patch_runs_any_command_in_the_daily_job():
-    """The patch of operations.md is applied to the Job of the daily CronJob."""
+def patched(number: int) -> dict:
+    """Return the pod of the daily CronJob's Job after one of the patches of operations.md."""
     cronjob = yaml.safe_load((PROJECT / "k8s" / "base" / "cronjob-daily.yaml").read_text())
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "by-hand"}}
     job |= {"spec": cronjob["spec"]["jobTemplate"]["spec"]}
     text = (PROJECT / "docs" / "operations.md").read_text()
-    (command,) = re.findall(r"kubectl patch --local[^']+'[^']+'", text)
-    patched = subprocess.run(
+    command = re.findall(r"kubectl patch --local[^']+'[^']+'", text)[number]
+    done = subprocess.run(
         shlex.split(command), input=json.dumps(job), capture_output=True, text=True, check=True
     )
-    (container,) = yaml.safe_load(patched.stdout)["spec"]["template"]["spec"]["containers"]
+    pod: dict = yaml.safe_load(done.stdout)["spec"]["template"]["spec"]
+    return pod
+
+
+@needs_kubectl
+def test_documented_patch_runs_any_command_in_the_daily_job():
+    (container,) = patched(0)["containers"]
     assert container["command"] + container["args"] == [
         *("churnhouse", "approve", "VERSION", "--by", "NAME", "--note", "WHY"),
     ]
+
+
+@needs_kubectl
+def test_documented_job_forgets_whom_a_secret_names():
+    """No id is among the arguments, and the file that they name is mounted."""
+    pod = patched(1)
+    (container,) = pod["containers"]
+    assert container["args"] == ["forget", "--from-file", "/forget/ids", "--by", "NAME"]
+    (volume,) = [volume for volume in pod["volumes"] if "secret" in volume]
+    (mount,) = [m for m in container["volumeMounts"] if m["name"] == volume["name"]]
+    assert mount["mountPath"] == "/forget" and mount["readOnly"]
+    text = (PROJECT / "docs" / "operations.md").read_text()
+    assert f"create secret generic {volume['secret']['secretName']} --from-file=ids=" in text

@@ -120,3 +120,26 @@ def test_repeated_rows_of_users_do_not_narrow_the_interval():
     once = judged(1)
     assert once[1] < once[0] - 0.02 < once[2]
     assert judged(5) == pytest.approx(once, abs=1e-6)
+
+
+def test_no_slice_is_of_few_users_or_of_an_attribute_that_names_them():
+    """Users count, not rows: ten rows of each of ten users are of ten users."""
+    n = 100
+    users = np.repeat(np.array([f"u{i}" for i in range(n)], object), 10)
+    days = np.tile(DAY + np.arange(10), n)
+    texts = {
+        "plan": np.repeat(["free"] * 50 + ["paid"] * 25 + ["gift"] * 15 + ["trial"] * 10, 10),
+        "country": np.repeat(["DE"] * 90 + ["FR"] * 10, 10),
+        "email": np.array([f"{user}@x.example" for user in users], object),
+        "nick": np.array([f"nick of {int(user[1:]) // 4}" for user in users], object),
+        "phone": np.repeat(["unknown"] * 45 + [f"+49 {i}" for i in range(55)], 10),
+    }
+    rng = np.random.default_rng(3)
+    y, risk = rng.integers(0, 2, n * 10), rng.random(n * 10)
+    rows = Rows(np.zeros((n * 10, 1)), y, days, users, np.ones(n * 10, bool), texts)
+    held = HeldOut(np.arange(n * 10), np.full(n * 10, "1"), {"model": risk}, [])
+    found = judging.slices(rows, held, "model")
+    assert {name: {v: part["rows"] for v, part in of.items()} for name, of in found.items()} == {
+        "plan": {"free": 500, "paid": 250, "other": 250},
+        "country": {"DE": 900},
+    }
