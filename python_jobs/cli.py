@@ -216,6 +216,22 @@ def build(
         pipeline.build(settings, None, Dbt(settings, variables), context.args, "build")
 
 
+@app.command(
+    name="test",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    options_metavar="[DBT OPTIONS, such as --select MODEL]",
+)
+def test_all(context: typer.Context) -> None:
+    """Run `dbt test` over every row; a build tests the rows that it wrote."""
+    from python_jobs.warehouse.dbt import Dbt, check_selection
+
+    settings = Settings()
+    check_selection(context.args)
+    with job_runs.job(settings, "test"), terminal.step("test") as step:
+        tested = Dbt(settings).test(context.args, progress=step.count)
+        step.result = f"{tested.tests} tests passed over every row"
+
+
 @app.command()
 def train(seed: Seed = 7, time_budget: TimeBudget = None) -> None:
     """Train the candidates, judge them on later dates, register a new version."""

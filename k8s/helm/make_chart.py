@@ -20,7 +20,7 @@ MONITORING = HERE.parent / "monitoring"
 Object = dict[str, Any]
 
 # Jobs that build or train; the others need little.
-HEAVY = ("daily", "retrain", "retrain-if-drifted", "seed-model")
+HEAVY = ("daily", "retrain", "retrain-if-drifted", "test", "seed-model")
 CONDITIONS = {
     "HorizontalPodAutoscaler": ".Values.autoscaling.enabled",
     "Ingress": ".Values.ingress.host",

@@ -74,11 +74,25 @@ class Dbt:
 
         Raises JobError about the first failed node, after dbt has run the nodes that it still can.
         """
+        return self._run("build", selection, progress)
+
+    def test(
+        self,
+        selection: Sequence[str] = (),
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Built:
+        """Run `dbt test`: every row, where a build tests the rows that it wrote. See build."""
+        return self._run("test", selection, progress)
+
+    def _run(
+        self, command: str, selection: Sequence[str], progress: Callable[[int, int], None] | None
+    ) -> Built:
         # unit tests check the code, not the data; `make test` runs them
         quick = ["--exclude-resource-type", "unit_test"]
         if not any(option.startswith("--warn-error") for option in selection):
             quick += ["--warn-error-options", json.dumps({"error": MISSES})]
-        result = self._invoke(["build", *quick, *selection], progress)
+        result = self._invoke([command, *quick, *selection], progress)
         nodes = getattr(result.result, "results", None) or []
         bad = [node for node in nodes if str(node.status) in BAD]
         if bad:

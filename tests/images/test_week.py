@@ -231,6 +231,7 @@ def test_a_week_of_scheduled_jobs_in_production(cluster: Cluster):
         assert tuesday["as_of_date"] > monday["as_of_date"]
         is_served(tuesday)
 
+        assert "tests passed over every row" in cluster.run_well("churnhouse-test")
         said = cluster.run_well("churnhouse-retrain")
         assert "waits for approval" in said, said
         assert cluster.current() == tuesday

@@ -178,6 +178,7 @@ def test_documented_overlay_mounts_a_domain_where_jobs_read_it(tmp_path):
         "churnhouse-drift": False,  # reads only the published version, no domain
         "churnhouse-retrain": True,
         "churnhouse-seed-model": True,
+        "churnhouse-test": True,
     }
     image = (PROJECT / "docker/Dockerfile.ml").read_text()
     assert "CHURNHOUSE_DOMAINS=/domains " in image

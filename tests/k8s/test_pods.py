@@ -152,6 +152,7 @@ def test_each_cron_job_has_its_schedule(overlay: str):
         "churnhouse-daily": "0 2 * * *",
         "churnhouse-drift": "0 4 * * *",
         "churnhouse-retrain": "0 3 * * 0",
+        "churnhouse-test": "0 6 * * 0",
     } | (optional if overlay == "dev" else {})
 
 

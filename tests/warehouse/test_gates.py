@@ -7,10 +7,13 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from support import parsed
 from support.homes import churnhouse, dbt, refused, rows
 from support.tiny import Tiny, day
 
 from python_jobs.errors import JobError
+from python_jobs.settings import Settings
+from python_jobs.warehouse.dbt import Dbt
 
 HEADER = "event_id,user_id,event_time,event_type,course_id,watch_minutes,quiz_score,amount\n"
 
@@ -261,6 +264,8 @@ def test_build_tests_only_rows_it_wrote_and_full_refresh_tests_all(
     assert not gate_holds(new)
     assert gate_holds(old)
     assert not gate_holds(old, "--full-refresh")
+    with pytest.raises(JobError, match=f"Gate {gate}"), parsed.once():
+        Dbt(Settings(home=tmp_path / str(old))).test(["--select", gate])
 
 
 def test_build_after_a_failed_gate_tests_everything(grown: Path, tmp_path: Path):
@@ -315,14 +320,16 @@ def test_raw_data_that_stopped_arriving_is_noticed(home: Path):
     assert dbt(home, "source", "freshness")["events"] == "pass"
     change(home, "update raw.events set ingested_at = ingested_at - interval 55 hour")
     change(home, "update raw.files set ingested_at = ingested_at - interval 31 hour")
+    change(home, "update ml.churn_predictions set scored_at = scored_at - interval 31 hour")
     found = dbt(home, "source", "freshness")
     assert (found["events"], found["files"]) == ("error", "warn")
+    assert found["churn_predictions"] == "warn"
     kept = rows(
         home,
         "select node, status from (from ml.dbt_run_results where resource_type = 'source' "
-        "order by rowid desc limit 2) order by node",
+        "order by rowid desc limit 3) order by node",
     )
-    assert kept == [("events", "error"), ("files", "warn")]
+    assert kept == [("churn_predictions", "warn"), ("events", "error"), ("files", "warn")]
     churnhouse(home, "publish")  # tables of an earlier release are valid: rollback still works
 
 
