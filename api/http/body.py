@@ -37,44 +37,51 @@ class Budget:
 
 
 @asynccontextmanager
-async def reading(
-    request: Request, cap: int, most_parts: int | None = None
-) -> AsyncIterator[bytearray]:
+async def reading(request: Request, cap: int, most_parts: int) -> AsyncIterator[bytearray]:
     """Yield the body, which counts towards the budget until the context ends.
 
     Raises 413 as soon as it exceeds `cap` bytes, or holds more JSON values than `most_parts`.
     """
+    body = bytearray()
+    try:
+        await _fill(body, request, cap, most_parts)
+        yield body
+    finally:
+        request.app.state.bodies.left += len(body)
+
+
+async def _fill(body: bytearray, request: Request, cap: int, most_parts: int | None = None) -> None:
+    """Read the body; each byte is taken from the budget."""
     length = dict(request.scope["headers"]).get(b"content-length", b"0")
     if length.isdigit() and int(length) > cap:
         raise _too_large(cap)
     budget: Budget = request.app.state.bodies
-    body, parts = bytearray(), 0
-    try:
-        more = True
-        while more:
-            message = await request.receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            piece, more = message.get("body", b""), message.get("more_body", False)
-            if len(body) + len(piece) > cap:
-                raise _too_large(cap)
-            budget.take(len(piece))
-            body += piece
-            if most_parts is not None:
-                # a container costs some twenty times its text, another value some ten times
-                parts += 10 * (piece.count(b"{") + piece.count(b"[")) + piece.count(b",")
-                if parts > most_parts:
-                    raise _too_many()
-        yield body
-    finally:
-        budget.left += len(body)
+    parts, more = 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        piece, more = message.get("body", b""), message.get("more_body", False)
+        if len(body) + len(piece) > cap:
+            raise _too_large(cap)
+        budget.take(len(piece))
+        body += piece
+        if most_parts is not None:
+            # a container costs some twenty times its text, another value some ten times
+            parts += 10 * (piece.count(b"{") + piece.count(b"[")) + piece.count(b",")
+            if parts > most_parts:
+                raise _too_many()
 
 
 async def read_object(request: Request, cap: int) -> dict[str, Any]:
     """Return the body as an object; 413 above `cap` bytes, else 415, 400 or 422 if invalid."""
     check_type(request)
-    async with reading(request, cap) as body:
+    body = bytearray()
+    try:
+        await _fill(body, request, cap)
         return await parse(body)
+    finally:
+        request.app.state.bodies.left += len(body)
 
 
 def check_type(request: Request) -> None:
@@ -126,8 +133,12 @@ def _refuse_repeated_keys(body: bytes | bytearray) -> None:
 
 async def read(request: Request, cap: int) -> str:
     """Return the body as text, or raise 413 as soon as it exceeds `cap` bytes."""
-    async with reading(request, cap) as body:
+    body = bytearray()
+    try:
+        await _fill(body, request, cap)
         return body.decode("utf-8", "replace")
+    finally:
+        request.app.state.bodies.left += len(body)
 
 
 def _too_large(cap: int) -> Problem:

@@ -171,8 +171,7 @@ def _values(
 
 
 def _contradiction(publication: Publication, values: Sequence[Any]) -> str | None:
-    features = dict(zip(publication.features, values, strict=True))
-    return publication.contradictions.first(features)
+    return publication.contradictions.first(values)
 
 
 def _audit(request: Request, publication: Publication, scored: list[list[Any]]) -> None:

@@ -4,12 +4,14 @@ For the API and the desk: whoever asks "what if" moves one number and may forget
 only the standard library.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 from python_jobs.publication.feature_facts import FeatureFact
 
 Number = int | float
+NUMBERS = (int, float)
 OTHERS = ("days_since_last_activity", "tenure_days", "active_days_ever")
 
 
@@ -17,7 +19,7 @@ class Contradictions:
     """What features of one model cannot be together, laid out once for many people."""
 
     def __init__(self, facts: Mapping[str, FeatureFact], kinds: Mapping[str, str]) -> None:
-        """Know what each feature measures and its SQL type.
+        """Know what each feature measures, and its SQL type in the order of the features.
 
         Only counts grow with their window: a sum may have negative parts.
         """
@@ -29,18 +31,17 @@ class Contradictions:
                 counts.setdefault(facts[name].measure, {})[window] = name
         self._counts = {measure: sorted(found.items()) for measure, found in counts.items()}
         others = {*OTHERS, *(f"{measure}_ever" for measure in counts)}
-        self._looked_at = [*self._whole, *(others & kinds.keys() - {*self._whole})]
+        wanted = {*self._whole, *others}
+        self._looked_at = [(name, place) for place, name in enumerate(kinds) if name in wanted]
 
-    def first(self, features: Mapping[str, object]) -> str | None:
+    def first(self, values: Sequence[Any]) -> str | None:
         """Return the first contradiction among a person's features in one line, or None.
 
-        A missing or NULL feature contradicts nothing.
+        `values`: those of all features, in their order. None contradicts nothing.
         """
-        known: dict[str, Number] = {}
-        for name in self._looked_at:
-            value = features.get(name)
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                known[name] = value
+        known: dict[str, Number] = {
+            name: values[place] for name, place in self._looked_at if type(values[place]) in NUMBERS
+        }
         counts = {
             measure: {days: (name, known[name]) for days, name in found if name in known}
             for measure, found in self._counts.items()
