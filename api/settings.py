@@ -89,6 +89,9 @@ class ApiSettings(Settings):
     api_connections: int = Field(1000, ge=10)
     """Connections of a worker. Beyond them, those that wait longest for their clients end."""
 
+    api_unread_bytes: int = Field(64 * 1024 * 1024, ge=0)
+    """Answers of a worker that clients have not taken yet. Beyond them, the oldest are dropped."""
+
     api_head_seconds: Positive = 10
     """How long a new connection may be silent, and a request's head may take to arrive."""
 

@@ -26,8 +26,8 @@ SLOWEST = 1024
 FLUSH_SECONDS = 5.0
 
 
-class _NextRequestTooEarly(Exception):
-    """A client sends a request before the answer to the one before."""
+class _Refused(Exception):
+    """Stops the parser. What the client gets is said before, or in send_400_response."""
 
 
 class Connection(HttpToolsProtocol):
@@ -40,12 +40,13 @@ class Connection(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _phase, _since, _deadline, _head = HEAD, 0.0, 0.0, 0
     _unread: float = math.inf
-    _was_drained = False
+    _was_drained = _is_after_chunk = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start waiting for a request; make room if there are too many connections."""
         super().connection_made(transport)
         settings, self._metrics = self.app_state["settings"], self.app_state["metrics"]
+        self._most_unread = settings.api_unread_bytes
         self._seconds = (
             settings.api_head_seconds,
             settings.api_body_seconds,
@@ -67,31 +68,46 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse what arrived; refuse a head that does not end."""
         super().data_received(data)
-        if self._phase == HEAD:
+        if self._phase == HEAD or self._is_after_chunk:
             self._head += len(data)
             if self._head > MAX_HEAD:
-                self._refuse(431, "head-too-large", "The request's header fields are too long.")
+                self._refuse_head()
 
     def on_message_begin(self) -> None:
         """Begin a request, unless the answer to the one before is still under way."""
         if self._phase == ANSWER:
-            raise _NextRequestTooEarly
+            raise _Refused
         super().on_message_begin()
         self._head = 0
         self._enter(HEAD)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header field. Fields after the body are refused: nobody reads them."""
+        if self._phase == BODY or len(self.headers) >= MAX_FIELDS:
+            self._refuse_head()
+            raise _Refused
+        super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Give the request to the app, then wait for its body."""
-        if len(self.headers) > MAX_FIELDS or len(self.url) > MAX_HEAD:
-            self._refuse(431, "head-too-large", "The request has too many header fields.")
-            return
+        if len(self.url) > MAX_HEAD:
+            self._refuse_head()
+            raise _Refused
         super().on_headers_complete()
         self._enter(BODY)
 
+    def on_chunk_header(self) -> None:
+        """Count what follows, until it is part of a body: fields may follow the last chunk."""
+        self._is_after_chunk, self._head = True, 0
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        self._is_after_chunk = False
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         """Wait for the app, which has the whole request now."""
-        if self.transport.is_closing():
-            return
+        self._is_after_chunk = False
         super().on_message_complete()
         self._enter(IDLE if self.cycle.response_complete else ANSWER)
 
@@ -100,6 +116,8 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
         if self._phase == ANSWER:
             self._enter(IDLE)
+        if self.transport.get_write_buffer_size() > MAX_HEAD:
+            self._bound_unread()
 
     def resume_writing(self) -> None:
         """Note that the client took what had piled up."""
@@ -116,6 +134,12 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
         else:
             self._refuse(400, "malformed-request", "This is not a valid HTTP request.")
+
+    def _refuse_head(self) -> None:
+        if self._phase == BODY and self.cycle.response_started:
+            self.transport.close()
+        else:
+            self._refuse(431, "head-too-large", "The request has too many or too long fields.")
 
     def _refuse(self, status: int, name: str, detail: str) -> None:
         """Answer with a problem document and close."""
@@ -162,6 +186,19 @@ class Connection(HttpToolsProtocol):
         if self._phase == BODY:
             return not self.cycle.response_started
         return self._phase == HEAD and self._head > 0
+
+    def _bound_unread(self) -> None:
+        """End the connections that wait longest with an answer that nobody reads."""
+        everybody: set[Any] = self.connections
+        unread = {one: one.transport.get_write_buffer_size() for one in everybody}
+        total = sum(unread.values())
+        for one in sorted(filter(unread.get, unread), key=lambda one: one._since):
+            if total <= self._most_unread:
+                return
+            total -= unread[one]
+            self._metrics.refused.labels("slow").inc()
+            self.connections.discard(one)
+            one.transport.abort()
 
     def _make_room(self, more: int) -> None:
         """Close the connections that wait longest for their clients, or else this one.

@@ -106,7 +106,9 @@ class Guard:
     def _check_host(self, scope: Scope, path: str) -> None:
         """Refuse a request that names another server: a page may have redirected its own name."""
         hosts = [value for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) == 1 and (path in PROBES or self._is_own(hosts[0])):
+        if len(hosts) <= 1 and path in PROBES:  # a load balancer may name none
+            return
+        if len(hosts) == 1 and self._is_own(hosts[0]):
             return
         self._metrics.refused.labels("host").inc()
         if len(hosts) != 1:

@@ -1,11 +1,12 @@
 """Slow, silent and broken clients: their connections end, and nobody else waits for them."""
 
 import json
+import re
 import resource
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -235,3 +236,57 @@ def test_while_all_connections_are_worked_on_a_new_one_is_refused(finished_home,
             answers = [everything(client) for client in clients]
         assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
         assert server.get("/ready").status == 200
+
+
+def peak_megabytes(server: Server) -> float:
+    status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="utf-8")
+    return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
+
+
+CHUNKED = POST.partition(b"Content-Length")[0] + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 15_000,
+        CHUNKED + b"0\r\n" + b"a:\r\n" * 15_000,
+        CHUNKED + b"0\r\na: " + b"b" * 500_000,
+        CHUNKED.replace(b"/predict", b"/live") + b"0\r\na: " + b"b" * 500_000,
+    ],
+    ids=["tiny fields", "tiny fields after a body", "a long one", "after an answer"],
+)
+def test_many_unfinished_heads_take_no_memory(finished_home, tmp_path, sent):
+    limits = {"connections": 400, "head_seconds": 60, "body_seconds": 60}
+    with serving(finished_home, tmp_path / "log", **limits) as server:
+        before = peak_megabytes(server)
+        with ExitStack() as stack:
+            for _ in range(300):
+                client = stack.enter_context(connected(server))
+                with suppress(OSError):
+                    client.sendall(sent)
+            assert server.get("/ready").status == 200
+        assert peak_megabytes(server) < before + 60
+
+
+def test_answers_that_nobody_reads_are_dropped_beyond_their_bound(finished_home, tmp_path):
+    """Long before a deadline: the bound is nothing here, and what the kernel takes is no memory."""
+    ask = b"GET /v1/predictions?include=all&limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with (
+        serving(finished_home, tmp_path / "log", unread_bytes=0) as server,
+        socket.socket() as client,
+    ):
+        assert len(server.get("/v1/predictions?include=all&limit=1000").body) > 100_000
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", server.port))
+        client.settimeout(10)
+        with pytest.raises(OSError):
+            for _ in range(500):
+                client.sendall(ask)
+                time.sleep(0.02)
+        assert server.get("/ready").status == 200
+
+
+def test_a_probe_needs_no_host(strict):
+    with connected(strict, b"GET /live HTTP/1.0\r\n\r\n") as client:
+        assert everything(client).startswith(b"HTTP/1.1 200")
