@@ -65,6 +65,11 @@ WORDS = {
         "What a contact brings on average: expected loss times the save rate, less what the"
         " contact costs. Below zero, a contact costs more than it brings.",
     ),
+    "drawn": Word(
+        "drawn at random",
+        "A place on the list that chance decided (explore_share), not the order: only with such"
+        " places can anybody learn whether another list would earn more.",
+    ),
     "save_rate": Word(
         "save rate",
         "The share of users about to leave whom a contact keeps. It begins as the domain's"

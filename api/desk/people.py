@@ -16,6 +16,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from api.desk import contacted, worklist
 from api.desk.render import page
+from api.desk.sharing import say_once
 from api.http.errors import Problem
 from api.http.query import parameters
 from api.routes.contacts import LONGEST_SNOOZE, contacts_of
@@ -105,10 +106,21 @@ def rows(publication: Publication, contacts: Contacts, ranks: list[int]) -> list
     """Return the users at these ranks as the list shows them, each with the state of contacts."""
     extra = (*EXTRA, *publication.action_columns)
     shown = listing.rows(publication, ranks, extra)
+    drawn = _drawn(publication)
     for row in shown:
+        row["is_drawn"] = row["risk_rank"] in drawn
         row["contact_history"] = json.loads(row.get("contact_history") or "[]")
         row["state"] = contacted.state(publication, contacts, row["user_id"], row)
-    return shown
+        row["heading"] = None
+    return say_once(shown)
+
+
+def _drawn(publication: Publication) -> set[int]:
+    """Return the ranks of those on the list whose place was drawn at random."""
+    if not publication.has_call_list:
+        return set()
+    found = publication.store.execute("select risk_rank from churn_top_risk where is_explored")
+    return {rank for (rank,) in found}
 
 
 def form(request: Request, publication: Publication) -> dict[str, Any]:
@@ -140,8 +152,9 @@ def _tab(publication: Publication, query: dict[str, str]) -> tuple[str, str]:
     tab = query.get("tab", "all")
     tab = tab if tab in worklist.tabs(publication) else "all"
     orders = worklist.orders(publication, tab)
+    first = "recent" if query.get("band") == "gone" else next(iter(orders))
     order = query.get("sort", "")
-    return tab, order if order in orders else next(iter(orders))
+    return tab, order if order in orders else first
 
 
 async def _found(

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from api.desk.glossary import WORDS
+from api.desk.sharing import common_action
 from api.store.loader import loader_of
 from python_jobs.publication.models import in_words
 
@@ -169,6 +170,7 @@ TEMPLATES.filters |= {
     "person": person,
     "spark": spark,
     "by_direction": by_direction,
+    "common_action": common_action,
     "signed": signed,
     "measure": measure,
     "interval": interval,

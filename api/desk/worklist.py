@@ -30,6 +30,7 @@ ORDERS = {
     "loss": "Largest expected loss",
     "gain": "Largest expected gain",
     "silent": "Longest silent",
+    "recent": "Active most recently",
     "newest": "Newest",
     "user_id": "User id",
 }
@@ -53,7 +54,7 @@ def tabs(publication: Publication) -> dict[str, str]:
 
 def orders(publication: Publication, tab: str) -> dict[str, str]:
     """Return the orders of a tab, its own first."""
-    known = {"list", "risk", "lowest_risk", "silent", "newest", "user_id"}
+    known = {"list", "risk", "lowest_risk", "silent", "recent", "newest", "user_id"}
     known |= {"loss"} if "expected_loss" in publication.prediction_columns else set()
     known |= {"gain"} if "expected_gain" in publication.action_columns else set()
     known -= set() if tab == "call" and publication.has_call_list else {"list"}

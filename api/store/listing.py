@@ -21,6 +21,7 @@ SORTS = {
     "risk": ("risk_rank", False),
     "lowest_risk": ("risk_rank", True),
     "silent": ("days_since_last_activity", True),
+    "recent": ("days_since_last_activity", False),
     "newest": ("tenure_days", False),
     "loss": ("expected_loss", True),
     "gain": ("expected_gain", True),

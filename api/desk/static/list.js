@@ -47,7 +47,7 @@
   });
 
   // Selecting.
-  const rows = () => all(".people tbody tr");
+  const rows = () => all(".people tbody tr:not(.shared)");
   const count = () => {
     const chosen = all(".pick input:checked").length;
     for (const text of all(".chosen-count")) text.textContent = chosen ? `${chosen} selected:` : "Select users, then:";
