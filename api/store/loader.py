@@ -153,8 +153,6 @@ class Loader:
         threads = self._loading.setdefault(version, Threads(most=1))
         seconds = self._settings.api_load_seconds
         try:
-            if threads.are_busy:
-                raise TimeoutError
             return await threads.call(load, self._published, version, seconds=seconds)
         except TimeoutError:
             raise BadVersion(f"it could not be read within {seconds:g} seconds") from None

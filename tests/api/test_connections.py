@@ -284,7 +284,9 @@ def test_answers_that_nobody_reads_are_dropped_beyond_their_bound(finished_home,
             for _ in range(500):
                 client.sendall(ask)
                 time.sleep(0.02)
-        assert server.get("/ready").status == 200
+        text = server.get("/metrics").text
+        (line,) = [n for n in text.splitlines() if 'refused_total{reason="slow"}' in n]
+        assert float(line.split()[1]) == 1
 
 
 def test_a_probe_needs_no_host(strict):
