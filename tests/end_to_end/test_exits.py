@@ -220,7 +220,7 @@ def test_no_exit_names_who_is_to_be_left_alone(house: House, order: str, records
     left_alone |= house.holdout
     point(house.settings.published, before.name)
     folder = house.night(order, treatments)
-    publication = load(folder.parent, folder.name, 1 << 20)
+    publication = load(folder.parent, folder.name)
     for name, users in nightly(folder, publication):
         assert not users & left_alone, name
         assert users == house.free - left_alone or order == "gain" or "activation" in name, name
