@@ -51,6 +51,37 @@ def replace_json(path: Path, content: Any) -> None:
     fsync(path.parent)
 
 
+def read_json(path: Path, *fields: str, next_step: str) -> dict[str, Any]:
+    """Return the object in a JSON file.
+
+    Raises JobError, with this next step, if the file cannot be read, is damaged or lacks one of the
+    fields.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise JobError(f"{path} cannot be read ({error.strerror}).", next_step=next_step) from None
+    except ValueError:
+        raise JobError(f"{path} is damaged: it is no JSON.", next_step=next_step) from None
+    lacking = [name for name in fields if not isinstance(content, dict) or name not in content]
+    if lacking or not isinstance(content, dict):
+        what = f"it lacks {', '.join(lacking)}" if lacking else "it is no object"
+        raise JobError(f"{path} is damaged: {what}.", next_step=next_step)
+    return content
+
+
+def sequence_of(folder: Path) -> int:
+    """Return the number of a version, from its manifest; 0 for one of an earlier release.
+
+    Versions are ordered by it, never by time: a clock may once have been ahead. A damaged version
+    has 0 too, which makes it the oldest.
+    """
+    try:
+        return int(json.loads((folder / "manifest.json").read_bytes())["sequence"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return 0
+
+
 def sql_text(value: object) -> str:
     """Return a value as a SQL text literal, quotes included."""
     return "'" + str(value).replace("'", "''") + "'"

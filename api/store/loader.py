@@ -20,6 +20,7 @@ from api.metrics import Metrics
 from api.settings import ApiSettings
 from api.store.publication import VERSION, BadVersion, Publication, load
 from api.store.threads import Threads
+from python_jobs.files import sequence_of
 
 KEPT_OPEN = 3
 KEPT_SECONDS = 900
@@ -132,7 +133,9 @@ class Loader:
         """Return the complete versions on the disk, the newest first."""
         found = [path.parent.name for path in self._published.glob("*/manifest.json")]
         names = [name for name in found if VERSION.fullmatch(name) and name != "current"]
-        return sorted(names, reverse=True)
+        return sorted(
+            names, key=lambda name: (sequence_of(self._published / name), name), reverse=True
+        )
 
     async def _swap(self, version: str) -> None:
         """Load a version and serve it. Raises BadVersion."""

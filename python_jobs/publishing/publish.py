@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from python_jobs.errors import JobError
-from python_jobs.files import fsync, sha256_of, sql_text, write_json
+from python_jobs.files import fsync, sequence_of, sha256_of, sql_text, write_json
 from python_jobs.ingest import persons
 from python_jobs.publishing import activation, comments, lookup, summary
 from python_jobs.registry import store
@@ -116,6 +116,7 @@ def publish(
         _read_back(work, rows)
         manifest = {
             "version": version,
+            "sequence": 1 + max(map(sequence_of, _versions(settings.published)), default=0),
             "published_at": f"{store.utc(now).isoformat()}Z",
             "as_of_date": as_of_date.isoformat(),
             "model_version": model_version,
@@ -157,9 +158,11 @@ def prune(published: Path, keep: int, *, replaced_before: datetime | None = None
     no reader sees a part of it.
     """
     current = (published / "current").resolve().name
-    folders = [path for path in published.iterdir() if path.is_dir() and not path.is_symlink()]
-    versions = [folder for folder in folders if not folder.name.startswith(".")]
-    by_age = sorted(versions, key=lambda folder: (folder.name == current, _published_at(folder)))
+
+    def place(folder: Path) -> tuple[bool, int, str]:
+        return folder.name == current, sequence_of(folder), _published_at(folder)
+
+    by_age = sorted(_versions(published), key=place)
     for folder, successor in itertools.pairwise(by_age[: 1 - keep or None]):
         is_read = replaced_before and _published_at(successor) > _stamp(replaced_before)
         if folder.name != current and not is_read:
@@ -169,6 +172,12 @@ def prune(published: Path, keep: int, *, replaced_before: datetime | None = None
 def _stamp(moment: datetime) -> str:
     """Return a time as text for a version's name; it sorts by time."""
     return f"{moment.astimezone(UTC):%Y%m%dT%H%M%S%fZ}"
+
+
+def _versions(published: Path) -> list[Path]:
+    """Return the folders of the versions."""
+    folders = [path for path in published.iterdir() if path.is_dir() and not path.is_symlink()]
+    return [folder for folder in folders if not folder.name.startswith(".")]
 
 
 def _published_at(folder: Path) -> str:

@@ -1,12 +1,11 @@
 """The status of the published version, read only from published/current."""
 
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from python_jobs.errors import JobError
-from python_jobs.files import sha256_of
+from python_jobs.files import read_json, sha256_of
 from python_jobs.settings import Settings
 
 
@@ -17,16 +16,12 @@ def read(settings: Settings) -> dict[str, Any]:
     """
     folder = (settings.published / "current").resolve()  # resolved once, since `current` may change
     path = folder / "manifest.json"
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         raise JobError(
             f"Nothing is published at {settings.published}.", next_step="run `churnhouse run`."
-        ) from None
-    except (OSError, ValueError):
-        raise JobError(
-            f"{path} cannot be read.", next_step="run `churnhouse publish` to publish again."
-        ) from None
+        )
+    again = "run `churnhouse publish` to publish again."
+    manifest = read_json(path, "version", "files", next_step=again)
     verify(folder, manifest)
     return manifest
 

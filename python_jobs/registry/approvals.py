@@ -1,6 +1,5 @@
 """Approvals and rejections of versions, and the list of versions that were rolled back."""
 
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import duckdb
 
 from python_jobs.errors import JobError
-from python_jobs.files import replace_json
+from python_jobs.files import read_json, replace_json
 from python_jobs.registry import store
 from python_jobs.settings import Settings
 from python_jobs.warehouse.connection import give_up
@@ -118,7 +117,9 @@ def withdraw(models: Path, version: str, now: datetime) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_bytes()) if path.exists() else {}
+    if not path.exists():
+        return {}
+    return read_json(path, next_step="restore it from a backup; it holds people's decisions.")
 
 
 def _add(path: Path, key: str, value: dict[str, Any]) -> None:

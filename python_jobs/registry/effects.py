@@ -4,7 +4,6 @@ models/effects/<version>/ holds treated.onnx, control.onnx and effect.json; mode
 the version in use, if any. Each training decides anew.
 """
 
-import json
 import math
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from python_jobs.errors import JobError
-from python_jobs.files import fsync, replace_json, sha256_of, write_json
+from python_jobs.files import fsync, read_json, replace_json, sha256_of, write_json
 from python_jobs.publication import onnx_model
 from python_jobs.registry import store
 from python_jobs.training import effect, onnx_export
@@ -36,6 +35,9 @@ COLUMNS = (
     *("o.user_id", "o.is_treated", "o.churn_label", "s.save_rate"),
     *("l.list_probability", "l.called_share", "l.expected_loss", "l.user_value"),
 )
+
+
+RESTORE = "restore it from a backup, or run `churnhouse retrain`."
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,9 @@ class InUse:
 def version_in_use(models: Path) -> str | None:
     """Return the version of the effect model that lists follow; None if they go by save rates."""
     pointer = models / "effect.json"
-    version: str | None = json.loads(pointer.read_bytes())["version"] if pointer.exists() else None
+    if not pointer.exists():
+        return None
+    version: str | None = read_json(pointer, "version", next_step=RESTORE)["version"]
     return version
 
 
@@ -216,11 +220,10 @@ def in_use(models: Path) -> InUse | None:
         return None
     folder = models / "effects" / version
     if not (folder / "effect.json").exists():
-        raise JobError(
-            f"{folder} is missing, and effect.json names it.",
-            next_step="restore it from a backup, or run `churnhouse retrain`.",
-        )
-    saved = json.loads((folder / "effect.json").read_bytes())
+        raise JobError(f"{folder} is missing, and effect.json names it.", next_step=RESTORE)
+    saved = read_json(
+        folder / "effect.json", "files", "names", "types", "values", next_step=RESTORE
+    )
     treated, control = (onnx_model.load(folder / n, saved["files"][n]) for n in FILES)
     features = Features(saved["names"], saved["types"], saved["values"])
     return InUse(features, (treated, control))

@@ -45,14 +45,13 @@ def listing(con: duckdb.DuckDBPyConnection, settings: Settings) -> list[dict[str
             return "previous"
         return judged.get(version, "not judged yet")
 
-    cursor = con.execute("from ml.model_versions order by version desc")
+    cursor = con.execute("from ml.model_versions")
     names = [column[0] for column in cursor.description]
-    known = store.versions(models)
+    rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    by_version = {row["version"]: row for row in rows}
     listed = []
-    for row in cursor.fetchall():
-        facts = dict(zip(names, row, strict=True))
-        if (version := facts["version"]) in known:
-            given = approvals.approval(models, version)
-            extra = {"status": status(version), "approved_by": given and given["by"]}
-            listed.append(facts | extra)
+    for version in reversed(store.versions(models)):
+        given = approvals.approval(models, version)
+        extra = {"status": status(version), "approved_by": given and given["by"]}
+        listed.append(by_version[version] | extra)
     return listed

@@ -5,7 +5,6 @@ ml.model_versions and ml.fold_metrics are copies for SQL, made from the folders.
 
 import contextlib
 import fcntl
-import json
 import os
 import re
 import shutil
@@ -17,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from python_jobs.errors import JobError
-from python_jobs.files import fsync, replace_json, sha256_of, write_json
+from python_jobs.files import fsync, replace_json, sequence_of, sha256_of, write_json
+from python_jobs.files import read_json as read_json_file
 from python_jobs.publication import feature_facts
 from python_jobs.publication.feature_facts import FeatureFact
 from python_jobs.settings import PROJECT
 from python_jobs.warehouse.features import Features
 
+RESTORE = "restore it from a backup, or train and promote another version."
 VERSION = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}Z-[0-9a-f]{8}")
 
 
@@ -48,11 +49,17 @@ def version_name(now: datetime, data_hash: str) -> str:
 
 
 def versions(models: Path) -> list[str]:
-    """Return the complete versions, oldest first. Leftovers of a crash are not included."""
-    paths = models.iterdir() if models.is_dir() else ()
-    return sorted(
-        p.name for p in paths if VERSION.fullmatch(p.name) and (p / "manifest.json").exists()
-    )
+    """Return the complete versions, the first one first. Leftovers of a crash are not included.
+
+    Their numbers decide, not their names: a clock that was once ahead makes no version the newest.
+    """
+    names = [path.name for path in models.iterdir()] if models.is_dir() else []
+    complete = [name for name in names if _is_complete(models, name)]
+    return sorted(complete, key=lambda name: (sequence_of(models / name), name))
+
+
+def _is_complete(models: Path, version: str) -> bool:
+    return bool(VERSION.fullmatch(version)) and (models / version / "manifest.json").exists()
 
 
 @contextlib.contextmanager
@@ -70,10 +77,12 @@ def new_version(models: Path, version: str, manifest: dict[str, Any]) -> Iterato
     try:
         yield folder
         files = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
-        write_json(folder / "manifest.json", manifest | {"files": files})
+        sequence = 1 + max((sequence_of(models / name) for name in versions(models)), default=0)
+        facts = manifest | {"sequence": sequence, "files": files}
+        write_json(folder / "manifest.json", facts)
         for path in [*folder.iterdir(), folder]:
             fsync(path)
-        if version in versions(models):
+        if _is_complete(models, version):
             if read_manifest(models, version)["files"]["model.onnx"] != files["model.onnx"]:
                 raise JobError(
                     f"{models / version} exists and holds another model.",
@@ -88,13 +97,12 @@ def new_version(models: Path, version: str, manifest: dict[str, Any]) -> Iterato
 
 def read_manifest(models: Path, version: str) -> dict[str, Any]:
     """Return the manifest of a complete version. Raises JobError if there is no such version."""
-    if version not in versions(models):
+    if not _is_complete(models, version):
         raise JobError(
             f"There is no model version {version} in {models}.",
             next_step="see `churnhouse models`, or run `churnhouse train`.",
         )
-    manifest: dict[str, Any] = json.loads((models / version / "manifest.json").read_bytes())
-    return manifest
+    return read_json_file(models / version / "manifest.json", "files", next_step=RESTORE)
 
 
 def made_from(models: Path, inputs_hash: str) -> str | None:
@@ -116,7 +124,7 @@ def made_from(models: Path, inputs_hash: str) -> str | None:
 def champion_parameters(models: Path) -> dict[str, dict[str, Any]]:
     """Return the production version's parameters by member; {} if there is none."""
     champion = production(models)
-    if champion is None or champion.version not in versions(models):
+    if champion is None or not _is_complete(models, champion.version):
         return {}
     parameters: dict[str, dict[str, Any]] = read_manifest(models, champion.version)["parameters"]
     return parameters
@@ -124,8 +132,7 @@ def champion_parameters(models: Path) -> dict[str, dict[str, Any]]:
 
 def read_json(models: Path, version: str, name: str) -> dict[str, Any]:
     """Return the content of a version's JSON file, once verified."""
-    content: dict[str, Any] = json.loads(verified(models, version, name).read_bytes())
-    return content
+    return read_json_file(verified(models, version, name), next_step=RESTORE)
 
 
 def read_features(models: Path, version: str) -> Features:
@@ -161,7 +168,14 @@ def verified(models: Path, version: str, name: str) -> Path:
 def production(models: Path) -> Production | None:
     """Return the content of production.json; None before the first promotion."""
     path = models / "production.json"
-    return Production(**json.loads(path.read_bytes())) if path.exists() else None
+    if not path.exists():
+        return None
+    content = read_json_file(
+        path,
+        *Production.__annotations__,
+        next_step="restore it from a backup, or remove it and run `churnhouse promote VERSION`.",
+    )
+    return Production(*(content[name] for name in Production.__annotations__))
 
 
 def swap_production(

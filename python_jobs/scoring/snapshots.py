@@ -1,5 +1,7 @@
 """Snapshots: a sample of each model's training rows."""
 
+from pathlib import Path
+
 import duckdb
 import numpy as np
 import pandas as pd
@@ -47,13 +49,8 @@ def save_training_sample(con: duckdb.DuckDBPyConnection, settings: Settings, ver
             [version],
         )
         con.execute(
-            f"""
-            delete from ml.training_reference
-            where model_version not in (
-                select distinct model_version from ml.training_reference
-                order by model_version desc limit {REFERENCE_VERSIONS}
-            )
-            """
+            "delete from ml.training_reference where not list_contains(?, model_version)",
+            [_kept(settings.models, version)],
         )
         con.commit()
     except BaseException:
@@ -61,6 +58,13 @@ def save_training_sample(con: duckdb.DuckDBPyConnection, settings: Settings, ver
         raise
     rows = con.execute(known, [version]).fetchall()[0][0]
     return rows
+
+
+def _kept(models: Path, version: str) -> list[str]:
+    """Return the versions whose samples stay: this one, that in production and the newest."""
+    production = store.production(models)
+    in_production = [production.version] if production else []
+    return [*store.versions(models)[-REFERENCE_VERSIONS:], *in_production, version]
 
 
 def _scores(con: duckdb.DuckDBPyConnection, settings: Settings, version: str) -> pd.DataFrame:

@@ -126,6 +126,14 @@ def test_rollback_to_a_rejected_version_is_refused(promoted):
     assert store.production(settings.models).version == second
 
 
+def test_damaged_decisions_stop_a_promotion_and_are_named(world):
+    con, settings, (first, _) = world
+    (settings.models / "approvals.json").write_text("{")
+    with pytest.raises(JobError, match=r"approvals\.json is damaged: it is no JSON"):
+        promote(con, settings, now=NOW, version=first)
+    assert store.production(settings.models) is None
+
+
 @pytest.fixture
 def promoted(world):
     con, settings, versions = world

@@ -186,3 +186,40 @@ def test_chunks_keep_ids_and_values_together(con, monkeypatch):
 def test_empty_table_gives_one_empty_chunk(con):
     ((frame, matrix),) = Features.of_table(con, "t").chunks(con, ["f.user_id"], "from t as f")
     assert (len(frame), matrix.shape) == (0, (0, 4))
+
+
+def test_the_order_is_that_of_training_whatever_the_clock_said(tmp_path):
+    """A version that was made while the clock was ahead is not the newest for ever."""
+    for version in (TWO, THREE, ONE):
+        make(tmp_path, version)
+    assert store.versions(tmp_path) == [TWO, THREE, ONE]
+
+
+def test_versions_of_earlier_releases_have_no_number_and_come_first(tmp_path):
+    for version in (TWO, ONE, THREE):
+        make(tmp_path, version)
+    for version in (TWO, ONE):
+        manifest = tmp_path / version / "manifest.json"
+        content = json.loads(manifest.read_text())
+        del content["sequence"]
+        manifest.write_text(json.dumps(content))
+    assert store.versions(tmp_path) == [ONE, TWO, THREE]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("", "it is no JSON"), ("[]", "it lacks version"), ('{"version": "x"}', "it lacks promoted_at")],
+)
+def test_a_damaged_pointer_is_named_with_what_to_do(tmp_path, text, why):
+    (tmp_path / "production.json").write_text(text)
+    with pytest.raises(JobError, match=rf"production\.json is damaged: {why}.*Next: restore it"):
+        store.production(tmp_path)
+
+
+def test_a_damaged_manifest_is_named(tmp_path):
+    make(tmp_path)
+    (tmp_path / ONE / "manifest.json").write_text("{")
+    with pytest.raises(JobError, match=f"{ONE}/manifest.json is damaged"):
+        store.read_manifest(tmp_path, ONE)
+    make(tmp_path, TWO)
+    assert store.versions(tmp_path) == [ONE, TWO]
