@@ -113,7 +113,7 @@ def _measure(url: str, key: str, users: list[str], chosen) -> list[float]:
         script = Path(folder) / "load.lua"  # readable by this user alone, as the folder is
         script.write_text(LUA.format(key=signed, paths=paths, bodies=bodies), encoding="utf-8")
         command = ["wrk", "-t1", f"-c{chosen.connections}", f"-d{chosen.seconds}s"]
-        done = subprocess.run([*command, "-s", script, url], capture_output=True, text=True)
+        done = subprocess.run([*command, "-s", script, url], capture_output=True, encoding="utf-8")
     found = re.search(r"^RESULT (.+)$", done.stdout, re.MULTILINE)
     if not found:
         sys.exit(f"load: wrk failed: {done.stderr.strip() or done.stdout.strip()}.")

@@ -185,9 +185,9 @@ async def sign_in(request: Request) -> Response:
         refused = request.app.state.metrics.refused
         if request.app.state.strangers.wait(client_of(request.scope), time.monotonic()):
             refused.labels("sign_in").inc()
-            return page(request, "sign_in.html", 429, next=following, refused="often")
+            return page(request, "sign_in.html", 429, next=following, refused="often", unsent=False)
         refused.labels("bad_key").inc()
-        return page(request, "sign_in.html", 401, next=following, refused="unknown")
+        return page(request, "sign_in.html", 401, next=following, refused="unknown", unsent=False)
     cookie = sessions.cookie(sessions.make(key), is_https=request.url.scheme == "https")
     return RedirectResponse(following, 303, {"Set-Cookie": cookie, "Cache-Control": "no-store"})
 

@@ -179,7 +179,7 @@ def _contents(path: Path) -> Iterator[bytes]:
                 yield "\n".join(row[0] for row in some if row[0]).encode()
         return
     if path.suffix == ".gz":
-        with gzip.open(path) as unpacked:
+        with gzip.open(path, "rb") as unpacked:
             yield from _blocks(cast(IO[bytes], unpacked))
     elif zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as packed:

@@ -42,15 +42,25 @@ def job(settings: Settings, name: str) -> Iterator[None]:
         _running.append(_Run(uuid.uuid4().hex, name))
         try:
             yield
+        except BaseException:
+            _keep_the_rest(settings)  # what ended the job says enough
+            raise
+        else:
+            if problem := _keep_the_rest(settings):
+                terminal.note(f"the steps' times could not be kept: {problem}", "warning")
         finally:
-            try:
-                if terminal.finished:
-                    with connect(settings) as connection:
-                        keep(connection)
-            except (JobError, duckdb.Error, OSError) as error:
-                why = str(error).splitlines()[0]
-                terminal.note(f"the steps' times could not be kept: {why}", "warning")
             _running.pop()
+
+
+def _keep_the_rest(settings: Settings) -> str | None:
+    """Write the finished steps; return in words why that failed."""
+    try:
+        if terminal.finished:
+            with connect(settings) as connection:
+                keep(connection)
+    except (JobError, duckdb.Error, OSError) as error:
+        return str(error).splitlines()[0]
+    return None
 
 
 def keep(connection: duckdb.DuckDBPyConnection) -> None:

@@ -38,7 +38,8 @@ WRONG_FOR_THE_API = {
     "API_WORKERS": ("0",),
     "API_RELOAD_SECONDS": ("0",),
     "API_RETRY_SECONDS": ("-1",),
-    "API_MMAP_BYTES": ("-1",),
+    "API_UNREAD_BYTES": ("-1",),
+    "API_CONNECTIONS": ("5",),
 }
 
 

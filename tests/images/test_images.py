@@ -113,25 +113,26 @@ def test_files_named_in_the_prometheus_configuration_are_mounted():
     }
 
 
-def test_grafana_loads_the_dashboard_with_an_existing_source():
+def test_grafana_loads_the_dashboards_with_an_existing_source():
     mounted = {line.split(":")[1]: line.split(":")[0] for line in SERVICES["grafana"]["volumes"]}
     (provider,) = yaml.safe_load((PROJECT / "docker/grafana/dashboards.yml").read_text())[
         "providers"
     ]
-    (dashboard,) = [
-        json.loads((PROJECT / source).read_text())
-        for target, source in mounted.items()
-        if target.startswith(provider["options"]["path"] + "/")
+    boards = [
+        json.loads(file.read_text())
+        for file in (PROJECT / mounted[provider["options"]["path"]]).iterdir()
     ]
     (source,) = yaml.safe_load((PROJECT / "docker/grafana/datasource.yml").read_text())[
         "datasources"
     ]
-    asked = set(re.findall(r'"datasource": \{[^}]*"uid": "([^"]+)"', json.dumps(dashboard)))
-    variables = {v["name"]: v for v in dashboard["templating"]["list"]}
-    assert asked
-    for uid in asked:  # a variable of this source's type takes the default source
-        name = uid.removeprefix("${").removesuffix("}")
-        assert uid == source["uid"] or variables[name]["query"] == source["type"] == "prometheus"
+    for board in boards:
+        asked = set(re.findall(r'"datasource": \{[^}]*"uid": "([^"]+)"', json.dumps(board)))
+        variables = {v["name"]: v for v in board["templating"]["list"]}
+        assert asked
+        for uid in asked:  # a variable of this source's type takes the default source
+            name = uid.removeprefix("${").removesuffix("}")
+            assert uid == source["uid"] or variables[name]["query"] == source["type"]
+    assert source["type"] == "prometheus"
     assert source["isDefault"]
     assert source["url"].split("/")[2].split(":")[0] in SERVICES
 

@@ -396,7 +396,7 @@ def test_world_that_only_grows_older_is_not_red_in_week_10(home: Path):
     assert churnhouse(home, "drift").returncode == 0
     gauges = {
         sample.name: sample.labels.get("feature")
-        for family in PublishedGauges(published(home), None).collect()
+        for family in PublishedGauges(published(home), None, {}, 0.0).collect()
         for sample in family.samples
         if sample.labels.get("feature") in CLOCK_LIKE
     }

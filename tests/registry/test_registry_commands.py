@@ -96,7 +96,7 @@ def test_retrain_publishes_the_new_version_and_rollback_the_old_one(home: Path):
     ]
     before = (home / "published/current").readlink()
     done = churnhouse(home, "rollback")
-    assert f"{first} is in production again." in done.stdout
+    assert f"{first} is in production again" in done.stdout
     assert served(home) == {first} and in_production(home) == first
     assert (home / "published/current").readlink() != before
     assert [(v, rest.split("  ")[0]) for v, rest in listed(home)] == [
@@ -247,16 +247,12 @@ def test_an_empty_installation_has_no_models(tmp_path: Path):
     importlib.util.find_spec("mlflow") is not None,
     reason="MLflow is installed here, so its absence cannot be seen",
 )
-def test_missing_mlflow_client_is_reported_before_training(
-    finished_home: Path, monkeypatch, capsys
-):
+def test_missing_mlflow_client_is_reported_before_training(home: Path, monkeypatch, capsys):
     """A rollback needs no client, so it is not refused."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    done = churnhouse(finished_home, "train", check=False)
+    done = churnhouse(home, "train", check=False)
     (line,) = done.stderr.splitlines()
-    assert done.returncode == 1 and done.stdout == "" and len(versions(finished_home)) == 1
+    assert done.returncode == 1 and done.stdout == "" and len(versions(home)) == 1
     assert line.endswith("Next: run `pip install 'churnhouse[mlflow]'`, or unset the variable.")
-    pipeline.track(
-        Settings(home=finished_home), "elearning", versions(finished_home)[0], "production"
-    )
+    pipeline.track(Settings(home=home), "elearning", versions(home)[0], "production")
     assert "No module named 'mlflow'" in capsys.readouterr().err

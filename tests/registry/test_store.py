@@ -208,7 +208,11 @@ def test_versions_of_earlier_releases_have_no_number_and_come_first(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("", "it is no JSON"), ("[]", "it lacks version"), ('{"version": "x"}', "it lacks promoted_at")],
+    [
+        ("", "it is no JSON"),
+        ("[]", "it lacks version"),
+        ('{"version": "x"}', "it lacks promoted_at"),
+    ],
 )
 def test_a_damaged_pointer_is_named_with_what_to_do(tmp_path, text, why):
     (tmp_path / "production.json").write_text(text)
