@@ -35,7 +35,8 @@ def replicas(finished_home: Path, tmp_path_factory) -> Iterator[Desk]:
     (folder / "published").symlink_to(finished_home / "published")
     key, line = keys.make("anna", "writer")
     (folder / "keys").write_text(line)
-    options = {"keys": folder / "keys", "session_secret": "shared"}
+    options = {"keys": folder / "keys"}
+    options["session_secret"] = "shared"  # pragma: allowlist secret - of this test alone
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         patch.setenv("CHURNHOUSE_TRUSTED_PROXIES", "127.0.0.0/8, fd00::/8")
         both = [

@@ -83,6 +83,10 @@ def test_env_example_has_every_setting_and_no_other():
 def test_env_example_shows_the_defaults():
     shown = dict(re.findall(r"^#CHURNHOUSE_([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
     for name, field in ApiSettings.model_fields.items():
-        if field.default is not None and not field.is_required() and field.default_factory is None:
+        if (
+            field.default not in (None, ())
+            and not field.is_required()
+            and not field.default_factory
+        ):
             given = ApiSettings(**{name: shown[name.upper()]})
             assert getattr(given, name) == field.default, name

@@ -168,7 +168,7 @@ def test_publish_replaces_a_damaged_version(home: Path):
 
 def test_a_damaged_manifest_is_refused(home: Path):
     truncate(home / "published/current/manifest.json")
-    assert "manifest.json cannot be read" in refused(home, "status")
+    assert "manifest.json is damaged: it is no JSON" in refused(home, "status")
 
 
 def test_a_flipped_byte_in_the_model_stops_scoring_and_publication(home: Path):
