@@ -116,8 +116,11 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
         if self._phase == ANSWER:
             self._enter(IDLE)
-        if self.transport.get_write_buffer_size() > MAX_HEAD:
-            self._bound_unread()
+
+    def pause_writing(self) -> None:
+        """Note that answers pile up here; drop the oldest of all if they are too much."""
+        super().pause_writing()
+        self._bound_unread()
 
     def resume_writing(self) -> None:
         """Note that the client took what had piled up."""

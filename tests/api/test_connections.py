@@ -139,6 +139,7 @@ def test_client_that_reads_no_answer_is_dropped(strict):
     before = open_sockets(strict)
     ask = b"GET /v1/predictions?include=all&limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with socket.socket() as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # one request at a time
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", strict.port))
         client.settimeout(10)
@@ -228,9 +229,12 @@ def test_while_all_connections_are_worked_on_a_new_one_is_refused(finished_home,
         user = server.get("/v1/predictions?limit=1").json["predictions"][0]["user_id"]
         body = json.dumps({"rows": [{"user_id": user}] * 10_000}).encode()
         head = POST.partition(b"Content-Length")[0].replace(b"/predict", b"/predict/batch")
+        started = time.monotonic()
+        server.post("/predict/batch", {"rows": [{"user_id": user}] * 10_000})
+        one = time.monotonic() - started
         batch = head + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
         with crowd(server, 10, batch) as clients:
-            time.sleep(0.3)  # they are read now, and worked off one by one
+            time.sleep(one / 2)  # they are read now, and worked off one by one
             with connected(server, WHOLE) as client:
                 assert problem(everything(client))["status"] == 503
             answers = [everything(client) for client in clients]
@@ -277,6 +281,7 @@ def test_answers_that_nobody_reads_are_dropped_beyond_their_bound(finished_home,
         socket.socket() as client,
     ):
         assert len(server.get("/v1/predictions?include=all&limit=1000").body) > 100_000
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # one request at a time
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", server.port))
         client.settimeout(10)

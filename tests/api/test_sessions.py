@@ -68,7 +68,8 @@ def test_an_ended_session_stays_ended_after_a_restart(replicas, tmp_path):
     cookie = cookie_of(replicas.sign_in(replicas.key))
     sign_out(replicas.servers[0], cookie)
     home = replicas.servers[0].log.parent
-    options = {"keys": home / "keys", "session_secret": "shared"}
+    options = {"keys": home / "keys"}
+    options["session_secret"] = "shared"  # pragma: allowlist secret - of this test alone
     with serving(home, tmp_path / "log", **options) as server:
         assert server.ask("GET", "/desk", headers={"Cookie": cookie}).status == 303
 
