@@ -31,6 +31,7 @@ NUMBERS_OF_IDS = {"event_key"}
 # users, on DuckDB only those of changed users. descriptions lacks Python models on Spark.
 # Spark has no effect_scores: lists count with save rates there.
 NOT_COMPARED = {"ml.dbt_run_results", "main.churn_scores", "main.user_windows", "ml.descriptions"}
+NOT_COMPARED |= {"ml.job_runs"}  # seconds and memory of each engine
 NOT_COMPARED |= {"main.effect_scores"}
 VERSION_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z-")
 
