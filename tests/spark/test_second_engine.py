@@ -23,7 +23,7 @@ USERS, DAYS = 120, 104
 # Times differ from run to run, and so do files that contain them.
 MOMENTS = {"ingested_at", "written_at", "ingested_through", "scored_at", "created_at", "decided_at"}
 MOMENTS |= {"changed_at", "linked_at"}
-MOMENTS |= {"onnx_sha256", "joblib_sha256", "modified_ns", "forgotten_at"}
+MOMENTS |= {"onnx_sha256", "joblib_sha256", "modified_ns", "forgotten_at", "person_hash"}
 # Each engine has its own numbers for ids.
 NUMBERS_OF_IDS = {"event_key"}
 # dbt_run_results has times, and other nodes on DuckDB. churn_scores is a Python model: on Spark a
@@ -31,7 +31,8 @@ NUMBERS_OF_IDS = {"event_key"}
 # users, on DuckDB only those of changed users. descriptions lacks Python models on Spark.
 # Spark has no effect_scores: lists count with save rates there.
 NOT_COMPARED = {"ml.dbt_run_results", "main.churn_scores", "main.user_windows", "ml.descriptions"}
-NOT_COMPARED |= {"ml.job_runs"}  # seconds and memory of each engine
+# Seconds and memory are those of the engine, the key of hashes that of the home.
+NOT_COMPARED |= {"ml.job_runs", "raw.person_key"}
 NOT_COMPARED |= {"main.effect_scores"}
 VERSION_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z-")
 
