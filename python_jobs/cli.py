@@ -19,6 +19,8 @@ from python_jobs import terminal
 from python_jobs.errors import DRIFT, FAILED, INTERRUPTED, JobError
 from python_jobs.options import (
     Days,
+    DecidedBy,
+    DecidedWhy,
     DomainName,
     RawFolder,
     Seed,
@@ -375,15 +377,11 @@ def reproduce(version: str, raw: RawFolder = None) -> None:
 @app.command()
 def approve(
     version: str,
-    by: Annotated[str, typer.Option("--by", help="Who approves.")],
-    note: Annotated[str, typer.Option("--note", help="Why.")],
+    by: DecidedBy,
+    note: DecidedWhy,
 ) -> None:
     """Approve a version where the environment asks for a name; then promote it."""
-    from python_jobs.registry import approvals
-
-    settings = Settings()
-    with job_runs.job(settings, "approve"), warehouse.connect(settings) as connection:
-        approvals.approve(connection, settings, version, by=by, note=note, now=pipeline.now())
+    _decide(version, is_approved=True, by=by, note=note)
     line = f"{version} is approved by {by}. Next: churnhouse promote {version}"
     terminal.console.print(line, soft_wrap=True)
 
@@ -391,16 +389,21 @@ def approve(
 @app.command()
 def reject(
     version: str,
-    by: Annotated[str, typer.Option("--by", help="Who rejects.")],
-    note: Annotated[str, typer.Option("--note", help="Why.")],
+    by: DecidedBy,
+    note: DecidedWhy,
 ) -> None:
     """Keep a version out of production until somebody approves it."""
-    from python_jobs.registry import approvals
-
-    settings = Settings()
-    with job_runs.job(settings, "reject"), warehouse.connect(settings) as connection:
-        approvals.reject(connection, settings, version, by=by, note=note, now=pipeline.now())
+    _decide(version, is_approved=False, by=by, note=note)
     terminal.console.print(f"{version} is rejected by {by}.", soft_wrap=True)
+
+
+def _decide(version: str, *, is_approved: bool, by: str, note: str) -> None:
+    from python_jobs.registry.approvals import decide
+
+    settings, name = Settings(), "approve" if is_approved else "reject"
+    with job_runs.job(settings, name), warehouse.connect(settings) as connection:
+        now = pipeline.now()
+        decide(connection, settings, version, is_approved=is_approved, by=by, note=note, now=now)
 
 
 @app.command()

@@ -51,6 +51,16 @@ def replace_json(path: Path, content: Any) -> None:
     fsync(path.parent)
 
 
+def text_of(path: Path, *, next_step: str) -> str:
+    """Return a file's UTF-8 text. Raises JobError, with this next step, if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise JobError(f"{path} cannot be read ({error.strerror}).", next_step=next_step) from None
+    except UnicodeDecodeError:
+        raise JobError(f"{path} is not UTF-8 text.", next_step="save it as UTF-8.") from None
+
+
 def read_json(path: Path, *fields: str, next_step: str) -> dict[str, Any]:
     """Return the object in a JSON file.
 

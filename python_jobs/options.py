@@ -3,7 +3,6 @@
 import getpass
 import math
 import os
-import sys
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated
 import typer
 
 from python_jobs.errors import JobError
+from python_jobs.files import text_of
 
 
 def day(text: str | date) -> date:
@@ -28,15 +28,8 @@ def user_ids(user_id: str | None, file: Path | None) -> list[str]:
         raise typer.BadParameter("give one id, or --from-file FILE with one id per line")
     if file is None:
         return [user_id or ""]
-    try:
-        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        lines = data.decode("utf-8-sig").splitlines()
-    except OSError as error:
-        raise JobError(
-            f"{file} cannot be read ({error.strerror}).", next_step="name a file of ids."
-        ) from None
-    except UnicodeDecodeError:
-        raise JobError(f"{file} is not UTF-8 text.", next_step="save it as UTF-8.") from None
+    source = Path("/dev/stdin") if str(file) == "-" else file
+    lines = text_of(source, next_step="name a file of ids.").removeprefix("\ufeff").splitlines()
     ids = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if not ids:
         raise JobError(f"{file} names nobody.", next_step="put one id on each line.")
@@ -138,6 +131,8 @@ Seed = Annotated[
         parser=whole_number(0, 2**32 - 1), metavar="N", help="The same seed gives the same result."
     ),
 ]
+DecidedBy = Annotated[str, typer.Option("--by", help="Who decides.")]
+DecidedWhy = Annotated[str, typer.Option("--note", help="Why.")]
 TimeBudget = Annotated[
     float | None,
     typer.Option(

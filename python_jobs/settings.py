@@ -151,6 +151,11 @@ class Settings(BaseSettings):
         return self.home / "models"
 
     @property
+    def reproduction(self) -> Path:
+        """Return the temporary home of `reproduce`, with copies of raw files."""
+        return self.home / ".reproduce"
+
+    @property
     def contacts(self) -> Path:
         """Return the folder of the contacts that people recorded; only the API adds to it."""
         return self.home / "contacts"

@@ -18,10 +18,12 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from python_jobs.errors import JobError
+from python_jobs.files import text_of
 from python_jobs.ingest.schema import DomainFile, Vars, guess, plain_path
 from python_jobs.ingest.sources import Files, RawFiles
 from python_jobs.settings import PROJECT, Settings
 
+RESTORE = "restore the file."
 SHIPPED = PROJECT / "domains"
 FILES = ("domain.yml", "ingest.sql")
 
@@ -78,7 +80,7 @@ class Domain:
         self.name = name
         self.folder = folder
         self._where = folder / "domain.yml"
-        text = _read(self._where)
+        text = text_of(self._where, next_step=RESTORE)
         try:
             content = yaml.load(text, _Careful)
             self._lines = _lines(yaml.compose(text, yaml.SafeLoader))
@@ -107,7 +109,7 @@ class Domain:
                 next_step="add `users_from_events: true` to vars, or users to files.",
             )
         self._mappings = {
-            source.mapping: _read(folder / source.mapping)
+            source.mapping: text_of(folder / source.mapping, next_step=RESTORE)
             for sources in self.files.by_table().values()
             for source in sources
         }
@@ -167,7 +169,7 @@ class Domain:
             "has_identities": bool(self.files.identities),
         }
         for seed in ("event_types", "placeholder_ids"):
-            text = _read(PROJECT / f"seeds/{seed}.csv")
+            text = text_of(PROJECT / f"seeds/{seed}.csv", next_step=RESTORE)
             built_with[f"{seed}_sha256"] = hashlib.sha256(text.encode()).hexdigest()
         return json.dumps(
             built_with | self.vars.model_dump(mode="json", exclude_none=True, exclude=without),
@@ -202,7 +204,8 @@ def available(settings: Settings) -> dict[str, Path]:
 
 def default_vars() -> dict[str, Any]:
     """Return the settings that domains share, from dbt_project.yml."""
-    vars_: dict[str, Any] = yaml.safe_load(_read(PROJECT / "dbt_project.yml"))["vars"]
+    text = text_of(PROJECT / "dbt_project.yml", next_step=RESTORE)
+    vars_: dict[str, Any] = yaml.safe_load(text)["vars"]
     return vars_
 
 
@@ -271,19 +274,9 @@ def _lines(node: yaml.Node | None, path: tuple[str, ...] = ()) -> dict[tuple[str
 @cache
 def placeholder_ids() -> list[str]:
     """Return the ids of seeds/placeholder_ids.csv, which name nobody, and null."""
-    rows = csv.DictReader(_read(PROJECT / "seeds/placeholder_ids.csv").splitlines())
+    text = text_of(PROJECT / "seeds/placeholder_ids.csv", next_step=RESTORE)
+    rows = csv.DictReader(text.splitlines())
     return ["null", *(row["placeholder_id"] for row in rows)]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise JobError(
-            f"{path} cannot be read ({error.strerror}).", next_step="restore the file."
-        ) from None
-    except UnicodeDecodeError:
-        raise JobError(f"{path} is not UTF-8 text.", next_step="save it as UTF-8.") from None
 
 
 def _closest(loc: tuple[Any, ...], model: type[BaseModel]) -> str:

@@ -123,6 +123,7 @@ def _sweep(settings: Settings) -> None:
     """
     for folder in (
         *settings.models.glob(".writing-*"),
+        settings.reproduction,
         *(settings.home / "dbt" / name for name in ("logs", "target/compiled", "target/run")),
         Path(f"{settings.warehouse}.tmp"),  # where DuckDB puts what its memory cannot hold
     ):

@@ -1,7 +1,7 @@
 """Reproduce: train a registered version again, from its raw files, and compare the bytes."""
 
+import hashlib
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -61,8 +61,10 @@ def reproduce(
     listed = store.read_json(settings.models, version, "raw_files.json")
     check_files(version, listed["files"], folder)
     domain = domains.load(listed["domain"], settings)
-    with tempfile.TemporaryDirectory(prefix="reproduce-", dir=settings.home) as place:
-        home = settings.model_copy(update={"home": Path(place), "target": "duckdb"})
+    place = settings.reproduction
+    shutil.rmtree(place, ignore_errors=True)  # what a killed run left
+    try:
+        home = settings.model_copy(update={"home": place, "target": "duckdb"})
         progress("loading raw files")
         _load(home, domain, listed["files"], folder)
         progress("building")
@@ -70,14 +72,14 @@ def reproduce(
         inputs = _inputs(home, domain, manifest)
         progress("training")
         trained = train(inputs, champion=manifest["champion_parameters"], progress=progress)
-        model = Path(place) / "model.onnx"
-        model.write_bytes(trained.onnx)
-        same_model = sha256_of(model) == manifest["files"]["model.onnx"]
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    onnx = hashlib.sha256(trained.onnx).hexdigest()
     return Reproduced(
         version,
         len(listed["files"]),
         trained.facts["data_hash"] == manifest["data_hash"],
-        same_model,
+        onnx == manifest["files"]["model.onnx"],
         _differences(manifest, trained.facts),
     )
 

@@ -16,61 +16,34 @@ WAITS = "waits for approval"
 """Part of the reason when a version has earned promotion and still needs an approval."""
 
 
-def approve(
+def decide(
     con: duckdb.DuckDBPyConnection,
     settings: Settings,
     version: str,
     *,
+    is_approved: bool,
     by: str,
     note: str,
     now: datetime,
 ) -> dict[str, Any]:
-    """Record who approves a version and why; return the approval. It promotes nothing.
+    """Record who approves or rejects a version and why; return the decision. It promotes nothing.
 
-    The approval holds the model's sha256, so it is valid for these bytes only. It lifts a
-    rejection. Raises JobError if there is no such version, or if name or note are empty.
+    All decisions are in ml.approvals, a version's last one counts and is in approvals.json. It
+    holds the model's sha256, so an approval is valid for these bytes only. A rejected version is
+    not promoted until somebody approves it. Raises JobError if there is no such version, if name or
+    note are empty, or if a version in production is rejected.
     """
-    return _decide(con, settings, version, "approved", by=by, note=note, now=now)
-
-
-def reject(
-    con: duckdb.DuckDBPyConnection,
-    settings: Settings,
-    version: str,
-    *,
-    by: str,
-    note: str,
-    now: datetime,
-) -> dict[str, Any]:
-    """Record who rejects a version and why: it is not promoted until somebody approves it.
-
-    Raises JobError if it is in production, if there is no such version, or if name or note are
-    empty.
-    """
-    production = store.production(settings.models)
-    if production and production.version == version:
-        raise JobError(
-            f"{version} is in production.",
-            next_step="run `churnhouse rollback`, which also keeps it from coming back.",
-        )
-    return _decide(con, settings, version, "rejected", by=by, note=note, now=now)
-
-
-def _decide(
-    con: duckdb.DuckDBPyConnection,
-    settings: Settings,
-    version: str,
-    decision: str,
-    *,
-    by: str,
-    note: str,
-    now: datetime,
-) -> dict[str, Any]:
-    """Keep a decision: all are in ml.approvals, a version's last one is in approvals.json."""
+    decision = "approved" if is_approved else "rejected"
     if not by.strip() or not note.strip():
         raise JobError(
             f"To be {decision}, {version} needs a name and a note.",
             next_step="give them with --by and --note.",
+        )
+    production = store.production(settings.models)
+    if not is_approved and production and production.version == version:
+        raise JobError(
+            f"{version} is in production.",
+            next_step="run `churnhouse rollback`, which also keeps it from coming back.",
         )
     store.verified(settings.models, version, "model.onnx")
     sha256 = store.read_manifest(settings.models, version)["files"]["model.onnx"]
@@ -81,7 +54,7 @@ def _decide(
     try:
         con.execute(
             "insert into ml.approvals values (?, ?, ?, ?, ?)",
-            [moment, version, decision == "approved", given["by"], given["note"]],
+            [moment, version, is_approved, given["by"], given["note"]],
         )
         _add(settings.models / "approvals.json", version, given)
         con.commit()

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from python_jobs import files
 from python_jobs.errors import JobError
 from python_jobs.files import fsync, replace_json, sequence_of, sha256_of, write_json
-from python_jobs.files import read_json as read_json_file
 from python_jobs.publication import feature_facts
 from python_jobs.publication.feature_facts import FeatureFact
 from python_jobs.settings import PROJECT
@@ -76,14 +76,14 @@ def new_version(models: Path, version: str, manifest: dict[str, Any]) -> Iterato
     folder.mkdir()
     try:
         yield folder
-        files = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
+        hashes = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
         sequence = 1 + max((sequence_of(models / name) for name in versions(models)), default=0)
-        facts = manifest | {"sequence": sequence, "files": files}
+        facts = manifest | {"sequence": sequence, "files": hashes}
         write_json(folder / "manifest.json", facts)
         for path in [*folder.iterdir(), folder]:
             fsync(path)
         if _is_complete(models, version):
-            if read_manifest(models, version)["files"]["model.onnx"] != files["model.onnx"]:
+            if read_manifest(models, version)["files"]["model.onnx"] != hashes["model.onnx"]:
                 raise JobError(
                     f"{models / version} exists and holds another model.",
                     next_step="train again in a second.",
@@ -102,7 +102,7 @@ def read_manifest(models: Path, version: str) -> dict[str, Any]:
             f"There is no model version {version} in {models}.",
             next_step="see `churnhouse models`, or run `churnhouse train`.",
         )
-    return read_json_file(models / version / "manifest.json", "files", next_step=RESTORE)
+    return files.read_json(models / version / "manifest.json", "files", next_step=RESTORE)
 
 
 def made_from(models: Path, inputs_hash: str) -> str | None:
@@ -132,7 +132,7 @@ def champion_parameters(models: Path) -> dict[str, dict[str, Any]]:
 
 def read_json(models: Path, version: str, name: str) -> dict[str, Any]:
     """Return the content of a version's JSON file, once verified."""
-    return read_json_file(verified(models, version, name), next_step=RESTORE)
+    return files.read_json(verified(models, version, name), next_step=RESTORE)
 
 
 def read_features(models: Path, version: str) -> Features:
@@ -170,7 +170,7 @@ def production(models: Path) -> Production | None:
     path = models / "production.json"
     if not path.exists():
         return None
-    content = read_json_file(
+    content = files.read_json(
         path,
         *Production.__annotations__,
         next_step="restore it from a backup, or remove it and run `churnhouse promote VERSION`.",

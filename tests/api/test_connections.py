@@ -14,6 +14,7 @@ from support.running import Server, serving, wait_until
 
 HEAD_SECONDS, BODY_SECONDS, IDLE_SECONDS, CONNECTIONS = 1.0, 1.5, 2.0, 200
 BEGUN = b"GET /live HTTP/1.1\r\nHost: localhost\r\nX-Begun: "
+LONG = "/v1/predictions?include=all&limit=1000"
 WHOLE = b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = (
     b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -48,6 +49,19 @@ def crowd(server: Server, size: int, sent: bytes) -> Iterator[list[socket.socket
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
     with ExitStack() as stack:
         yield [stack.enter_context(connected(server, sent)) for _ in range(size)]
+
+
+def ask_without_reading(server: Server, *, every: float) -> None:
+    """Ask for long answers, every so many seconds, until the server ends the connection."""
+    with socket.socket() as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # one request at a time
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", server.port))
+        client.settimeout(10)
+        with pytest.raises(OSError):
+            for _ in range(500):
+                client.sendall(f"GET {LONG} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+                time.sleep(every)
 
 
 def everything(client: socket.socket) -> bytes:
@@ -137,17 +151,8 @@ def test_1100_connections_do_not_shut_the_server(finished_home, tmp_path, sent):
 def test_client_that_reads_no_answer_is_dropped(strict):
     """Its answers do not fit into the kernel's buffers, and it reads none of them."""
     before = open_sockets(strict)
-    ask = b"GET /v1/predictions?include=all&limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with socket.socket() as client:
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # one request at a time
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.connect(("127.0.0.1", strict.port))
-        client.settimeout(10)
-        with pytest.raises(OSError):
-            for _ in range(200):
-                client.sendall(ask)
-                time.sleep(0.1)
-        wait_until(lambda: open_sockets(strict) <= before, what="its end")
+    ask_without_reading(strict, every=0.1)
+    wait_until(lambda: open_sockets(strict) <= before, what="its end")
 
 
 MALFORMED = {
@@ -275,20 +280,9 @@ def test_many_unfinished_heads_take_no_memory(finished_home, tmp_path, sent):
 
 def test_answers_that_nobody_reads_are_dropped_beyond_their_bound(finished_home, tmp_path):
     """Long before a deadline: the bound is nothing here, and what the kernel takes is no memory."""
-    ask = b"GET /v1/predictions?include=all&limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with (
-        serving(finished_home, tmp_path / "log", unread_bytes=0) as server,
-        socket.socket() as client,
-    ):
-        assert len(server.get("/v1/predictions?include=all&limit=1000").body) > 100_000
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # one request at a time
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.connect(("127.0.0.1", server.port))
-        client.settimeout(10)
-        with pytest.raises(OSError):
-            for _ in range(500):
-                client.sendall(ask)
-                time.sleep(0.02)
+    with serving(finished_home, tmp_path / "log", unread_bytes=0) as server:
+        assert len(server.get(LONG).body) > 100_000
+        ask_without_reading(server, every=0.02)
         text = server.get("/metrics").text
         (line,) = [n for n in text.splitlines() if 'refused_total{reason="slow"}' in n]
         assert float(line.split()[1]) == 1

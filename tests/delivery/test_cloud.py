@@ -102,7 +102,10 @@ def test_cloud_run_pod_is_what_kubernetes_accepts(tmp_path: Path):
     assert done.returncode == 0 and " passed for " in done.stdout + done.stderr, done
 
 
-@pytest.mark.skipif(shutil.which("terraform") is None, reason="needs terraform")
+@pytest.mark.skipif(
+    shutil.which("terraform") is None,
+    reason="needs terraform, which Debian does not have, to parse the module",
+)
 def test_terraform_parses_and_is_formatted():
     command = ["terraform", "fmt", "-check", "-diff", TERRAFORM]
     done = subprocess.run(command, capture_output=True, text=True)

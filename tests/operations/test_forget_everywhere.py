@@ -133,7 +133,12 @@ def leave_what_killed_jobs_leave(home: Path) -> None:
     (home / "warehouse.duckdb.tmp").mkdir()
     (home / "warehouse.duckdb.tmp/spill.tmp").write_text(PERSON)
     (home / "warehouse.fresh").write_text(PERSON)
-    for folder in ("models/.writing-1", "published/.1.partial", "published/.1.removed"):
+    for folder in (
+        ".reproduce/raw",
+        "models/.writing-1",
+        "published/.1.partial",
+        "published/.1.removed",
+    ):
         (home / folder).mkdir()
         (home / folder / "rows.csv").write_text(f"{PERSON},{MAIL}\n")
     (home / "contacts/.0123").write_text(json.dumps({"user_id": PERSON}))

@@ -8,7 +8,7 @@ from support.training_world import NOW, months_later, new_warehouse, run, scramb
 
 from python_jobs.errors import JobError
 from python_jobs.registry import store
-from python_jobs.registry.approvals import approval, approve, reject, withdrawn
+from python_jobs.registry.approvals import approval, decide, withdrawn
 from python_jobs.registry.listing import listing
 from python_jobs.registry.promotion import promote
 from python_jobs.registry.rollback import rollback
@@ -48,7 +48,8 @@ def test_good_version_waits_for_a_required_approval(strict):
     decision = promote(con, settings, now=NOW, version=first)
     assert not decision.is_promoted and f"churnhouse approve {first}" in decision.reason
     assert store.production(settings.models) is None
-    given = approve(con, settings, first, by=" Ada ", note="looked at the report", now=NOW)
+    said = "looked at the report"
+    given = decide(con, settings, first, is_approved=True, by=" Ada ", note=said, now=NOW)
     assert given["by"] == "Ada" and approval(settings.models, first) == given
     assert promote(con, settings, now=LATER, version=first).is_promoted
     assert [row[1] for row in decisions(con)] == [False, True]
@@ -58,20 +59,20 @@ def test_good_version_waits_for_a_required_approval(strict):
 
 def test_approval_does_not_promote_a_bad_version(strict):
     con, settings, (first, _) = strict
-    approve(con, settings, first, by="Ada", note="fine", now=NOW)
+    decide(con, settings, first, is_approved=True, by="Ada", note="fine", now=NOW)
     promote(con, settings, now=NOW, version=first)
     months_later(con)
     scramble_labels(con)
     later = NOW + timedelta(days=70)
     bad = run(con, settings.home, now=later).version
-    approve(con, settings, bad, by="Ada", note="hope", now=later)
+    decide(con, settings, bad, is_approved=True, by="Ada", note="hope", now=later)
     decision = promote(con, settings, now=later, version=bad)
     assert not decision.is_promoted and "worse than the champion" in decision.reason
 
 
 def test_an_approval_is_for_one_version_and_its_bytes(strict):
     con, settings, (first, second) = strict
-    approve(con, settings, first, by="Ada", note="fine", now=NOW)
+    decide(con, settings, first, is_approved=True, by="Ada", note="fine", now=NOW)
     assert approval(settings.models, second) is None
     path = settings.models / "approvals.json"
     path.write_text(path.read_text().replace('"onnx_sha256": "', '"onnx_sha256": "0'))
@@ -82,27 +83,28 @@ def test_an_approval_is_for_one_version_and_its_bytes(strict):
 def test_an_approval_needs_a_name_and_a_note(world, by, note):
     con, settings, (first, _) = world
     with pytest.raises(JobError, match="name and a note"):
-        approve(con, settings, first, by=by, note=note, now=NOW)
+        decide(con, settings, first, is_approved=True, by=by, note=note, now=NOW)
 
 
 def test_approval_of_an_unknown_or_tampered_version_is_refused(world):
     con, settings, (first, _) = world
     with pytest.raises(JobError, match="no model version"):
-        approve(con, settings, "2020-01-01T000000Z-00000000", by="Ada", note="x", now=NOW)
+        unknown = "2020-01-01T000000Z-00000000"
+        decide(con, settings, unknown, is_approved=True, by="Ada", note="x", now=NOW)
     (settings.models / first / "model.onnx").write_bytes(b"other")
     with pytest.raises(JobError, match=r"model\.onnx"):
-        approve(con, settings, first, by="Ada", note="x", now=NOW)
+        decide(con, settings, first, is_approved=True, by="Ada", note="x", now=NOW)
 
 
 def test_a_rejected_version_stays_out_until_somebody_approves_it(world):
     con, settings, (first, second) = world
     promote(con, settings, now=NOW, version=first)
-    reject(con, settings, second, by="Bo", note="odd reasons", now=LATER)
+    decide(con, settings, second, is_approved=False, by="Bo", note="odd reasons", now=LATER)
     decision = promote(con, settings, now=LATER, version=second, replace_after_days=0)
     assert not decision.is_promoted
     assert "rejected by Bo (odd reasons)" in decision.reason
     assert [row["status"] for row in listing(con, settings)] == ["rejected", "production"]
-    approve(con, settings, second, by="Ada", note="they are right", now=LATER)
+    decide(con, settings, second, is_approved=True, by="Ada", note="they are right", now=LATER)
     assert promote(con, settings, now=LATER, version=second, replace_after_days=0).is_promoted
     kept = con.execute("select version, is_approved, decided_by, note from ml.approvals").fetchall()
     assert kept == [(second, False, "Bo", "odd reasons"), (second, True, "Ada", "they are right")]
@@ -110,17 +112,17 @@ def test_a_rejected_version_stays_out_until_somebody_approves_it(world):
 
 def test_a_rejection_is_no_approval_and_production_is_rolled_back_instead(strict):
     con, settings, (first, second) = strict
-    reject(con, settings, first, by="Bo", note="no", now=NOW)
+    decide(con, settings, first, is_approved=False, by="Bo", note="no", now=NOW)
     assert approval(settings.models, first) is None
-    approve(con, settings, second, by="Ada", note="fine", now=NOW)
+    decide(con, settings, second, is_approved=True, by="Ada", note="fine", now=NOW)
     promote(con, settings, now=NOW, version=second)
     with pytest.raises(JobError, match="is in production"):
-        reject(con, settings, second, by="Bo", note="no", now=LATER)
+        decide(con, settings, second, is_approved=False, by="Bo", note="no", now=LATER)
 
 
 def test_rollback_to_a_rejected_version_is_refused(promoted):
     con, settings, (first, second) = promoted
-    reject(con, settings, first, by="Bo", note="no", now=LATER)
+    decide(con, settings, first, is_approved=False, by="Bo", note="no", now=LATER)
     with pytest.raises(JobError, match=f"{first}, was rejected"):
         rollback(con, settings, now=LATER)
     assert store.production(settings.models).version == second
@@ -188,7 +190,7 @@ def test_a_rollback_to_a_tampered_version_is_refused_by_name(promoted):
 def test_list_shows_every_version_and_its_state(promoted):
     con, settings, (first, second) = promoted
     third = run(con, settings.home, now=LATER + timedelta(hours=1)).version
-    approve(con, settings, first, by="Ada", note="fine", now=NOW)
+    decide(con, settings, first, is_approved=True, by="Ada", note="fine", now=NOW)
     listed = listing(con, settings)
     assert [(row["version"], row["status"], row["approved_by"]) for row in listed] == [
         (third, "not judged yet", None),

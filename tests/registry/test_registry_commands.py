@@ -221,17 +221,18 @@ def test_a_broken_promise_retrains_once(home: Path):
     [
         ["approve", "2020-01-01T000000Z-00000000", "--by", "Ada", "--note", "x"],
         ["promote", "2020-01-01T000000Z-00000000"],
+        ["reject", "2020-01-01T000000Z-00000000", "--by", "Ada", "--note", "x"],
         ["rollback"],
     ],
     ids=lambda arguments: arguments[0],
 )
-def test_refused_command_is_one_line_and_changes_nothing(finished_home: Path, arguments):
-    before = (finished_home / "models/production.json").read_bytes()
-    done = churnhouse(finished_home, *arguments, check=False)
+def test_refused_command_is_one_line_and_changes_nothing(home: Path, arguments):
+    before = (home / "models/production.json").read_bytes()
+    done = churnhouse(home, *arguments, check=False)
     (line,) = done.stderr.splitlines()
     assert done.returncode == 1 and " Next: " in line and line.startswith("churnhouse: ")
-    assert (finished_home / "models/production.json").read_bytes() == before
-    assert not (finished_home / "models/approvals.json").exists()
+    assert (home / "models/production.json").read_bytes() == before
+    assert not (home / "models/approvals.json").exists()
 
 
 def test_an_empty_installation_has_no_models(tmp_path: Path):
