@@ -48,7 +48,7 @@ def test_the_level_chooses_the_lines(home, log):
     lines, _ = log(home, "publish", level="debug")
     assert {line["level"] for line in lines} == {"debug", "info"}
     assert "lookup store" in {line["message"] for line in lines if line["event"] == "progress"}
-    assert log(home, "publish", level="warning") == ([], "")
+    assert log(home, "score", level="warning") == ([], "")  # it has steps and notes
 
 
 def test_on_request_the_log_is_text_anywhere(home, log, monkeypatch):

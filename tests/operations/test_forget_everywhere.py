@@ -134,7 +134,7 @@ def leave_what_killed_jobs_leave(home: Path) -> None:
     (home / "warehouse.duckdb.tmp/spill.tmp").write_text(PERSON)
     (home / "warehouse.fresh").write_text(PERSON)
     for folder in (
-        ".reproduce/raw",
+        ".reproduce",
         "models/.writing-1",
         "published/.1.partial",
         "published/.1.removed",
