@@ -12,6 +12,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from python_jobs.publication import lookup_store
 from python_jobs.publishing import lookup
 from python_jobs.publishing.publish import point
 
@@ -35,7 +36,9 @@ def write(source: Path, published: Path, users: int) -> Path:
         lookup.write_table(store, "users", "user_id", kinds, batches)
     manifest["version"] = version
     manifest["files"] = {path.name: {"sha256": _sha256(path)} for path in folder.iterdir()}
-    manifest["files"]["lookup.sqlite"]["rows"] = {"users": users}
+    with closing(sqlite3.connect(folder / "lookup.sqlite")) as store:
+        ids = lookup_store.ids_sha256(store.execute("select user_id from users order by user_id"))
+    manifest["files"]["lookup.sqlite"] |= {"rows": {"users": users}, "ids_sha256": ids}
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     point(published, version)
     return folder

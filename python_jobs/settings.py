@@ -2,6 +2,7 @@
 
 import base64
 import ipaddress
+import re
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -81,6 +82,10 @@ class Settings(BaseSettings):
     webhook_secret: str | None = Field(None, repr=False)
     """Signs what is told: whsec_ and 24 to 64 bytes in base64."""
 
+    signing_key: str | None = Field(None, repr=False, min_length=32, max_length=1024)
+    """Signs approvals, the choice of the production model and publications; whoever holds it, API
+    included, then refuses those without its signature."""
+
     def __init__(self, **given: Any) -> None:
         """Read the variables; `given` overrules them. Raises JobError that names a bad one."""
         try:
@@ -88,9 +93,12 @@ class Settings(BaseSettings):
         except ValidationError as error:
             problem = error.errors()[0]
             name = f"CHURNHOUSE_{problem['loc'][0]}".upper()
-            why = problem["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+            why = problem["msg"].removeprefix("Value error, ")
+            why = re.sub("^(Input|String) should", "it should", why)
             given_value = (
-                "..." if name.endswith("_SECRET") and problem["input"] else problem["input"]
+                "..."
+                if name.endswith(("_SECRET", "SIGNING_KEY")) and problem["input"]
+                else problem["input"]
             )
             raise JobError(
                 f"{name}={given_value}: {why}.", next_step="correct it, or unset it."

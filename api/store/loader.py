@@ -18,7 +18,8 @@ from api import logs
 from api.http.errors import not_ready
 from api.metrics import Metrics
 from api.settings import ApiSettings
-from api.store.publication import VERSION, BadVersion, Publication, load
+from api.store.checks import BadVersion
+from api.store.publication import VERSION, Publication, load
 from api.store.threads import Threads
 from python_jobs.files import sequence_of
 
@@ -156,7 +157,8 @@ class Loader:
         threads = self._loading.setdefault(version, Threads(most=1))
         seconds = self._settings.api_load_seconds
         try:
-            return await threads.call(load, self._published, version, seconds=seconds)
+            key = self._settings.signing_key
+            return await threads.call(load, self._published, version, key, seconds=seconds)
         except TimeoutError:
             raise BadVersion(f"it could not be read within {seconds:g} seconds") from None
 

@@ -6,7 +6,6 @@ open file and everything else is in memory.
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import re
 import sqlite3
@@ -18,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
-from python_jobs.files import sha256_of
+from api.store import checks
+from api.store.checks import BadVersion
 from python_jobs.publication import candidate, feature_facts, lookup_store, onnx_model, prediction
 from python_jobs.publication.attribute_values import Encoder
 from python_jobs.publication.feature_facts import FeatureFact
 from python_jobs.publication.impossible import Contradictions
+from python_jobs.publication.signature import NOT_SIGNED, is_accepted
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -33,8 +32,6 @@ VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,80}")
 REQUIRED = ("lookup.sqlite", "model.onnx", "features.json", "golden.json", "metrics.json")
 OPTIONAL = ("typical.json",)
 SHARD = re.compile(r"lookup-\d+\.sqlite")
-SPOT_CHECKED = 20
-TOLERANCE = 1e-6
 MONITORING = (
     *("feature_drift", "prediction_drift", "model_performance", "performance_intervals"),
     *("risk_bands", "churn_calendar", "risk_by_attribute"),
@@ -47,10 +44,6 @@ SHOWN_ROWS = 500
 WEEK_DAYS = 7
 MANY_VALUES = 60
 """An attribute with more values than this is no choice in a list."""
-
-
-class BadVersion(Exception):
-    """A version that must not be served; the text says why and may be shown."""
 
 
 @dataclass(frozen=True)
@@ -248,24 +241,28 @@ class Publication:
         return scores
 
 
-def load(published: Path, version: str) -> Publication:
+def load(published: Path, version: str, signing_key: str | None = None) -> Publication:
     """Verify a version file by file and row by row, and open it. Raises BadVersion.
+
+    With a signing key, a version whose manifest lacks its signature is bad.
 
     Hashing a large store is slow, so this runs in a thread beside the event loop.
     """
     folder = published / version
     try:
-        return _load(folder, version)
+        return _load(folder, version, signing_key)
     except BadVersion:
         raise
     except Exception as error:
         raise BadVersion(f"it cannot be opened ({type(error).__name__})") from error
 
 
-def _load(folder: Path, version: str) -> Publication:
+def _load(folder: Path, version: str, signing_key: str | None) -> Publication:
     manifest = json.loads((folder / "manifest.json").read_bytes())
     if manifest["version"] != version:
         raise BadVersion("its manifest names another version")
+    if not is_accepted(manifest, "publication", signing_key):
+        raise BadVersion(f"its manifest {NOT_SIGNED}")
     datetime.fromisoformat(manifest["published_at"])
     files = manifest["files"]
     content = {}
@@ -273,7 +270,7 @@ def _load(folder: Path, version: str) -> Publication:
     shards = [name for name in sorted(files) if SHARD.fullmatch(name)]
     for name in (*REQUIRED, *shards, *(n for n in (*OPTIONAL, page) if n in files)):
         keep = not name.endswith(".sqlite")
-        content[name] = _verified(folder / name, files.get(name), keep=keep)
+        content[name] = checks.verified(folder / name, files.get(name), keep=keep)
     features = json.loads(content["features.json"])
     golden = json.loads(content["golden.json"])
     session = onnx_model.open_session(content["model.onnx"])
@@ -302,29 +299,16 @@ def _load(folder: Path, version: str) -> Publication:
         report=content.get(page),
         **_facts(store, manifest.get("attributes")),
     )
-    stores = [files[name] for name in ("lookup.sqlite", *shards)]
-    _spot_check(publication, [file.get("rows", {}).get("users") for file in stores])
+    tables = [f"shard_{number}.users" for number in range(len(shards))] or ["main.users"]
+    parts = [files[name] for name in shards or ["lookup.sqlite"]]
+    checks.check_users(store, dict(zip(tables, parts, strict=True)), manifest)
+    checks.check_scores(store, list(names), publication.score)
     return publication
 
 
 def _stamp(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_size, status.st_ino
-
-
-def _verified(path: Path, expected: dict[str, Any] | None, *, keep: bool) -> bytes:
-    """Return a file's content after checking its hash; b"" if it is not kept."""
-    if expected is None or not path.is_file():
-        raise BadVersion(f"{path.name} is missing")
-    if keep:
-        content = path.read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-    else:
-        content = b""
-        digest = sha256_of(path)
-    if digest != expected["sha256"]:
-        raise BadVersion(f"{path.name} is not the file that was published")
-    return content
 
 
 def _open(path: Path, shards: list[Path]) -> sqlite3.Connection:
@@ -465,32 +449,6 @@ def _nullable(
 def is_whole(kind: str) -> bool:
     """Return whether a SQL type holds only whole numbers."""
     return "INT" in kind
-
-
-def _spot_check(publication: Publication, expected: list[int | None]) -> None:
-    """Check that store, model and manifest fit: counts, versions, scores of real users.
-
-    `expected`: users in each file of the store by the manifest, None if it does not say.
-    """
-    counts = [count for count in expected if count is not None]
-    rows = sum(counts) if counts else publication.users
-    if rows != publication.users:
-        raise BadVersion(f"its store holds {publication.users} users instead of {rows}")
-    sql = (
-        f"select model_version, as_of_date, churn_risk, {_quoted(publication.features)}"
-        f" from users where risk_rank in (select cast(1 + value * ? as integer) from"
-        f" json_each('{json.dumps(list(range(SPOT_CHECKED)))}'))"
-    )
-    step = max(1, publication.max_rank // SPOT_CHECKED)
-    sampled = publication.store.execute(sql, (step,)).fetchall()
-    if any(
-        (row[0], row[1]) != (publication.model_version, publication.as_of_date) for row in sampled
-    ):
-        raise BadVersion("its store was scored by another model or for another day")
-    if sampled:
-        scores = np.array(publication.score([row[3:] for row in sampled]))
-        if not np.abs(scores - [row[2] for row in sampled]).max() <= TOLERANCE:
-            raise BadVersion("its model does not give its users their published scores")
 
 
 def _quoted(columns: Iterable[str]) -> str:

@@ -250,6 +250,22 @@ def _published(settings: Settings, now: datetime) -> str:
     return f"{manifest['version']}, {len(manifest['files'])} files as published"
 
 
+def _signing(settings: Settings, now: datetime) -> str:
+    """Check that what decides which model and which version serve is signed, where it can be."""
+    from python_jobs.registry import store
+
+    if settings.signing_key is None:
+        unsigned = "approvals and publications are not signed: CHURNHOUSE_SIGNING_KEY is not set"
+        if settings.approval_required:
+            raise JobError(
+                f"{unsigned}, so whoever may write {settings.models} can approve.",
+                next_step="set it to `openssl rand -base64 32` for jobs and API; keep it secret.",
+            )
+        return unsigned
+    store.check_signed(settings)
+    return "what is approved, promoted and published is signed, and refused without a signature"
+
+
 def _times(settings: Settings, now: datetime) -> str:
     """Check that no time stamp is in the future: a fast clock makes old data look fresh."""
     for what, moment in _stamps(settings):
@@ -321,6 +337,7 @@ CHECKS: dict[str, Callable[[Settings, datetime], str]] = {
     "dbt project": _project,
     "model": _model,
     "published": _published,
+    "signing": _signing,
     "times": _times,
     "API keys": _keys,
     "webhook": _webhook,

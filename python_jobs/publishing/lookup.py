@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from python_jobs.publication import candidate
-from python_jobs.publication.lookup_store import MAX_SHARDS, SHARD, list_columns, shard_path
+from python_jobs.publication.lookup_store import (
+    MAX_SHARDS,
+    SHARD,
+    ids_sha256,
+    list_columns,
+    shard_path,
+)
 
 if TYPE_CHECKING:
     import duckdb
@@ -196,11 +202,16 @@ TABLES = {
     ),
 }
 
+WRITTEN = """
+    select user_id from main.churn_predictions_latest where in_shard(user_id) order by user_id
+"""
+
 
 def write(
     connection: "duckdb.DuckDBPyConnection", path: Path, shard_users: int, attributes: list[str]
-) -> dict[str, dict[str, int]]:
-    """Write a new store at `path`; return the rows of each table, {file: {table: rows}}.
+) -> tuple[dict[str, dict[str, int]], dict[str, str]]:
+    """Write a new store at `path`; return the rows of each table, {file: {table: rows}}, and the
+    ids_sha256 of the users that were to be written to each file, from the warehouse.
 
     `attributes`: the columns of user_features_latest that lists can be filtered by. More than
     `shard_users` users are written in shards beside it: lookup-0.sqlite ...
@@ -213,14 +224,16 @@ def write(
     if shards > 1:
         files = {path: [name for name in TABLES if name != "users"]}
         files |= {shard_path(path, number): ["users"] for number in range(shards)}
-    rows = {}
+    rows, ids = {}, {}
     for number, (file, tables) in enumerate(files.items(), start=-1):
         chosen = f"{SHARD} % {shards} = {number}" if shards > 1 else "true"
         connection.execute(f"create or replace temp macro in_shard(user_id) as {chosen}")
         with new_store(file, attributes) as store:
             counts = {name: _write(connection, store, name) for name in tables}
         rows[file.name] = counts
-    return rows
+        if "users" in tables:
+            ids[file.name] = ids_sha256(connection.execute(WRITTEN))
+    return rows, ids
 
 
 def _write(connection: "duckdb.DuckDBPyConnection", store: sqlite3.Connection, name: str) -> int:

@@ -15,6 +15,7 @@ import duckdb
 from python_jobs.errors import JobError
 from python_jobs.files import fsync, sequence_of, sha256_of, sql_text, write_json
 from python_jobs.ingest import persons
+from python_jobs.publication.signature import signed
 from python_jobs.publishing import activation, comments, lookup, summary
 from python_jobs.registry import store
 from python_jobs.registry.published_report import published_report
@@ -106,7 +107,8 @@ def publish(
         progress("lookup store")
         shard_users = settings.lookup_shard_users
         attributes = _attributes(connection)
-        rows |= lookup.write(connection, work / "lookup.sqlite", shard_users, attributes)
+        stored, ids = lookup.write(connection, work / "lookup.sqlite", shard_users, attributes)
+        rows |= stored
         progress("exports")
         rows |= _write_exports(connection, work, as_of_date)
         current = settings.published / "current"
@@ -123,8 +125,9 @@ def publish(
             "code_commit": store.git_commit(),
             "attributes": attributes,
             **summary.of(connection, settings, model_version),
-            "files": _files(work, rows),
+            "files": _files(work, rows, ids),
         }
+        manifest = signed(manifest, "publication", settings.signing_key)
         write_json(work / "manifest.json", manifest)
         for path in [*work.rglob("*"), work]:
             fsync(path)
@@ -322,13 +325,17 @@ def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
     return int(count)
 
 
-def _files(work: Path, rows: dict[str, dict[str, int]]) -> dict[str, dict[str, Any]]:
-    files = {}
+def _files(
+    work: Path, rows: dict[str, dict[str, int]], ids: dict[str, str]
+) -> dict[str, dict[str, Any]]:
+    files: dict[str, dict[str, Any]] = {}
     for path in sorted(path for path in work.rglob("*") if path.is_file()):
         name = path.relative_to(work).as_posix()
         files[name] = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
         if name in rows:
             files[name]["rows"] = rows[name]
+        if name in ids:
+            files[name]["ids_sha256"] = ids[name]
     return files
 
 

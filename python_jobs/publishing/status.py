@@ -6,13 +6,15 @@ from typing import Any
 
 from python_jobs.errors import JobError
 from python_jobs.files import read_json, sha256_of
+from python_jobs.publication.signature import NOT_SIGNED, is_accepted
 from python_jobs.settings import Settings
 
 
 def read(settings: Settings) -> dict[str, Any]:
     """Return the manifest of the current version, once all its files are verified.
 
-    Raises JobError if nothing is published yet, or if a file is damaged.
+    Raises JobError if nothing is published yet, a file is damaged, or there is a signing key and
+    the manifest lacks its signature.
     """
     folder = (settings.published / "current").resolve()  # resolved once, since `current` may change
     path = folder / "manifest.json"
@@ -22,6 +24,8 @@ def read(settings: Settings) -> dict[str, Any]:
         )
     again = "run `churnhouse publish` to publish again."
     manifest = read_json(path, "version", "files", next_step=again)
+    if not is_accepted(manifest, "publication", settings.signing_key):
+        raise JobError(f"{path} {NOT_SIGNED}.", next_step=again)
     verify(folder, manifest)
     return manifest
 

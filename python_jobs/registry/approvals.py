@@ -8,6 +8,7 @@ import duckdb
 
 from python_jobs.errors import JobError
 from python_jobs.files import read_json, replace_json
+from python_jobs.publication.signature import NOT_SIGNED, is_accepted, signed
 from python_jobs.registry import store
 from python_jobs.settings import Settings
 from python_jobs.warehouse.connection import give_up
@@ -29,9 +30,10 @@ def decide(
     """Record who approves or rejects a version and why; return the decision. It promotes nothing.
 
     All decisions are in ml.approvals, a version's last one counts and is in approvals.json. It
-    holds the model's sha256, so an approval is valid for these bytes only. A rejected version is
-    not promoted until somebody approves it. Raises JobError if there is no such version, if name or
-    note are empty, or if a version in production is rejected.
+    holds the model's sha256, so an approval is valid for these bytes only, and a signature if there
+    is a signing key. A rejected version is not promoted until somebody approves it. Raises JobError
+    if there is no such version, if name or note are empty, or if a version in production is
+    rejected.
     """
     decision = "approved" if is_approved else "rejected"
     if not by.strip() or not note.strip():
@@ -50,6 +52,7 @@ def decide(
     moment = store.utc(now)
     given = {"by": by.strip(), "note": note.strip(), "onnx_sha256": sha256}
     given[f"{decision}_at"] = f"{moment.isoformat()}Z"
+    given = signed(given, f"decision on {version}", settings.signing_key)
     con.begin()
     try:
         con.execute(
@@ -64,16 +67,39 @@ def decide(
     return given
 
 
-def approval(models: Path, version: str) -> dict[str, Any] | None:
-    """Return the approval of a version's present model file; None if nobody approved it."""
+def approval(settings: Settings, version: str) -> dict[str, Any] | None:
+    """Return the approval of a version's present model file; None if nobody approved it.
+
+    With a signing key, one without its signature does not count.
+    """
+    given = _approval(settings.models, version)
+    return given if given and _is_accepted(settings, version, given) else None
+
+
+def still_needed(settings: Settings, version: str) -> str | None:
+    """Return what an approval of a version is waited for, or None if it has one."""
+    given = _approval(settings.models, version)
+    if given and not _is_accepted(settings, version, given):
+        return f"{WAITS} (the one by {given.get('by')} {NOT_SIGNED})"
+    return None if given else WAITS
+
+
+def _approval(models: Path, version: str) -> dict[str, Any] | None:
     given = _read(models / "approvals.json").get(version)
     expected = store.read_manifest(models, version)["files"]["model.onnx"]
     is_for_it = given and "approved_at" in given and given["onnx_sha256"] == expected
     return given if is_for_it else None
 
 
+def _is_accepted(settings: Settings, version: str, given: dict[str, Any]) -> bool:
+    return is_accepted(given, f"decision on {version}", settings.signing_key)
+
+
 def rejection(models: Path, version: str) -> dict[str, Any] | None:
-    """Return the rejection of a version; None if nobody rejected it, or it was approved since."""
+    """Return the rejection of a version; None if nobody rejected it, or it was approved since.
+
+    One without a signature counts too: at worst a version waits for somebody to approve it.
+    """
     given = _read(models / "approvals.json").get(version)
     return given if given and "rejected_at" in given else None
 

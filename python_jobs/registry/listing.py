@@ -51,7 +51,7 @@ def listing(con: duckdb.DuckDBPyConnection, settings: Settings) -> list[dict[str
     by_version = {row["version"]: row for row in rows}
     listed = []
     for version in reversed(store.versions(models)):
-        given = approvals.approval(models, version)
+        given = approvals.approval(settings, version)
         extra = {"status": status(version), "approved_by": given and given["by"]}
         listed.append(by_version[version] | extra)
     return listed

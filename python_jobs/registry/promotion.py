@@ -149,8 +149,10 @@ def promote(
     `failed`: why the champion failed in production, which lets an equal model replace it too.
 
     For the version already in production, nothing changes and nothing is recorded. A version that
-    was rolled back is promoted only if it is named. Raises JobError if there is no such version,
-    one of its files differs from the registered one, or another promotion was faster.
+    was rolled back is promoted only if it is named. With a signing key, production.json is signed:
+    naming the version in production signs it anew. Raises JobError if there is no such version, one
+    of its files differs from the registered one, production.json lacks the signature, or another
+    promotion was faster.
     """
     say = progress or (lambda line: None)
     models = settings.models
@@ -159,6 +161,10 @@ def promote(
     named, version = version, version or next(reversed(store.versions(models)), None)
     if version is None:
         raise JobError("There is no model version yet.", next_step="run `churnhouse train`.")
+    if not named or not champion or champion.version != version:
+        store.check_signed(settings)
+    elif settings.signing_key:
+        store.sign_production(settings)
     if champion and champion.version == version:
         decision = Decision(False, ["it is in production already"], version, version)
     else:
@@ -169,8 +175,8 @@ def promote(
         decision = _judged(con, settings, version, in_production, must_go)
         if decision.is_promoted and (held_back := _held_back(settings, version, bool(named))):
             decision = replace(decision, is_promoted=False, reasons=[held_back])
-        given = approvals.approval(models, version) or {}
-        swap = partial(store.swap_production, models, champion, version, now)
+        given = approvals.approval(settings, version) or {}
+        swap = partial(store.swap_production, settings, champion, version, now)
         record(con, decision, now, swap, approved_by=given.get("by"), note=given.get("note"))
     say(f"{version} {'promoted' if decision.is_promoted else 'not promoted'}: {decision.reason}")
     return decision
@@ -222,9 +228,9 @@ def _held_back(settings: Settings, version: str, is_named: bool) -> str | None:
         )
     if not is_named and version in approvals.withdrawn(settings.models):
         return f"it was rolled back; `churnhouse promote {version}` promotes it again"
-    if settings.approval_required and not approvals.approval(settings.models, version):
+    if settings.approval_required and (waits := approvals.still_needed(settings, version)):
         return (
-            f"it has earned promotion and {approvals.WAITS}: "
+            f"it has earned promotion and {waits}: "
             f"`churnhouse approve {version} --by NAME --note TEXT`, then promote again"
         )
     return None

@@ -15,8 +15,10 @@ def rollback(con: duckdb.DuckDBPyConnection, settings: Settings, *, now: datetim
 
     The decision is recorded in ml.promotions. The caller scores and publishes afterwards. Raises
     JobError if there is no previous version, one of its files differs from the registered one, it
-    was itself rolled back or rejected, or another promotion was faster.
+    was itself rolled back or rejected, production.json lacks the signature of the signing key, or
+    another promotion was faster.
     """
+    store.check_signed(settings)
     models = settings.models
     current = store.production(models)
     if current is None or current.previous is None:
@@ -40,7 +42,7 @@ def rollback(con: duckdb.DuckDBPyConnection, settings: Settings, *, now: datetim
     reason = f"rolled back from {current.version}"
 
     def act() -> None:
-        store.swap_production(models, current, target, now)
+        store.swap_production(settings, current, target, now)
         approvals.withdraw(models, current.version, now)
 
     record(con, Decision(True, [reason], target, current.version), now, act)

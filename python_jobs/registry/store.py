@@ -20,7 +20,8 @@ from python_jobs.errors import JobError
 from python_jobs.files import fsync, replace_json, sequence_of, sha256_of, write_json
 from python_jobs.publication import feature_facts
 from python_jobs.publication.feature_facts import FeatureFact
-from python_jobs.settings import PROJECT
+from python_jobs.publication.signature import NOT_SIGNED, is_accepted, signed
+from python_jobs.settings import PROJECT, Settings
 from python_jobs.warehouse.features import Features
 
 RESTORE = "restore it from a backup, or train and promote another version."
@@ -178,23 +179,63 @@ def production(models: Path) -> Production | None:
     return Production(*(content[name] for name in Production.__annotations__))
 
 
+def check_signed(settings: Settings) -> None:
+    """Raise JobError if there is a signing key and production.json or its model is not signed."""
+    if settings.signing_key is None or (chosen := production(settings.models)) is None:
+        return
+    path = settings.models / "production.json"
+    content = files.read_json(path, next_step=RESTORE)
+    model = read_manifest(settings.models, chosen.version)["files"]["model.onnx"]
+    is_right = is_accepted(content, "production", settings.signing_key)
+    if not is_right or content.get("onnx_sha256") != model:
+        raise JobError(
+            f"{path}, which names {chosen.version}, {NOT_SIGNED}.",
+            next_step=f"look at it with `churnhouse models`; `churnhouse promote {chosen.version}`"
+            " signs it. If it is wrong, remove the file and promote another version.",
+        )
+
+
+def sign_production(settings: Settings) -> None:
+    """Sign what production.json says now, for somebody who named that version."""
+    with _promotion_lock(settings.models):
+        if chosen := production(settings.models):
+            _write_production(settings, chosen)
+
+
 def swap_production(
-    models: Path, expected: Production | None, version: str, now: datetime
+    settings: Settings, expected: Production | None, version: str, now: datetime
 ) -> Production:
     """Point production to a version. Raises JobError if it no longer equals `expected`."""
+    models = settings.models
     new = Production(version, f"{utc(now).isoformat()}Z", expected.version if expected else None)
-    lock = os.open(models / "production.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _promotion_lock(models):
         if production(models) != expected:
             raise JobError(
                 "Another promotion was faster; production was left as that one set it.",
                 next_step="look at `churnhouse models`, then promote again if still wanted.",
             )
-        replace_json(models / "production.json", asdict(new))
+        _write_production(settings, new)
+    return new
+
+
+def _write_production(settings: Settings, chosen: Production) -> None:
+    content = asdict(chosen)
+    if settings.signing_key:
+        registered = read_manifest(settings.models, chosen.version)["files"]
+        content["onnx_sha256"] = registered["model.onnx"]
+    content = signed(content, "production", settings.signing_key)
+    replace_json(settings.models / "production.json", content)
+
+
+@contextlib.contextmanager
+def _promotion_lock(models: Path) -> Iterator[None]:
+    """Hold the lock of production.json."""
+    lock = os.open(models / "production.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(lock)
-    return new
 
 
 def git_commit() -> str | None:

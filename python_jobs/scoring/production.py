@@ -45,9 +45,10 @@ class Production:
 def production(settings: Settings, words: Words | None = None) -> Production | None:
     """Return the production model; None if there is none. `words`: the domain's, for reasons.
 
-    Raises JobError if a file of the model differs from the registered one, or if its golden rows
-    get other scores.
+    Raises JobError if a file of the model differs from the registered one, if its golden rows get
+    other scores, or if there is a signing key and the choice of this model is not signed.
     """
+    store.check_signed(settings)
     found = store.production(settings.models)
     if found is None:
         return None

@@ -14,7 +14,10 @@ from support.versions import (
     seal,
 )
 
-from api.store.publication import BadVersion, load
+from api.store.checks import BadVersion
+from api.store.publication import load
+from python_jobs.files import replace_json
+from python_jobs.publication.signature import signed
 
 
 def metric(server, name: str) -> float:
@@ -82,8 +85,16 @@ def _other_golden_rows(folder):
 
 
 def _risks_of_another_model(folder):
-    change_store(folder, "update users set churn_risk = 1 - churn_risk")
+    change_store(folder, "update users set churn_risk = churn_risk * 0.99")
     seal(folder)
+
+
+def _change_one_user(change):
+    def breakage(folder):
+        change_store(folder, f"update users set {change} where risk_rank = 7")
+        seal(folder)
+
+    return breakage
 
 
 def _users_lost(folder):
@@ -106,6 +117,14 @@ def _model_of_another_version(folder):
         (_other_golden_rows, "golden rows"),
         (_risks_of_another_model, "published scores"),
         (_users_lost, "200 users instead of 300"),
+        (_change_one_user("user_id = 'somebody'"), "other users than were published"),
+        (_change_one_user("churn_risk = 1.5"), "risk 1.5 and the rank 7"),
+        (_change_one_user("churn_risk = null"), "risk None"),
+        (_change_one_user("churn_risk = 'high'"), "risk high"),
+        (_change_one_user("churn_risk = 0.0"), "out of order"),
+        (_change_one_user("risk_rank = 1000"), "out of order"),
+        (_change_one_user("model_version = 'another'"), "another model"),
+        (_change_one_user("as_of_date = '2020-01-01'"), "another day"),
         (_model_of_another_version, "another model"),
     ],
 )
@@ -115,6 +134,26 @@ def test_every_defect_keeps_a_version_from_being_served(published_home, breakage
     breakage(folder)
     with pytest.raises(BadVersion, match=reason):
         load(folder.parent, folder.name)
+
+
+def test_an_edited_and_rehashed_version_is_not_served(published_home, tmp_path, monkeypatch):
+    key = "k" * 32
+    folder = publish_again(published_home, 1)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    load(folder.parent, folder.name)
+    with pytest.raises(BadVersion, match="its manifest is not signed"):
+        load(folder.parent, folder.name, key)
+    replace_json(folder / "manifest.json", signed(manifest, "publication", key))
+    load(folder.parent, folder.name, key)
+    make_current(folder)
+    monkeypatch.setenv("CHURNHOUSE_SIGNING_KEY", key)
+    with serving(published_home, tmp_path / "log") as server:
+        assert version_of(server) == folder.name
+        forged = publish_again(published_home, 2, source=folder)
+        make_current(forged)
+        wait_until(lambda: server.get("/health").json["bad_version"], what="the bad version")
+        assert "not signed" in server.get("/health").json["bad_version"]["reason"]
+        assert version_of(server) == folder.name
 
 
 def test_paging_continues_after_its_version_is_pruned(published_home, tmp_path):

@@ -9,7 +9,8 @@ import pytest
 from support.homes import churnhouse
 
 from api.store import listing
-from api.store.publication import BadVersion, Publication, load
+from api.store.checks import BadVersion
+from api.store.publication import Publication, load
 
 NO_FILTER = listing.Filter({}, 0.0)
 OF_THE_RUN = {"published_version": None, "scored_at": None}

@@ -66,6 +66,14 @@ def test_a_bad_secret_is_named_and_not_shown(secret):
     assert secret not in str(refused.value)
 
 
+def test_a_short_signing_key_is_named_and_not_shown():
+    with pytest.raises(
+        JobError, match=r"SIGNING_KEY=\.\.\.: it should have at least 32"
+    ) as refused:
+        Settings(signing_key="too short")
+    assert "too short" not in str(refused.value)
+
+
 def test_home_name_that_is_not_utf8_is_refused():
     with pytest.raises(JobError, match=r"'/data/\\udcff' cannot be read as UTF-8"):
         Settings(home="/data/\udcff")

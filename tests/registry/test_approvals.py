@@ -7,14 +7,18 @@ import pytest
 from support.training_world import NOW, months_later, new_warehouse, run, scramble_labels
 
 from python_jobs.errors import JobError
+from python_jobs.files import read_json, replace_json, sha256_of
+from python_jobs.publication.signature import signed
 from python_jobs.registry import store
 from python_jobs.registry.approvals import approval, decide, withdrawn
 from python_jobs.registry.listing import listing
 from python_jobs.registry.promotion import promote
 from python_jobs.registry.rollback import rollback
+from python_jobs.scoring.production import production
 from python_jobs.settings import Settings
 
 LATER = NOW + timedelta(hours=1)
+KEY, OTHER_KEY = "k" * 32, "o" * 32
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +41,12 @@ def strict(world):
     return con, Settings(home=settings.home, approval_required=True), versions
 
 
+@pytest.fixture
+def signing(world):
+    con, settings, versions = world
+    return con, Settings(home=settings.home, approval_required=True, signing_key=KEY), versions
+
+
 def decisions(con):
     return con.execute(
         "select version, is_promoted, reason from ml.promotions order by decided_at"
@@ -50,7 +60,7 @@ def test_good_version_waits_for_a_required_approval(strict):
     assert store.production(settings.models) is None
     said = "looked at the report"
     given = decide(con, settings, first, is_approved=True, by=" Ada ", note=said, now=NOW)
-    assert given["by"] == "Ada" and approval(settings.models, first) == given
+    assert given["by"] == "Ada" and approval(settings, first) == given
     assert promote(con, settings, now=LATER, version=first).is_promoted
     assert [row[1] for row in decisions(con)] == [False, True]
     said = con.execute("select approved_by, approval_note from ml.promotions order by decided_at")
@@ -73,10 +83,10 @@ def test_approval_does_not_promote_a_bad_version(strict):
 def test_an_approval_is_for_one_version_and_its_bytes(strict):
     con, settings, (first, second) = strict
     decide(con, settings, first, is_approved=True, by="Ada", note="fine", now=NOW)
-    assert approval(settings.models, second) is None
+    assert approval(settings, second) is None
     path = settings.models / "approvals.json"
     path.write_text(path.read_text().replace('"onnx_sha256": "', '"onnx_sha256": "0'))
-    assert approval(settings.models, first) is None
+    assert approval(settings, first) is None
 
 
 @pytest.mark.parametrize("by, note", [("", "fine"), ("Ada", " ")])
@@ -113,7 +123,7 @@ def test_a_rejected_version_stays_out_until_somebody_approves_it(world):
 def test_a_rejection_is_no_approval_and_production_is_rolled_back_instead(strict):
     con, settings, (first, second) = strict
     decide(con, settings, first, is_approved=False, by="Bo", note="no", now=NOW)
-    assert approval(settings.models, first) is None
+    assert approval(settings, first) is None
     decide(con, settings, second, is_approved=True, by="Ada", note="fine", now=NOW)
     promote(con, settings, now=NOW, version=second)
     with pytest.raises(JobError, match="is in production"):
@@ -204,3 +214,88 @@ def test_list_shows_every_version_and_its_state(promoted):
         "rolled back",
         "production",
     ]
+
+
+def _of_the_other_version(settings, given, first, second):
+    """The signed approval of one version, given to another with that one's hash."""
+    sha256 = store.read_manifest(settings.models, second)["files"]["model.onnx"]
+    return given | {"onnx_sha256": sha256}
+
+
+FORGERIES = {
+    "no signature": lambda s, given, first, _: {k: given[k] for k in given if k != "signature"},
+    "another name": lambda s, given, first, _: given | {"by": "Eve"},
+    "another key": lambda s, given, first, _: signed(given, f"decision on {first}", OTHER_KEY),
+    "another kind": lambda s, given, first, _: signed(given, "publication", KEY),
+    "no text": lambda s, given, first, _: given | {"signature": 1},
+}
+
+
+@pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES)
+def test_a_forged_approval_does_not_count(signing, forge):
+    con, settings, (first, second) = signing
+    decide(con, settings, first, is_approved=True, by="Ada", note="fine", now=NOW)
+    path = settings.models / "approvals.json"
+    given = read_json(path, next_step="")[first]
+    assert approval(settings, first) == given
+    replace_json(path, {first: forge(settings, given, first, second)})
+    assert approval(settings, first) is None
+    decision = promote(con, settings, now=NOW, version=first)
+    assert not decision.is_promoted and "is not signed" in decision.reason
+    replace_json(path, {second: _of_the_other_version(settings, given, first, second)})
+    assert approval(settings, second) is None
+
+
+def test_a_rejection_counts_without_a_signature(signing):
+    con, settings, (first, _) = signing
+    unsigned = Settings(home=settings.home)
+    decide(con, unsigned, first, is_approved=False, by="Ada", note="odd", now=NOW)
+    decision = promote(con, settings, now=NOW, version=first)
+    assert not decision.is_promoted and "rejected by Ada" in decision.reason
+
+
+def test_production_that_was_pointed_elsewhere_does_not_score(signing):
+    con, settings, (first, second) = signing
+    decide(con, settings, first, is_approved=True, by="Ada", note="fine", now=NOW)
+    assert promote(con, settings, now=NOW, version=first).is_promoted
+    assert production(settings).version == first
+    path = settings.models / "production.json"
+    chosen = read_json(path, next_step="")
+    sha256 = store.read_manifest(settings.models, second)["files"]["model.onnx"]
+    replace_json(path, chosen | {"version": second, "onnx_sha256": sha256})
+    for act in (
+        lambda: production(settings),
+        lambda: promote(con, settings, now=LATER),
+        lambda: rollback(con, settings, now=LATER),
+    ):
+        before = path.read_bytes()
+        with pytest.raises(JobError, match=f"names {second}, is not signed"):
+            act()
+        assert path.read_bytes() == before
+    replace_json(path, chosen)
+    assert production(settings).version == first
+
+
+def test_a_model_that_was_replaced_with_its_hash_does_not_score(signing):
+    con, settings, (first, _) = signing
+    decide(con, settings, first, is_approved=True, by="Ada", note="fine", now=NOW)
+    promote(con, settings, now=NOW, version=first)
+    manifest = store.read_manifest(settings.models, first)
+    model = settings.models / first / "model.onnx"
+    model.write_bytes(model.read_bytes() + b"another")
+    manifest["files"]["model.onnx"] = sha256_of(model)
+    replace_json(settings.models / first / "manifest.json", manifest)
+    with pytest.raises(JobError, match="is not signed"):
+        production(settings)
+
+
+def test_naming_the_version_in_production_signs_it(world):
+    con, settings, (first, _) = world
+    promote(con, settings, now=NOW, version=first)
+    with_key = Settings(home=settings.home, signing_key=KEY)
+    with pytest.raises(JobError, match=f"churnhouse promote {first}` signs it"):
+        production(with_key)
+    before = store.production(settings.models)
+    promote(con, with_key, now=LATER, version=first)
+    assert production(with_key).version == first
+    assert store.production(settings.models) == before

@@ -295,7 +295,7 @@ def test_a_version_with_a_tampered_file_is_refused_by_name(world, name):
 def test_promotion_that_lost_a_race_records_nothing(world, monkeypatch):
     """Another run promoted a version after this one had read the pointer."""
     con, settings, version = world
-    truth = store.swap_production(settings.models, None, version, NOW)
+    truth = store.swap_production(settings, None, version, NOW)
     seen = iter([None, truth])
     monkeypatch.setattr(store, "production", lambda models: next(seen))
     with pytest.raises(JobError, match="faster"):

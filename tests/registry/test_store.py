@@ -11,6 +11,7 @@ import pytest
 from python_jobs.errors import JobError
 from python_jobs.registry import store
 from python_jobs.registry.store import Production
+from python_jobs.settings import Settings
 from python_jobs.warehouse.features import Features
 
 NOW = datetime(2026, 11, 21, 10, 15, tzinfo=UTC)
@@ -100,21 +101,25 @@ def test_json_never_holds_nan(tmp_path):
 
 
 def test_pointer_moves_and_keeps_the_previous_version(tmp_path):
-    assert store.production(tmp_path) is None
-    first = store.swap_production(tmp_path, None, ONE, NOW)
-    second = store.swap_production(tmp_path, first, TWO, NOW)
-    assert store.production(tmp_path) == second
+    settings = Settings(home=tmp_path)
+    settings.models.mkdir()
+    assert store.production(settings.models) is None
+    first = store.swap_production(settings, None, ONE, NOW)
+    second = store.swap_production(settings, first, TWO, NOW)
+    assert store.production(settings.models) == second
     assert second == Production(TWO, "2026-11-21T10:15:00Z", ONE)
-    assert json.loads((tmp_path / "production.json").read_text())["previous"] == ONE
+    assert json.loads((settings.models / "production.json").read_text())["previous"] == ONE
 
 
 def test_slower_of_two_promotions_is_refused(tmp_path):
-    first = store.swap_production(tmp_path, None, ONE, NOW)
-    faster = store.swap_production(tmp_path, first, TWO, NOW)
+    settings = Settings(home=tmp_path)
+    settings.models.mkdir()
+    first = store.swap_production(settings, None, ONE, NOW)
+    faster = store.swap_production(settings, first, TWO, NOW)
     for seen in (first, None):
         with pytest.raises(JobError, match="faster"):
-            store.swap_production(tmp_path, seen, THREE, NOW)
-    assert store.production(tmp_path) == faster
+            store.swap_production(settings, seen, THREE, NOW)
+    assert store.production(settings.models) == faster
 
 
 @pytest.fixture

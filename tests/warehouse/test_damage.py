@@ -196,7 +196,7 @@ def test_a_lookup_store_damaged_while_it_is_written_is_not_published(
     before = check_published(home)["version"]
     write = lookup.write
 
-    def write_badly(connection, path: Path, *rest: object) -> dict:
+    def write_badly(connection, path: Path, *rest: object) -> tuple:
         rows = write(connection, path, *rest)
         damage(path)
         return rows

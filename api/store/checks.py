@@ -1,0 +1,95 @@
+"""Checks of a published version: its files, its users, its scores."""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from python_jobs.files import sha256_of
+from python_jobs.publication import lookup_store
+
+SPOT_CHECKED = 20
+TOLERANCE = 1e-6
+
+
+class BadVersion(Exception):
+    """A version that must not be served; the text says why and may be shown."""
+
+
+def verified(path: Path, expected: dict[str, Any] | None, *, keep: bool) -> bytes:
+    """Return a file's content after checking its hash; b"" if it is not kept. Raises BadVersion."""
+    if expected is None or not path.is_file():
+        raise BadVersion(f"{path.name} is missing")
+    if keep:
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+    else:
+        content = b""
+        digest = sha256_of(path)
+    if digest != expected["sha256"]:
+        raise BadVersion(f"{path.name} is not the file that was published")
+    return content
+
+
+def check_users(
+    store: sqlite3.Connection, parts: dict[str, dict[str, Any]], manifest: dict[str, Any]
+) -> None:
+    """Check every user: that all are there and no others, and that no value is impossible.
+
+    `parts`: the tables that hold users, and what the manifest says of the file of each; versions of
+    earlier releases name no ids there, and some no rows. Raises BadVersion.
+    """
+    for table, facts in parts.items():
+        (users,) = store.execute(f"select count(*) from {table}").fetchone()
+        published = facts.get("rows", {}).get("users", users)
+        if users != published:
+            raise BadVersion(f"its store holds {users} users instead of {published}")
+        ids = store.execute(f"select user_id from {table} order by user_id")
+        if facts.get("ids_sha256", found := lookup_store.ids_sha256(ids)) != found:
+            raise BadVersion("its store holds other users than were published")
+    (others,) = store.execute(
+        "select count(*) from users where model_version is not ? or as_of_date is not ?",
+        (manifest["model_version"], manifest["as_of_date"]),
+    ).fetchone()
+    if others:
+        raise BadVersion("its store was scored by another model or for another day")
+    wrong = store.execute(
+        """
+        select user_id, churn_risk, risk_rank
+        from (
+            select *, row_number() over (order by risk_rank) as place,
+                lag(churn_risk, 1, 1) over (order by risk_rank) as risk_before
+            from (select user_id, churn_risk, risk_rank from users)
+        )
+        where
+            churn_risk is null
+            or not churn_risk between 0 and 1
+            or risk_rank is not place
+            or churn_risk > risk_before
+        limit 1
+        """
+    ).fetchone()
+    if wrong:
+        raise BadVersion(f"a user has the risk {wrong[1]} and the rank {wrong[2]}, out of order")
+
+
+def check_scores(
+    store: sqlite3.Connection, features: list[str], score: Callable[[list[Any]], list[float]]
+) -> None:
+    """Check that the model gives some users of all ranks their scores. Raises BadVersion."""
+    columns = ", ".join(f'"{name}"' for name in features)
+    (users,) = store.execute("select count(*) from users").fetchone()
+    step = max(1, users // SPOT_CHECKED)
+    sampled = store.execute(
+        f"select churn_risk, {columns} from users where risk_rank in"
+        " (select cast(1 + value * ? as integer) from json_each(?))",
+        (step, json.dumps(list(range(SPOT_CHECKED)))),
+    ).fetchall()
+    if sampled:
+        scores = np.array(score([row[1:] for row in sampled]))
+        if not np.abs(scores - [row[0] for row in sampled]).max() <= TOLERANCE:
+            raise BadVersion("its model does not give its users their published scores")
