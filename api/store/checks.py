@@ -48,8 +48,9 @@ def check_users(
         published = facts.get("rows", {}).get("users", users)
         if users != published:
             raise BadVersion(f"its store holds {users} users instead of {published}")
-        ids = store.execute(f"select user_id from {table} order by user_id")
-        if facts.get("ids_sha256", found := lookup_store.ids_sha256(ids)) != found:
+        query = f"select user_id from {table} order by user_id"
+        ids = lookup_store.ids_sha256(store.execute(query))
+        if ids != facts.get("ids_sha256", ids):
             raise BadVersion("its store holds other users than were published")
     (others,) = store.execute(
         "select count(*) from users where model_version is not ? or as_of_date is not ?",

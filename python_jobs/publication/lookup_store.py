@@ -4,8 +4,18 @@ import hashlib
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, Protocol
 
 from python_jobs.publication import candidate, prediction
+
+
+class Cursor(Protocol):
+    """The cursor of a query, of SQLite or of DuckDB."""
+
+    def fetchmany(self, size: int, /) -> list[Any]:
+        """Return the next rows, none at the end."""
+        ...
+
 
 MAX_SHARDS = 10
 """Most databases that SQLite can attach."""
@@ -33,6 +43,14 @@ def shard_path(path: Path, number: int) -> Path:
 def shard_of(user_id: str, shards: int) -> int:
     """Return the number of the shard that holds a user, as SHARD does in SQL."""
     return int(hashlib.md5(user_id.encode(), usedforsecurity=False).hexdigest()[:8], 16) % shards
+
+
+def ids_sha256(rows: Cursor) -> str:
+    """Return the sha256 of all ids, one a line, of a query for user_id in its order."""
+    digest = hashlib.sha256()
+    while batch := rows.fetchmany(10_000):
+        digest.update("".join(f"{user_id}\n" for (user_id,) in batch).encode())
+    return digest.hexdigest()
 
 
 def columns(store: sqlite3.Connection) -> dict[str, str]:
