@@ -124,16 +124,22 @@ class Loader:
     async def _load_earlier(self, current: str | None) -> None:
         """Serve the newest good version instead of a current one that is bad."""
         self._instead_after = time.monotonic() + self._settings.api_retry_seconds
-        found = await self._looking.call(self._versions, seconds=self._settings.api_check_seconds)
-        for version in [name for name in found if name != current][:TRIED_INSTEAD]:
+        seconds = self._settings.api_check_seconds
+        found = await self._looking.call(self._versions_but, current, seconds=seconds)
+        for version in found[:TRIED_INSTEAD]:
             with contextlib.suppress(BadVersion):
                 await self._swap(version)
                 return
 
-    def _versions(self) -> list[str]:
-        """Return the complete versions on the disk, the newest first."""
+    def _versions_but(self, current: str | None) -> list[str]:
+        """Return the complete versions on the disk, the newest first.
+
+        The current one, whose manifest may hang, is not read.
+        """
         found = [path.parent.name for path in self._published.glob("*/manifest.json")]
-        names = [name for name in found if VERSION.fullmatch(name) and name != "current"]
+        names = [
+            name for name in found if VERSION.fullmatch(name) and name not in ("current", current)
+        ]
         return sorted(
             names, key=lambda name: (sequence_of(self._published / name), name), reverse=True
         )

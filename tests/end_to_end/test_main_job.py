@@ -167,7 +167,15 @@ def test_second_run_changes_no_published_number(home: Path):
 
     again = (home / "published/current/churn_predictions_2025-04-30.csv").read_text()
     assert without_stamps(again) == without_stamps(numbers)
-    stamps = {"version", "published_at", "model_version", "model", "files", "code_commit"}
+    stamps = {
+        "version",
+        "sequence",
+        "published_at",
+        "model_version",
+        "model",
+        "files",
+        "code_commit",
+    }
     assert {k: v for k, v in after.items() if k not in stamps} == {
         k: v for k, v in before.items() if k not in stamps
     }

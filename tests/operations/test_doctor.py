@@ -91,7 +91,7 @@ def test_doctor_lists_the_findings_last_and_exits_1(home: Path):
     assert process.returncode == 1 and "Traceback" not in out + err, out + err
     assert all(len(line) <= 80 for line in out.splitlines())
     (line,) = err.splitlines()
-    assert "2 of 12 checks found something wrong: home, published." in line
+    assert "2 of 13 checks found something wrong: home, published." in line
     text = " ".join(out.split())  # long paths are folded
     assert "cannot be written (Permission denied)" in text
     assert "is missing or is not the file that was published" in text
@@ -212,14 +212,14 @@ def test_production_model_with_other_scores_than_at_training_is_named(find, sett
 def test_unreadable_production_pointer_is_named(find, settings):
     (settings.models / "production.json").write_text('{"version": ')
     finding = find(settings, "model")
-    assert "production.json cannot be read" in finding.found and finding.next_step
+    assert "production.json is damaged" in finding.found and finding.next_step
 
 
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
         (lambda current: flip(current / "model.onnx"), "model.onnx is missing or is not"),
-        (lambda current: (current / "manifest.json").write_text("{"), "manifest.json cannot be"),
+        (lambda current: (current / "manifest.json").write_text("{"), "manifest.json is damaged"),
         (lambda current: shutil.rmtree(current.resolve()), "Nothing is published at"),
     ],
 )

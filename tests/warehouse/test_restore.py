@@ -36,7 +36,7 @@ def numbers(home: Path) -> tuple:
         users = list(csv.DictReader(file))
     for user in users:
         del user["scored_at"]
-    stamps = {"version", "published_at", "files", "code_commit"}
+    stamps = {"version", "sequence", "published_at", "files", "code_commit"}
     return {name: value for name, value in manifest.items() if name not in stamps}, users
 
 

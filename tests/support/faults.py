@@ -1,0 +1,94 @@
+"""Runs the real command while one of its calls to the disk fails (faults.c)."""
+
+import errno
+import os
+import re
+import shutil
+import subprocess
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from python_jobs.settings import PROJECT
+from support.processes import COMMAND
+
+SOURCE = Path(__file__).with_name("faults.c")
+# What changes from run to run in a file's name: times, hashes, numbers.
+CHANGING = re.compile(r"\d{4}-\d\d-\d\d[T0-9Z-]*(-[0-9a-f]{8})?|[0-9a-f]{16,}|\d+")
+WORK_OF_DBT = re.compile(r"^dbt/target/.*")
+HOW = {
+    "write": {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "short": "short", "kill": "kill"},
+    "fsync": {"EIO": errno.EIO, "kill": "kill"},
+    "rename": {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "kill": "kill"},
+    "read": {"EIO": errno.EIO, "short": "short", "kill": "kill"},
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The n-th call of a kind on the files of a pattern, and how it fails."""
+
+    call: str
+    path: str
+    number: int
+    how: str
+
+
+def compiled(folder: Path) -> Path:
+    """Return the library to preload."""
+    library = folder / "faults.so"
+    command = ["cc", "-shared", "-fPIC", "-O2", "-o", str(library), str(SOURCE)]
+    subprocess.run(command, check=True)
+    return library
+
+
+def run(home: Path, library: Path, *command: object, **variables: str) -> tuple[int, str]:
+    """Run a command with the library preloaded; return its exit code and what it said of errors."""
+    done = subprocess.run(
+        [COMMAND, *map(str, command)],
+        env=os.environ
+        | {"CHURNHOUSE_HOME": str(home), "LD_PRELOAD": str(library), "FAULT_ROOT": str(home)}
+        | variables,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stderr
+
+
+def run_with(fault: Fault, home: Path, library: Path, *command: object) -> tuple[int, str]:
+    """Run a command in which one call fails."""
+    return run(
+        home,
+        library,
+        *command,
+        FAULT_CALL=fault.call,
+        FAULT_PATH=fault.path,
+        FAULT_NUMBER=str(fault.number),
+        FAULT_HOW=str(HOW[fault.call][fault.how]),
+    )
+
+
+def possible(home: Path, library: Path, *command: object) -> list[Fault]:
+    """Run a command to its end; return its faults: the first and last call of each kind of file."""
+    log = home.with_suffix(".calls")
+    code, errors = run(home, library, *command, FAULT_LOG=str(log))
+    assert code == 0, errors
+    counts = Counter(_place(line) for line in log.read_text().splitlines())
+    return [
+        Fault(call, path, number, how)
+        for (call, path), count in sorted(counts.items())
+        for number in sorted({1, count})
+        for how in HOW[call]
+    ]
+
+
+def _place(line: str) -> tuple[str, str]:
+    call, path = line.split(" ", 1)
+    return call, CHANGING.sub("*", WORK_OF_DBT.sub("dbt/target/*", path))
+
+
+def fresh(source: Path, home: Path) -> Path:
+    """Return a home as `source`, in place of what is at `home`."""
+    shutil.rmtree(home, ignore_errors=True)
+    return Path(shutil.copytree(source, home, symlinks=True))
