@@ -318,6 +318,27 @@ def daily(domain: DomainName = "elearning", raw: RawFolder = None) -> None:
 
 
 @app.command()
+def upgrade() -> None:
+    """Bring a home of an earlier release up to this one: tables, models, publication."""
+    from python_jobs.operations import upgrade as releases
+    from python_jobs.warehouse.dbt import BEFORE_MODELS, Dbt
+
+    settings = Settings()
+    with job_runs.job(settings, "upgrade"):
+        prepared = releases.prepare(settings)
+        for line in prepared.done:
+            terminal.note(line)
+        chosen = domains.load(prepared.domain, settings)
+        dbt = Dbt(settings)
+        if prepared.has_model:
+            pipeline.build_and_score(settings, chosen, dbt)
+            pipeline.publish(settings)
+        else:
+            pipeline.build(settings, chosen, dbt, BEFORE_MODELS, "build")
+            terminal.note("no model is in production, so nothing was published")
+
+
+@app.command()
 def retrain(
     if_drifted: Annotated[
         bool, typer.Option("--if-drifted", help="Only where drift or performance failed.")

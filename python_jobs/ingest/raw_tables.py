@@ -1,8 +1,10 @@
 """The raw tables: their columns, and how mapped rows are appended to them."""
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.metadata import version
 from typing import Any
 
 import duckdb
@@ -264,10 +266,40 @@ def _unread(name: str, kind: str, given: str | None, zone: str) -> str:
     return f"case when {times.read(column, kind, given, zone)} is null then {column} end"
 
 
+@dataclass(frozen=True)
+class FilledBy:
+    """The domain that fills a warehouse, and the release that last did."""
+
+    domain: str
+    release: str
+
+
+def filled_by(connection: duckdb.DuckDBPyConnection) -> FilledBy:
+    """Return who fills this warehouse. Raises JobError if nothing was ingested yet."""
+    row = connection.execute("select name, settings from raw.domain").fetchone()
+    if row is None:
+        raise JobError("Nothing was ingested yet.", next_step="run `churnhouse ingest`.")
+    return FilledBy(row[0], json.loads(row[1])["product_version"])
+
+
+def check_release(release: str) -> None:
+    """Raise JobError if a newer release than the installed one filled the warehouse."""
+    installed = version("churnhouse")
+    if _numbers(release) > _numbers(installed):
+        raise JobError(
+            f"Release {release} filled this warehouse; this is {installed}, which may misread it.",
+            next_step=f"install {release} again, or restore a backup of before.",
+        )
+
+
+def _numbers(release: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", release)[:3]]
+
+
 def remember_domain(connection: duckdb.DuckDBPyConnection, domain: Domain) -> bool:
     """Store which domain fills this warehouse; return True if the next build starts from scratch.
 
-    Raises JobError if another domain fills it already.
+    Raises JobError if another domain or a newer release fills it already.
     """
     row = connection.execute("select name, settings, built_with from raw.domain").fetchone()
     if row and row[0] != domain.name:
@@ -275,6 +307,8 @@ def remember_domain(connection: duckdb.DuckDBPyConnection, domain: Domain) -> bo
             f"This warehouse was filled by domain {row[0]!r}, not {domain.name!r}.",
             next_step=f"use --domain {row[0]}, or another CHURNHOUSE_HOME.",
         )
+    if row:
+        check_release(filled_by(connection).release)
     known = (domain.name, domain.settings_json, domain.built_with_json)
     if row != known:
         connection.execute("delete from raw.domain")
