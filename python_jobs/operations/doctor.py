@@ -27,7 +27,7 @@ from python_jobs.ingest import domain as domains
 from python_jobs.publishing import status
 from python_jobs.settings import PROJECT, Settings
 from python_jobs.warehouse.connection import connect
-from python_jobs.warehouse.limits import starved
+from python_jobs.warehouse.limits import machine_failed
 from python_jobs.warehouse.lock import holder
 
 LOCK = PROJECT / "requirements.lock"
@@ -149,7 +149,7 @@ def _home(settings: Settings, now: datetime) -> str:
         with tempfile.TemporaryFile(dir=there) as file:
             file.write(b"room")
     except OSError as error:
-        if reason := starved(settings, error):
+        if reason := machine_failed(settings, error):
             raise reason from None
         raise JobError(
             f"{there} cannot be written ({error.strerror}).",

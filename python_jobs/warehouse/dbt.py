@@ -17,7 +17,7 @@ from python_jobs.settings import PROJECT, Settings
 from python_jobs.warehouse.connection import connect
 from python_jobs.warehouse.dbt_internals import Progress, free_cursors, use_fork_locks
 from python_jobs.warehouse.engines import engine_of
-from python_jobs.warehouse.limits import starved
+from python_jobs.warehouse.limits import machine_failed
 
 BEFORE_MODELS = ("--exclude", "source:ml+")
 AFTER_MODELS = ("--select", "source:ml+")
@@ -96,12 +96,12 @@ class Dbt:
         nodes = getattr(result.result, "results", None) or []
         bad = [node for node in nodes if str(node.status) in BAD]
         if bad:
-            if reason := starved(self._settings, bad[0].message):
+            if reason := machine_failed(self._settings, bad[0].message):
                 raise reason
             what = _what(bad[0], self._first_bad_row(bad[0]))
             what, _, told = what.partition(" Next: ")  # a macro's own message has a next step
             raise JobError(what, next_step=told or self._next_step(bad[0]))
-        if reason := starved(self._settings, result.exception):
+        if reason := machine_failed(self._settings, result.exception):
             raise reason
         if not result.success:
             raise _refusal(result.exception)
@@ -132,7 +132,7 @@ class Dbt:
         """Return dbt's manifest of the project. Raises JobError if dbt cannot read the project."""
         if self._manifest is None:
             parsed = self._dbt(["parse"])
-            if reason := starved(self._settings, parsed.exception):
+            if reason := machine_failed(self._settings, parsed.exception):
                 raise reason
             if not parsed.success:
                 raise JobError(

@@ -1,4 +1,4 @@
-"""Limits: the memory, cores and disk that DuckDB may use, and the error when they run out."""
+"""Limits: the memory, cores and disk that DuckDB may use; the error when one runs out or fails."""
 
 import errno
 import os
@@ -8,6 +8,9 @@ import duckdb
 
 from python_jobs.errors import JobError
 from python_jobs.settings import Settings
+
+FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+FAILING = (errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.EROFS)
 
 
 def apply_limits(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
@@ -32,13 +35,13 @@ def apply_limits(connection: duckdb.DuckDBPyConnection, settings: Settings) -> N
                 ) from None
 
 
-def starved(settings: Settings, error: object) -> JobError | None:
-    """Return the JobError if disk or memory ran out; None for any other failure.
+def machine_failed(settings: Settings, error: object) -> JobError | None:
+    """Return the JobError if disk or memory ran out or the disk failed; None for other failures.
 
     Whatever was being written has been discarded completely.
     """
     lines = str(error).splitlines()
-    if line := next((line for line in lines if _lacks_room(line)), None):
+    if line := next((line for line in lines if _says(line, FULL)), None):
         return JobError(
             f"{settings.home} has no room left: {line.strip().rstrip('.')}.",
             next_step="make room there and run again; nothing has to be cleaned up.",
@@ -49,11 +52,16 @@ def starved(settings: Settings, error: object) -> JobError | None:
             next_step="raise CHURNHOUSE_MEMORY_LIMIT or CHURNHOUSE_SPILL_LIMIT or the container's "
             "limits, or lower CHURNHOUSE_THREADS, and run again; nothing has to be cleaned up.",
         )
+    if line := next((line for line in lines if _says(line, FAILING)), None):
+        return JobError(
+            f"The disk of {settings.home} fails: {line.strip().rstrip('.')}.",
+            next_step="look at the machine's log; run again once the disk works. Nothing has to be "
+            "cleaned up.",
+        )
     return None
 
 
-def _lacks_room(line: str) -> bool:
-    reasons = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+def _says(line: str, reasons: tuple[int, ...]) -> bool:
     return any(os.strerror(reason).lower() in line.lower() for reason in reasons)
 
 

@@ -13,7 +13,7 @@ import duckdb
 from python_jobs.errors import JobError, WarehouseBusy
 from python_jobs.settings import Settings
 from python_jobs.warehouse.engines import engine_of
-from python_jobs.warehouse.limits import starved
+from python_jobs.warehouse.limits import machine_failed
 
 
 @contextlib.contextmanager
@@ -50,7 +50,7 @@ def writing(settings: Settings, job: str) -> Iterator[None]:
         yield
     except (OSError, duckdb.Error) as error:
         # after a failed commit the rollback fails too: the first error has the reason
-        if reason := starved(settings, error) or starved(settings, error.__context__):
+        if reason := machine_failed(settings, error) or machine_failed(settings, error.__context__):
             raise reason from None
         raise
     except Exception as error:
