@@ -77,13 +77,13 @@ async def find(
 
 
 async def counts(publication: Publication, contacts: Contacts) -> dict[str, int]:
-    """Return how many users stand in each tab that the version can fill."""
+    """Return how many users stand in each tab that the version can fill, without those gone."""
     found = {}
     for tab in ("call", "waiting"):
         order = next(iter(orders(publication, tab)))
         found[tab] = (await find(publication, contacts, tab, Filter(), order, 0)).total
     found |= {tab: publication.moves.get(move, 0) for tab, move in MOVED.items()}
-    found["all"] = publication.users
+    found["all"] = int(sum(band["eligible_users"] for band in publication.bands.values()))
     return {tab: found[tab] for tab in tabs(publication)}
 
 

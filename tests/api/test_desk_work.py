@@ -38,6 +38,19 @@ def kept(home: Path) -> list[dict]:
     return [contacts.read(path) for path in contacts.files(home / "contacts")]
 
 
+def test_each_tab_counts_the_users_that_it_lists(published_home, tmp_path):
+    with serving(published_home, tmp_path / "log") as server:
+        send(server, contacted=listed(server, "call")[0], channel="phone")
+        page = server.get("/desk/users").text
+        counts = dict(re.findall(r'tab=(\w+)"[^>]*>[^<]+<span class="count">([\d,]+)<', page))
+        assert {"call", "waiting", "all"} <= counts.keys()
+        for tab, count in counts.items():
+            shown = re.search(
+                r'role="status">([\d,]+) user', server.get(f"/desk/users?tab={tab}").text
+            )
+            assert shown[1] == count, tab
+
+
 def test_form_moves_users_from_the_list_to_those_who_wait(published_home, tmp_path):
     with serving(published_home, tmp_path / "log") as server:
         first, second, third, fourth = listed(server, "call")[:4]
