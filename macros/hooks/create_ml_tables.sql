@@ -40,7 +40,7 @@
             );
             create table if not exists ml.dbt_run_results (
                 invocation_id varchar, started_at timestamp, node varchar, resource_type varchar,
-                status varchar, failures bigint, seconds double, message varchar
+                status varchar, failures bigint, seconds double, message varchar, run_number bigint
             );
             -- columns that tables of earlier versions lack
             alter table ml.model_versions add column if not exists precision_at_top_k double;
@@ -54,6 +54,7 @@
             alter table ml.promotions add column if not exists approved_by varchar;
             alter table ml.promotions add column if not exists approval_note varchar;
             alter table ml.training_reference add column if not exists user_id varchar;
+            alter table ml.dbt_run_results add column if not exists run_number bigint;
         {% endset %}
         {% do adapter.dispatch('run_ddl', 'churnhouse')(ddl) %}
     {% endif %}

@@ -13,7 +13,7 @@
             from {{ source('ml', 'dbt_run_results') }}
             where resource_type <> 'source' and node in ('{{ names }}')
             group by node
-            having max_by(status, started_at) in ('fail', 'error')
+            having max_by(status, coalesce(run_number, 0)) in ('fail', 'error')
         {%- endset -%}
         {{ return(run_query(failed).rows | length == 0) }}
     {%- endif -%}

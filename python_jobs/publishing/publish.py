@@ -62,7 +62,7 @@ TABLES = {
     "promotions": "from ml.promotions order by decided_at",
     "approvals": "from ml.approvals order by decided_at",
     "job_runs": "from ml.job_runs order by started_at",
-    "dbt_run_results": "from ml.dbt_run_results order by started_at, node",
+    "dbt_run_results": "from ml.dbt_run_results order by run_number, node",
 }
 MODEL_FILES = ("model.onnx", "features.json", "golden.json", "metrics.json", "typical.json")
 
@@ -234,7 +234,8 @@ def _attributes(connection: duckdb.DuckDBPyConnection) -> list[str]:
 def _check_gates(connection: duckdb.DuckDBPyConnection) -> None:
     """Raise JobError if a gate or a model failed in the last build.
 
-    A node's last result counts if it is not older than the last build of the day tables.
+    A node's last result counts if it is not older than the last build of the day tables. Runs are
+    ordered by number: after a clock that was once ahead, times would hide a failure.
     """
     bad = connection.execute(
         """
@@ -243,8 +244,8 @@ def _check_gates(connection: duckdb.DuckDBPyConnection) -> None:
             select
                 node,
                 resource_type,
-                max_by(status, started_at) as status,
-                max(started_at) as ran_at
+                max_by(status, coalesce(run_number, 0)) as status,
+                max(coalesce(run_number, 0)) as run_number
             from ml.dbt_run_results
             group by all
         )
@@ -253,8 +254,9 @@ def _check_gates(connection: duckdb.DuckDBPyConnection) -> None:
         where
             status in ('fail', 'error')
             and resource_type <> 'source' -- data that stopped arriving is old, not broken
-            and ran_at >= (
-                select max(started_at) from ml.dbt_run_results where node = 'build_window'
+            and run_number >= (
+                select max(coalesce(run_number, 0)) from ml.dbt_run_results
+                where node = 'build_window'
             )
         order by node
         """

@@ -291,6 +291,17 @@ def test_failure_of_a_removed_gate_is_ignored(grown: Path, tmp_path: Path):
     Tiny(home).build("--select", "unique_grain_churn_labels*")
 
 
+def test_a_clock_that_was_ahead_hides_no_failed_gate(home: Path):
+    gate = ("build", "--full-refresh", "--select", "unique_grain_churn_labels*")
+    change(home, "update ml.dbt_run_results set started_at = started_at + interval 10 year")
+    change(home, "insert into churn_labels from churn_labels limit 1")
+    assert "Gate unique_grain_churn_labels" in refused(home, *gate)
+    assert "unique_grain_churn_labels" in refused(home, "publish")
+    change(home, "create or replace table churn_labels as select distinct * from churn_labels")
+    churnhouse(home, *gate)
+    churnhouse(home, "publish")
+
+
 @pytest.mark.parametrize(
     ("earlier", "named"),
     [
