@@ -64,7 +64,7 @@ def soak(home, tmp_path, *, seconds: float, publish_every: float) -> None:
         versions = set().union(*(one.versions for one in seen))
         assert good - versions == set() and versions & bad == set()
         assert len(good) >= 4 and bad
-        assert min(one.answers for one in seen) > seconds * 10
+        assert min(one.answers for one in seen) > seconds * 2
         text = server.get("/metrics").text
         assert f'churnhouse_reloads_total{{result="failure"}} {len(bad)}.0' in text
         assert not [line for line in server.log_lines() if line.get("status", 0) >= 400]
