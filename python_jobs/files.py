@@ -1,12 +1,17 @@
 """Files: their hash, writing them so that they survive a crash, and their names in SQL."""
 
+import errno
 import hashlib
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
 from python_jobs.errors import JobError
+
+LARGEST_MANIFEST = 64 * 2**20
+"""Bytes."""
 
 
 def check_name(path: Path) -> Path:
@@ -53,6 +58,22 @@ def replace_json(path: Path, content: Any) -> None:
     fsync(path.parent)
 
 
+def read_bounded(path: Path, most: int) -> bytes:
+    """Return the content of a regular file of at most so many bytes.
+
+    Raises OSError for other files: a pipe would never end, a device or a huge file would fill the
+    memory.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, "it is too large", str(path))
+    return content
+
+
 def text_of(path: Path, *, next_step: str) -> str:
     """Return a file's UTF-8 text. Raises JobError, with this next step, if it cannot be read."""
     try:
@@ -89,8 +110,9 @@ def sequence_of(folder: Path) -> int:
     has 0 too, which makes it the oldest.
     """
     try:
-        return int(json.loads((folder / "manifest.json").read_bytes())["sequence"])
-    except (OSError, ValueError, LookupError, TypeError):
+        with (folder / "manifest.json").open("rb") as file:
+            return int(json.loads(file.read(LARGEST_MANIFEST))["sequence"])
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return 0
 
 

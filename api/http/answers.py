@@ -9,7 +9,7 @@ JSON = "application/json"
 
 def answer(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return a JSON answer that depends on more than the version."""
-    return Response(orjson.dumps(content), status, headers, JSON)
+    return Response(orjson.dumps(content), status, headers or {"Cache-Control": "no-store"}, JSON)
 
 
 def tagged(request: Request, etag: str, content: object) -> Response:

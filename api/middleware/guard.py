@@ -5,6 +5,7 @@ Without a key file the server listens only on loopback, and every request of thi
 
 import ipaddress
 import time
+from collections.abc import Collection
 from functools import lru_cache
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -17,6 +18,7 @@ from api.keys import Key, Keys
 from api.metrics import Metrics
 from api.middleware.sessions import Sessions, cookie_name
 from api.settings import ApiSettings
+from python_jobs.publication.ids import CONTROL_CHARACTERS
 
 OPEN = {
     "/",
@@ -90,9 +92,12 @@ class Guard:
             return await self._app(scope, receive, send)
         path = scope["path"]
         try:
+            if CONTROL_CHARACTERS.search(path):  # a route may match without the last of them
+                raise Problem(404, "not-found", "There is nothing here.")
             self._check_host(scope, path)
             if scope["method"] not in SAFE and (self._keys is None or path.startswith("/desk")):
-                self._check_site(Headers(scope=scope))
+                is_for_others = self._keys is None and not path.startswith("/desk")
+                self._check_site(Headers(scope=scope), self._origins if is_for_others else ())
             if not (self._keys is None or path.startswith(OPEN_PREFIX) or path in OPEN):
                 key = self._judge(scope, path)
                 scope["key"], scope["role"] = key.name, key.role
@@ -135,14 +140,14 @@ class Guard:
             return False
         return address.is_loopback or self._keys is not None
 
-    def _check_site(self, headers: Headers) -> None:
-        """Refuse what a browser sends for a page of another site."""
+    def _check_site(self, headers: Headers, origins: Collection[str] = ()) -> None:
+        """Refuse what a browser sends for a page of another site, except of these origins."""
         site, origin = headers.get("sec-fetch-site"), headers.get("origin")
         if site is None and origin is not None:
-            is_ours = urlsplit(origin).netloc == headers.get("host") or origin in self._origins
+            is_ours = _netloc(origin) == headers.get("host")
         else:
-            is_ours = site in (None, "same-origin") or origin in self._origins
-        if not is_ours:
+            is_ours = site in (None, "same-origin")
+        if not (is_ours or origin in origins):
             self._metrics.refused.labels("other_site").inc()
             raise Problem(403, "forbidden", "A page of another site cannot act for you.")
 
@@ -195,6 +200,13 @@ class Guard:
         detail = "Send a valid key as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
         headers = {"WWW-Authenticate": 'Bearer realm="churnhouse"'}
         return Problem(401, "unauthorized", detail, headers=headers)
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def client_of(scope: Scope) -> str:

@@ -3,8 +3,10 @@
 Sign-out is kept in a folder that all replicas share, as a file named by a hash of the session.
 """
 
+import contextlib
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from pathlib import Path
@@ -12,6 +14,8 @@ from pathlib import Path
 from api.keys import Key, Keys
 
 COOKIE = "churnhouse_session"
+NAME = re.compile(r"[0-9]{1,12}-[0-9a-f]{32}")
+"""Of the file of an ended session."""
 
 
 def cookie_name(is_https: bool) -> str:
@@ -59,11 +63,11 @@ class Sessions:
         found, now = set(), time.time()
         if self._folder.is_dir():
             for file in self._folder.iterdir():
-                until, _, rest = file.name.partition("-")
-                if not (until.isdigit() and rest):
+                if not NAME.fullmatch(file.name):
                     continue
-                if int(until) < now:
-                    file.unlink(missing_ok=True)
+                if int(file.name.partition("-")[0]) < now:
+                    with contextlib.suppress(OSError):  # whatever it is, it ends no session
+                        file.unlink()
                 else:
                     found.add(file.name)
         mine = {name for name in self._ended if int(name.partition("-")[0]) >= now}

@@ -34,7 +34,7 @@ async def of_list(request: Request) -> Response:
         problems = [error("query", name, "unknown parameter") for name in sorted(unknown)]
         raise invalid("The changes cannot be chosen like this.", problems)
     publication = loader_of(request).require()
-    async with publication.scanning:
+    async with publication.comparing:
         try:
             content = await request.app.state.threads.call(
                 changes.answer,
@@ -42,6 +42,7 @@ async def of_list(request: Request) -> Response:
                 publication,
                 query.get("since"),
                 contacts_of(request),
+                request.app.state.settings.signing_key,
                 seconds=COMPARE_SECONDS,
             )
         except TimeoutError:

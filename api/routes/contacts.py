@@ -16,7 +16,14 @@ from api.routes.openapi import CONTACT, CONTACT_BODY, CONTACT_LIST, KEY_HEADER, 
 from api.store.contacts import Contacts
 from api.store.loader import loader_of
 from api.store.publication import Publication
-from python_jobs.publication.contacts import ACTIONS, FIELDS, WITHDRAWN, withdrawal_key
+from python_jobs.publication.contacts import (
+    ACTIONS,
+    FIELDS,
+    FIRST_YEAR,
+    WITHDRAWN,
+    is_of_withdrawal,
+    withdrawal_key,
+)
 from python_jobs.publication.ids import is_id
 
 router = APIRouter(tags=["contacts"])
@@ -60,8 +67,13 @@ async def keep(request: Request, given: dict[str, Any], key: str) -> tuple[dict[
         contact = await _withdrawal(given, publication, kept, datetime.now(UTC))
         contact |= {"by": request.scope.get("key")}
         earlier = await _add(kept, contact)
+        if earlier and earlier["withdraws"] != contact["withdraws"]:
+            raise Problem(409, "key-taken", "Another contact has the key of this withdrawal.")
         return (earlier, False) if earlier else (contact, True)
-    asked = hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    try:
+        asked = hashlib.sha256(orjson.dumps(given, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    except TypeError:
+        raise invalid("This is nested too deeply.", []) from None
     if earlier := kept.with_key(key):
         return _again(earlier, asked), False
     contact = _contact(given, publication, datetime.now(UTC))
@@ -162,8 +174,8 @@ def _key(request: Request) -> str:
     key = request.headers.get("idempotency-key")
     if key is None:
         return uuid.uuid4().hex
-    if not 0 < len(key) <= 200 or not key.isprintable():
-        message = "1 to 200 printable characters"
+    if not 0 < len(key) <= 200 or not key.isprintable() or is_of_withdrawal(key):
+        message = "1 to 200 printable characters, not of a withdrawal"
         raise invalid("This is no key.", [error("header", "Idempotency-Key", message)])
     return f"{request.scope.get('key') or ''}/{key}"
 
@@ -195,6 +207,8 @@ def _contact(given: dict[str, Any], publication: Publication, now: datetime) -> 
         contact["treated_at"] = _text(at)
         if at > now + CLOCK_SKEW:
             wrong["treated_at"] = "it lies in the future"
+        if at.year <= FIRST_YEAR:
+            wrong["treated_at"] = f"it lies before {FIRST_YEAR + 1}"
     except (TypeError, ValueError, OverflowError):
         wrong["treated_at"] = "a time such as 2025-04-30T16:05:00+02:00"
     until = _day(given.get("snoozed_until"))

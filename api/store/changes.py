@@ -15,11 +15,14 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from api.http.errors import Problem, error, invalid
+from api.store import checks
 from api.store.contacts import Contacts
 from api.store.publication import VERSION, Publication
+from python_jobs.files import LARGEST_MANIFEST
 from python_jobs.publication import contacts as of_people
 from python_jobs.publication import prediction
 from python_jobs.publication.candidate import OF_THE_RUN
+from python_jobs.publication.signature import is_accepted
 
 LONGEST = 20_000
 """Users of the longest list that is compared here; longer ones are published as files."""
@@ -28,7 +31,13 @@ Row = dict[str, Any]
 Waits = Callable[[str], bool]
 
 
-def answer(published: Path, current: Publication, since: str | None, contacts: Contacts) -> bytes:
+def answer(
+    published: Path,
+    current: Publication,
+    since: str | None,
+    contacts: Contacts,
+    signing_key: str | None = None,
+) -> bytes:
     """Return the JSON answer of /v1/changes. It reads files, so it runs in a thread.
 
     Without `since`, all users of the list are new. Raises Problem: 422 if this is no version or the
@@ -39,11 +48,14 @@ def answer(published: Path, current: Publication, since: str | None, contacts: C
         message = "take it from published_version of an answer"
         raise invalid("This is no version.", [error("query", "since", message)])
     try:
-        now = _list(published / current.version)
+        now = _list(published / current.version, current.manifest)
     except (OSError, sqlite3.Error):
         detail = "The published version has no list, or is being replaced. Ask again later."
         raise Problem(503, "no-list", detail, headers={"Retry-After": "5"}) from None
-    before, waited = _earlier(published, since, current, contacts) if since else ({}, _nobody)
+    before: dict[str, Row] = {}
+    waited: Waits = _nobody
+    if since:
+        before, waited = _earlier(published, since, current, contacts, signing_key)
     changes = compare(before, now, waited, lambda user_id: contacts.waits(current, user_id))
     counts = dict.fromkeys(("add", "change", "remove"), 0)
     for change in changes:
@@ -87,20 +99,25 @@ def _nobody(_: str) -> bool:
 
 
 def _earlier(
-    published: Path, since: str, current: Publication, contacts: Contacts
+    published: Path,
+    since: str,
+    current: Publication,
+    contacts: Contacts,
+    signing_key: str | None,
 ) -> tuple[dict[str, Row], Waits]:
     """Return the list of an earlier version, and who was ever kept off it by contacts."""
     try:
-        manifest = json.loads((published / since / "manifest.json").read_bytes())
-        if manifest["version"] != since:
+        with (published / since / "manifest.json").open("rb") as file:
+            manifest = json.loads(file.read(LARGEST_MANIFEST))
+        if manifest["version"] != since or not is_accepted(manifest, "publication", signing_key):
             raise _gone()
         forgotten_at = current.manifest.get("forgotten_at")
         if forgotten_at and _time(manifest["published_at"]) <= _time(forgotten_at):
             raise _gone()  # its list may name a person who was forgotten since
-        rows = _list(published / since)
+        rows = _list(published / since, manifest)
         rules, day = manifest.get("list", {}), date.fromisoformat(manifest["as_of_date"])
         zone = ZoneInfo(manifest.get("timezone", "UTC"))
-    except (OSError, ValueError, KeyError, sqlite3.Error):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, sqlite3.Error):
         raise _gone() from None
     pause = rules.get("contact_pause_days", 0)
     return rows, lambda user_id: ever_waited(contacts.ever_of(user_id), day, pause, zone)
@@ -128,9 +145,16 @@ def _gone() -> Problem:
     return Problem(410, "version-gone", detail)
 
 
-def _list(folder: Path) -> dict[str, Row]:
-    """Return the list of a version by user_id, in its order. Raises sqlite3.Error without one."""
-    uri = f"{(folder / 'lookup.sqlite').resolve().as_uri()}?mode=ro&immutable=1"
+def _list(folder: Path, manifest: dict[str, Any]) -> dict[str, Row]:
+    """Return the list of a version by user_id, in its order.
+
+    Raises sqlite3.Error without one, OSError if the store is not the one that was published.
+    """
+    path = (folder / "lookup.sqlite").resolve()
+    found = checks.sha256_as_of(path, checks.stamp(path))
+    if found != manifest["files"]["lookup.sqlite"]["sha256"]:
+        raise OSError(f"{path} is not the file that was published")
+    uri = f"{path.as_uri()}?mode=ro&immutable=1"
     with closing(sqlite3.connect(uri, uri=True)) as store:
         store.row_factory = sqlite3.Row
         (users,) = store.execute("select count(*) from churn_top_risk").fetchone()

@@ -50,11 +50,15 @@ class Contacts:
             with contextlib.suppress(OSError, ValueError):  # the nightly ingest names it
                 known[path.name] = self._known.get(path.name) or contacts.read(path)
         if known.keys() != self._known.keys():
-            self._known = known
-            self._of = contacts.by_user(contacts.standing(known.values()))
-            happened = [one for one in known.values() if one["action"] != contacts.WITHDRAWN]
-            self._ever = contacts.by_user(happened)
+            self._learn(known)
         self._stamp = stamp if is_settled else 0
+
+    def _learn(self, known: dict[str, dict[str, Any]]) -> None:
+        """Know these contacts, by the names of their files."""
+        self._known = known
+        self._of = contacts.by_user(contacts.standing(known.values()))
+        happened = [one for one in known.values() if one["action"] != contacts.WITHDRAWN]
+        self._ever = contacts.by_user(happened)
 
     def with_key(self, key: str) -> dict[str, Any] | None:
         """Return the contact with this key, if it is known here."""
@@ -79,8 +83,10 @@ class Contacts:
         Raises OSError if it cannot be written, ValueError if the earlier one cannot be read.
         """
         earlier = await self._writing.call(self._add, contact, seconds=self._seconds)
-        self._stamp = 0
-        await self.refresh()
+        kept = earlier or contact
+        async with self._lock:  # a listing that began before may not know the file yet
+            self._learn(self._known | {contacts.file_name(kept["contact_key"]): kept})
+            self._stamp = 0
         return earlier
 
     def _add(self, contact: dict[str, Any]) -> dict[str, Any] | None:

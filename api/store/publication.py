@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 from api.store import checks
 from api.store.checks import BadVersion
+from python_jobs.files import LARGEST_MANIFEST
 from python_jobs.publication import candidate, feature_facts, lookup_store, onnx_model, prediction
 from python_jobs.publication.attribute_values import Encoder
 from python_jobs.publication.feature_facts import FeatureFact
@@ -54,8 +55,8 @@ class Publication:
     manifest: dict[str, Any]
     store: sqlite3.Connection
     shards: int
-    stamps: dict[Path, tuple[int, int]]
-    """Size and inode of each file of the store when it was opened."""
+    stamps: dict[Path, checks.Stamp]
+    """Of each file of the store, before it was verified."""
 
     session: "onnxruntime.InferenceSession"
     features: dict[str, str]
@@ -92,6 +93,9 @@ class Publication:
     """The users that pass a filter, of the filters that were counted so far."""
     scanning: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever looks at many users, so that one request at a time does."""
+
+    comparing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever compares lists."""
 
     @property
     def etag(self) -> str:
@@ -223,11 +227,11 @@ class Publication:
         return found
 
     def is_damaged(self) -> bool:
-        """Return whether a file of the store was cut or grew in place; a deleted one is whole."""
-        for path, (size, inode) in self.stamps.items():
-            with contextlib.suppress(FileNotFoundError):
-                status = path.stat()
-                if status.st_ino == inode and status.st_size != size:
+        """Return whether a file of the store was written in place; one that is gone is whole."""
+        for path, stamp in self.stamps.items():
+            with contextlib.suppress(OSError):
+                now = checks.stamp(path)
+                if now.inode == stamp.inode and now != stamp:
                     return True
         return False
 
@@ -258,7 +262,8 @@ def load(published: Path, version: str, signing_key: str | None = None) -> Publi
 
 
 def _load(folder: Path, version: str, signing_key: str | None) -> Publication:
-    manifest = json.loads((folder / "manifest.json").read_bytes())
+    with (folder / "manifest.json").open("rb") as file:
+        manifest = json.loads(file.read(LARGEST_MANIFEST))
     if manifest["version"] != version:
         raise BadVersion("its manifest names another version")
     if not is_accepted(manifest, "publication", signing_key):
@@ -268,6 +273,11 @@ def _load(folder: Path, version: str, signing_key: str | None) -> Publication:
     content = {}
     page = f"reports/{manifest['model_version']}.html"
     shards = [name for name in sorted(files) if SHARD.fullmatch(name)]
+    stamps = {
+        path: checks.stamp(path)
+        for name in ("lookup.sqlite", *shards)
+        if (path := folder / name).exists()
+    }
     for name in (*REQUIRED, *shards, *(n for n in (*OPTIONAL, page) if n in files)):
         keep = not name.endswith(".sqlite")
         content[name] = checks.verified(folder / name, files.get(name), keep=keep)
@@ -286,9 +296,7 @@ def _load(folder: Path, version: str, signing_key: str | None) -> Publication:
         manifest=manifest,
         store=store,
         shards=len(shards),
-        stamps={
-            path: _stamp(path) for path in (folder / "lookup.sqlite", *map(folder.joinpath, shards))
-        },
+        stamps=stamps,
         session=session,
         features=names,
         known_values=known_values,
@@ -303,12 +311,9 @@ def _load(folder: Path, version: str, signing_key: str | None) -> Publication:
     parts = [files[name] for name in shards or ["lookup.sqlite"]]
     checks.check_users(store, dict(zip(tables, parts, strict=True)), manifest)
     checks.check_scores(store, list(names), publication.score)
+    if any(checks.stamp(path) != stamp for path, stamp in stamps.items()):
+        raise BadVersion("its store was changed while it was read")
     return publication
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_ino
 
 
 def _open(path: Path, shards: list[Path]) -> sqlite3.Connection:

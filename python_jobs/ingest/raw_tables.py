@@ -282,8 +282,12 @@ def filled_by(connection: duckdb.DuckDBPyConnection) -> FilledBy:
     return FilledBy(row[0], json.loads(row[1])["product_version"])
 
 
-def check_release(release: str) -> None:
+def check_release(connection: duckdb.DuckDBPyConnection) -> None:
     """Raise JobError if a newer release than the installed one filled the warehouse."""
+    try:
+        release = filled_by(connection).release
+    except (duckdb.CatalogException, JobError):
+        return  # nothing was ingested
     installed = version("churnhouse")
     if _numbers(release) > _numbers(installed):
         raise JobError(
@@ -299,7 +303,7 @@ def _numbers(release: str) -> list[int]:
 def remember_domain(connection: duckdb.DuckDBPyConnection, domain: Domain) -> bool:
     """Store which domain fills this warehouse; return True if the next build starts from scratch.
 
-    Raises JobError if another domain or a newer release fills it already.
+    Raises JobError if another domain fills it already.
     """
     row = connection.execute("select name, settings, built_with from raw.domain").fetchone()
     if row and row[0] != domain.name:
@@ -307,8 +311,6 @@ def remember_domain(connection: duckdb.DuckDBPyConnection, domain: Domain) -> bo
             f"This warehouse was filled by domain {row[0]!r}, not {domain.name!r}.",
             next_step=f"use --domain {row[0]}, or another CHURNHOUSE_HOME.",
         )
-    if row:
-        check_release(filled_by(connection).release)
     known = (domain.name, domain.settings_json, domain.built_with_json)
     if row != known:
         connection.execute("delete from raw.domain")

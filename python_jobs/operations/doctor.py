@@ -252,17 +252,22 @@ def _published(settings: Settings, now: datetime) -> str:
 
 def _signing(settings: Settings, now: datetime) -> str:
     """Check that what decides which model and which version serve is signed, where it can be."""
-    from python_jobs.registry import store
+    from python_jobs.registry import approvals, store
 
     if settings.signing_key is None:
-        unsigned = "approvals and publications are not signed: CHURNHOUSE_SIGNING_KEY is not set"
+        found = "approvals and publications are not signed: CHURNHOUSE_SIGNING_KEY is not set"
         if settings.approval_required:
             raise JobError(
-                f"{unsigned}, so whoever may write {settings.models} can approve.",
+                f"{found}, so whoever may write {settings.models} can approve.",
                 next_step="set it to `openssl rand -base64 32` for jobs and API; keep it secret.",
             )
-        return unsigned
+        return found
     store.check_signed(settings)
+    if unsigned := approvals.unsigned(settings):
+        raise JobError(
+            f"The approvals of {', '.join(unsigned)} are not signed, so they do not count.",
+            next_step="approve those again that are still wanted: `churnhouse approve VERSION`.",
+        )
     return "what is approved, promoted and published is signed, and refused without a signature"
 
 

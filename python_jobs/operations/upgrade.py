@@ -30,7 +30,6 @@ def prepare(settings: Settings) -> Prepared:
         pass  # there is one
     with connect(settings) as connection:
         filled = raw_tables.filled_by(connection)
-        raw_tables.check_release(filled.release)
         raw_tables.create(connection)
     rewritten = persons.upgrade(settings.models)
     done = [f"warehouse of release {filled.release}, this is {version('churnhouse')}"]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from python_jobs.files import fsync
+from python_jobs.files import fsync, read_bounded
 
 FIELDS = {
     "contact_key": "VARCHAR",
@@ -39,6 +39,12 @@ WITHDRAWN = "withdrawn"
 
 ACTIONS = ("contacted", "snoozed", "assigned", WITHDRAWN)
 SUFFIX = ".json"
+LARGEST = 2**20
+"""Bytes of a contact's file."""
+
+FIRST_YEAR, LAST_YEAR = 1970, 9999
+"""Between them, the day of a time is known in every zone."""
+
 UNFINISHED_SECONDS = 600
 """After so long a file that was never linked into place is a killed process's."""
 
@@ -51,6 +57,11 @@ def file_name(key: str) -> str:
 def withdrawal_key(key: str) -> str:
     """Return the key under which the contact with a key is taken back, once."""
     return f"{key}/{WITHDRAWN}"
+
+
+def is_of_withdrawal(key: str) -> bool:
+    """Return whether a key looks like that of a withdrawal, which no contact may have."""
+    return key.endswith(f"/{WITHDRAWN}")
 
 
 def keep(folder: Path, contact: dict[str, Any]) -> dict[str, Any] | None:
@@ -77,17 +88,23 @@ def keep(folder: Path, contact: dict[str, Any]) -> dict[str, Any] | None:
 
 def read(path: Path) -> dict[str, Any]:
     """Return a contact. Raises OSError or ValueError for a file that holds none."""
-    contact = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        contact = json.loads(read_bounded(path, LARGEST))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(contact, dict) or not FIELDS.keys() - {"withdraws"} <= contact.keys():
         raise ValueError("fields are missing")
     contact.setdefault("withdraws", None)  # older files lack it
     if not all(isinstance(contact[name], str | None) for name in FIELDS):
         raise ValueError("a field is no text")
-    if contact["action"] not in ACTIONS or not contact["user_id"]:
-        raise ValueError("no such action, or nobody")
+    "".join(contact[name] or "" for name in FIELDS).encode()  # half a character is no text
+    if contact["action"] not in ACTIONS or not contact["user_id"] or not contact["contact_key"]:
+        raise ValueError("no such action, nobody, or no key")
     if (contact["action"] == WITHDRAWN) != bool(contact["withdraws"]):
         raise ValueError("takes nothing back")
-    datetime.fromisoformat(contact["treated_at"] or "")
+    at = datetime.fromisoformat(contact["treated_at"] or "")
+    if at.tzinfo or not FIRST_YEAR <= at.year < LAST_YEAR:
+        raise ValueError("no time of a contact in UTC")
     if contact["action"] == "snoozed" or contact["snoozed_until"] is not None:
         date.fromisoformat(contact["snoozed_until"] or "")
     return contact
@@ -166,7 +183,7 @@ def remove(folder: Path, ids: Iterable[str]) -> int:
 def _unfinished_of(path: Path, ids: set[str]) -> bool:
     """Return whether a file that was never linked into place names one of the ids."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bounded(path, LARGEST).decode()
     except (OSError, ValueError):
         return False
     return any(json.dumps(user_id) in text for user_id in ids)

@@ -288,6 +288,12 @@ def count(path: Path, tables: list[str]) -> dict[str, int]:
         store.close()
 
 
+def ids(path: Path) -> str:
+    """Return the ids_sha256 of the users in a store."""
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as store:
+        return ids_sha256(store.execute("select user_id from users order by user_id"))
+
+
 def _batches(
     cursor: "duckdb.DuckDBPyConnection", size: int = 50_000
 ) -> Iterator[list[tuple[Any, ...]]]:

@@ -115,7 +115,7 @@ def publish(
         persons.prepare(connection)
         rows |= activation.write(connection, work, current.resolve() if current.exists() else None)
         progress("reading back")
-        _read_back(work, rows)
+        _read_back(work, rows, ids)
         manifest = {
             "version": version,
             "sequence": 1 + max(map(sequence_of, _versions(settings.published)), default=0),
@@ -301,14 +301,23 @@ def _write_exports(
     return rows
 
 
-def _read_back(work: Path, rows: dict[str, dict[str, int]]) -> None:
-    """Open every file as its readers do and count its rows. Raises JobError at a difference."""
+def _read_back(work: Path, rows: dict[str, dict[str, int]], ids: dict[str, str]) -> None:
+    """Open every file as its readers do; count its rows and compare the ids of users.
+
+    Raises JobError at a difference.
+    """
     for name, expected in rows.items():
         counts = _count_rows(work / name, list(expected))
         if counts != expected:
             raise JobError(
                 f"{name} does not read back: {counts} instead of {expected} rows.",
                 next_step="check the disk, then run `churnhouse publish` again.",
+            )
+    for name, expected_ids in ids.items():
+        if lookup.ids(work / name) != expected_ids:
+            raise JobError(
+                f"{name} does not hold the users of churn_predictions_latest.",
+                next_step="run `churnhouse build`, then publish again.",
             )
 
 

@@ -24,6 +24,8 @@ def read(settings: Settings) -> dict[str, Any]:
         )
     again = "run `churnhouse publish` to publish again."
     manifest = read_json(path, "version", "files", next_step=again)
+    if manifest["version"] != folder.name:
+        raise JobError(f"{path} is of another version, {manifest['version']}.", next_step=again)
     if not is_accepted(manifest, "publication", settings.signing_key):
         raise JobError(f"{path} {NOT_SIGNED}.", next_step=again)
     verify(folder, manifest)

@@ -50,7 +50,8 @@ def decide(
     store.verified(settings.models, version, "model.onnx")
     sha256 = store.read_manifest(settings.models, version)["files"]["model.onnx"]
     moment = store.utc(now)
-    given = {"by": by.strip(), "note": note.strip(), "onnx_sha256": sha256}
+    given: dict[str, Any] = {"by": by.strip(), "note": note.strip(), "onnx_sha256": sha256}
+    given["files"] = store.scoring_hashes(settings.models, version)
     given[f"{decision}_at"] = f"{moment.isoformat()}Z"
     given = signed(given, f"decision on {version}", settings.signing_key)
     con.begin()
@@ -86,9 +87,23 @@ def still_needed(settings: Settings, version: str) -> str | None:
 
 def _approval(models: Path, version: str) -> dict[str, Any] | None:
     given = _read(models / "approvals.json").get(version)
-    expected = store.read_manifest(models, version)["files"]["model.onnx"]
-    is_for_it = given and "approved_at" in given and given["onnx_sha256"] == expected
-    return given if is_for_it else None
+    if not isinstance(given, dict) or "approved_at" not in given:
+        return None
+    hashes = store.scoring_hashes(models, version)
+    is_for_model = given.get("onnx_sha256") == hashes["model.onnx"]
+    # earlier releases approved the model's file alone
+    return given if is_for_model and given.get("files", hashes) == hashes else None
+
+
+def unsigned(settings: Settings) -> list[str]:
+    """Return the versions whose approval would count but for a missing signature."""
+    found = [
+        version
+        for version in store.versions(settings.models)
+        if (given := _approval(settings.models, version))
+        and not _is_accepted(settings, version, given)
+    ]
+    return found
 
 
 def _is_accepted(settings: Settings, version: str, given: dict[str, Any]) -> bool:

@@ -161,12 +161,13 @@ def promote(
     named, version = version, version or next(reversed(store.versions(models)), None)
     if version is None:
         raise JobError("There is no model version yet.", next_step="run `churnhouse train`.")
-    if not named or not champion or champion.version != version:
+    is_champion = champion is not None and champion.version == version
+    if not (named and is_champion):
         store.check_signed(settings)
-    elif settings.signing_key:
-        store.sign_production(settings)
-    if champion and champion.version == version:
-        decision = Decision(False, ["it is in production already"], version, version)
+    if champion is None and not named:
+        _check_first(con, settings)
+    if is_champion:
+        decision = _again(con, settings, version, now)
     else:
         must_go = failed
         if champion and not must_go:
@@ -180,6 +181,36 @@ def promote(
         record(con, decision, now, swap, approved_by=given.get("by"), note=given.get("note"))
     say(f"{version} {'promoted' if decision.is_promoted else 'not promoted'}: {decision.reason}")
     return decision
+
+
+def _again(
+    con: duckdb.DuckDBPyConnection, settings: Settings, version: str, now: datetime
+) -> Decision:
+    """Decide on the version in production, which is signed anew if its signature is missing.
+
+    Then it has to be whole, approved where that is required, and not rejected.
+    """
+    if store.is_signed(settings):
+        return Decision(False, ["it is in production already"], version, version)
+    if held_back := _held_back(settings, version, is_named=True):
+        return Decision(False, [held_back], version, version)
+    for name in store.read_manifest(settings.models, version)["files"]:
+        store.verified(settings.models, version, name)
+    decision = Decision(True, ["signed anew, by name"], version, version)
+    record(con, decision, now, partial(store.sign_production, settings))
+    return decision
+
+
+def _check_first(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Raise JobError if there is a signing key and production.json has disappeared."""
+    if settings.signing_key is None:
+        return
+    (earlier,) = con.execute("select count(*) from ml.promotions where is_promoted").fetchall()[0]
+    if earlier:
+        raise JobError(
+            f"{settings.models / 'production.json'} is missing, although versions were promoted.",
+            next_step="restore models/ from a backup, or name one: `churnhouse promote VERSION`.",
+        )
 
 
 def record(

@@ -37,6 +37,7 @@ def rollback(con: duckdb.DuckDBPyConnection, settings: Settings, *, now: datetim
             f"The version before, {target}, was rejected.",
             next_step="choose one with `churnhouse models`, then `churnhouse promote VERSION`.",
         )
+    store.check_previous(settings)
     for name in store.read_manifest(models, target)["files"]:
         store.verified(models, target, name)
     reason = f"rolled back from {current.version}"

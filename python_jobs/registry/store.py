@@ -25,6 +25,9 @@ from python_jobs.settings import PROJECT, Settings
 from python_jobs.warehouse.features import Features
 
 RESTORE = "restore it from a backup, or train and promote another version."
+SCORING = ("model.onnx", "reasons.onnx", "features.json", "reasons.json", "typical.json")
+"""Files of a version that decide scores and reasons; none is rewritten later."""
+
 VERSION = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}Z-[0-9a-f]{8}")
 
 
@@ -179,19 +182,48 @@ def production(models: Path) -> Production | None:
     return Production(*(content[name] for name in Production.__annotations__))
 
 
-def check_signed(settings: Settings) -> None:
-    """Raise JobError if there is a signing key and production.json or its model is not signed."""
+def scoring_hashes(models: Path, version: str) -> dict[str, str]:
+    """Return the sha256 of each file of a version that decides what users are told."""
+    registered = read_manifest(models, version)["files"]
+    return {name: registered[name] for name in SCORING if name in registered}
+
+
+def is_signed(settings: Settings) -> bool:
+    """Return whether production.json and the model it names are as they were signed.
+
+    Always true without a signing key, or before the first promotion.
+    """
     if settings.signing_key is None or (chosen := production(settings.models)) is None:
+        return True
+    content = _content(settings.models)
+    return is_accepted(content, "production", settings.signing_key) and content.get(
+        "files"
+    ) == scoring_hashes(settings.models, chosen.version)
+
+
+def check_signed(settings: Settings) -> None:
+    """Raise JobError unless production.json and the model it names are as they were signed."""
+    chosen = production(settings.models)
+    if chosen is None or is_signed(settings):
         return
-    path = settings.models / "production.json"
-    content = files.read_json(path, next_step=RESTORE)
-    model = read_manifest(settings.models, chosen.version)["files"]["model.onnx"]
-    is_right = is_accepted(content, "production", settings.signing_key)
-    if not is_right or content.get("onnx_sha256") != model:
+    raise JobError(
+        f"{settings.models / 'production.json'}, which names {chosen.version}, {NOT_SIGNED}.",
+        next_step="restore models/ from a backup if somebody changed it; if the key is new, look "
+        f"at that version, then run `churnhouse promote {chosen.version}`.",
+    )
+
+
+def check_previous(settings: Settings) -> None:
+    """Raise JobError if there is a signing key and the previous version has changed since."""
+    chosen = production(settings.models)
+    if settings.signing_key is None or chosen is None or chosen.previous is None:
+        return
+    was = _content(settings.models).get("previous_files")
+    if was != scoring_hashes(settings.models, chosen.previous):
         raise JobError(
-            f"{path}, which names {chosen.version}, {NOT_SIGNED}.",
-            next_step=f"look at it with `churnhouse models`; `churnhouse promote {chosen.version}`"
-            " signs it. If it is wrong, remove the file and promote another version.",
+            f"The version before, {chosen.previous}, is not known to be the one that was in "
+            "production.",
+            next_step="choose one with `churnhouse models`, then `churnhouse promote VERSION`.",
         )
 
 
@@ -199,7 +231,7 @@ def sign_production(settings: Settings) -> None:
     """Sign what production.json says now, for somebody who named that version."""
     with _promotion_lock(settings.models):
         if chosen := production(settings.models):
-            _write_production(settings, chosen)
+            _write_production(settings, chosen, previous_files=None)
 
 
 def swap_production(
@@ -214,15 +246,20 @@ def swap_production(
                 "Another promotion was faster; production was left as that one set it.",
                 next_step="look at `churnhouse models`, then promote again if still wanted.",
             )
-        _write_production(settings, new)
+        previous_files = _content(models).get("files") if expected else None
+        _write_production(settings, new, previous_files)
     return new
 
 
-def _write_production(settings: Settings, chosen: Production) -> None:
+def _content(models: Path) -> dict[str, Any]:
+    return files.read_json(models / "production.json", next_step=RESTORE)
+
+
+def _write_production(settings: Settings, chosen: Production, previous_files: Any) -> None:
     content = asdict(chosen)
     if settings.signing_key:
-        registered = read_manifest(settings.models, chosen.version)["files"]
-        content["onnx_sha256"] = registered["model.onnx"]
+        content["files"] = scoring_hashes(settings.models, chosen.version)
+        content["previous_files"] = previous_files
     content = signed(content, "production", settings.signing_key)
     replace_json(settings.models / "production.json", content)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import duckdb
 
 from python_jobs.errors import JobError, WarehouseBusy
+from python_jobs.ingest import raw_tables
 from python_jobs.settings import Settings
 from python_jobs.warehouse.engines import engine_of
 from python_jobs.warehouse.limits import apply_limits
@@ -33,7 +34,8 @@ def _opened(path: str, read_only: bool) -> duckdb.DuckDBPyConnection:
 def connect(settings: Settings, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the warehouse, with times in UTC.
 
-    Raises JobError if it cannot be opened, if `read_only` and missing, or if a table is missing.
+    Raises JobError if it cannot be opened, a newer release filled it, `read_only` and missing, or a
+    table is missing.
     """
     engine = engine_of(settings)
     if read_only and not settings.warehouse.exists():
@@ -56,6 +58,7 @@ def connect(settings: Settings, *, read_only: bool = False) -> Iterator[duckdb.D
     try:
         connection.execute("set TimeZone = 'UTC'")
         apply_limits(connection, settings)
+        raw_tables.check_release(connection)
         if not read_only:  # an interrupted job may have committed rows
             engine.share_job_tables(connection)
         yield connection

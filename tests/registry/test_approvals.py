@@ -218,8 +218,8 @@ def test_list_shows_every_version_and_its_state(promoted):
 
 def _of_the_other_version(settings, given, first, second):
     """The signed approval of one version, given to another with that one's hash."""
-    sha256 = store.read_manifest(settings.models, second)["files"]["model.onnx"]
-    return given | {"onnx_sha256": sha256}
+    files = store.scoring_hashes(settings.models, second)
+    return given | {"onnx_sha256": files["model.onnx"], "files": files}
 
 
 FORGERIES = {
@@ -261,8 +261,8 @@ def test_production_that_was_pointed_elsewhere_does_not_score(signing):
     assert production(settings).version == first
     path = settings.models / "production.json"
     chosen = read_json(path, next_step="")
-    sha256 = store.read_manifest(settings.models, second)["files"]["model.onnx"]
-    replace_json(path, chosen | {"version": second, "onnx_sha256": sha256})
+    files = store.scoring_hashes(settings.models, second)
+    replace_json(path, chosen | {"version": second, "files": files})
     for act in (
         lambda: production(settings),
         lambda: promote(con, settings, now=LATER),
@@ -276,26 +276,80 @@ def test_production_that_was_pointed_elsewhere_does_not_score(signing):
     assert production(settings).version == first
 
 
-def test_a_model_that_was_replaced_with_its_hash_does_not_score(signing):
+def _replace(settings, version, name):
+    """Change a file of a version, and its hash in the manifest."""
+    manifest = store.read_manifest(settings.models, version)
+    path = settings.models / version / name
+    path.write_bytes(path.read_bytes() + b" ")
+    manifest["files"][name] = sha256_of(path)
+    replace_json(settings.models / version / "manifest.json", manifest)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "features.json", "reasons.json"])
+def test_a_model_that_was_replaced_with_its_hash_does_not_score(signing, name):
     con, settings, (first, _) = signing
     decide(con, settings, first, is_approved=True, by="Ada", note="fine", now=NOW)
     promote(con, settings, now=NOW, version=first)
-    manifest = store.read_manifest(settings.models, first)
-    model = settings.models / first / "model.onnx"
-    model.write_bytes(model.read_bytes() + b"another")
-    manifest["files"]["model.onnx"] = sha256_of(model)
-    replace_json(settings.models / first / "manifest.json", manifest)
+    _replace(settings, first, name)
     with pytest.raises(JobError, match="is not signed"):
         production(settings)
+    decision = promote(con, settings, now=LATER, version=first)  # nobody approved these bytes
+    assert not decision.is_promoted and "waits for approval" in decision.reason
+    assert not store.is_signed(settings)
+
+
+def test_a_rejected_version_is_not_signed_by_name(signing):
+    con, settings, (first, second) = signing
+    decide(con, settings, second, is_approved=False, by="Ada", note="odd", now=NOW)
+    replace_json(
+        settings.models / "production.json",
+        {"version": second, "promoted_at": "2026-11-21T10:15:00Z", "previous": first},
+    )
+    decision = promote(con, settings, now=NOW, version=second)
+    assert not decision.is_promoted and "rejected by Ada" in decision.reason
+    with pytest.raises(JobError, match="is not signed"):
+        production(settings)
+
+
+def test_rollback_takes_only_the_version_that_was_in_production(signing):
+    con, settings, (first, second) = signing
+    settings = Settings(home=settings.home, signing_key=KEY)
+    promote(con, settings, now=NOW, version=first)
+    champion = store.production(settings.models)
+    store.swap_production(settings, champion, second, LATER)
+    _replace(settings, first, "features.json")
+    with pytest.raises(JobError, match=f"before, {first}, is not known to be the one"):
+        rollback(con, settings, now=LATER)
+    assert store.production(settings.models).version == second
+
+
+def test_rollback_returns_to_a_signed_version(signing):
+    con, settings, (first, second) = signing
+    settings = Settings(home=settings.home, signing_key=KEY)
+    promote(con, settings, now=NOW, version=first)
+    store.swap_production(settings, store.production(settings.models), second, LATER)
+    assert rollback(con, settings, now=LATER) == first
+    assert production(settings).version == first
+
+
+def test_without_production_json_nothing_is_promoted_unless_it_is_named(signing):
+    con, settings, (first, second) = signing
+    settings = Settings(home=settings.home, signing_key=KEY)
+    promote(con, settings, now=NOW, version=first)
+    (settings.models / "production.json").unlink()
+    with pytest.raises(JobError, match=r"production\.json is missing"):
+        promote(con, settings, now=LATER)
+    assert promote(con, settings, now=LATER, version=second).is_promoted
 
 
 def test_naming_the_version_in_production_signs_it(world):
     con, settings, (first, _) = world
     promote(con, settings, now=NOW, version=first)
     with_key = Settings(home=settings.home, signing_key=KEY)
-    with pytest.raises(JobError, match=f"churnhouse promote {first}` signs it"):
+    with pytest.raises(JobError, match=f"then run `churnhouse promote {first}`"):
         production(with_key)
     before = store.production(settings.models)
     promote(con, with_key, now=LATER, version=first)
     assert production(with_key).version == first
     assert store.production(settings.models) == before
+    assert decisions(con)[-1] == (first, True, "signed anew, by name")

@@ -14,7 +14,7 @@ from support.processes import COMMAND
 
 SOURCE = Path(__file__).with_name("faults.c")
 # What changes from run to run in a file's name: times, hashes, numbers.
-CHANGING = re.compile(r"\d{4}-\d\d-\d\d[T0-9Z-]*(-[0-9a-f]{8})?|[0-9a-f]{16,}|\d+")
+CHANGING = re.compile(r"\d{4}-\d\d-\d\d(T\d{6}Z-[0-9a-f]{8}|[T0-9Z-]*)|[0-9a-f]{16,}|\d+")
 WORK_OF_DBT = re.compile(r"^dbt/target/.*")
 HOW = {
     "write": {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "short": "short", "kill": "kill"},
