@@ -309,7 +309,7 @@ def remember_domain(connection: duckdb.DuckDBPyConnection, domain: Domain) -> bo
     if row and row[0] != domain.name:
         raise JobError(
             f"This warehouse was filled by domain {row[0]!r}, not {domain.name!r}.",
-            next_step=f"use --domain {row[0]}, or another CHURNHOUSE_HOME.",
+            next_step=f"set CHURNHOUSE_HOME to another folder, or use --domain {row[0]}.",
         )
     known = (domain.name, domain.settings_json, domain.built_with_json)
     if row != known:

@@ -45,7 +45,9 @@ def decide(
     if not is_approved and production and production.version == version:
         raise JobError(
             f"{version} is in production.",
-            next_step="run `churnhouse rollback`, which also keeps it from coming back.",
+            next_step="run `churnhouse rollback`, which also keeps it from coming back."
+            if production.previous
+            else "train and promote another version first; there is none to return to.",
         )
     store.verified(settings.models, version, "model.onnx")
     sha256 = store.read_manifest(settings.models, version)["files"]["model.onnx"]

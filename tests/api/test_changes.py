@@ -112,6 +112,7 @@ def test_contacted_and_snoozed_users_are_removed_and_never_added(published_home,
     new = publish_again(published_home, 1)
     change_store(new, f"update churn_top_risk set expected_gain = 1 where user_id = '{first}'")
     change_store(old, f"delete from churn_top_risk where user_id = '{second}'")
+    seal(old)
     seal(new)
     make_current(new)
     with serving(published_home, tmp_path / "log") as server:
@@ -148,6 +149,7 @@ def test_versions_of_earlier_releases_have_no_list(published_home, tmp_path):
     old = current(published_home)
     new = publish_again(published_home, 1)
     change_store(old, "drop table churn_top_risk")
+    seal(old)
     make_current(new)
     with serving(published_home, tmp_path / "log") as server:
         assert server.get(f"/v1/changes?since={old.name}").status == 410

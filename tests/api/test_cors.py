@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from urllib.parse import urlencode
 
 import pytest
 from support.running import Server, serving
@@ -89,3 +90,22 @@ def test_browser_lets_only_a_named_page_record(named):
             seen[origin] = page.evaluate(READ, [server.url, key["Authorization"]])
         browser.close()
     assert seen == {LOCAL_PAGE: 404, "http://localhost:5174": "refused"}
+
+
+def test_the_cookie_never_counts_for_a_page_of_a_named_origin(named):
+    server, headers = named
+    key = headers["Authorization"].removeprefix("Bearer ")
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    told = server.ask("POST", "/desk/sign-in", body=urlencode({"key": key}), headers=form)
+    cookie = {"Cookie": told.headers["set-cookie"].partition(";")[0]}
+    assert server.ask("GET", "/desk", headers=cookie).status == 200
+    user = server.ask("GET", "/v1/predictions?limit=1", headers=headers).json["predictions"][0]
+    body = urlencode({"form": "0" * 32, "contacted": user["user_id"]})
+    for site in ("same-site", "cross-site", None):
+        foreign = cookie | {"Origin": PAGE} | ({"Sec-Fetch-Site": site} if site else {})
+        told = server.ask("POST", "/desk/contacts", body=body, headers=foreign | form)
+        assert told.status == 403
+        content = {"user_id": user["user_id"]}
+        assert server.ask("POST", "/v1/contacts", content, headers=foreign).status == 403
+    foreign = headers | {"Origin": PAGE, "Sec-Fetch-Site": "cross-site"}
+    assert server.ask("POST", "/v1/contacts", content, headers=foreign).status == 201
