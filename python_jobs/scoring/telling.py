@@ -23,6 +23,9 @@ LESS, MORE = 0.8, 1.25
 FEWEST_DAYS = 7
 """Fewest earlier days that say what is usual for a user."""
 
+ENOUGH_DAYS = 14
+"""From so many days of a window on, they say it better than the whole time."""
+
 Texts = dict[str, int]
 """The texts of many users, each once, with its place among them."""
 
@@ -257,13 +260,18 @@ class _Asked:
         )
 
     def _pace_before(self, silent: np.ndarray, active: Mapping[int, np.ndarray]) -> np.ndarray:
-        """Return the share of active days before the silence; NaN if too few days are known."""
+        """Return the share of active days before the silence; NaN if too few days are known.
+
+        The longest window tells it if it reaches back far enough, else the whole time does.
+        """
         ever, rate = self._at("active_days_ever", np.nan), self._at("active_day_rate", np.nan)
         before = _pace(ever, _ratio(ever, rate) - silent)
         if not active:
             return before
-        recent = _pace(active[max(active)], self._known(max(active)) - silent)
-        return np.where(np.isnan(recent), before, recent)
+        days = self._known(max(active)) - silent
+        recent = _pace(active[max(active)], days)
+        is_short = np.isnan(recent) | ((days < ENOUGH_DAYS) & ~np.isnan(before))
+        return np.where(is_short, before, recent)
 
     def _visits(self, active: Mapping[int, np.ndarray]) -> tuple[np.ndarray, ...]:
         """Return window, active days in it, and what they compare with: the own pace, or others'.

@@ -88,6 +88,14 @@ PEOPLE = {
         "days_since_last_activity",
         True,
     ),
+    "Silent for 23 days; used to come most days.": (  # not by one visit in the week before it
+        {
+            **{"days_since_last_activity": 23, "active_days_30d": 1, "active_days_ever": 43},
+            "active_day_rate": 0.5,
+        },
+        "days_since_last_activity",
+        True,
+    ),
     "Silent for 1 day; used to come most days.": (
         {"days_since_last_activity": 1.01, "active_days_7d": 5, "active_days_30d": 20},
         "days_since_last_activity",
