@@ -555,6 +555,12 @@ def call_list(
         terminal.print_csv(lists.COLUMNS, chosen.users)
     elif chosen.users:
         terminal.show_list(chosen, manifest)
+    elif where:
+        terminal.console.print(
+            f"Nobody with {' and '.join(where)} may be contacted and is expected to gain more than "
+            "it costs. Next: check the values, or try --order risk.",
+            soft_wrap=True,
+        )
     else:
         terminal.console.print(
             "Nobody: no contact is expected to gain more than it costs. Next: see offer_cost, "

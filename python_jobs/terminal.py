@@ -247,8 +247,12 @@ def show_outcomes(dates: list[dict[str, Any]]) -> None:
             *(_number(row[name]) for name in ("average_precision", "roc_auc")),
         )
     console.print(table)
-    if not dates:
-        console.print("Nobody has been scored yet.")
+    console.print(
+        "expected and realised: churners among the riskiest, as many as the list is long; "
+        "empty until the labels are closed."
+        if dates
+        else "Nobody has been scored yet."
+    )
 
 
 def show_models(versions: list[dict[str, Any]]) -> None:

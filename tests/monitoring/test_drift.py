@@ -449,4 +449,5 @@ def test_the_reference_of_a_version_is_frozen(home: Path):
 
 def test_outcomes_prints_expected_beside_realised(scored_earlier: Path):
     shown = churnhouse(scored_earlier, "outcomes").stdout
+    assert "churners among the riskiest" in shown
     assert "expected  realised" in shown and "2025-03-31" in shown and "2025-04-30" in shown
