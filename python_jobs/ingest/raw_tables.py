@@ -279,14 +279,14 @@ def filled_by(connection: duckdb.DuckDBPyConnection) -> FilledBy:
     row = connection.execute("select name, settings from raw.domain").fetchone()
     if row is None:
         raise JobError("Nothing was ingested yet.", next_step="run `churnhouse ingest`.")
-    return FilledBy(row[0], json.loads(row[1])["product_version"])
+    return FilledBy(row[0], json.loads(row[1]).get("product_version", "0"))
 
 
 def check_release(connection: duckdb.DuckDBPyConnection) -> None:
     """Raise JobError if a newer release than the installed one filled the warehouse."""
     try:
         release = filled_by(connection).release
-    except (duckdb.CatalogException, JobError):
+    except (duckdb.CatalogException, duckdb.BinderException, JobError):
         return  # nothing was ingested
     installed = version("churnhouse")
     if _numbers(release) > _numbers(installed):

@@ -203,8 +203,7 @@ def is_signed(settings: Settings) -> bool:
 
 def check_signed(settings: Settings) -> None:
     """Raise JobError unless production.json and the model it names are as they were signed."""
-    chosen = production(settings.models)
-    if chosen is None or is_signed(settings):
+    if is_signed(settings) or (chosen := production(settings.models)) is None:
         return
     raise JobError(
         f"{settings.models / 'production.json'}, which names {chosen.version}, {NOT_SIGNED}.",

@@ -397,7 +397,7 @@ def test_parquet_time_of_any_type_becomes_utc(house, value):
 def test_a_warehouse_remembers_its_domain_and_refuses_another(house):
     house.ingest()
     other = house.make_domain("portal")
-    house.refused(r"filled by domain 'shop', not 'portal'.* Next: use --domain shop", domain=other)
+    house.refused(r"filled by domain 'shop', not 'portal'.* or use --domain shop", domain=other)
 
 
 def test_changed_settings_announce_a_full_rebuild(house):
