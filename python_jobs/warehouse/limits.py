@@ -10,6 +10,9 @@ from python_jobs.errors import JobError
 from python_jobs.settings import Settings
 
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+NOT_KEPT = "fsync failed"
+"""What DuckDB says without the system's reason."""
+
 FAILING = (errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.EROFS)
 
 
@@ -52,7 +55,7 @@ def machine_failed(settings: Settings, error: object) -> JobError | None:
             next_step="raise CHURNHOUSE_MEMORY_LIMIT or CHURNHOUSE_SPILL_LIMIT or the container's "
             "limits, or lower CHURNHOUSE_THREADS, and run again; nothing has to be cleaned up.",
         )
-    if line := next((line for line in lines if _says(line, FAILING)), None):
+    if line := next((line for line in lines if _says(line, FAILING) or NOT_KEPT in line), None):
         return JobError(
             f"The disk of {settings.home} fails: {line.strip().rstrip('.')}.",
             next_step="look at the machine's log; run again once the disk works. Nothing has to be "

@@ -13,6 +13,7 @@ from python_jobs.errors import JobError
 from python_jobs.settings import Settings
 from python_jobs.warehouse import spark
 from python_jobs.warehouse.connection import connect
+from python_jobs.warehouse.limits import machine_failed
 from python_jobs.warehouse.lock import writing
 
 
@@ -88,3 +89,17 @@ def test_too_little_memory_is_reported_and_more_memory_is_enough(home):
             check=True,
             capture_output=True,
         )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[Errno 5] Input/output error: 'models'",
+        'FATAL Error: invalidated\nOriginal error: "fsync failed!"',
+        "IO Error: Could not write: Read-only file system",
+    ],
+)
+def test_a_failing_disk_is_one_line(tmp_path, said):
+    error = machine_failed(Settings(home=tmp_path), said)
+    assert f"The disk of {tmp_path} fails: " in str(error) and "Next: " in str(error)
+    assert machine_failed(Settings(home=tmp_path), "Parser Error: at fsync") is None
