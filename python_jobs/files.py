@@ -103,6 +103,15 @@ def read_json(path: Path, *fields: str, next_step: str) -> dict[str, Any]:
     return content
 
 
+def manifest_of(folder: Path) -> Any:
+    """Return the content of a version's manifest, which may be any JSON.
+
+    Raises OSError, ValueError or RecursionError if there is none, also above LARGEST_MANIFEST.
+    """
+    with (folder / "manifest.json").open("rb") as file:
+        return json.loads(file.read(LARGEST_MANIFEST))
+
+
 def sequence_of(folder: Path) -> int:
     """Return the number of a version, from its manifest; 0 for one of an earlier release.
 
@@ -110,8 +119,7 @@ def sequence_of(folder: Path) -> int:
     has 0 too, which makes it the oldest.
     """
     try:
-        with (folder / "manifest.json").open("rb") as file:
-            return int(json.loads(file.read(LARGEST_MANIFEST))["sequence"])
+        return int(manifest_of(folder)["sequence"])
     except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return 0
 

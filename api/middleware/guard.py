@@ -202,11 +202,12 @@ class Guard:
         return Problem(401, "unauthorized", detail, headers=headers)
 
 
-def _netloc(origin: str) -> str | None:
+def _netloc(origin: str) -> str:
+    """Return host and port of an origin; nothing, which no Host field equals, if it is none."""
     try:
         return urlsplit(origin).netloc
     except ValueError:
-        return None
+        return ""
 
 
 def client_of(scope: Scope) -> str:

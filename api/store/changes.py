@@ -3,7 +3,6 @@
 Contacts that people recorded since then count too: nobody is added whom the list would not call.
 """
 
-import json
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -18,7 +17,7 @@ from api.http.errors import Problem, error, invalid
 from api.store import checks
 from api.store.contacts import Contacts
 from api.store.publication import VERSION, Publication
-from python_jobs.files import LARGEST_MANIFEST
+from python_jobs.files import manifest_of
 from python_jobs.publication import contacts as of_people
 from python_jobs.publication import prediction
 from python_jobs.publication.candidate import OF_THE_RUN
@@ -107,8 +106,7 @@ def _earlier(
 ) -> tuple[dict[str, Row], Waits]:
     """Return the list of an earlier version, and who was ever kept off it by contacts."""
     try:
-        with (published / since / "manifest.json").open("rb") as file:
-            manifest = json.loads(file.read(LARGEST_MANIFEST))
+        manifest = manifest_of(published / since)
         if manifest["version"] != since or not is_accepted(manifest, "publication", signing_key):
             raise _gone()
         forgotten_at = current.manifest.get("forgotten_at")

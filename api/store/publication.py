@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from api.store import checks
 from api.store.checks import BadVersion
-from python_jobs.files import LARGEST_MANIFEST
+from python_jobs.files import manifest_of
 from python_jobs.publication import candidate, feature_facts, lookup_store, onnx_model, prediction
 from python_jobs.publication.attribute_values import Encoder
 from python_jobs.publication.feature_facts import FeatureFact
@@ -262,8 +262,7 @@ def load(published: Path, version: str, signing_key: str | None = None) -> Publi
 
 
 def _load(folder: Path, version: str, signing_key: str | None) -> Publication:
-    with (folder / "manifest.json").open("rb") as file:
-        manifest = json.loads(file.read(LARGEST_MANIFEST))
+    manifest = manifest_of(folder)
     if manifest["version"] != version:
         raise BadVersion("its manifest names another version")
     if not is_accepted(manifest, "publication", signing_key):

@@ -99,13 +99,12 @@ def _approval(models: Path, version: str) -> dict[str, Any] | None:
 
 def unsigned(settings: Settings) -> list[str]:
     """Return the versions whose approval would count but for a missing signature."""
-    found = [
+    return [
         version
         for version in store.versions(settings.models)
         if (given := _approval(settings.models, version))
         and not _is_accepted(settings, version, given)
     ]
-    return found
 
 
 def _is_accepted(settings: Settings, version: str, given: dict[str, Any]) -> bool:
