@@ -10,7 +10,7 @@ from python_jobs.errors import JobError
 from python_jobs.files import read_json, replace_json, sha256_of
 from python_jobs.publication.signature import signed
 from python_jobs.registry import store
-from python_jobs.registry.approvals import approval, decide, withdrawn
+from python_jobs.registry.approvals import approval, decide, unsigned, withdrawn
 from python_jobs.registry.listing import listing
 from python_jobs.registry.promotion import promote
 from python_jobs.registry.rollback import rollback
@@ -239,7 +239,7 @@ def test_a_forged_approval_does_not_count(signing, forge):
     given = read_json(path, next_step="")[first]
     assert approval(settings, first) == given
     replace_json(path, {first: forge(settings, given, first, second)})
-    assert approval(settings, first) is None
+    assert approval(settings, first) is None and unsigned(settings) == [first]
     decision = promote(con, settings, now=NOW, version=first)
     assert not decision.is_promoted and "is not signed" in decision.reason
     replace_json(path, {second: _of_the_other_version(settings, given, first, second)})
@@ -248,8 +248,8 @@ def test_a_forged_approval_does_not_count(signing, forge):
 
 def test_a_rejection_counts_without_a_signature(signing):
     con, settings, (first, _) = signing
-    unsigned = Settings(home=settings.home)
-    decide(con, unsigned, first, is_approved=False, by="Ada", note="odd", now=NOW)
+    without_key = Settings(home=settings.home)
+    decide(con, without_key, first, is_approved=False, by="Ada", note="odd", now=NOW)
     decision = promote(con, settings, now=NOW, version=first)
     assert not decision.is_promoted and "rejected by Ada" in decision.reason
 
