@@ -616,7 +616,14 @@ def init(
                 f"{question}? Nobody can be asked here.",
                 next_step="add --yes to take what is likely, or name the columns by options.",
             )
-        answer: str = typer.prompt(f"{question}? ({', '.join(names)})", default=likely)
+
+        def named(answer: str) -> str:
+            if answer not in names and not (subject in ("type", "id") and not answer):
+                raise typer.BadParameter(f"answer with one of {', '.join(names)}")
+            return answer
+
+        shown = f"{question}? ({', '.join(names)})"
+        answer: str = typer.prompt(shown, default=likely, value_proc=named)
         return answer
 
     place = events.rpartition("/")[0] or "."

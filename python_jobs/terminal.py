@@ -327,6 +327,12 @@ def show_domain_report(report: Any, horizon_days: int) -> None:
     console.print(facts)
     for what, next_step in report.problems:
         console.print(f"problem: {what}. Next: {next_step}", markup=False, soft_wrap=True)
+    if not report.problems:
+        console.print(
+            f"Enough to train on: {len(report.dates)} dates with "
+            f"{sum(users for _, users, _ in report.dates):,} rows, {report.churners:,} of them "
+            "churned.",
+        )
 
 
 def show_new_domain(made: Any, place: str) -> None:
@@ -345,6 +351,11 @@ def show_new_domain(made: Any, place: str) -> None:
     facts.add_row("settings", str(made.plan))
     console.print(facts)
     show_silences(made.silences)
+    if made.returned:
+        console.print(
+            f"churn_horizon_days is {made.plan.horizon}, after which {made.returned:.0%} came back: "
+            "choose a longer one as soon as the history allows it."
+        )
     name, folder = made.domain.name, made.domain.folder
     raw = "" if "database" in seen.source else f" --raw {place}"
     console.print(f"\nWritten: {folder}/domain.yml and ingest.sql.", soft_wrap=True)

@@ -39,6 +39,11 @@ class Report:
     silences: list[activity.Silence] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
 
+    @property
+    def churners(self) -> int:
+        """Return the sampled rows whose user churned."""
+        return sum(round(users * rate) for _, users, rate in self.dates)
+
 
 @contextmanager
 def loaded(domain: Domain, folder: Path, *, now: datetime) -> Iterator[tuple[Any, Any]]:
@@ -61,6 +66,8 @@ def examine(settings: Settings, domain: Domain, folder: Path, *, now: datetime) 
     with loaded(domain, folder, now=now) as (connection, done):
         report = Report(done.rows, done.rejected, done.notes)
         activity.make_days(connection, domain)
+        if not domain.vars.users_from_events:
+            report.rejected += _without_user(connection, domain)
         _days(connection, domain, report, now)
         report.silences = activity.silences(connection)
     _judge(domain, report)
@@ -84,6 +91,70 @@ def silences(
             "(select distinct user_id, event_date as day from main.accepted_events "
             "where is_activity)",
         )
+
+
+def _without_user(connection: duckdb.DuckDBPyConnection, domain: Domain) -> list[preview.Rejected]:
+    """Take out of active_days who is no user, is excluded, or had not signed up yet.
+
+    Returns the events of unknown users, as models/intermediate/int_events_to_validate.sql has them.
+    """
+    vars_ = domain.vars
+    failed = " or ".join(f"coalesce({test}, false)" for _, test, _ in preview.user_checks(vars_))
+    excluded = [f"({test})" for test in vars_.exclude.values() if isinstance(test, str)]
+    ids = [
+        sql_text(i) for test in vars_.exclude.values() if not isinstance(test, str) for i in test
+    ]
+    connection.execute(
+        f"""
+        create temp table checked_users as
+        with records as (
+            select
+                coalesce(map.user_id, users.user_id) as user_id,
+                signup_date,
+                coalesce(is_deleted, false) as is_deleted,
+                coalesce({" or ".join(excluded) or "false"}, false) as is_excluded,
+                row_number() over (
+                    partition by coalesce(map.user_id, users.user_id)
+                    order by
+                        map.user_id is null desc,
+                        coalesce(version, epoch_us(coalesce(updated_at, ingested_at))) desc,
+                        row_id desc
+                ) as place
+            from (from raw.users where not ({failed}) or coalesce(is_deleted, false)) as users
+            left join raw.identity_map as map on users.user_id = map.from_id
+        )
+        select
+            user_id, signup_date,
+            is_excluded or user_id in ({", ".join(ids) or "null"}) is true as is_excluded
+        from records
+        where place = 1 and not is_deleted
+        """
+    )
+    event_failed = " or ".join(
+        f"coalesce({test}, false)" for _, test, _ in preview.event_checks(domain)
+    )
+    ((rows, sample),) = connection.execute(
+        f"""
+        select count(*), min(coalesce(map.user_id, events.user_id))
+        from (
+            from raw.events where not ({event_failed}) and not coalesce(is_deleted, false)
+        ) as events
+        left join raw.identity_map as map
+            on events.user_id = map.from_id
+            and event_time >= valid_from and event_time < valid_to
+        where coalesce(map.user_id, events.user_id) not in (select user_id from checked_users)
+        """
+    ).fetchall()
+    connection.execute(
+        """
+        create or replace temp table active_days as
+        select active_days.*
+        from active_days
+        inner join checked_users using (user_id)
+        where day >= signup_date and not is_excluded
+        """
+    )
+    return [preview.Rejected("events", "unknown_user", rows, sample)] if rows else []
 
 
 def _days(
@@ -206,12 +277,11 @@ def _judge(domain: Domain, report: Report) -> None:
                 f"wait, load older data, or set {fits}." if fits else "load more days of events.",
             )
         )
-    churners = sum(round(users * rate) for _, users, rate in report.dates)
-    stayers = sum(users for _, users, _ in report.dates) - churners
-    if report.dates and min(churners, stayers) < LEAST_CHURNERS:
+    stayers = sum(users for _, users, _ in report.dates) - report.churners
+    if report.dates and min(report.churners, stayers) < LEAST_CHURNERS:
         report.problems.append(
             (
-                f"only {churners:,} churned and {stayers:,} stayed among all sampled rows",
+                f"only {report.churners:,} churned and {stayers:,} stayed among all sampled rows",
                 "choose another churn_horizon_days: see `churnhouse horizon`.",
             )
         )

@@ -36,6 +36,13 @@ class Made:
     domain: Domain
     plan: Plan
 
+    @property
+    def returned(self) -> float | None:
+        """Return the share that came back after a horizon's silence, if that is too many."""
+        shares = {one.days: one.share for one in self.silences}
+        share = shares.get(self.plan.horizon)
+        return share if share is not None and share > activity.FEW_RETURN else None
+
 
 def init(
     settings: Settings,
@@ -214,7 +221,7 @@ def _domain_yml(
         "  timezone: UTC # times without an offset are in it, and days are its days",
         f"  churn_horizon_days: {plan.horizon} # days of silence that mean churn",
         f"  eligibility_days: {max(plan.horizon, 30)} # models judge who was active in these days",
-        f"  feature_windows_days: [{', '.join(map(str, plan.windows))}]",
+        f"  feature_windows_days: [{', '.join(map(str, plan.windows))}]{_filling(seen, plan)}",
         f"  training_every_days: {plan.every}",
     ]
     if seen.first_day and seen.first_day < date(now.year - 10, now.month, 1):
@@ -252,6 +259,17 @@ def _domain_yml(
 
 
 MOST_ATTRIBUTE_VALUES = 50
+
+
+def _filling(seen: Look, plan: Plan) -> str:
+    """Return a comment where the history does not fill the longest window yet."""
+    if seen.first_day is None or seen.last_day is None:
+        return ""
+    days = (seen.last_day - seen.first_day).days + 1
+    longer = [str(window) for window in plan.windows if window > days]
+    return (
+        f" # {' and '.join(longer)} fill as history grows: there are {days} days" if longer else ""
+    )
 
 
 def _source(seen: Look) -> list[str]:

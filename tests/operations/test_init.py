@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import pty
 import random
 import shutil
 from datetime import datetime, timedelta
@@ -12,18 +14,20 @@ import yaml
 from support.homes import churnhouse, refused
 
 DAYS = 200
+FIRST = datetime(2026, 3, 1)  # noqa: DTZ001 - the file names no zone
+SHORT = datetime(2026, 4, 20)  # noqa: DTZ001 - the file names no zone
 
 
 def visits(seed: int = 3, users: int = 60) -> list[tuple]:
     """Return visits of users of whom some stop: id, customer, when, what, seconds."""
     chance = random.Random(seed)
-    start, rows = datetime(2026, 3, 1), []  # noqa: DTZ001 - the file names no zone
+    rows = []
     for user in range(users):
         rate = chance.choice([0.5, 0.3, 0.15])
         last = chance.choice([DAYS, DAYS, chance.randrange(30, DAYS)])
         for day in range(chance.randrange(20), last):
             if chance.random() < rate:
-                moment = start + timedelta(days=day, minutes=chance.randrange(1440))
+                moment = FIRST + timedelta(days=day, minutes=chance.randrange(1440))
                 kind = chance.choice(["watched", "watched", "signed in", "refund"])
                 rows.append(
                     (f"x{len(rows)}", f"c{user:03}", moment, kind, chance.randrange(900) / 10)
@@ -75,6 +79,31 @@ def test_a_file_nobody_knows_becomes_a_domain_that_builds(work, name, write):
     assert (
         churnhouse(home, "horizon", "--domain", "shop", "--raw", str(work / "raw")).stdout == table
     )
+
+
+def test_wrong_answer_is_asked_again(work, monkeypatch):
+    german_csv(work / "raw/log.csv", visits())
+    keyboard, terminal = pty.openpty()
+    os.write(keyboard, b"nobody\ncustomer\n\n\n\n")
+    with open(terminal, encoding="utf-8") as typed:
+        monkeypatch.setattr("sys.stdin", typed)
+        said = churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"))
+    os.close(keyboard)
+    assert "answer with one of id, customer, when, what, seconds, note" in said.stdout + said.stderr
+    written = (work / "domains/shop/ingest.sql").read_text()
+    assert '"customer" as user_id' in written
+
+
+def test_horizon_that_users_outlast_is_named(work):
+    monthly = [
+        (f"{user} {day}", f"c{user:03}", FIRST + timedelta(days=user % 10 + day), "visit", 1)
+        for user in range(60)
+        for day in (0, 30, 44)
+    ]
+    german_csv(work / "raw/log.csv", monthly)
+    said = churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
+    assert "came back: choose a longer one as soon as the history" in " ".join(said.stdout.split())
+    assert "60 and 90 fill as history grows" in (work / "domains/shop/domain.yml").read_text()
 
 
 def test_init_changes_no_domain_that_is_there(work):
@@ -162,7 +191,7 @@ def test_column_named_null_stays_a_name(work):
 
 
 def test_doctor_says_how_many_days_are_missing_and_what_would_do(work):
-    rows = [row for row in visits() if row[2] < datetime(2026, 4, 20)]  # noqa: DTZ001 - the file names no zone
+    rows = [row for row in visits() if row[2] < SHORT]
     german_csv(work / "raw/log.csv", rows)
     churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
     yml = work / "domains/shop/domain.yml"
