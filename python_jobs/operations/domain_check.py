@@ -100,10 +100,9 @@ def _without_user(connection: duckdb.DuckDBPyConnection, domain: Domain) -> list
     """
     vars_ = domain.vars
     failed = " or ".join(f"coalesce({test}, false)" for _, test, _ in preview.user_checks(vars_))
-    excluded = [f"({test})" for test in vars_.exclude.values() if isinstance(test, str)]
-    ids = [
-        sql_text(i) for test in vars_.exclude.values() if not isinstance(test, str) for i in test
-    ]
+    tests = vars_.exclude.values()
+    excluded = [f"({test})" for test in tests if isinstance(test, str)]
+    ids = [sql_text(user) for test in tests if not isinstance(test, str) for user in test]
     connection.execute(
         f"""
         create temp table checked_users as
