@@ -353,8 +353,8 @@ def show_new_domain(made: Any, place: str) -> None:
     show_silences(made.silences)
     if made.returned:
         console.print(
-            f"churn_horizon_days is {made.plan.horizon}, after which {made.returned:.0%} came back: "
-            "choose a longer one as soon as the history allows it."
+            f"churn_horizon_days is {made.plan.horizon}, after which {made.returned:.0%} came back:"
+            " choose a longer one as soon as the history allows it."
         )
     name, folder = made.domain.name, made.domain.folder
     raw = "" if "database" in seen.source else f" --raw {place}"

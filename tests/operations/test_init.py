@@ -85,7 +85,7 @@ def test_wrong_answer_is_asked_again(work, monkeypatch):
     german_csv(work / "raw/log.csv", visits())
     keyboard, terminal = pty.openpty()
     os.write(keyboard, b"nobody\ncustomer\n\n\n\n")
-    with open(terminal, encoding="utf-8") as typed:
+    with os.fdopen(terminal, encoding="utf-8") as typed:
         monkeypatch.setattr("sys.stdin", typed)
         said = churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"))
     os.close(keyboard)
