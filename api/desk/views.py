@@ -147,7 +147,7 @@ def drift(publication: Publication) -> dict[str, Any] | None:
         for f in features
     ]
     verdicts = [row["status"] for row in newest(rows)]
-    counts = {status: verdicts.count(status) for status in ("fail", "warn", "ok")}
+    counts = {status: verdicts.count(status) for status in ("fail", "warn", "watch", "ok")}
     return {"dates": dates, "strip": strip, "counts": counts, "last": last}
 
 

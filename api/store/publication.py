@@ -209,6 +209,7 @@ class Publication:
     def series(self, user_id: str) -> tuple[list[Any], list[Any]]:
         """Return events per day up to as_of_date, and past {as_of_date, churn_risk, risk_band}.
 
+        A day on which the user was not active counts 0.
         Versions of earlier releases have no risk_band there.
         """
         activity, history = self._row(self._series_sql, user_id) or (None, None)

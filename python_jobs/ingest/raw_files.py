@@ -37,7 +37,7 @@ def find(folder: Path, files: Files, *, is_needed: bool = True) -> Found:
     if not folder.is_dir() and is_needed:
         raise JobError(
             f"The raw folder {folder} does not exist.",
-            next_step="name the folder with --raw, or make data with `churnhouse generate`.",
+            next_step="name the folder with --raw; for the demo, `churnhouse generate` makes it.",
         )
     found = Found()
     unread: dict[str, str] = {}

@@ -30,15 +30,20 @@ CANDIDATE = {name: "listed" if name == "list_rank" else "candidates" for name in
 """Columns of a candidate, and the relation below that has each."""
 # Table, its key, and the query that fills it from the warehouse.
 TABLES = {
-    # everything about one user in one row; `activity` is a JSON list of events per day, the last
-    # one that of as_of_date; `history` is a JSON list of {as_of_date, churn_risk, risk_band}, and
-    # `contact_history` one of the newest contacts, both oldest first; NULL where there are none
+    # everything about one user in one row; `activity` is a JSON list of events per day, 0 where the
+    # user was not active, the last one that of as_of_date; `history` is a JSON list of
+    # {as_of_date, churn_risk, risk_band}, and `contact_history` one of the newest contacts, both
+    # oldest first; NULL where there are none
     "users": (
         "user_id",
         f"""
         with
         activity as (
-            select user_id, cast(to_json(list(events order by day)) as varchar) as activity
+            select
+                user_id,
+                cast(to_json(list(
+                    case when is_active then events else 0 end order by day
+                )) as varchar) as activity
             from main.user_daily
             where
                 day > (select data_through from main.build_window) - {ACTIVITY_DAYS}

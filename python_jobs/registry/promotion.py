@@ -96,7 +96,7 @@ def decide(
                 f"{theirs:.4f} of {name}{_bounds((leads or {}).get(name))}"
             )
     if not has_champion:
-        speaking_for.append("there is no champion yet")
+        speaking_for.append("no model is in production yet")
         return Decision(not against, against or speaking_for)
     found = _against_champion(comparison)
     holds = found == "better than" or (must_go is not None and found != "worse than")

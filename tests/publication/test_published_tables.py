@@ -1,6 +1,9 @@
 """The published file explains itself, and its tables for analysts agree with one another."""
 
+import contextlib
+import json
 import re
+import sqlite3
 from collections import Counter
 from pathlib import Path
 
@@ -49,6 +52,19 @@ def test_comments_are_those_of_the_yml_and_of_the_domain(published):
         "The measure logins (count) in the last 7 days."
     )
     assert said["user_features_latest", "silence_share"].startswith("days_since_last_activity")
+
+
+def test_days_without_the_user_show_no_activity(finished_home, published):
+    """A payment, which is made automatically, is an event without activity."""
+    users = sqlite3.connect(finished_home / "published/current/lookup.sqlite")
+    with contextlib.closing(users):
+        shown = dict(users.execute("select user_id, activity from users").fetchall())
+    days = "select user_id, list({} order by day) from user_daily where day > ? group by user_id"
+    (first,) = published.execute("select max(day) - 60 from user_daily").fetchone()
+    expected = published.execute(days.format("if(is_active, events, 0)"), [first]).fetchall()
+    every = published.execute(days.format("events"), [first]).fetchall()
+    assert expected != every
+    assert {user: json.loads(counts) for user, counts in shown.items() if counts} == dict(expected)
 
 
 def test_every_published_table_is_in_the_docs():
@@ -146,7 +162,7 @@ def test_promotions_say_when_and_why(published):
     (row,) = published.execute(
         "select is_promoted, champion, reason, decided_at is not null, approved_by from promotions"
     ).fetchall()
-    assert row[:2] == (True, None) and "there is no champion yet" in row[2]
+    assert row[:2] == (True, None) and "no model is in production yet" in row[2]
     assert row[3:] == (True, None)
 
 

@@ -38,7 +38,7 @@ UNKNOWN = GOOD | {RANKING: None}
 EQUAL = compared(0.6, 0.6)
 BETTER = compared(0.7, 0.6)
 CASES = {
-    "beats everybody, no champion": (GOOD, WEAK, None, True, "no champion"),
+    "beats everybody, no champion": (GOOD, WEAK, None, True, "no model is in"),
     "better than the champion": (GOOD, WEAK, BETTER, True, "better than"),
     "better by chance": (GOOD, WEAK, compared(0.649, 0.6), False, "^no better than"),
     "as good as the champion": (GOOD, WEAK, compared(0.6, 0.6), False, "^no better than"),
@@ -53,7 +53,13 @@ CASES = {
         True,
         "average precision within dates 0.6000, 0.6100 of rfm",
     ),
-    "a baseline is not measurable": (GOOD, {"rfm": {RANKING: None}}, None, True, "no champion"),
+    "a baseline is not measurable": (
+        GOOD,
+        {"rfm": {RANKING: None}},
+        None,
+        True,
+        "no model is in production",
+    ),
     "nothing can be measured, no champion": (UNKNOWN, WEAK, None, True, "^average.*could not be"),
     "nothing can be measured": (UNKNOWN, WEAK, BETTER, False, "could not be measured"),
     "own precision is NaN": (GOOD | {RANKING: math.nan}, WEAK, BETTER, False, "measured"),
