@@ -225,6 +225,10 @@ def show_list(chosen: Any, manifest: dict[str, Any]) -> None:
         f"({_money(gain[1])} to {_money(gain[2])}), the cost deducted.",
         soft_wrap=True,
     )
+    if chosen.measured:
+        console.print(f"Save rates rest on {chosen.measured:,} contacts with an outcome.")
+    else:
+        console.print("No contact has an outcome yet: gains rest on the save_rate of domain.yml.")
 
 
 def print_csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:

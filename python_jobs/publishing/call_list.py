@@ -32,6 +32,8 @@ class CallList:
 
     users: list[dict[str, Any]]
     cost: float
+    measured: int
+    """Contacts with an outcome that save rates rest on; without any they are the domain's."""
 
     def total(self, column: str) -> float:
         """Return the sum of a column."""
@@ -107,9 +109,10 @@ def choose(
     """
     with duckdb.connect(str(folder / "churnhouse.duckdb"), read_only=True) as published:
         rows = published.execute(query, list((where or {}).values())).fetchall()
+        ((measured,),) = published.execute("select sum(treated_users) from save_rates").fetchall()
     users = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
     users = [user for user in users if user["user_id"] not in waiting][:size]
-    return CallList(users, offer_cost * len(users))
+    return CallList(users, offer_cost * len(users), int(measured or 0))
 
 
 def nightly(folder: Path) -> list[str]:

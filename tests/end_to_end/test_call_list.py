@@ -10,7 +10,9 @@ import duckdb
 import pytest
 from support.homes import churnhouse, copied, rows
 
+from python_jobs import terminal
 from python_jobs.publication import contacts
+from python_jobs.publishing.call_list import CallList
 
 AS_OF = date(2025, 4, 30)
 PAUSE = 30
@@ -124,6 +126,13 @@ def test_list_gains_most_within_budget_and_condition(contacted):
     assert refused.returncode == 1 and "Next: choose of plan, country" in refused.stderr
     refused = churnhouse(home, "list", "--budget", 4, check=False)
     assert refused.returncode == 1 and "pays for nobody" in refused.stderr
+
+
+def test_list_says_what_its_gains_rest_on(home: Path, capsys):
+    said = churnhouse(home, "list", "--order", "risk").stdout.splitlines()[-1]
+    assert said == "No contact has an outcome yet: gains rest on the save_rate of domain.yml."
+    terminal.show_list(CallList([], 0, measured=600), {"as_of_date": AS_OF})
+    assert "Save rates rest on 600 contacts with an outcome." in capsys.readouterr().out
 
 
 def test_list_leaves_out_who_was_snoozed_since_the_publication(home: Path):
