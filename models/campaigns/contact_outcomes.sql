@@ -83,6 +83,7 @@ select
     people.is_treated,
     last_scores.as_of_date as scored_on,
     predictions.risk_band,
+    predictions.churn_risk,
     {{ silence_group(day_number('days.day') ~ ' - ' ~ day_number('days.last_active_on')) }}
         as silence_group,
     labels.churn_label

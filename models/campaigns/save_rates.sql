@@ -1,65 +1,42 @@
 {% set assumed = domain_settings().save_rate %}
-{% set spread = [assumed, 0.05] | max %}
-{% set between = spread * spread / 4 %}
+{% set spread = [assumed / 2, 0.05] | max %}
+{% set between = spread * spread %}
 
 with
 
 outcomes as (select * from {{ ref('contact_outcomes') }}),
 
-weeks as (
-
-    select
-        week,
-        risk_band,
-        silence_group,
-        cast(sum(case when is_treated then 1 else 0 end) as double) as treated,
-        cast(sum(case when is_treated then churn_label else 0 end) as double) as treated_churned,
-        avg(case when is_treated then null else cast(churn_label as double) end) as holdout_rate
-    from outcomes
-    group by week, risk_band, silence_group
-
-),
-
 -- a user of the holdout who is a control of several weeks is one user
-sizes as (
-
-    select
-        risk_band,
-        silence_group,
-        cast(count(distinct case when is_treated then null else user_id end) as double) as holdout_users
-    from outcomes
-    group by risk_band, silence_group
-
-),
-
--- the holdout's churn as if its weeks had the treated users' shares
 counts as (
 
     select
         risk_band,
         silence_group,
-        sum(treated) as treated_users,
-        sum(treated_churned) as treated_churned,
-        sum(treated * holdout_rate) / sum(treated) as holdout_rate
-    from weeks
-    where treated > 0 and holdout_rate is not null
+        cast(sum(case when is_treated then 1 else 0 end) as double) as treated_users,
+        sum(case when is_treated then churn_label else 0 end) as treated_churned,
+        sum(case when is_treated then churn_risk else 0 end) as treated_expected,
+        cast(count(distinct case when is_treated then null else user_id end) as double) as holdout_users,
+        avg(case when is_treated then null else cast(churn_label as double) end) as holdout_churned,
+        avg(case when is_treated then null else churn_risk end) as holdout_expected
+    from outcomes
     group by risk_band, silence_group
 
 ),
 
--- one churner and one stayer more on each side keep the rates of a small group off 0 and 1
+-- one churner more, who was expected too, keeps the rates of a small group off 0
 rates as (
 
     select
-        counts.risk_band,
-        counts.silence_group,
-        counts.treated_users,
-        sizes.holdout_users,
-        (counts.treated_churned + 1) / (counts.treated_users + 2) as treated_churn,
-        (counts.holdout_rate * sizes.holdout_users + 1) / (sizes.holdout_users + 2) as holdout_churn
+        risk_band,
+        silence_group,
+        treated_users,
+        holdout_users,
+        (treated_churned + 1) / (treated_users + 2) as treated_churn,
+        (holdout_churned * holdout_users + 1) / (holdout_users + 2) as holdout_churn,
+        (treated_churned + 1) / (treated_expected + 1) as treated_ratio,
+        (holdout_churned * holdout_users + 1) / (holdout_expected * holdout_users + 1) as holdout_ratio
     from counts
-    inner join sizes
-        on counts.risk_band = sizes.risk_band and counts.silence_group = sizes.silence_group
+    where treated_users > 0 and holdout_users > 0
 
 ),
 
@@ -68,8 +45,8 @@ measured as (
 
     select
         *,
-        1 - treated_churn / holdout_churn as measured_rate,
-        power(treated_churn / holdout_churn, 2) * (
+        1 - treated_ratio / holdout_ratio as measured_rate,
+        power(treated_ratio / holdout_ratio, 2) * (
             (1 - treated_churn) / (treated_churn * treated_users)
             + (1 - holdout_churn) / (holdout_churn * holdout_users)
         ) as variance
