@@ -392,7 +392,7 @@ def reproduce(version: str, raw: RawFolder = None) -> None:
             f"Not reproduced: the {what} differs from that of {version}.",
             next_step="see what differs above; the domain's files may have changed too.",
         )
-    terminal.console.print(f"{version} is reproduced: the same bytes.", soft_wrap=True)
+    terminal.say(f"{version} is reproduced: the same bytes.")
 
 
 @app.command()
@@ -404,7 +404,7 @@ def approve(
     """Approve a version where the environment asks for a name; then promote it."""
     _decide(version, is_approved=True, by=by, note=note)
     line = f"{version} is approved by {by}. Next: churnhouse promote {version}"
-    terminal.console.print(line, soft_wrap=True)
+    terminal.say(line)
 
 
 @app.command()
@@ -415,7 +415,7 @@ def reject(
 ) -> None:
     """Keep a version out of production until somebody approves it."""
     _decide(version, is_approved=False, by=by, note=note)
-    terminal.console.print(f"{version} is rejected by {by}.", soft_wrap=True)
+    terminal.say(f"{version} is rejected by {by}.")
 
 
 def _decide(version: str, *, is_approved: bool, by: str, note: str) -> None:
@@ -507,10 +507,10 @@ def forget(
             )
         if done.unknown:
             places = ", ".join(map(str, done.unknown[:20]))
-            terminal.console.print(f"  nothing knows the ids in places {places}", soft_wrap=True)
+            terminal.say(f"nothing knows the ids in places {places}", indent=2)
         pipeline.publish_without_the_forgotten(settings)
         for line in done.left:
-            terminal.console.print(f"  not reached: {line}", soft_wrap=True, markup=False)
+            terminal.say(f"not reached: {line}", indent=2)
 
 
 @app.command(name="list")
@@ -556,16 +556,14 @@ def call_list(
     elif chosen.users:
         terminal.show_list(chosen, manifest)
     elif where:
-        terminal.console.print(
+        terminal.say(
             f"Nobody with {' and '.join(where)} may be contacted and is expected to gain more than "
-            "it costs. Next: check the values, or try --order risk.",
-            soft_wrap=True,
+            "it costs. Next: check the values, or try --order risk."
         )
     else:
-        terminal.console.print(
+        terminal.say(
             "Nobody: no contact is expected to gain more than it costs. Next: see offer_cost, "
-            "save_rate and value in domain.yml, or try --order risk.",
-            soft_wrap=True,
+            "save_rate and value in domain.yml, or try --order risk."
         )
 
 

@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from python_jobs.files import harmless
 
@@ -74,6 +76,15 @@ def _line(level: str, event: str, message: str, **fields: object) -> None:
     sys.stderr.flush()
 
 
+def say(text: str, to: Console | None = None, indent: int = 0) -> None:
+    """Print a line, which a terminal shows wrapped between words and a file keeps whole."""
+    to = to or console
+    if to.is_terminal:
+        to.print(Padding(Text(text), (0, 0, 0, indent)))
+    else:
+        to.print(" " * indent + text, markup=False, soft_wrap=True)
+
+
 def note(text: str, level: str = "info") -> None:
     """Say what a step found; a warning goes to standard error."""
     if not _log.shows(level):
@@ -81,9 +92,9 @@ def note(text: str, level: str = "info") -> None:
     if _log.is_json:
         _line(level, "note", text)
     elif level == "warning":
-        errors.print(f"warning: {text}", markup=False, soft_wrap=True)
+        say(f"warning: {text}", errors)
     else:
-        console.print(f"  {text}", markup=False, soft_wrap=True)
+        say(text, indent=2)
 
 
 def failed(text: str) -> None:
@@ -91,7 +102,7 @@ def failed(text: str) -> None:
     if _log.is_json:
         _line("error", "failed", text)
     else:
-        errors.print(f"churnhouse: {text}", markup=False, soft_wrap=True)
+        say(f"churnhouse: {text}", errors)
 
 
 class Step:
@@ -144,7 +155,20 @@ def step(name: str) -> Iterator[Step]:
     if _log.is_json and _log.shows("info"):
         _line("info", "step", running.result, step=name, seconds=round(seconds, 3))
     elif _log.shows("info"):
-        console.print(f"{name:<10}{running.result:<58}{seconds:>8.1f} s", soft_wrap=True)
+        _show_result(name, running.result, seconds)
+
+
+def _show_result(name: str, result: str, seconds: float) -> None:
+    """Print the line of a step that is done; on a terminal a long result is folded."""
+    if not console.is_terminal:
+        say(f"{name:<10}{result:<58}{seconds:>8.1f} s")
+        return
+    row = Table.grid()
+    row.add_column(width=10)
+    row.add_column(width=58)
+    row.add_column(width=10, justify="right", vertical="bottom")
+    row.add_row(name, Text(result), f"{seconds:.1f} s")
+    console.print(row)
 
 
 def _peak_memory() -> int:
@@ -219,11 +243,10 @@ def show_list(chosen: Any, manifest: dict[str, Any]) -> None:
         )
     console.print(table)
     gain = [chosen.total(f"expected_gain{end}") for end in ("", "_low", "_high")]
-    console.print(
+    say(
         f"{len(chosen.users):,} users of {manifest['as_of_date']}: to contact them costs "
         f"{_money(chosen.cost)} and is expected to gain {_money(gain[0])} "
-        f"({_money(gain[1])} to {_money(gain[2])}), the cost deducted.",
-        soft_wrap=True,
+        f"({_money(gain[1])} to {_money(gain[2])}), the cost deducted."
     )
     if chosen.measured:
         console.print(f"Save rates rest on {chosen.measured:,} contacts with an outcome.")
@@ -330,7 +353,7 @@ def show_domain_report(report: Any, horizon_days: int) -> None:
         facts.add_row(f"{day}", f"{users:>9,} eligible, {rate:.1%} silent for {horizon_days} days")
     console.print(facts)
     for what, next_step in report.problems:
-        console.print(f"problem: {what}. Next: {next_step}", markup=False, soft_wrap=True)
+        say(f"problem: {what}. Next: {next_step}")
     if not report.problems:
         console.print(
             f"Enough to train on: {len(report.dates)} dates with "
@@ -362,11 +385,10 @@ def show_new_domain(made: Any, place: str) -> None:
         )
     name, folder = made.domain.name, made.domain.folder
     raw = "" if "database" in seen.source else f" --raw {place}"
-    console.print(f"\nWritten: {folder}/domain.yml and ingest.sql.", soft_wrap=True)
-    console.print(
+    say(f"\nWritten: {folder}/domain.yml and ingest.sql.")
+    say(
         "Look at: event_types (is_activity), churn_horizon_days, timezone. Next:\n"
-        f"  churnhouse doctor --domain {name}{raw}\n  churnhouse run --domain {name}{raw}",
-        soft_wrap=True,
+        f"  churnhouse doctor --domain {name}{raw}\n  churnhouse run --domain {name}{raw}"
     )
 
 
