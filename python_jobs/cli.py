@@ -501,10 +501,10 @@ def forget(
             done = removal.forget(
                 settings, domain, given, by=by or operating_user(), now=pipeline.now()
             )
-            step.result = (
-                f"{done.persons:,} of {len(given):,} persons: {sum(done.removed.values()):,} rows "
-                f"of {len(done.removed)} tables and kinds of file"
-            )
+            removed = sum(done.removed.values())
+            what = f"{removed:,} rows of {len(done.removed)} tables and kinds of file"
+            what = what if removed else "forgotten before; published anew to be sure"
+            step.result = f"{done.persons:,} of {len(given):,} persons: {what}"
         if done.unknown:
             places = ", ".join(map(str, done.unknown[:20]))
             terminal.say(f"nothing knows the ids in places {places}", indent=2)
