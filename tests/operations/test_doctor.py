@@ -20,6 +20,7 @@ from python_jobs.files import sha256_of
 from python_jobs.ingest import domain as domains
 from python_jobs.operations import doctor
 from python_jobs.registry import store
+from python_jobs.registry.approvals import decide
 from python_jobs.settings import Settings
 from python_jobs.warehouse import dbt
 from python_jobs.warehouse.lock import writing
@@ -277,3 +278,28 @@ def test_webhook_without_a_secret_is_named(tmp_path, find):
         find(Settings(home=tmp_path), "webhook").found
         == "none set: nobody is told of a new version"
     )
+
+
+def test_what_is_not_signed_is_named(settings, find):
+    """Without a key that matters where approvals are asked for; with one, wherever it is used."""
+    assert find(settings, "signing").next_step == ""
+    asking = settings.model_copy(update={"approval_required": True})
+    finding = find(asking, "signing")
+    assert "can approve" in finding.found and "openssl rand" in finding.next_step
+    with duckdb.connect(str(settings.warehouse)) as connection:
+        version = approve_newest(connection, settings)
+    keyed = asking.model_copy(update={"signing_key": "k" * 32})
+    assert "production.json" in find(keyed, "signing").found
+    store.sign_production(keyed)
+    finding = find(keyed, "signing")
+    assert finding.found == f"The approvals of {version} are not signed, so they do not count."
+    assert "churnhouse approve" in finding.next_step
+    with duckdb.connect(str(settings.warehouse)) as connection:
+        approve_newest(connection, keyed)
+    assert find(keyed, "signing").next_step == ""
+
+
+def approve_newest(connection: duckdb.DuckDBPyConnection, settings: Settings) -> str:
+    version = store.versions(settings.models)[-1]
+    decide(connection, settings, version, is_approved=True, by="Ada", note="fine", now=now())
+    return version
