@@ -7,6 +7,7 @@ import pytest
 from support.homes import PROJECT
 
 from python_jobs import cli
+from python_jobs.commands import jobs
 
 WRONG = {
     "frobnicate": "No such command 'frobnicate'. Next: see `churnhouse --help`.",
@@ -101,7 +102,7 @@ def test_an_interrupted_command_says_so_and_exits_with_130(command, monkeypatch)
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.pipeline, "score", interrupt)
+    monkeypatch.setattr(jobs.pipeline, "score", interrupt)
     done = command("score")
     assert done.code == 130
     (line,) = done.err.splitlines()
