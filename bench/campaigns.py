@@ -45,7 +45,7 @@ SETTINGS = """  top_k: {places}
   max_rejected_share: 0.10
 """
 LISTS = ("list_history", "churn_top_risk", "scored_features", "build_log")
-RESULTS = (*LISTS, "policy_value")
+RESULTS = (*LISTS, "policy_value", "campaign_lift")
 UNTESTED = ("--exclude-resource-type", "test", "unit_test")
 POLICIES = {
     "risk": "order by risk_rank",
@@ -76,6 +76,18 @@ TRUE_VALUE = """
     where is_treated
 """
 
+LIFTS = """
+    select difference_low, difference_high, (
+        select avg(churn_probability_if_contacted - churn_probability)
+        from treatments
+        inner join read_parquet($truth) as truth
+            on treatments.user_id = truth.user_id and treatments.treated_on = truth.as_of_date
+        where treatments.campaign = campaign_lift.campaign and not is_in_holdout
+    )
+    from campaign_lift
+    where treated_measured >= 20
+"""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -89,6 +101,7 @@ class Outcome:
     truth: float  # the same, as it truly was
     measured: int  # contacts that policy_value rests on
     missing: int | None  # contacts, by policy_value
+    lifts: list[tuple[float, float, float]]  # bounds of each campaign's lift, and what it truly was
     effect_model: str  # what was decided about it
 
 
@@ -206,6 +219,7 @@ def _outcome(world: World, seed: int, effect: float, places: int) -> Outcome:
         truth=true_value if true_value is not None else math.nan,
         measured=measured,
         missing=missing,
+        lifts=world.rows(LIFTS, truth=contacts),
         effect_model=world.rows("select reason from ml.effect_models order by decided_at desc")[0][
             0
         ],
@@ -246,6 +260,13 @@ def report(outcomes: list[Outcome], console: Console) -> None:
             f"contact, truly {interval([truth for _, truth in claims])}, from "
             f"{np.mean([world.measured for world in worlds]):.0f} contacts; the effect model was "
             f"promoted in {sum('lists follow it' in world.effect_model for world in worlds)}"
+        )
+        lifts = [lift for world in worlds for lift in world.lifts]
+        covered = sum(low <= truth <= high for low, high, truth in lifts)
+        claimed = sum(low * high > 0 for low, high, _ in lifts)
+        console.print(
+            f"campaign_lift: the interval holds the true difference of {covered} of {len(lifts)} "
+            f"campaigns, and leaves out 0 in {claimed}"
         )
 
 

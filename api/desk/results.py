@@ -41,7 +41,7 @@ def lift(row: dict[str, Any]) -> dict[str, str]:
     )
     if difference is None:
         if not row["treated_measured"] and not row["holdout_measured"]:
-            text = "Not known yet: nobody's outcome is known, or nobody of the holdout compares."
+            text = "Not known yet: no outcome of a user who was scored before, or of the holdout."
         else:
             text = "Not known: no contacted user compares with one of the holdout."
         return {"verdict": "open", "sentence": text}

@@ -16,31 +16,35 @@ campaigns as (
 
 ),
 
--- compare users of the same risk: campaigns reach the riskiest first
-strata as (
+-- a user of several weeks is one user
+bands as (
 
     select
         campaign,
-        risk_decile,
-        cast(sum(case when is_treated then 1 else 0 end) as double) as treated,
-        cast(sum(case when is_treated then 0 else 1 end) as double) as holdout,
-        cast(sum(case when is_treated then churn_label else 0 end) as double) as treated_churned,
-        cast(sum(case when is_treated then 0 else churn_label end) as double) as holdout_churned
+        risk_band,
+        cast(count(distinct case when is_treated then user_id end) as double) as treated,
+        cast(count(distinct case when is_treated then null else user_id end) as double) as holdout,
+        avg(case when is_treated then cast(churn_label as double) end) as treated_churn,
+        avg(case when is_treated then churn_risk end) as treated_risk,
+        avg(case when is_treated then null else cast(churn_label as double) end) as left_of_holdout,
+        avg(case when is_treated then null else churn_risk end) as holdout_risk
     from outcomes
-    group by campaign, risk_decile
+    group by campaign, risk_band
 
 ),
 
--- adding one churner and one stayer to each side keeps the error of a small stratum above 0
+-- the treated users' risk, times the holdout's churners over those expected: one more of each
+-- keeps a small band off 0, as one churner and one stayer more do for the error
 rates as (
 
     select
         *,
-        treated_churned / treated as treated_rate,
-        holdout_churned / holdout as holdout_rate,
-        (treated_churned + 1) / (treated + 2) as treated_smooth,
-        (holdout_churned + 1) / (holdout + 2) as holdout_smooth
-    from strata
+        least(
+            treated_risk * (left_of_holdout * holdout + 1) / (holdout_risk * holdout + 1), 1
+        ) as holdout_churn,
+        (treated_churn * treated + 1) / (treated + 2) as treated_smooth,
+        (left_of_holdout * holdout + 1) / (holdout + 2) as holdout_smooth
+    from bands
     where treated > 0 and holdout > 0
 
 ),
@@ -51,8 +55,8 @@ lifts as (
         campaign,
         sum(treated) as treated_measured,
         sum(holdout) as holdout_measured,
-        sum(treated * treated_rate) / sum(treated) as treated_churn,
-        sum(treated * holdout_rate) / sum(treated) as holdout_churn,
+        sum(treated * treated_churn) / sum(treated) as treated_churn,
+        sum(treated * holdout_churn) / sum(treated) as holdout_churn,
         1.96 * sqrt(
             sum(
                 treated * treated * (
