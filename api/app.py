@@ -73,6 +73,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
     app.state.settings, app.state.metrics = settings, metrics
     app.state.contacts = kept
     app.state.strangers = Buckets(SIGN_INS_PER_SECOND, SIGN_INS_AT_ONCE)
+    app.state.signing_in = Buckets(SIGN_INS_PER_SECOND, SIGN_INS_AT_ONCE)
     app.state.bodies, app.state.one_batch = Budget(), asyncio.Lock()
     app.state.watch, app.state.threads = watch, Threads(most=20)
     app.state.loader, app.state.keys, app.state.sessions = loader, keys, sessions

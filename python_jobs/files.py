@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,10 @@ def sql_text(value: object) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
+FORMULA = "^[-=+@\t\r\n\uff1d\uff0b\uff0d\uff20]"
+"""What a formula begins with in some spreadsheet, also in the wide characters of Japanese."""
+
+
 def sql_name(name: str) -> str:
     """Return a name as a SQL identifier, quotes included."""
     return '"' + name.replace('"', '""') + '"'
@@ -136,4 +141,6 @@ def sql_name(name: str) -> str:
 
 def harmless(value: object) -> object:
     """Return a value for CSV: text that looks like a formula gets an apostrophe."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in set("=+-@\t\r") else value
+    if isinstance(value, str) and re.match(FORMULA, value):
+        return f"'{value}"
+    return value

@@ -188,6 +188,9 @@ async def sign_in(request: Request) -> Response:
             return page(request, "sign_in.html", 429, next=following, refused="often", unsent=False)
         refused.labels("bad_key").inc()
         return page(request, "sign_in.html", 401, next=following, refused="unknown", unsent=False)
+    if request.app.state.signing_in.wait(key.name, time.monotonic()):  # each session is a file
+        request.app.state.metrics.refused.labels("sign_in").inc()
+        return page(request, "sign_in.html", 429, next=following, refused="key", unsent=False)
     cookie = sessions.cookie(sessions.make(key), is_https=request.url.scheme == "https")
     return RedirectResponse(following, 303, {"Set-Cookie": cookie, "Cache-Control": "no-store"})
 

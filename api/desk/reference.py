@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from markupsafe import Markup, escape
 from starlette.responses import Response
 
-from api.desk.render import page, words
+from api.desk.render import TEMPLATES, page, words
 from api.middleware.guard import WRITER
 
 router = APIRouter(include_in_schema=False)
@@ -32,14 +32,18 @@ async def reference(request: Request) -> Response:
     document = request.app.openapi()
     known = getattr(request.app.state, "reference", None)
     if known is None or known[0] is not document:  # a new version brings a new document
-        known = request.app.state.reference = (document, groups(document), shapes(document))
-    _, of_routes, of_shapes = known
-    return page(
-        request,
-        "reference.html",
-        groups=of_routes,
-        shapes=of_shapes,
-        needs_key="securitySchemes" in document["components"],
+        known = request.app.state.reference = (document, _body(document))
+    return page(request, "reference.html", body=known[1])
+
+
+def _body(document: Schema) -> Markup:
+    """Return what the page says of the document; anybody may ask for it, so it is made once."""
+    return Markup(
+        TEMPLATES.get_template("reference_body.html").render(
+            groups=groups(document),
+            shapes=shapes(document),
+            needs_key="securitySchemes" in document["components"],
+        )
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,21 +20,46 @@ SMALL = 64 * KIB
 MOST_KEYS = 10_000
 """Of one object. To look for repeated keys costs several times the object's memory."""
 
-IN_MEMORY = 64 * MIB
+IN_MEMORY, FOR_SMALL, OF_ONE_KEY = 64 * MIB, 16 * MIB, 32 * MIB
+"""Bytes of bodies in memory: of all, of these for small bodies alone, and of one key."""
+
+AGAIN = {"Retry-After": "1", "Connection": "close"}
 
 
 class Budget:
-    """Bytes of bodies that may be in memory at one time, over all requests of a worker."""
+    """Bytes of bodies that may be in memory at one time, over all requests of a worker.
+
+    Large bodies leave room for small ones, and for those of other keys.
+    """
 
     def __init__(self, size: int = IN_MEMORY) -> None:
         self.left = size
+        self._of_key: Counter[str] = Counter()
 
-    def take(self, size: int) -> None:
-        """Count bytes in. Raises 503 if there is no room for them."""
-        if size > self.left:
+    def take(self, key: str | None, held: int, size: int) -> None:
+        """Count bytes in of a body that holds some already. Raises 429 or 503 if it may not."""
+        if key is not None and self._of_key[key] + size > OF_ONE_KEY:
+            detail = "This key has as many bodies under way as it may. Wait for an answer."
+            raise Problem(429, "too-many-requests", detail, headers=AGAIN)
+        if size > self.left - (0 if held + size <= SMALL else FOR_SMALL):
             detail = "The server holds as many bodies as it takes. Ask again."
-            raise Problem(503, "busy", detail, headers={"Retry-After": "1", "Connection": "close"})
+            raise Problem(503, "busy", detail, headers=AGAIN)
         self.left -= size
+        if key is not None:
+            self._of_key[key] += size
+
+    def give(self, key: str | None, size: int) -> None:
+        """Count bytes out again."""
+        self.left += size
+        if key is not None:
+            self._of_key[key] -= size
+            if not self._of_key[key]:
+                del self._of_key[key]
+
+
+def _forget(request: Request, body: bytearray) -> None:
+    """Give a body's bytes back to the budget."""
+    request.app.state.bodies.give(request.scope.get("key"), len(body))
 
 
 @asynccontextmanager
@@ -47,7 +73,7 @@ async def reading(request: Request, cap: int, most_parts: int) -> AsyncIterator[
         await _fill(body, request, cap, most_parts)
         yield body
     finally:
-        request.app.state.bodies.left += len(body)
+        _forget(request, body)
 
 
 async def _fill(body: bytearray, request: Request, cap: int, most_parts: int | None = None) -> None:
@@ -56,6 +82,7 @@ async def _fill(body: bytearray, request: Request, cap: int, most_parts: int | N
     if length.isdigit() and int(length) > cap:
         raise _too_large(cap)
     budget: Budget = request.app.state.bodies
+    key = request.scope.get("key")
     parts, more = 0, True
     while more:
         message = await request.receive()
@@ -64,7 +91,7 @@ async def _fill(body: bytearray, request: Request, cap: int, most_parts: int | N
         piece, more = message.get("body", b""), message.get("more_body", False)
         if len(body) + len(piece) > cap:
             raise _too_large(cap)
-        budget.take(len(piece))
+        budget.take(key, len(body), len(piece))
         body += piece
         if most_parts is not None:
             # a container costs some twenty times its text, another value some ten times
@@ -81,7 +108,7 @@ async def read_object(request: Request, cap: int) -> dict[str, Any]:
         await _fill(body, request, cap)
         return await parse(body)
     finally:
-        request.app.state.bodies.left += len(body)
+        _forget(request, body)
 
 
 def check_type(request: Request) -> None:
@@ -138,7 +165,7 @@ async def read(request: Request, cap: int) -> str:
         await _fill(body, request, cap)
         return body.decode("utf-8", "replace")
     finally:
-        request.app.state.bodies.left += len(body)
+        _forget(request, body)
 
 
 def _too_large(cap: int) -> Problem:

@@ -20,6 +20,8 @@ MAX_HEAD = 64 * 1024
 MAX_FIELDS = 100
 """Bytes of a request's line and header fields, and the most fields."""
 
+CODING, LENGTH = b"transfer-encoding", b"content-length"
+
 SLOWEST = 1024
 """Bytes a second that a client has to take of an answer that is ready."""
 
@@ -93,7 +95,17 @@ class Connection(HttpToolsProtocol):
         if len(self.url) > MAX_HEAD:
             self._refuse_head()
             raise _Refused
+        is_upgrade = self.parser.should_upgrade()
+        codings = [value.strip().lower() for name, value in self.headers if name == CODING]
+        is_length = any(name == LENGTH and value.strip() != b"0" for name, value in self.headers)
+        # after the head of an upgrade, or of CONNECT, the parser takes no body
+        if codings not in ([], [b"chunked"]) or (is_upgrade and (codings or is_length)):
+            detail = "Send a body plain or chunked, and offer no other protocol with it."
+            self._refuse(400, "malformed-request", detail)
+            raise _Refused
         super().on_headers_complete()
+        if is_upgrade:
+            self.cycle.keep_alive = False
         self._enter(BODY)
 
     def on_chunk_header(self) -> None:
@@ -116,6 +128,9 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
         if self._phase == ANSWER:
             self._enter(IDLE)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: the request is answered, and then the connection ends."""
 
     def pause_writing(self) -> None:
         """Note that answers pile up here; drop the oldest of all if they are too much."""

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 CONTENT_TYPE = "application/problem+json"
-TITLES = {413: "Body Too Large", 422: "Unprocessable Content"}
+TITLES = {413: "Body Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
 
 
 class Problem(Exception):
@@ -40,7 +40,8 @@ class Problem(Exception):
         if request_id:
             content["instance"] = f"urn:churnhouse:request:{request_id}"
         body = json.dumps(content | self.members)
-        return Response(body, self.status, self.headers, CONTENT_TYPE)
+        headers = {"Cache-Control": "no-store"} | dict(self.headers)
+        return Response(body, self.status, headers, CONTENT_TYPE)
 
 
 def invalid(detail: str, errors: list[dict[str, str]] | None = None) -> Problem:

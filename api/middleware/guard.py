@@ -35,9 +35,15 @@ OPEN_PREFIX = "/desk/static/"
 OPERATOR = {"/metrics"}
 WRITER = {("POST", "/v1/contacts"), ("POST", "/desk/contacts")}
 SAFE = {"GET", "HEAD", "OPTIONS"}
+LONGEST_HOST = 261
+"""Bytes of a name with its port."""
+
+LONGEST_QUERY, MOST_PARAMETERS = 8192, 100
+"""Bytes of a query, and its parameters: to read them costs milliseconds before a key is known."""
+
 MOST_BUCKETS = 10_000
 SIGN_INS_PER_SECOND, SIGN_INS_AT_ONCE = 0.5, 20
-"""Wrong keys that one address may try at the desk."""
+"""Wrong keys that one address may try at the desk, and sessions that one key may begin."""
 
 
 class Buckets:
@@ -95,6 +101,7 @@ class Guard:
             if CONTROL_CHARACTERS.search(path):  # a route may match without the last of them
                 raise Problem(404, "not-found", "There is nothing here.")
             self._check_host(scope, path)
+            self._check_query(scope["query_string"])
             if scope["method"] not in SAFE and (self._keys is None or path.startswith("/desk")):
                 is_for_others = self._keys is None and not path.startswith("/desk")
                 self._check_site(Headers(scope=scope), self._origins if is_for_others else ())
@@ -113,13 +120,18 @@ class Guard:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         if len(hosts) <= 1 and path in PROBES:  # a load balancer may name none
             return
-        if len(hosts) == 1 and self._is_own(hosts[0]):
+        if len(hosts) == 1 and len(hosts[0]) <= LONGEST_HOST and self._is_own(hosts[0]):
             return
         self._metrics.refused.labels("host").inc()
         if len(hosts) != 1:
             raise Problem(400, "malformed-request", "Name the host once.")
         detail = "This server is not called that. CHURNHOUSE_ALLOWED_HOSTS names what it is called."
         raise Problem(421, "other-host", detail)
+
+    def _check_query(self, query: bytes) -> None:
+        if len(query) > LONGEST_QUERY or query.count(b"&") >= MOST_PARAMETERS:
+            self._metrics.refused.labels("malformed").inc()
+            raise Problem(414, "query-too-long", "The address has too long a query.")
 
     def _is_own_host(self, text: bytes) -> bool:
         """Return whether a Host field names this server.

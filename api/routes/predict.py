@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,7 +13,7 @@ from api.http.answers import answer
 from api.http.body import KIB, MIB, check_type, parse, read_object, reading
 from api.http.errors import error, invalid
 from api.routes.openapi import BATCH, BATCH_BODY, PREDICT_BODY, SCORE, described
-from api.store.features import band, vector
+from api.store.features import MAX_ERRORS, band, vector
 from api.store.loader import loader_of
 from api.store.publication import Publication
 from python_jobs.publication import candidate
@@ -27,7 +28,6 @@ ROWS_AT_ONCE = 200
 VALUES_BESIDE = 50
 """What a row may hold beside its features, as api.http.body counts: two objects, an id, spare."""
 
-MAX_ERRORS = 50
 FIELDS = {"user_id", "features"}
 CONTRADICTION = "features.*"
 """The field of an error about several features together."""
@@ -106,6 +106,8 @@ async def _score_rows(
             values, _, row_errors = _values(publication, row)
             vectors.append(values)
             errors += [e | {"field": f"rows.{number}.{e['field']}"} for e in row_errors]
+            if len(errors) >= MAX_ERRORS:
+                break
         if len(errors) >= MAX_ERRORS:
             break
         if not errors:
@@ -153,7 +155,8 @@ def _values(
     """Return the model's input for one row, the published input of its user, and its errors."""
     if not isinstance(row, dict):
         return [], None, [error("body", "row", "must be an object")]
-    errors = [error("body", name, "unknown field") for name in row.keys() - FIELDS]
+    unknown = (name for name in row if name not in FIELDS)
+    errors = [error("body", name, "unknown field") for name in islice(unknown, MAX_ERRORS)]
     features, user_id = row.get("features", {}), row.get("user_id")
     if user_id is not None and not is_id(user_id):
         errors.append(error("body", "user_id", f"must be a text of 1 to {LENGTH} characters"))

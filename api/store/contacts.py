@@ -30,6 +30,7 @@ class Contacts:
         self._known: dict[str, dict[str, Any]] = {}
         self._of: dict[str, list[dict[str, Any]]] = {}
         self._ever: dict[str, list[dict[str, Any]]] = {}
+        self._gone: set[str] = set()
         self._waiting: tuple[str, dict[str, list[dict[str, Any]]], list[str]] | None = None
 
     async def refresh(self) -> None:
@@ -59,6 +60,20 @@ class Contacts:
         self._of = contacts.by_user(contacts.standing(known.values()))
         happened = [one for one in known.values() if one["action"] != contacts.WITHDRAWN]
         self._ever = contacts.by_user(happened)
+        self._gone = {one["withdraws"] for one in known.values()} - {None}
+
+    def _know(self, name: str, kept: dict[str, Any]) -> None:
+        """Know one more contact. Dicts are made anew: `waiting` sees by that what has changed."""
+        self._known = self._known | {name: kept}
+        user_id, ever = kept["user_id"], self.ever_of(kept["user_id"])
+        if kept["action"] == contacts.WITHDRAWN:
+            self._gone.add(kept["withdraws"])
+        else:
+            ever = contacts.by_user([*ever, kept])[user_id]
+        left = [one for one in ever if one["contact_key"] not in self._gone]
+        others = {user: found for user, found in self._of.items() if user != user_id}
+        self._of = others | ({user_id: left} if left else {})
+        self._ever = self._ever | ({user_id: ever} if ever else {})
 
     def with_key(self, key: str) -> dict[str, Any] | None:
         """Return the contact with this key, if it is known here."""
@@ -85,7 +100,8 @@ class Contacts:
         earlier = await self._writing.call(self._add, contact, seconds=self._seconds)
         kept = earlier or contact
         async with self._lock:  # a listing that began before may not know the file yet
-            self._learn(self._known | {contacts.file_name(kept["contact_key"]): kept})
+            if self._known.get(name := contacts.file_name(kept["contact_key"])) != kept:
+                self._know(name, kept)
             self._stamp = 0
         return earlier
 

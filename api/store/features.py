@@ -1,6 +1,7 @@
 """Checks a client's features and turns them into the model's input."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from api.http.errors import error
@@ -8,6 +9,9 @@ from api.store.publication import Publication, is_whole
 from python_jobs.publication import prediction
 
 SILENCE = "days_since_last_activity"
+MAX_ERRORS = 50
+"""Errors of one request that are named."""
+
 LARGEST = 1e12
 """No feature is larger; the model counts in float32."""
 
@@ -22,11 +26,12 @@ def vector(
     features = publication.features
     if not given and published is not None:
         return published, []
-    errors = [
+    wrong = (
         error("body", f"features.{name}", problem)
         for name, value in given.items()
         if (problem := _problem(publication, name, value))
-    ]
+    )
+    errors = list(islice(wrong, MAX_ERRORS))
     if published is None:
         missing = [name for name in features if name not in given]
         errors += [error("body", f"features.{name}", "missing") for name in missing]

@@ -16,7 +16,7 @@ from api.store.publication import Publication
 from python_jobs.publication.prediction import BANDS
 
 WINDOW = 10_000
-MANY_TOTALS = 1_000
+MANY_TOTALS, LONGEST_KEPT = 1_000, 200
 SORTS = {
     "risk": ("risk_rank", False),
     "lowest_risk": ("risk_rank", True),
@@ -145,6 +145,8 @@ async def total(publication: Publication, chosen: Filter) -> int:
             found = 0
             async for low, high in _windows(publication, chosen, 0):
                 found += publication.store.execute(sql, (low, high, *values)).fetchone()[0]
+            if any(len(str(value)) > LONGEST_KEPT for value in values):
+                return found
             if len(publication.totals) >= MANY_TOTALS:
                 publication.totals.clear()
             publication.totals[asked] = found

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import duckdb
 
-from python_jobs.files import sql_name, sql_text
+from python_jobs.files import FORMULA, sql_name, sql_text
 from python_jobs.publication.candidate import OF_THE_RUN
 
 FOLDER = "activation"
-FORMULA = "^[=+@\\t\\r-]"
 
 
 def write(

@@ -1,5 +1,6 @@
 """Requests and files that somebody made to get more than they may, or to stop the server."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from support.versions import change_store, current, make_current, publish_again,
 from api import keys
 from api.store import checks
 from api.store.checks import BadVersion
+from api.store.listing import Filter, total
 from api.store.publication import load
 from python_jobs.files import replace_json, sequence_of
 from python_jobs.publication import contacts
@@ -195,3 +197,42 @@ def test_changes_come_only_from_what_was_published(published_home, tmp_path, mon
         forged.write_bytes(forged.read_bytes() + b"\0")
         forged.replace(new / "lookup.sqlite")
         assert server.get("/v1/changes").status == 503
+
+
+@pytest.mark.parametrize("query", ["a=" + "b" * 9000, "&".join(["a=b"] * 101)])
+def test_a_long_query_is_refused_before_it_is_read(keyed, query):
+    for path in ("/desk/sign-in", "/docs", "/desk/users", "/v1/predictions"):
+        assert keyed.server.get(f"{path}?{query}").status == 414
+
+
+def test_a_long_host_is_refused(keyed):
+    told = keyed.server.ask("GET", "/live", headers={"Host": "a" * 300})
+    assert told.status in (200, 421)  # a probe asks for no name
+    assert keyed.server.ask("GET", "/docs", headers={"Host": "a" * 300}).status == 421
+
+
+def test_a_key_begins_only_so_many_sessions_at_once(keyed):
+    """Each is a file that every server reads; the key itself goes on working."""
+    body, headers = urlencode({"key": keyed.operator}), FORM
+    told = [
+        keyed.server.ask("POST", "/desk/sign-in", body=body, headers=headers) for _ in range(30)
+    ]
+    assert {answer.status for answer in told} == {303, 429}
+    assert "signed in too often" in told[-1].text
+    assert keyed.server.ask("GET", "/v1/model", headers=keyed.as_operator()).status == 200
+
+
+def test_long_filters_are_not_remembered(finished_home):
+    async def count(value: str) -> int:
+        return await total(publication, Filter({"plan": value}))
+
+    folder = current(finished_home)
+    publication = load(folder.parent, folder.name)
+    assert asyncio.run(count("x" * 10)) == asyncio.run(count("x" * 10_000)) == 0
+    assert len(publication.totals) == 1
+
+
+def test_problems_are_not_kept_by_caches(server):
+    for path in ("/v1/predictions/nobody-at-all", "/v1/nothing", "/v1/predictions?limit=0"):
+        told = server.get(path)
+        assert told.status >= 400 and told.headers["cache-control"] == "no-store"

@@ -2,16 +2,18 @@
 
 import json
 import re
+import select
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from support.running import Answer, Server, serving
 
-from api.http.body import IN_MEMORY
+from api.http.body import FOR_SMALL, IN_MEMORY, Budget
+from api.http.errors import Problem
 from api.routes.predict import MAX_BODY
 
 MIB = 1024 * 1024
@@ -85,6 +87,55 @@ def test_no_other_large_body_takes_more(measured, part):
     assert set(at_once(measured, 8, filled(part))) <= {400, 413, 422, 503}
     assert peak_megabytes(measured) < MOST_MEGABYTES
     assert measured.get("/ready").status == 200
+
+
+def test_names_that_the_model_does_not_know_are_not_all_told(measured):
+    names = b",".join(b'"k%d":1' % n for n in range(4900))
+    row = b'{"features":{' + names + b"}},"
+    assert set(at_once(measured, 3, filled(row, 200 * len(row)))) == {422}
+    assert peak_megabytes(measured) < MOST_MEGABYTES
+
+
+def test_one_key_leaves_room_for_others_and_large_bodies_for_small_ones(keyed):
+    """A reader holds as much as it may; then everybody's small bodies are still read."""
+    head = (
+        f"POST /v1/predict/batch HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {keyed.reader}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {MAX_BODY}\r\n\r\n"
+    ).encode()
+    with ExitStack() as stack:
+        waiting = []
+        for _ in range(3):
+            address = ("127.0.0.1", keyed.server.port)
+            client = stack.enter_context(socket.create_connection(address, timeout=60))
+            with suppress(OSError):
+                client.sendall(head + b" " * (MAX_BODY - 1))
+            waiting.append(client)
+        readable, _, _ = select.select(waiting, [], [], 20)
+        assert {client.recv(65_536).split(b" ")[1] for client in readable} == {b"429"}
+        assert 1 <= len(waiting) - len(readable) < 3
+        body = json.dumps({"user_ids": ["nobody"]})
+        for headers in (keyed.as_reader(), keyed.as_operator()):
+            told = keyed.server.ask("POST", "/v1/predictions/lookup", body=body, headers=headers)
+            assert told.status == 200
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        told = keyed.server.ask("POST", "/desk/sign-in", body="key=x", headers=form)
+        assert told.status == 401
+
+
+def test_large_bodies_leave_room_for_small_ones():
+    budget = Budget()
+    with pytest.raises(Problem, match="as many bodies"):
+        for key in ("a", "b", "c"):
+            for _ in range(24):
+                budget.take(key, MIB, MIB)
+    assert budget.left == FOR_SMALL
+    budget.take("c", 0, 1000)
+    budget.take(None, 0, 1000)
+    budget.give("c", 1000)
+    budget.give("a", 24 * MIB)
+    budget.take("c", MIB, MIB)
+    with pytest.raises(Problem, match="This key has as many"):
+        budget.take("b", MIB, 9 * MIB)
 
 
 def test_an_honest_batch_of_full_rows_is_answered_at_any_time(measured):

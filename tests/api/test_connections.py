@@ -229,7 +229,49 @@ def test_an_offered_upgrade_is_not_taken_and_the_request_answered(strict):
     """Java's client offers HTTP/2 with its first request."""
     sent = WHOLE[:-2] + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n"
     with connected(strict, sent) as client:
-        assert b"HTTP/1.1 200" in until(client, b'{"status":"live"}')
+        answer = everything(client)
+    assert answer.startswith(b"HTTP/1.1 200") and b"connection: close" in answer
+    assert answer.endswith(b'{"status":"live"}')
+
+
+SMUGGLED = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["together", "apart"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /desk/sign-in HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
+        b"POST /predict HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n",
+        b"CONNECT /live HTTP/1.1\r\n",
+        b"GET /live HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: x\r\n",
+    ],
+    ids=["websocket", "h2c", "connect", "get"],
+)
+def test_a_body_after_an_offered_upgrade_is_no_second_request(strict, head, together):
+    size = b"Host: localhost\r\nContent-Length: %d\r\n\r\n" % len(SMUGGLED)
+    with connected(strict, head + size + (SMUGGLED if together else b"")) as client:
+        if not together:
+            time.sleep(0.1)
+            with suppress(OSError):
+                client.sendall(SMUGGLED)
+        answer = everything(client)
+    assert answer.count(b"HTTP/1.1") == 1 and problem(answer)["status"] == 400
+
+
+def test_requests_after_one_that_offers_an_upgrade_are_not_read(strict):
+    sent = b"CONNECT /live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with connected(strict, sent) as client:
+        with suppress(OSError):
+            client.sendall(SMUGGLED * 3)
+        assert everything(client).count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", "identity, chunked", "gzip"])
+def test_other_codings_of_a_body_are_refused(strict, coding):
+    head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: {coding}\r\n\r\n"
+    with connected(strict, head.encode() + b"2\r\n{}\r\n0\r\n\r\n") as client:
+        assert problem(everything(client))["status"] == 400
 
 
 def test_while_all_connections_are_worked_on_a_new_one_is_refused(finished_home, tmp_path):
