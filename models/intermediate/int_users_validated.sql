@@ -25,6 +25,7 @@ select
     records.exclude_reason,
     records.ingested_at,
     case
+        when records.domain_reason = 'forgotten_user' then records.domain_reason
         when {{ is_blank('records.user_id') }} then 'missing_user_id'
         when lower(trim(records.user_id)) in ({{ placeholder_ids() }}) then 'missing_user_id'
         when length(records.user_id) > {{ longest_id() }} then 'user_id_too_long'

@@ -155,9 +155,16 @@ def forget(
         if done.unknown:
             places = ", ".join(map(str, done.unknown[:20]))
             terminal.say(f"nothing knows the ids in places {places}", indent=2)
-        pipeline.publish_without_the_forgotten(settings)
         for line in done.left:
             terminal.say(f"not reached: {line}", indent=2)
+        try:
+            pipeline.publish_without_the_forgotten(settings)
+        except JobError as error:
+            terminal.note(str(error), "warning")
+            raise JobError(
+                "The data have these persons no more, but the published versions still do.",
+                next_step="mend what is said above, then run the same command again.",
+            ) from None
 
 
 @command()

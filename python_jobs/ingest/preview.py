@@ -123,6 +123,7 @@ def event_checks(domain: Domain) -> list[tuple[str | None, str, str]]:
 def user_checks(vars_: Vars) -> list[tuple[str | None, str, str]]:
     """Return the checks of a user record in order, as event_checks does."""
     checks: list[tuple[str | None, str, str]] = [
+        ("forgotten_user", "reject_reason = 'forgotten_user'", "null"),
         ("missing_user_id", is_placeholder("user_id"), "user_id"),
         ("unreadable_updated_at", f"{UNREAD} is not null", UNREAD),
         (None, "reject_reason is not null", "reject_reason"),

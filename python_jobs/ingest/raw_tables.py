@@ -205,8 +205,6 @@ def prepare(
     if "version" in columns and "version" not in given and "updated_at" in given:
         moment = _select("updated_at", "timestamp", given["updated_at"], zone)
         selected["version"] = f"cast(epoch_us({moment}) as double)"
-    if connection.execute("select count(*) from raw.forgotten").fetchall()[0][0]:
-        selected = {n: _without_the_forgotten(text, n) for n, text in selected.items()}
     for name in moments:
         selected[f"{name}_unread"] = _unread(name, columns[name], given.get(name), zone)
         columns[f"{name}_unread"] = "varchar"
@@ -217,28 +215,28 @@ def prepare(
                 f"case when try_cast({text} as {kind}) is null then {text} end"
             )
             columns[f"{name}_unread"] = "varchar"
+    if connection.execute("select count(*) from raw.forgotten").fetchall()[0][0]:
+        selected = {n: _without_the_forgotten(text, n, table) for n, text in selected.items()}
     there = {row[0] for row in connection.execute(f"describe raw.{table}").fetchall()}
     for name in [name for name in columns if name not in there]:
         connection.execute(f"alter table raw.{table} add column {sql_name(name)} {columns[name]}")
     return Append(table, selected, ACCOUNTING in given)
 
 
-def _without_the_forgotten(selected: str, name: str) -> str:
-    """Return the column's SELECT entry, without the user_id of a forgotten user.
+def _without_the_forgotten(selected: str, name: str, table: str) -> str:
+    """Return the column's SELECT entry, of which a forgotten person's row keeps nothing.
 
-    The row's reject_reason becomes `forgotten_user`.
+    Its reject_reason becomes `forgotten_user`. A link of ids loses the ids that are forgotten.
     """
     owner = name if name in ("from_id", "to_id") else "user_id"
+    if table == "identities" and owner == "user_id":
+        owner = "from_id"
     is_forgotten = (
-        f"person_hash(cast({owner} as varchar)) in (select person_hash from raw.forgotten)"
+        f"coalesce(person_hash(cast({owner} as varchar)) in"
+        " (select person_hash from raw.forgotten), false)"
     )
-    if name in ("user_id", "from_id", "to_id"):
-        return f"case when not coalesce({is_forgotten}, false) then {selected} end"
-    if name == "note":
-        return f"case when not coalesce({is_forgotten}, false) then {selected} end"
-    if name == "reject_reason":
-        return f"case when {is_forgotten} then 'forgotten_user' else {selected} end"
-    return selected
+    kept = "'forgotten_user'" if name == "reject_reason" else "null"
+    return f"case when {is_forgotten} then {kept} else {selected} end"
 
 
 def _canonical(table: str, name: str, given: str) -> str:

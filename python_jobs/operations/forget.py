@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from python_jobs.errors import JobError
-from python_jobs.files import fsync, sql_text
+from python_jobs.files import fsync, sql_name, sql_text
 from python_jobs.ingest import persons, rewrite
 from python_jobs.ingest.contacts import read_all
 from python_jobs.ingest.domain import Domain
@@ -23,6 +23,13 @@ from python_jobs.registry import store, tracking
 from python_jobs.settings import Settings
 from python_jobs.warehouse import exchange
 from python_jobs.warehouse.engines import Engine, engine_of
+
+MOMENTS = {
+    "raw.users": "coalesce(updated_at, ingested_at)",
+    "raw.events": "event_time",
+    "raw.treatments": "treated_at",
+}
+"""When a row of a raw table happened: the time by which it belongs to a person."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Forgotten:
 
 
 def ids_of(connection: duckdb.DuckDBPyConnection, user_id: str) -> list[str]:
-    """Return all ids of the person who has this id, the given one first."""
+    """Return all ids of the person who has this id, and of nobody else."""
     there = connection.execute(
         "select 1 from duckdb_tables() where schema_name = 'raw' and table_name = 'identity_map'"
     ).fetchone()
@@ -56,11 +63,28 @@ def ids_of(connection: duckdb.DuckDBPyConnection, user_id: str) -> list[str]:
         select user_id from people
         union
         select from_id from raw.identity_map where user_id in (select user_id from people)
+        union
+        select $id
+        except
+        select from_id from raw.identity_map where user_id not in (select user_id from people)
         """,
         {"id": user_id},
     ).fetchall()
-    found = {row[0] for row in rows} - {user_id}
-    return [user_id, *sorted(found)]
+    return sorted(row[0] for row in rows)
+
+
+def _keep_times_of_shared_ids(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Note when an id that others have too was the person's; return these ids."""
+    rows = connection.execute(
+        """
+        create temp table shared as
+        select from_id, valid_from, valid_to
+        from raw.identity_map
+        where user_id in (select id from wanted) and from_id not in (select id from wanted);
+        select distinct from_id from shared order by from_id
+        """
+    ).fetchall()
+    return [row[0] for row in rows]
 
 
 def forget(
@@ -106,8 +130,13 @@ def forget(
         persons.define(connection, settings.home)
         left += _elsewhere(connection, domain, files)
         connection.execute("create temp table wanted as select unnest($ids) as id", {"ids": ids})
+        left += [
+            f"raw files with rows of {one}, which others use too: remove the person's rows there"
+            for one in _keep_times_of_shared_ids(connection)
+        ]
         connection.execute("begin")
         removed |= _delete(connection)
+        left += _mentions(connection, settings, ids)
         _recount(connection, engine)
         number = len(user_ids) - len(unknown)
         _remember(connection, removed, persons=number, by=by, now=store.utc(now))
@@ -175,6 +204,12 @@ def _delete(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
         )
         (rows,) = connection.execute(f"delete from {table} where {is_theirs}").fetchall()[0]
         removed[table] = int(rows)
+    for table, moment in MOMENTS.items():
+        (rows,) = connection.execute(
+            f"delete from {table} using shared where user_id = from_id"
+            f" and {moment} >= valid_from and {moment} < valid_to"
+        ).fetchall()[0]
+        removed[table] = removed.get(table, 0) + int(rows)
     if "ml.training_reference" in tables:
         # an earlier release did not keep whose rows these are
         connection.execute("delete from ml.training_reference where user_id is null")
@@ -184,12 +219,70 @@ def _delete(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     there = {row[0] for row in connection.execute(query).fetchall()}
     if "main.risk_by_attribute" in there:  # it may name a value; the publication makes it anew
         connection.execute("delete from main.risk_by_attribute")
+    _empty_the_rejected(connection)
     if "ml.dbt_run_results" in there:  # an engine's message may quote a value
         connection.execute(
             "update ml.dbt_run_results set message = null"
             " where exists (select 1 from wanted where contains(message, id))"
         )
     return removed
+
+
+def _mentions(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, ids: list[str]
+) -> list[str]:
+    """Return where rows of others name the persons in a text."""
+    tables = connection.execute(
+        """
+        select table_name, list(column_name order by column_name)
+        from information_schema.columns
+        where table_schema = 'raw' and data_type = 'VARCHAR'
+        and table_name not in ('forgotten', 'removals', 'person_key')
+        group by all
+        order by all
+        """
+    ).fetchall()
+    pattern = forget_files.pattern_of(ids)
+    said = []
+    for table, columns in tables:
+        counts = ", ".join(
+            f"count_if(regexp_matches({sql_name(name)}, $pattern))" for name in columns
+        )
+        query = f"select {counts} from raw.{table}"
+        found = connection.execute(query, {"pattern": pattern}).fetchall()[0]
+        said += [
+            "domain.yml: take the person out of it, then run `churnhouse daily`"
+            if table == "domain"
+            else f"raw.{table}.{name}, where {rows:,} rows of others name the person: correct them"
+            " at the source"
+            for name, rows in zip(columns, found, strict=True)
+            if rows
+        ]
+    naming = sum(forget_files.names(path, pattern) for path in contacts.files(settings.contacts))
+    if naming:
+        said.append(
+            f"{settings.contacts}, where {naming:,} contacts of others name the person: delete them"
+            " or correct their text"
+        )
+    return said
+
+
+def _empty_the_rejected(connection: duckdb.DuckDBPyConnection) -> None:
+    """Take all texts out of rows that came after a removal; earlier releases kept them."""
+    tables = connection.execute(
+        """
+        select table_schema || '.' || table_name, list(column_name)
+        from information_schema.columns
+        inner join information_schema.tables using (table_schema, table_name)
+        where table_type = 'BASE TABLE' and data_type = 'VARCHAR'
+        group by all
+        having list_contains(list(column_name), 'reject_reason')
+        """
+    ).fetchall()
+    for table, columns in tables:
+        empty = ", ".join(f"{sql_name(n)} = null" for n in columns if n != "reject_reason")
+        if empty:
+            connection.execute(f"update {table} set {empty} where reject_reason = 'forgotten_user'")
 
 
 def _remember(

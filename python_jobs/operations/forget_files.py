@@ -2,8 +2,10 @@
 
 import contextlib
 import gzip
+import lzma
 import re
 import shutil
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +21,16 @@ from python_jobs.ingest.domain import Domain
 from python_jobs.ingest.persons import KEY_FILE
 from python_jobs.ingest.readers import format_of
 from python_jobs.ingest.sources import RawFiles
+from python_jobs.publication.contacts import SUFFIX
 from python_jobs.settings import Settings
 
 Declared = tuple[RawFiles, RawFile]
 OURS = {"raw", "truth", "models", "published", "contacts", "dbt", "spark", KEY_FILE}
 """What of a home the product or the removal of the tables looks after."""
+OWN_NAME = re.compile(
+    r"(approvals|production)\.json|production\.lock|effects|[0-9a-f]{64}" + re.escape(SUFFIX)
+)
+"""Names of our files in the folders of publications, models and contacts."""
 NAMED = 20
 """Most files that are named one by one."""
 BLOCK = 2**20
@@ -69,8 +76,13 @@ def remove(
                 removed["other files"] += _undeclared(reader, domain, path, ids)
             except OSError as error:
                 left.append(f"{_shown(path)} cannot be written ({error.strerror}): see to it")
-    pattern = _pattern(ids)
-    naming = [_shown(path) for path in _others(settings, known) if _names(path, pattern)]
+    pattern = pattern_of(ids)
+    left += [
+        f"{_shown(path)} is a copy of a warehouse: delete it"
+        for path in _others(settings, known)
+        if _is_warehouse(path)
+    ]
+    naming = [_shown(path) for path in _others(settings, known) if names(path, pattern)]
     left += [f"{name} names the person: remove that, or the file" for name in naming[:NAMED]]
     if len(naming) > NAMED:
         left.append(f"{len(naming) - NAMED:,} more files name the person")
@@ -140,28 +152,53 @@ def _replace(partial: Path, path: Path) -> None:
 
 def _others(settings: Settings, known: set[Path]) -> list[Path]:
     """Return the files of the home that neither the domain declares nor the product wrote."""
-    own = {settings.warehouse.name, "warehouse.lock"}
+    warehouse = settings.warehouse.name
+    own = {warehouse, f"{warehouse}.wal", f"{warehouse}.tmp", "warehouse.lock"}
     paths = [*settings.raw.rglob("*"), *settings.truth.rglob("*")]
     for top in settings.home.iterdir():
-        if top.name not in OURS | own and not top.name.startswith(settings.warehouse.name):
+        if top.name not in OURS | own:
             paths += [top, *top.rglob("*")] if top.is_dir() else [top]
+    for folder in (settings.published, settings.models, settings.contacts):
+        paths += _strange(folder)
     return sorted(path for path in paths if path.is_file() and path not in known)
 
 
-def _pattern(ids: list[str]) -> re.Pattern[bytes]:
-    """Return what finds an id where it stands for itself, not within a longer word or number."""
-    words = b"|".join(re.escape(user_id.encode()) for user_id in ids)
-    return re.compile(rb"(?<![0-9A-Za-z_])(?:" + words + rb")(?![0-9A-Za-z_])")
+def _strange(folder: Path) -> Iterator[Path]:
+    """Yield what lies in a folder of the product and is not its own."""
+    for top in folder.iterdir() if folder.is_dir() else ():
+        if top.is_symlink() or top.name.startswith(".") or OWN_NAME.fullmatch(top.name):
+            continue
+        if not top.is_dir():
+            yield top
+        elif not (top / "manifest.json").exists():
+            yield from top.rglob("*")
 
 
-def _names(path: Path, pattern: re.Pattern[bytes]) -> bool:
+def pattern_of(ids: list[str]) -> str:
+    """Return what finds an id where it stands for itself, not within a longer word or number.
+
+    Both Python and DuckDB read it.
+    """
+    words = "|".join(re.escape(user_id) for user_id in ids)
+    return rf"(^|[^0-9A-Za-z_])({words})($|[^0-9A-Za-z_])"
+
+
+def names(path: Path, pattern: str) -> bool:
     """Return whether an id stands in a file, or in its name; packed files are unpacked."""
-    if pattern.search(path.name.encode(errors="surrogateescape")):
+    wanted = re.compile(pattern.encode(errors="surrogateescape"))
+    if wanted.search(path.name.encode(errors="surrogateescape")):
         return True
     try:
-        return any(pattern.search(block) for block in _contents(path))
-    except (OSError, EOFError, duckdb.Error, zipfile.BadZipFile):
+        return any(wanted.search(block) for block in _contents(path))
+    except (OSError, EOFError, duckdb.Error, zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError):
         return False
+
+
+def _is_warehouse(path: Path) -> bool:
+    """Return whether a file is a database of DuckDB, in which no text can be searched."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(12)[8:] == b"DUCK"
+    return False
 
 
 def _contents(path: Path) -> Iterator[bytes]:
@@ -177,6 +214,13 @@ def _contents(path: Path) -> Iterator[bytes]:
             result = reader.execute(f"select cast(t as varchar) from {rows} as t")
             while some := result.fetchmany(10_000):
                 yield "\n".join(row[0] for row in some if row[0]).encode()
+        return
+    if tarfile.is_tarfile(path):
+        with tarfile.open(path) as packed_files:
+            for member in packed_files:
+                yield member.name.encode(errors="surrogateescape")
+                if content := packed_files.extractfile(member):
+                    yield from _blocks(content)
         return
     if path.suffix == ".gz":
         with gzip.open(path, "rb") as unpacked:

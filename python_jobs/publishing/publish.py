@@ -179,8 +179,8 @@ def _stamp(moment: datetime) -> str:
 
 def _versions(published: Path) -> list[Path]:
     """Return the folders of the versions."""
-    folders = [path for path in published.iterdir() if path.is_dir() and not path.is_symlink()]
-    return [folder for folder in folders if not folder.name.startswith(".")]
+    folders = [path.parent for path in published.glob("[!.]*/manifest.json")]
+    return [folder for folder in folders if not folder.is_symlink()]
 
 
 def _published_at(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tarfile
 from pathlib import Path
 
 import duckdb
@@ -73,12 +74,106 @@ def test_what_arrives_later_of_a_forgotten_user_is_rejected_without_the_id(home:
     churnhouse(home, "forget", user)
     columns = "event_id,user_id,event_time,event_type,course_id,watch_minutes,quiz_score,amount\n"
     (home / "raw/events/late.csv").write_text(
-        f"{columns}late-1,{user},2025-04-29 10:00:00,login,,,,\n"
+        f"{columns}{user}-1,{user},2025-04-29 10:00:00,login,,,,\n"
+        f"late-2,{user},at {user}'s,login,{user}@example.com,,,\n"
+    )
+    (home / "raw/users/late.csv").write_text(
+        "user_id,signup_date,plan,country,marketing_source,updated_at\n"
+        f"{user},2025-04-29,free,{user}@example.com,ads,2025-04-29 08:00:00\n"
     )
     churnhouse(home, "ingest")
-    churnhouse(home, "build", "--select", "+rejected_events", "--exclude-resource-type", "test")
+    churnhouse(home, "build", "--select", "+rejected_rows", "--exclude-resource-type", "test")
     kept = rows(home, "select user_id, reject_reason from rejected_events order by row_id desc")
+    assert kept[:2] == [(None, "forgotten_user")] * 2
+    kept = rows(home, "select user_id, reject_reason from rejected_users order by row_id desc")
     assert kept[0] == (None, "forgotten_user")
+    (home / "raw/events/late.csv").unlink()
+    (home / "raw/users/late.csv").unlink()
+    assert files_that_name(home, user) == []
+
+
+def test_texts_that_an_earlier_release_kept_go_with_the_next_removal(home: Path):
+    first, second = (user for (user,) in rows(home, "from accepted_users select user_id limit 2"))
+    with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
+        connection.execute(
+            "insert into raw.events by name select 0 as row_id, 0 as file_id, now() as ingested_at,"
+            " ? as event_id, ? as event_time_unread, 'forgotten_user' as reject_reason",
+            [f"{first}-9", f"{first} at noon"],
+        )
+    for user in (first, second):
+        churnhouse(home, "forget", user)
+    assert files_that_name(home, first) == []
+
+
+def test_of_an_id_that_several_use_only_the_persons_time_goes(home: Path):
+    """A tablet is one person's in March and another's from April; the second is forgotten."""
+    other, person = (user for (user,) in rows(home, "from accepted_users select user_id limit 2"))
+    columns = "event_id,user_id,event_time,event_type,course_id,watch_minutes,quiz_score,amount\n"
+    (home / "raw/events/tablet.csv").write_text(
+        columns
+        + "".join(f"t{month},tablet,2025-{month:02}-10 10:00:00,login,,,,\n" for month in (3, 4))
+    )
+    churnhouse(home, "ingest")
+    with connect(Settings(home=home)) as connection:
+        domain = pipeline.warehouse_domain(connection, Settings(home=home))
+        connection.execute(
+            "insert into raw.identity_map (from_id, valid_from, valid_to, user_id) values"
+            " ('tablet', '2025-03-01', '2025-04-01', ?), ('tablet', '2025-04-01', '9999-12-31', ?)",
+            [other, person],
+        )
+    done = forget(Settings(home=home), domain, [person], by="ann", now=pipeline.now())
+    assert rows(home, "select event_id from raw.events where user_id = 'tablet'") == [("t3",)]
+    assert rows(home, "select user_id from raw.identity_map") == [(other,)]
+    assert "t4" in (home / "raw/events/tablet.csv").read_text()
+    assert any(line.startswith("raw files with rows of tablet") for line in done.left)
+    hidden = rows(home, "select person_hash from raw.forgotten")
+    assert hidden == [(hash_of(key_of(home), person),)]
+
+
+def test_texts_of_others_that_name_the_person_are_named(home: Path, tmp_path: Path):
+    friend, person = (user for (user,) in rows(home, "from accepted_users select user_id limit 2"))
+    settings = Settings(home=home)
+    note = dict.fromkeys(contacts.FIELDS) | {"contact_key": "k", "user_id": friend}
+    note |= {"action": "contacted", "treated_at": "2025-04-20T10:00:00.000", "campaign": "spring"}
+    settings.contacts.mkdir()
+    assert contacts.keep(settings.contacts, note | {"note": f"friend of {person}"}) is None
+    (settings.contacts / "mine.txt").write_text(person)
+    (settings.published / "own").mkdir()
+    (settings.published / "own/list.txt").write_text(f"{person}\n")
+    (home / "warehouse.duckdb.bak").write_bytes((home / "warehouse.duckdb").read_bytes())
+    with tarfile.open(home / "backup.tgz", "w:gz") as archive:
+        archive.add(settings.published / "own/list.txt")
+    with connect(settings) as connection:
+        domain = pipeline.warehouse_domain(connection, settings)
+        connection.execute(
+            "insert into raw.treatments by name select ? as user_id, ? as campaign,"
+            " 0 as row_id, 0 as file_id, now() as ingested_at",
+            [friend, f"referral {person}"],
+        )
+        connection.execute("update raw.domain set settings = ?", [f'{{"exclude": "{person}"}}'])
+    left = " ".join(forget(settings, domain, [person], by="ann", now=pipeline.now()).left)
+    for place in (
+        "backup.tgz names",
+        "warehouse.duckdb.bak is a copy of a warehouse",
+        "contacts/mine.txt names",
+        "published/own/list.txt names",
+        "raw.treatments.campaign, where 1 rows",
+        "domain.yml: take",
+        "where 1 contacts of others",
+    ):
+        assert place in left, (place, left)
+
+
+def test_while_a_gate_keeps_the_person_published_that_is_said(home: Path):
+    user = rows(home, "select min(user_id) from accepted_users")[0][0]
+    columns = "event_id,user_id,event_time,event_type,course_id,watch_minutes,quiz_score,amount\n"
+    bad = "".join(f"bad{n},,2025-04-29 10:00:00,login,,,,\n" for n in range(20_000))
+    (home / "raw/events/bad.csv").write_text(columns + bad)
+    assert churnhouse(home, "daily", check=False).returncode == 1
+    done = churnhouse(home, "forget", user, check=False)
+    assert done.returncode == 1 and "not reached: backups" in done.stdout
+    assert "the published versions still do. Next: mend what is said above" in done.stderr
+    assert files_that_name(home / "published", user)
 
 
 def test_a_file_may_lose_its_only_row(home: Path):
