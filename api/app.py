@@ -109,6 +109,11 @@ def _duties(
         except TimeoutError:  # a key may have been removed meanwhile
             return keys.revoke("its file does not answer; no key is accepted")
 
+    async def check_contacts() -> None:
+        await contacts.refresh()
+        if loader.current:
+            await contacts.follow(loader.current)
+
     async def check_sessions() -> None:
         if sessions is not None:
             await session_threads.call(sessions.refresh, seconds=seconds)
@@ -116,7 +121,7 @@ def _duties(
     return {
         "versions": loader.refresh,
         "keys": check_keys,
-        "contacts": contacts.refresh,
+        "contacts": check_contacts,
         "sessions": check_sessions,
     }
 

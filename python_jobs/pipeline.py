@@ -175,7 +175,8 @@ def train(settings: Settings, seed: int, time_budget: float | None) -> None:
             time_budget=seconds_of_search(time_budget, settings, domain),
             progress=step.say,
         )
-        if version := store.made_from(settings.models, inputs.hash):
+        version = store.made_from(settings.models, inputs.hash)
+        if version and not store.not_trained_here(settings, version):
             write_registry_tables(connection, settings.models)
             save_training_sample(connection, settings, version)
             step.result = f"data, settings and code are unchanged: {version} stands"
@@ -184,7 +185,7 @@ def train(settings: Settings, seed: int, time_budget: float | None) -> None:
         trained = train_models(inputs, champion=parameters, progress=step.say)
         registered = register(
             connection,
-            settings.models,
+            settings,
             trained,
             now=now(),
             raw_files=raw_tables.loaded_files(connection),

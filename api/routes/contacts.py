@@ -113,10 +113,8 @@ async def _withdrawal(
     if note is not None and not _is_text(note, LONGEST["note"]):
         wrong["note"] = _wanted("note")
     contact = None if wrong else await kept.find(str(key))
-    if contact and contact["user_id"] != user_id:
-        person = publication.prediction(str(user_id))
-        if person is None or contact["user_id"] != person["user_id"]:
-            wrong["user_id"] = "the id of the contact's user"
+    if contact and publication.person_of(contact["user_id"]) != publication.person_of(str(user_id)):
+        wrong["user_id"] = "the id of the contact's user"
     if contact and contact["action"] == WITHDRAWN:
         wrong["withdraws"] = "this took a contact back already; record that contact again"
     if wrong:

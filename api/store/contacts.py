@@ -14,6 +14,9 @@ from python_jobs.publication import contacts
 TICK_NS = 2_000_000_000
 """A folder that changed so lately may change again without a new time."""
 
+AT_ONCE = 1000
+"""So many ids are looked up before other requests get their turn."""
+
 
 class Contacts:
     """All contacts in a folder, by user; new ones are written by `add`.
@@ -31,6 +34,9 @@ class Contacts:
         self._of: dict[str, list[dict[str, Any]]] = {}
         self._ever: dict[str, list[dict[str, Any]]] = {}
         self._gone: set[str] = set()
+        self._persons: dict[str, str] = {}
+        self._asked: set[str] = set()
+        self._followed = ""
         self._waiting: tuple[str, dict[str, list[dict[str, Any]]], list[str]] | None = None
 
     async def refresh(self) -> None:
@@ -57,14 +63,39 @@ class Contacts:
     def _learn(self, known: dict[str, dict[str, Any]]) -> None:
         """Know these contacts, by the names of their files."""
         self._known = known
-        self._of = contacts.by_user(contacts.standing(known.values()))
-        happened = [one for one in known.values() if one["action"] != contacts.WITHDRAWN]
-        self._ever = contacts.by_user(happened)
+        self._of = contacts.by_user(map(self._of_person, contacts.standing(known.values())))
+        happened = (one for one in known.values() if one["action"] != contacts.WITHDRAWN)
+        self._ever = contacts.by_user(map(self._of_person, happened))
         self._gone = {one["withdraws"] for one in known.values()} - {None}
+
+    def _of_person(self, contact: dict[str, Any]) -> dict[str, Any]:
+        """Return a contact under the id that its person has by now."""
+        person = self._persons.get(contact["user_id"])
+        return contact if person is None else contact | {"user_id": person}
+
+    async def follow(self, publication: Publication) -> None:
+        """Count the contacts for the persons whom a version knows by the recorded ids."""
+        users = {one["user_id"] for one in self._known.values()}
+        if self._followed != publication.version:
+            asked, persons = users, {}
+        else:
+            asked, persons = users - self._asked, self._persons.copy()
+        for number, user_id in enumerate(asked):
+            person = publication.person_of(user_id)
+            if person != user_id:
+                persons[user_id] = person
+            if number % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)
+        async with self._lock:
+            if persons != self._persons:
+                self._persons = persons
+                self._learn(self._known)
+            self._followed, self._asked = publication.version, users
 
     def _know(self, name: str, kept: dict[str, Any]) -> None:
         """Know one more contact. Dicts are made anew: `waiting` sees by that what has changed."""
         self._known = self._known | {name: kept}
+        kept = self._of_person(kept)
         user_id, ever = kept["user_id"], self.ever_of(kept["user_id"])
         if kept["action"] == contacts.WITHDRAWN:
             self._gone.add(kept["withdraws"])

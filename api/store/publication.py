@@ -177,11 +177,17 @@ class Publication:
     def _row(self, sql: list[str], user_id: str) -> tuple[Any, ...] | None:
         """Return the row of a user, who may also be named by another of the person's ids."""
         row = self._row_of(sql, user_id)
-        if row is None and self.has_identities:
-            query = "select user_id from identities where from_id = ?"
-            person = self.store.execute(query, (user_id,)).fetchone()
-            row = person and self._row_of(sql, person[0])
+        if row is None and (person := self.person_of(user_id)) != user_id:
+            row = self._row_of(sql, person)
         return row
+
+    def person_of(self, user_id: str) -> str:
+        """Return the id under which the person with this id is published; else the id itself."""
+        if not self.has_identities:
+            return user_id
+        query = "select user_id from identities where from_id = ?"
+        person = self.store.execute(query, (user_id,)).fetchone()
+        return str(person[0]) if person else user_id
 
     def _row_of(self, sql: list[str], user_id: str) -> tuple[Any, ...] | None:
         """Return the row of a user from the only shard that can hold it."""

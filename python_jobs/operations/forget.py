@@ -117,7 +117,7 @@ def forget(
 
     files = forget_files.raw_files_of(settings, domain)
     rewrite.check(domain, files, ids)
-    removed = {"model versions": persons_of_versions.remove(settings.models, ids)}
+    removed = {"model versions": persons_of_versions.remove(settings, ids)}
     with duckdb.connect(str(settings.warehouse)) as connection:
         touched, left = forget_files.remove(settings, domain, connection, files, ids)
     removed |= touched | {"contacts": contacts.remove(settings.contacts, ids)}

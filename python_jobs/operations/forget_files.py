@@ -217,9 +217,9 @@ def _contents(path: Path) -> Iterator[bytes]:
         return
     if tarfile.is_tarfile(path):
         with tarfile.open(path) as packed_files:
-            for member in packed_files:
-                yield member.name.encode(errors="surrogateescape")
-                if content := packed_files.extractfile(member):
+            for entry in packed_files:
+                yield entry.name.encode(errors="surrogateescape")
+                if content := packed_files.extractfile(entry):
                     yield from _blocks(content)
         return
     if path.suffix == ".gz":

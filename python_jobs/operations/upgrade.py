@@ -31,7 +31,7 @@ def prepare(settings: Settings) -> Prepared:
     with connect(settings) as connection:
         filled = raw_tables.filled_by(connection)
         raw_tables.create(connection)
-    rewritten = persons.upgrade(settings.models)
+    rewritten = persons.upgrade(settings)
     done = [f"warehouse of release {filled.release}, this is {version('churnhouse')}"]
     done += [f"model version {name}: keyed hashes instead of plain ones" for name in rewritten]
     return Prepared(filled.domain, done, store.production(settings.models) is not None)

@@ -1,6 +1,8 @@
 """A list of whom to contact, chosen anew from the published version."""
 
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -87,7 +89,7 @@ def choose(
             )
     as_of_date, pause = date.fromisoformat(manifest["as_of_date"]), rules["contact_pause_days"]
     zone = ZoneInfo(manifest.get("timezone", "UTC"))
-    recorded = by_user(standing(contacts)).items()
+    recorded = by_user(_of_persons(folder, standing(contacts))).items()
     waiting = {user for user, found in recorded if waits(found, as_of_date, pause, zone)}
     conditions = ["left_out_because is null", *(f"{sql_name(n)} = ?" for n in where or {})]
     if order == "gain":
@@ -113,6 +115,19 @@ def choose(
     users = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
     users = [user for user in users if user["user_id"] not in waiting][:size]
     return CallList(users, offer_cost * len(users), int(measured or 0))
+
+
+def _of_persons(folder: Path, recorded: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return contacts under the ids that their persons have in the published version."""
+    with closing(sqlite3.connect(f"file:{folder / 'lookup.sqlite'}?mode=ro", uri=True)) as store:
+        if not store.execute("select 1 from sqlite_schema where name = 'identities'").fetchone():
+            return recorded
+        query = "select user_id from identities where from_id = ?"
+        found = {user: store.execute(query, (user,)).fetchone() for user in by_user(recorded)}
+    return [
+        one | {"user_id": person[0]} if (person := found[one["user_id"]]) else one
+        for one in recorded
+    ]
 
 
 def nightly(folder: Path) -> list[str]:

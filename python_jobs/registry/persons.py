@@ -15,7 +15,9 @@ import numpy as np
 from python_jobs.errors import JobError
 from python_jobs.files import fsync, replace_json, sha256_of, sql_text, write_json
 from python_jobs.ingest import persons
+from python_jobs.publication.signature import signed
 from python_jobs.registry import store
+from python_jobs.settings import Settings
 from python_jobs.training import onnx_export
 
 HELD_OUT = "held_out.parquet"
@@ -31,13 +33,13 @@ SLICES = {
 """Where the texts of a version show slices, and what stands there without them."""
 
 
-def upgrade(models: Path) -> list[str]:
+def upgrade(settings: Settings) -> list[str]:
     """Rewrite versions of releases that kept plain hashes of user_ids; return their names.
 
     Held-out rows get keyed hashes. Slices go, since nobody knows of how few users they are. The
     golden rows of real users become one, their median. A damaged version is left as it is.
     """
-    done = []
+    done, models = [], settings.models
     settle(models)
     for version in store.versions(models):
         if "user_hash" not in _columns(models / version / HELD_OUT) or not _is_whole(
@@ -54,17 +56,18 @@ def upgrade(models: Path) -> list[str]:
                 folder,
             )
         _write_without_slices(models, version)
-        _commit(models, version)
+        _commit(settings, version)
         done.append(version)
     return done
 
 
-def remove(models: Path, ids: Iterable[str]) -> int:
+def remove(settings: Settings, ids: Iterable[str]) -> int:
     """Remove the held-out rows of persons with these ids from all versions; return how many.
 
     Raises JobError, and changes nothing more, for a version that is damaged.
     """
-    upgrade(models)
+    upgrade(settings)
+    models = settings.models
     key = persons.key_of(models.parent)
     hashes = {"hashes": [persons.hash_of(key, user_id) for user_id in ids]}
     is_theirs = "list_contains($hashes, person_hash)"
@@ -83,7 +86,7 @@ def remove(models: Path, ids: Iterable[str]) -> int:
             _verify(models, version)
             query = f"from {sql_text(path)} where not {is_theirs}"
             _copy(reader, query, path.parent, hashes)
-        _commit(models, version)
+        _commit(settings, version)
         removed += rows
     return removed
 
@@ -105,15 +108,21 @@ def _settle(models: Path, version: str) -> None:
     fsync(models / version)
 
 
-def _commit(models: Path, version: str) -> None:
-    """Let the new files count: from the moment on at which the manifest is replaced."""
-    folder = models / version
+def _commit(settings: Settings, version: str) -> None:
+    """Let the new files count: from the moment on at which the manifest is replaced.
+
+    A manifest that was signed is signed anew.
+    """
+    models, folder = settings.models, settings.models / version
     new = sorted(folder.glob(f"{NEW}*"))
     manifest = store.read_manifest(models, version)
     for path in new:
         fsync(path)
     hashes = {path.name.removeprefix(NEW): sha256_of(path) for path in new}
+    is_ours = store.not_trained_here(settings, version) is None
     manifest["files"] |= hashes
+    if is_ours:
+        manifest = signed(manifest, store.KIND, settings.signing_key)
     replace_json(folder / "manifest.json", manifest)
     _settle(models, version)
 

@@ -156,7 +156,7 @@ def promote(
     """
     say = progress or (lambda line: None)
     models = settings.models
-    persons_of_versions.upgrade(models)
+    persons_of_versions.upgrade(settings)
     champion = store.production(models)
     named, version = version, version or next(reversed(store.versions(models)), None)
     if version is None:
@@ -174,7 +174,9 @@ def promote(
             must_go = _must_go(con, models, champion.version, version, now, replace_after_days)
         in_production = champion.version if champion else None
         decision = _judged(con, settings, version, in_production, must_go)
-        if decision.is_promoted and (held_back := _held_back(settings, version, bool(named))):
+        held_back = store.not_trained_here(settings, version)
+        held_back = held_back or _held_back(settings, version, bool(named))
+        if decision.is_promoted and held_back:
             decision = replace(decision, is_promoted=False, reasons=[held_back])
         given = approvals.approval(settings, version) or {}
         swap = partial(store.swap_production, settings, champion, version, now)

@@ -15,6 +15,7 @@ from python_jobs.registry import store
 from python_jobs.registry.model_card import model_card
 from python_jobs.registry.report import report
 from python_jobs.registry.tables import headline, write_registry_tables
+from python_jobs.settings import Settings
 from python_jobs.training.splits import HeldOut, Rows
 from python_jobs.training.train import Trained
 
@@ -35,7 +36,7 @@ class Registered:
 
 def register(
     con: duckdb.DuckDBPyConnection,
-    models: Path,
+    settings: Settings,
     trained: Trained,
     *,
     now: datetime,
@@ -63,7 +64,8 @@ def register(
         "fingerprint": features.fingerprint,
         "facts": {name: asdict(fact) for name, fact in trained.feature_facts.items()},
     }
-    with store.new_version(models, version, manifest) as folder:
+    models, key = settings.models, settings.signing_key
+    with store.new_version(models, version, manifest, key) as folder:
         (folder / "model.onnx").write_bytes(trained.onnx)
         (folder / "reasons.onnx").write_bytes(trained.reasons_onnx)
         joblib.dump(trained.model, folder / "model.joblib")

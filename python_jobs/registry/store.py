@@ -28,6 +28,9 @@ RESTORE = "restore it from a backup, or train and promote another version."
 SCORING = ("model.onnx", "reasons.onnx", "features.json", "reasons.json", "typical.json")
 """Files of a version that decide scores and reasons; none is rewritten later."""
 
+KIND = "model version"
+"""What a version's manifest is signed as."""
+
 VERSION = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}Z-[0-9a-f]{8}")
 
 
@@ -67,11 +70,13 @@ def _is_complete(models: Path, version: str) -> bool:
 
 
 @contextlib.contextmanager
-def new_version(models: Path, version: str, manifest: dict[str, Any]) -> Iterator[Path]:
+def new_version(
+    models: Path, version: str, manifest: dict[str, Any], key: str | None = None
+) -> Iterator[Path]:
     """Yield a folder to fill; afterwards write its manifest and rename it to its version.
 
-    The version does not exist before the rename. An existing version with the same name and model
-    is left unchanged. Raises JobError if it has another model.
+    With a key the manifest is signed. The version does not exist before the rename. An existing
+    version with the same name and model is left unchanged. Raises JobError if it has another model.
     """
     models.mkdir(parents=True, exist_ok=True)
     for leak in models.glob(".writing-*"):
@@ -83,7 +88,7 @@ def new_version(models: Path, version: str, manifest: dict[str, Any]) -> Iterato
         hashes = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
         sequence = 1 + max((sequence_of(models / name) for name in versions(models)), default=0)
         facts = manifest | {"sequence": sequence, "files": hashes}
-        write_json(folder / "manifest.json", facts)
+        write_json(folder / "manifest.json", signed(facts, KIND, key))
         for path in [*folder.iterdir(), folder]:
             fsync(path)
         if _is_complete(models, version):
@@ -107,6 +112,13 @@ def read_manifest(models: Path, version: str) -> dict[str, Any]:
             next_step="see `churnhouse models`, or run `churnhouse train`.",
         )
     return files.read_json(models / version / "manifest.json", "files", next_step=RESTORE)
+
+
+def not_trained_here(settings: Settings, version: str) -> str | None:
+    """Return why a version may be none of ours: it lacks the signature. None without a key."""
+    if is_accepted(read_manifest(settings.models, version), KIND, settings.signing_key):
+        return None
+    return f"its manifest {NOT_SIGNED}: run `churnhouse train` for one that is"
 
 
 def made_from(models: Path, inputs_hash: str) -> str | None:

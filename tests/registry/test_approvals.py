@@ -44,7 +44,15 @@ def strict(world):
 @pytest.fixture
 def signing(world):
     con, settings, versions = world
+    for version in versions:
+        sign_version(settings, version, KEY)
     return con, Settings(home=settings.home, approval_required=True, signing_key=KEY), versions
+
+
+def sign_version(settings, version, key):
+    manifest = store.read_manifest(settings.models, version)
+    path = settings.models / version / "manifest.json"
+    replace_json(path, signed(manifest, store.KIND, key))
 
 
 def decisions(con):
@@ -353,3 +361,24 @@ def test_naming_the_version_in_production_signs_it(world):
     assert production(with_key).version == first
     assert store.production(settings.models) == before
     assert decisions(con)[-1] == (first, True, "signed anew, by name")
+
+
+def test_a_version_that_was_not_trained_with_the_key_is_not_promoted(world):
+    """Whoever may write models/ could invent its metrics: the manifest's hashes need no key."""
+    con, settings, (first, second) = world
+    keyed = settings.model_copy(update={"signing_key": KEY})
+    for forge in (None, OTHER_KEY):
+        if forge:
+            sign_version(settings, first, forge)
+        decision = promote(con, keyed, now=NOW, version=first)
+        assert not decision.is_promoted and "run `churnhouse train`" in decision.reason
+        assert store.production(settings.models) is None
+    sign_version(settings, first, KEY)
+    path = settings.models / first / "metrics.json"
+    path.write_text(path.read_text().replace("0.", "0.9", 1))
+    manifest = store.read_manifest(settings.models, first)
+    manifest["files"]["metrics.json"] = sha256_of(path)
+    replace_json(settings.models / first / "manifest.json", manifest)
+    assert not promote(con, keyed, now=NOW, version=first).is_promoted
+    sign_version(settings, second, KEY)
+    assert promote(con, keyed, now=NOW, version=second).is_promoted

@@ -11,9 +11,10 @@ import pytest
 from support.training_world import NOW, new_warehouse, run
 
 from python_jobs.errors import JobError
-from python_jobs.files import sha256_of, write_json
+from python_jobs.files import replace_json, sha256_of, write_json
 from python_jobs.ingest.persons import KEY_FILE, hash_of, key_of
 from python_jobs.publication import onnx_model
+from python_jobs.publication.signature import signed
 from python_jobs.registry import persons, store
 from python_jobs.registry.promotion import promote
 from python_jobs.settings import Settings
@@ -38,8 +39,8 @@ def held_out(home: Path, version: str, column: str = "person_hash") -> list[str]
 
 
 def check_whole(home: Path, version: str) -> None:
-    for name in store.read_manifest(home / "models", version)["files"]:
-        store.verified(home / "models", version, name)
+    for name in store.read_manifest(Settings(home=home), version)["files"]:
+        store.verified(Settings(home=home), version, name)
 
 
 def made_old(home: Path, version: str) -> None:
@@ -61,7 +62,7 @@ def made_old(home: Path, version: str) -> None:
     page = (folder / "report.html").read_text().replace("<td>free</td>", "<td>ann@x</td>")
     (folder / "report.html").write_text(page)
     assert "ann@x" in card and "ann@x" in page
-    manifest = store.read_manifest(home / "models", version)
+    manifest = store.read_manifest(Settings(home=home), version)
     manifest["files"] = {name: sha256_of(folder / name) for name in manifest["files"]}
     write_json(folder / "manifest.json", manifest)
 
@@ -79,10 +80,10 @@ def test_a_person_leaves_every_version_and_all_others_stay(home, trained):
     _, version = trained
     theirs, before = hash_of(key_of(home), USER), held_out(home, version)
     gone = before.count(theirs)
-    assert gone and persons.remove(home / "models", [USER, "nobody"]) == gone
+    assert gone and persons.remove(Settings(home=home), [USER, "nobody"]) == gone
     assert held_out(home, version) == [one for one in before if one != theirs]
     check_whole(home, version)
-    assert persons.remove(home / "models", [USER]) == 0
+    assert persons.remove(Settings(home=home), [USER]) == 0
 
 
 @pytest.mark.parametrize("step", ["before", "after"])
@@ -98,12 +99,12 @@ def test_a_rewriting_that_broke_off_is_undone_or_finished(home, trained, monkeyp
 
     monkeypatch.setattr(persons, "replace_json", killed)
     with pytest.raises(KeyboardInterrupt):
-        persons.remove(home / "models", [USER])
+        persons.remove(Settings(home=home), [USER])
     persons.settle(home / "models")
     check_whole(home, version)
     assert (held_out(home, version) == before) == (step == "before")
     monkeypatch.undo()
-    persons.remove(home / "models", [USER])
+    persons.remove(Settings(home=home), [USER])
     assert hash_of(key_of(home), USER) not in held_out(home, version)
     assert [p.name for p in (home / "models" / version).glob(".*")] == []
 
@@ -113,7 +114,7 @@ def test_versions_of_earlier_releases_are_rewritten_once(home, trained):
     folder, before = home / "models" / version, held_out(home, version)
     made_old(home, version)
     assert hashlib.sha256(USER.encode()).hexdigest() in held_out(home, version, "user_hash")
-    assert persons.upgrade(home / "models") == [version]
+    assert persons.upgrade(Settings(home=home)) == [version]
     check_whole(home, version)
     assert held_out(home, version) == before
     for name in ("metrics.json", "model_card.md", "report.html"):
@@ -123,7 +124,7 @@ def test_versions_of_earlier_releases_are_rewritten_once(home, trained):
     golden = json.loads((folder / "golden.json").read_text())
     assert len(golden["rows"]) == 1
     onnx_model.check_golden(onnx_model.open_session((folder / "model.onnx").read_bytes()), golden)
-    assert persons.upgrade(home / "models") == []
+    assert persons.upgrade(Settings(home=home)) == []
 
 
 def test_promotion_compares_with_what_an_earlier_release_held_out(home, trained):
@@ -148,16 +149,16 @@ def test_a_damaged_version_is_no_reason_to_bless_what_is_in_it(home, trained):
     made_old(home, version)
     path = home / "models" / version / "model.onnx"
     path.write_bytes(path.read_bytes() + b" ")
-    assert persons.upgrade(home / "models") == []
+    assert persons.upgrade(Settings(home=home)) == []
     with pytest.raises(JobError, match=r"model\.onnx"):
-        persons.remove(home / "models", [USER])
+        persons.remove(Settings(home=home), [USER])
 
 
 def test_golden_rows_are_nobodys(trained):
     """None of them is a row of the training data, and each number lies in its middle."""
     home, version = trained
-    features = store.read_features(home / "models", version)
-    golden = store.read_json(home / "models", version, "golden.json")
+    features = store.read_features(Settings(home=home), version)
+    golden = store.read_json(Settings(home=home), version, "golden.json")
     con = new_warehouse()
     real = np.concatenate(
         [m for _, m in features.chunks(con, ["user_id"], "from evaluation_set as f")]
@@ -167,3 +168,21 @@ def test_golden_rows_are_nobodys(trained):
     assert len(rows) == 20 and not same.any()
     number = features.names.index("events_30d")
     assert rows[:, number].max() < real[:, number].max()
+
+
+def test_a_signed_version_is_signed_anew_and_a_forged_one_is_not(home):
+    settings = Settings(home=home, signing_key="k" * 32)
+    version = store.versions(settings.models)[0]
+    path = settings.models / version / "manifest.json"
+    manifest = store.read_manifest(settings.models, version)
+    replace_json(path, signed(manifest, store.KIND, "o" * 32))
+    assert persons.remove(settings, [USER]) and store.not_trained_here(settings, version)
+
+
+def test_a_removal_keeps_the_signature_valid(home):
+    settings = Settings(home=home, signing_key="k" * 32)
+    version = store.versions(settings.models)[0]
+    path = settings.models / version / "manifest.json"
+    manifest = store.read_manifest(settings.models, version)
+    replace_json(path, signed(manifest, store.KIND, settings.signing_key))
+    assert persons.remove(settings, [USER]) and store.not_trained_here(settings, version) is None

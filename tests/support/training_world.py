@@ -99,7 +99,7 @@ def run(con: duckdb.DuckDBPyConnection, home: Path, **options: object) -> Regist
     now, champion = chosen.pop("now", NOW), chosen.pop("champion", None)
     inputs, progress = read_inputs(con, **chosen), chosen.get("progress")
     trained = train(inputs, champion=champion, progress=progress)
-    return register(con, Settings(home=home).models, trained, now=now)
+    return register(con, Settings(home=home), trained, now=now)
 
 
 def score(con: duckdb.DuckDBPyConnection, settings: Settings, words: Words | None = None) -> None:
