@@ -16,6 +16,7 @@ from api.routes.openapi import (
     described,
 )
 from api.store import listing
+from api.store.changes import names_forgotten
 from api.store.loader import loader_of
 from python_jobs.publication.ids import LENGTH, is_id
 
@@ -44,7 +45,7 @@ async def predictions(request: Request) -> Response:
     if cursor := query.get("cursor"):
         version, after = listing.read_cursor(cursor)
         pinned = await loader.pinned(version)
-        if pinned is None:
+        if pinned is None or names_forgotten(publication.manifest, pinned.manifest):
             raise listing.expired()
         publication = pinned
     limit = _limit(query.get("limit", str(DEFAULT_LIMIT)))

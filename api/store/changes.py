@@ -109,9 +109,8 @@ def _earlier(
         manifest = manifest_of(published / since)
         if manifest["version"] != since or not is_accepted(manifest, "publication", signing_key):
             raise _gone()
-        forgotten_at = current.manifest.get("forgotten_at")
-        if forgotten_at and _time(manifest["published_at"]) <= _time(forgotten_at):
-            raise _gone()  # its list may name a person who was forgotten since
+        if names_forgotten(current.manifest, manifest):
+            raise _gone()
         rows = _list(published / since, manifest)
         rules, day = manifest.get("list", {}), date.fromisoformat(manifest["as_of_date"])
         zone = ZoneInfo(manifest.get("timezone", "UTC"))
@@ -119,6 +118,12 @@ def _earlier(
         raise _gone() from None
     pause = rules.get("contact_pause_days", 0)
     return rows, lambda user_id: ever_waited(contacts.ever_of(user_id), day, pause, zone)
+
+
+def names_forgotten(current: dict[str, Any], earlier: dict[str, Any]) -> bool:
+    """Return whether an earlier version may name a person who was forgotten since."""
+    forgotten_at = current.get("forgotten_at")
+    return forgotten_at is not None and _time(earlier["published_at"]) <= _time(forgotten_at)
 
 
 def ever_waited(found: list[Row], as_of_date: date, pause_days: int, zone: ZoneInfo) -> bool:

@@ -22,8 +22,9 @@ def load(
 ) -> int:
     """Append the contacts in `folder` that raw.treatments lacks, as one load; return how many.
 
-    `ingested_at` is UTC. `received` returns SQL that names all rows of a raw table. Contacts of
-    forgotten people are removed. Raises JobError for a file that is damaged.
+    `ingested_at` is UTC; a contact that a clock ahead stamped later happened then. `received`
+    returns SQL that names all rows of a raw table. Contacts of forgotten people are removed. Raises
+    JobError for a file that is damaged.
     """
     contacts.sweep(folder, now=ingested_at.replace(tzinfo=UTC))
     connection.execute(
@@ -53,10 +54,11 @@ def load(
         query = "select coalesce(max(file_id), 0) from raw.files"
         (last,) = connection.execute(query).fetchall()[0]
         listed = ", ".join(sql_name(name) for name in contacts.FIELDS)
+        taken = listed.replace('"treated_at"', 'least("treated_at", $at)')
         connection.execute(
             f"insert into raw.treatments (row_id, file_id, ingested_at, {listed})"
             f" select $file * {ROWS_PER_FILE} + row_number() over (order by contact_key), $file,"
-            f" $at, {listed} from kept_contacts",
+            f" $at, {taken} from kept_contacts",
             {"file": last + 1, "at": ingested_at},
         )
         connection.execute(

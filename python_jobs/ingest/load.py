@@ -147,6 +147,7 @@ def _ingest(
     preview.check_lists(connection, domain)
     done.rejected = preview.rejected(connection, domain, before)
     done.notes += preview.notes(connection, domain, before)
+    done.notes += preview.unknown_contacts(connection, domain, before, received)
     return done
 
 

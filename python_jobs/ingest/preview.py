@@ -4,6 +4,7 @@ The checks are those of models/intermediate/int_events_read.sql; a test holds th
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +40,12 @@ def rejected(
     Repeats and unknown users are not counted: they depend on rows of other loads.
     """
     found = []
-    for table, checks in (("users", user_checks(domain.vars)), ("events", event_checks(domain))):
+    is_there = f"not coalesce(is_deleted, false) or {UNREAD} is not null"
+    for table, checks, counted in (
+        ("users", user_checks(domain.vars), is_there),
+        ("events", event_checks(domain), is_there),
+        ("treatments", treatment_checks(domain.vars), "true"),
+    ):
         whens = "\n".join(f"when {test} then {n}" for n, (_, test, _) in enumerate(checks))
         samples = "\n".join(
             f"when {n} then cast({sample} as varchar)" for n, (_, _, sample) in enumerate(checks)
@@ -52,7 +58,7 @@ def rejected(
                 from (
                     select *, case {whens} end as which
                     from raw.{table}
-                    where file_id > ? and (not coalesce(is_deleted, false) or {UNREAD} is not null)
+                    where file_id > ? and ({counted})
                 )
                 where which is not null
             )
@@ -136,6 +142,17 @@ def user_checks(vars_: Vars) -> list[tuple[str | None, str, str]]:
     return checks
 
 
+def treatment_checks(vars_: Vars) -> list[tuple[str | None, str, str]]:
+    """Return the checks of a treatment in order, as models/staging/stg_raw__treatments.sql."""
+    tolerance = f"interval '{vars_.arrival_tolerance_minutes}' minute"
+    return [
+        ("missing_user_id", "user_id is null or trim(user_id) = ''", "user_id"),
+        ("unreadable_treated_at", "treated_at is null", "treated_at_unread"),
+        ("treated_at_before_first_day", _is_early("treated_at", vars_), "treated_at"),
+        ("treated_at_after_arrival", f"treated_at > ingested_at + {tolerance}", "treated_at"),
+    ]
+
+
 def is_placeholder(column: str) -> str:
     """Return SQL that is true for an id that names nobody."""
     words = ", ".join(sql_text(word) for word in placeholder_ids())
@@ -210,6 +227,40 @@ def notes(connection: duckdb.DuckDBPyConnection, domain: Domain, after_file: int
     return [
         f"times are up to {hours:.1f} hours ahead of their arrival: if they are local times, "
         f"set `timezone` in domain.yml (now {vars_.timezone})"
+    ]
+
+
+def unknown_contacts(
+    connection: duckdb.DuckDBPyConnection,
+    domain: Domain,
+    after_file: int,
+    received: Callable[[str], str],
+) -> list[str]:
+    """Return a note if contacts of files after `after_file` are of users whom no row names.
+
+    `received` returns SQL that names all rows of a raw table.
+    """
+    tables = ["users", *(["events"] if domain.vars.users_from_events else [])]
+    known = " union all ".join(f"select user_id from {received(f'raw.{t}')}" for t in tables)
+    ((rows, sample),) = connection.execute(
+        f"""
+        with contacted as (
+            select user_id from raw.treatments where file_id > ? and trim(user_id) <> ''
+        )
+        select count(*), min(user_id)
+        from contacted
+        where user_id not in (
+            select user_id from ({known} union all select from_id from raw.identity_map)
+            where user_id in (select user_id from contacted)
+        )
+        """,
+        [after_file],
+    ).fetchall()
+    if not rows:
+        return []
+    return [
+        f"{rows:,} contacts are of users whom no other row names, for example {sample!r}: they keep"
+        " nobody off the list"
     ]
 
 

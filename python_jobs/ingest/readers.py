@@ -128,6 +128,8 @@ def load_batch(
     longest = LONG_LINE if is_careful else None
     with tempfile.TemporaryDirectory(prefix="churnhouse-ingest-") as work:
         paths = [text_files.readable(batch, file, Path(work), is_careful) for file in batch.files]
+        if batch.shape.format == "csv":
+            _check_last_lines(batch, paths, longest)
         try:
             _read(connection, batch, paths, longest=longest)
         except duckdb.OutOfMemoryException:
@@ -149,6 +151,21 @@ def load_batch(
         loaded.rows.append(count)
         loaded.paths.append(str(path))
     return loaded
+
+
+def _check_last_lines(batch: Batch, paths: list[Path], longest: int | None) -> None:
+    """Raise NeedsCare, or on the second try JobError, for a last line that would be dropped."""
+    for file, path in zip(batch.files, paths, strict=True):
+        compression = "none" if path.suffix == text_files.COPY else batch.shape.compression
+        size = text_files.last_line_size(path, compression)
+        if size <= (longest or text_files.BUFFER):
+            continue
+        if longest is None:
+            raise NeedsCare
+        raise JobError(
+            f"{file.name} ends with a line of {size / 2**20:,.0f} MiB, as if it had been cut off.",
+            next_step="deliver it again, or remove that line.",
+        )
 
 
 def _counted(connection: duckdb.DuckDBPyConnection, batch: Batch) -> Loaded:

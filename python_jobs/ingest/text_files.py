@@ -17,6 +17,11 @@ from python_jobs.ingest.explain import explained, reading
 from python_jobs.ingest.paths import listed
 from python_jobs.ingest.sources import RawFiles
 
+BUFFER = 30 * 2**20
+"""Bytes of a line that DuckDB reads without being told to."""
+
+LARGE_PACKED = 64 * 2**20
+
 COPY = ".utf8"
 """Ending of copies that are made for DuckDB to read; they are not compressed."""
 
@@ -71,6 +76,40 @@ def readable(batch: Batch, file: RawFile, work: Path, is_careful: bool) -> Path:
                 text.write(decoded.removesuffix("\r").replace("\r\n", "\n").encode())
             text.write((held + decoder.decode(b"", final=True)).encode())
     return copy
+
+
+def last_line_size(path: Path, compression: str) -> int:
+    """Return the bytes after the last line break, or 0 if they are few for certain.
+
+    DuckDB drops a last line that is longer than its buffer without a word. A large file packed
+    with gzip is not unpacked for this.
+    """
+    size = path.stat().st_size
+    if compression == "gzip":
+        if size > LARGE_PACKED or _unpacked_size(path) <= BUFFER:
+            return 0
+        tail = 0
+        with gzip.open(path, "rb") as file:
+            while block := file.read(2**20):
+                place = block.rfind(b"\n")
+                tail = tail + len(block) if place < 0 else len(block) - place - 1
+        return tail
+    if compression != "none" or size <= BUFFER:
+        return 0
+    with path.open("rb") as file:
+        for start in range(size - 2**20, -(2**20), -(2**20)):
+            file.seek(max(start, 0))
+            place = file.read(2**20).rfind(b"\n")
+            if place >= 0:
+                return size - max(start, 0) - place - 1
+    return size
+
+
+def _unpacked_size(path: Path) -> int:
+    """Return the size that the end of a file packed with gzip tells, which is modulo 4 GiB."""
+    with path.open("rb") as file:
+        file.seek(-4, io.SEEK_END)
+        return int.from_bytes(file.read(4), "little")
 
 
 def _has_mixed_ends(path: Path, compression: str) -> bool:

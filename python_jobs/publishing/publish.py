@@ -1,5 +1,6 @@
 """Publish: write one complete, checked, immutable version and point `current` to it."""
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -12,10 +13,11 @@ from typing import Any
 
 import duckdb
 
+from python_jobs import terminal
 from python_jobs.errors import JobError
-from python_jobs.files import fsync, sequence_of, sha256_of, sql_text, write_json
+from python_jobs.files import fsync, manifest_of, sequence_of, sha256_of, sql_text, write_json
 from python_jobs.ingest import persons
-from python_jobs.publication.signature import signed
+from python_jobs.publication.signature import is_accepted, signed
 from python_jobs.publishing import activation, comments, lookup, summary
 from python_jobs.registry import store
 from python_jobs.registry.published_report import published_report
@@ -111,9 +113,8 @@ def publish(
         rows |= stored
         progress("exports")
         rows |= _write_exports(connection, work, as_of_date)
-        current = settings.published / "current"
         persons.prepare(connection)
-        rows |= activation.write(connection, work, current.resolve() if current.exists() else None)
+        rows |= activation.write(connection, work, _before(settings))
         progress("reading back")
         _read_back(work, rows, ids)
         manifest = {
@@ -151,6 +152,24 @@ def point(published: Path, version: str) -> None:
     link.symlink_to(version)
     link.replace(published / "current")
     fsync(published)
+
+
+def _before(settings: Settings) -> Path | None:
+    """Return the folder of the version before, if its tables are as they were published."""
+    folder = (settings.published / "current").resolve()
+    if not folder.exists():
+        return None
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        manifest = manifest_of(folder)
+        expected = manifest["files"]["churnhouse.duckdb"]["sha256"]
+        is_whole = sha256_of(folder / "churnhouse.duckdb") == expected
+        if is_whole and is_accepted(manifest, "publication", settings.signing_key):
+            return folder
+    terminal.note(
+        f"{folder.name} is not as it was published: the changes of the list tell all of it anew",
+        "warning",
+    )
+    return None
 
 
 def prune(published: Path, keep: int, *, replaced_before: datetime | None = None) -> None:

@@ -65,6 +65,25 @@ def test_contact_under_an_id_that_is_another_persons_by_now_keeps_that_person_of
         wait_until(lambda: not server.get(found).json["contacts"], what="the withdrawal")
 
 
+def test_pages_of_an_earlier_version_end_when_somebody_is_forgotten(
+    finished_home: Path, tmp_path: Path
+):
+    home = copied(finished_home, tmp_path / "data")
+    with serving(home, tmp_path / "api.log") as server:
+        first = server.get("/v1/predictions?limit=3").json
+        following = f"/v1/predictions?limit=3&cursor={first['next_cursor']}"
+        second = server.get(following).json["predictions"]
+        churnhouse(home, "publish")
+        version = (home / "published/current").resolve().name
+        wait_until(lambda: version in server.get("/health").text, what="the next version")
+        assert server.get(following).json["predictions"] == second
+        churnhouse(home, "forget", second[0]["user_id"])
+        version = (home / "published/current").resolve().name
+        wait_until(lambda: version in server.get("/health").text, what="the next version")
+        told = server.get(following)
+        assert told.status == 410 and second[0]["user_id"] not in told.text
+
+
 def test_forgetting_one_id_forgets_the_person(linked: Path):
     churnhouse(linked, "forget", "anon-1")
     assert files_that_name(linked, USER) == [] and files_that_name(linked, "anon-1") == []

@@ -3,7 +3,7 @@
 import csv
 import sqlite3
 from contextlib import closing
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -13,6 +13,7 @@ from support.homes import churnhouse, copied, rows
 from python_jobs import terminal
 from python_jobs.publication import contacts
 from python_jobs.publishing.call_list import CallList
+from python_jobs.settings import Settings
 
 AS_OF = date(2025, 4, 30)
 PAUSE = 30
@@ -126,6 +127,41 @@ def test_list_gains_most_within_budget_and_condition(contacted):
     assert refused.returncode == 1 and "Next: choose of plan, country" in refused.stderr
     refused = churnhouse(home, "list", "--budget", 4, check=False)
     assert refused.returncode == 1 and "pays for nobody" in refused.stderr
+
+
+def test_contacts_that_count_for_nobody_are_named(home: Path):
+    (known,) = rows(home, "select user_id from churn_top_risk where list_rank = 1")[0]
+    folder = home / "raw/treatments"
+    folder.mkdir()
+    (folder / "odd.csv").write_text(
+        "user_id,treated_at,campaign,channel,outcome,note,by\n"
+        f"{known},28.04.2025 10:00,spring,,,,\n{known},2077-04-28 10:00:00,spring,,,,\n"
+        f" {known},2025-04-28 10:00:00,spring,,,,\n,2025-04-28 10:00:00,spring,,,,\n"
+    )
+    said = " ".join(churnhouse(home, "ingest").stdout.split())
+    for reason in (
+        "1 treatments rejected: unreadable_treated_at, for example '28.04.2025 10:00'",
+        "1 treatments rejected: treated_at_after_arrival, for example '2077-04-28 10:00:00'",
+        "1 treatments rejected: missing_user_id",
+        f"1 contacts are of users whom no other row names, for example ' {known}'",
+    ):
+        assert reason in said
+    rejected = rows(home, "select count(*) from raw.treatments")
+    churnhouse(home, "build", "--select", "+rejected_treatments", "--exclude-resource-type", "test")
+    assert rejected == [(4,)] and rows(home, "select count(*) from rejected_treatments") == [(3,)]
+
+
+def test_a_contact_of_a_clock_that_is_ahead_keeps_its_user_off(home: Path):
+    (user,) = rows(home, "select user_id from churn_top_risk where list_rank = 1")[0]
+    folder = Settings(home=home).contacts
+    folder.mkdir()
+    later = f"{datetime.now(UTC) + timedelta(hours=3):%Y-%m-%dT%H:%M:%S.000}"
+    kept = dict.fromkeys(contacts.FIELDS) | {"contact_key": "k", "user_id": user}
+    kept |= {"action": "contacted", "treated_at": later, "campaign": "spring"}
+    assert contacts.keep(folder, kept) is None
+    churnhouse(home, "daily")
+    assert rows(home, "select user_id from contacts") == [(user,)]
+    assert not rows(home, f"select 1 from churn_top_risk where user_id = '{user}'")
 
 
 def test_list_says_what_its_gains_rest_on(home: Path, capsys):

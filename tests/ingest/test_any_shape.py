@@ -147,6 +147,24 @@ def test_mixed_line_ends_and_cells_of_megabytes_are_read(tmp_path):
     assert made.ingest().rows["events"] == 3
 
 
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+def test_a_last_line_of_any_length_is_read_or_refused(tmp_path, monkeypatch, ending):
+    """DuckDB drops one that is longer than its buffer, for example of a file that was torn."""
+
+    def put(name: str, text: str) -> None:
+        content = text.encode()
+        made.put(f"{name}{ending}", gzip.compress(content, 1) if ending != ".csv" else content)
+
+    made = shop(tmp_path)
+    start = "id,who,at,amount\n1,ann,2026-02-01 10:00,1\n"
+    put("long", f"{start}2,{'x' * 33 * 2**20},2026-02-01 10:00,1")
+    assert made.ingest().rows["events"] == 2
+    monkeypatch.setattr(readers, "LONG_LINE", 34 * 2**20)
+    put("torn", start + "\0" * 35 * 2**20)
+    with pytest.raises(JobError, match=r"torn\.csv.* ends with a line of 35 MiB"):
+        made.ingest()
+
+
 def test_bare_try_cast_of_the_mapping_gives_null(tmp_path):
     """DuckDB 2.0 would push it into the CSV reader as a cast that fails."""
     made = shop(

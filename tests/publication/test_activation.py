@@ -5,6 +5,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from support.homes import churnhouse
 
 from python_jobs.ingest import persons
 from python_jobs.publishing import activation
@@ -92,3 +93,18 @@ def test_text_that_looks_like_a_formula_is_harmless_in_the_csv_file(warehouse, t
         rows = [(row["user_id"], row["reason_1"]) for row in csv.DictReader(file)]
     assert rows == [("'=1+1", "'@x"), ("ok-1", "")]
     assert [row[1] for row in changes(folder)] == ["=1+1", "ok-1"]
+
+
+def test_a_version_before_that_somebody_changed_is_not_compared_with(home):
+    """It may hide who left the list. Then all of it is told anew."""
+    before = (home / "published/current").resolve()
+    with duckdb.connect(str(before / "churnhouse.duckdb")) as connection:
+        connection.execute("delete from churn_top_risk where list_rank = 1")
+    churnhouse(home, "publish")
+    current = (home / "published/current").resolve()
+    table = f"'{current}/activation/list_changes.parquet'"
+    listed = duckdb.sql(f"select count(*) from {table}").fetchall()[0][0]
+    assert current != before and listed > 10
+    assert activation.counts(current) == {"add": listed, "change": 0, "remove": 0}
+    churnhouse(home, "publish")
+    assert activation.counts((home / "published/current").resolve())["add"] == 0

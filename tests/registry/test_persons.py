@@ -39,8 +39,8 @@ def held_out(home: Path, version: str, column: str = "person_hash") -> list[str]
 
 
 def check_whole(home: Path, version: str) -> None:
-    for name in store.read_manifest(Settings(home=home), version)["files"]:
-        store.verified(Settings(home=home), version, name)
+    for name in store.read_manifest(home / "models", version)["files"]:
+        store.verified(home / "models", version, name)
 
 
 def made_old(home: Path, version: str) -> None:
@@ -62,7 +62,7 @@ def made_old(home: Path, version: str) -> None:
     page = (folder / "report.html").read_text().replace("<td>free</td>", "<td>ann@x</td>")
     (folder / "report.html").write_text(page)
     assert "ann@x" in card and "ann@x" in page
-    manifest = store.read_manifest(Settings(home=home), version)
+    manifest = store.read_manifest(home / "models", version)
     manifest["files"] = {name: sha256_of(folder / name) for name in manifest["files"]}
     write_json(folder / "manifest.json", manifest)
 
@@ -157,8 +157,8 @@ def test_a_damaged_version_is_no_reason_to_bless_what_is_in_it(home, trained):
 def test_golden_rows_are_nobodys(trained):
     """None of them is a row of the training data, and each number lies in its middle."""
     home, version = trained
-    features = store.read_features(Settings(home=home), version)
-    golden = store.read_json(Settings(home=home), version, "golden.json")
+    features = store.read_features(home / "models", version)
+    golden = store.read_json(home / "models", version, "golden.json")
     con = new_warehouse()
     real = np.concatenate(
         [m for _, m in features.chunks(con, ["user_id"], "from evaluation_set as f")]
