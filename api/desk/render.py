@@ -48,7 +48,7 @@ def number(value: float | None, digits: int = 2) -> str:
 
 def percent(value: float | None, digits: int = 1) -> str:
     """Format a share: 0.1234 is 12.3 %."""
-    return UNKNOWN if value is None else f"{value * 100:.{digits}f}%".replace("-", MINUS)
+    return UNKNOWN if value is None else f"{value * 100:z.{digits}f}%".replace("-", MINUS)
 
 
 def money(value: float | None) -> str:

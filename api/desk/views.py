@@ -188,7 +188,10 @@ def features(publication: Publication, values: tuple[Any, ...]) -> list[dict[str
     order = list(dict.fromkeys(row["group"] for row in rows))
     rows.sort(key=lambda row: order.index(row["group"]))
     groups = groupby(rows, key=lambda row: row["group"])
-    return [{"name": name, "features": list(members)} for name, members in groups]
+    found = [{"name": name, "features": list(members)} for name, members in groups]
+    return [
+        group | {"has_typical": any(one["typical"] for one in group["features"])} for group in found
+    ]
 
 
 def feature_words(publication: Publication, name: str) -> str:

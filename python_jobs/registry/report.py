@@ -50,7 +50,7 @@ CSS = """
     --box: #202327; --chosen: #1d2a3a; --bar: #5b9bd5; --yes: #58b368; --no: #e5707e }
   svg { filter: invert(.88) hue-rotate(180deg) } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: var(--page);
-  max-width: 1000px; margin: 2rem auto; padding: 0 1rem }
+  max-width: 1080px; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: clamp(1rem, 4.4vw, 1.5rem); margin-bottom: 0; text-wrap: balance }
 h1 span { white-space: nowrap } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
 .quiet { color: var(--quiet) } svg { width: 100%; height: auto; display: block }

@@ -227,6 +227,15 @@ def test_nothing_of_a_page_is_cut_off(full, visit, width):
     assert box["x"] + box["width"] <= width
 
 
+def test_no_table_of_the_report_is_cut_off_on_a_wide_screen(server, visit):
+    page = visit(server, viewport={"width": 1440, "height": 900}).page
+    page.goto("/desk/model/report")
+    widths = page.evaluate(
+        "[...document.querySelectorAll('.table')].map(t => t.scrollWidth - t.clientWidth)"
+    )
+    assert len(widths) > 5 and set(widths) == {0}
+
+
 def test_a_phone_shows_ten_users_within_two_screens(full, visit):
     page = visit(full, viewport=PHONE).page
     page.goto("/desk/users?tab=call")
