@@ -209,7 +209,8 @@ async def sign_out(request: Request) -> Response:
     except OSError as error:
         logs.line("sign_out_not_shared", kind=type(error).__name__)
     cookie = sessions.cookie("", is_https=is_https)
-    return RedirectResponse("/desk/sign-in", 303, {"Set-Cookie": cookie})
+    headers = {"Set-Cookie": cookie, "Clear-Site-Data": '"cache"'}
+    return RedirectResponse("/desk/sign-in", 303, headers)
 
 
 @router.get("/desk/{rest:path}")
