@@ -27,6 +27,7 @@ def _whole(server) -> dict:
         ("GET", "/v1/predictions/%00%ff", None, 404),
         ("DELETE", "/predict", None, 405),
         ("POST", "/live", "{}", 405),
+        ("TRACE", "/live", None, 405),
         ("POST", "/predict", "{", 400),
         ("POST", "/predict", '{"features": {"tenure_days": NaN}}', 400),
         ("POST", "/predict", '{"features": {"tenure_days": 1%s}}' % ("0" * 400), 400),

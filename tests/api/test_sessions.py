@@ -58,7 +58,8 @@ def sign_out(server: Server, cookie: str, **headers: str) -> Answer:
 def test_sign_out_ends_the_session_on_every_replica(replicas):
     cookie, other = (cookie_of(replicas.sign_in(replicas.key)) for _ in range(2))
     assert [replicas.status(cookie, n) for n in (0, 1)] == [200, 200]
-    assert sign_out(replicas.servers[0], cookie).status == 303
+    told = sign_out(replicas.servers[0], cookie)
+    assert (told.status, told.headers["clear-site-data"]) == (303, '"cache"')
     assert replicas.status(cookie, 0) == 303
     wait_until(lambda: replicas.status(cookie, 1) == 303, what="the other replica", seconds=5)
     assert [replicas.status(other, n) for n in (0, 1)] == [200, 200]
