@@ -20,14 +20,16 @@
             );
             create table if not exists ml.promotions (
                 decided_at timestamp, version varchar, champion varchar, is_promoted boolean,
-                reason varchar, numbers varchar, approved_by varchar, approval_note varchar
+                reason varchar, numbers varchar, approved_by varchar, approval_note varchar,
+                decision_number bigint
             );
             create table if not exists ml.approvals (
-                decided_at timestamp, version varchar, is_approved boolean, decided_by varchar, note varchar
+                decided_at timestamp, version varchar, is_approved boolean, decided_by varchar, note varchar,
+                decision_number bigint
             );
             create table if not exists ml.effect_models (
                 decided_at timestamp, state varchar, contacts bigint, missing_contacts bigint,
-                lead double, lead_low double, lead_high double, reason varchar
+                lead double, lead_low double, lead_high double, reason varchar, decision_number bigint
             );
             {% if target.type == 'spark' -%}
             create table if not exists ml.churn_predictions (
@@ -53,6 +55,9 @@
             alter table ml.promotions add column if not exists numbers varchar;
             alter table ml.promotions add column if not exists approved_by varchar;
             alter table ml.promotions add column if not exists approval_note varchar;
+            alter table ml.promotions add column if not exists decision_number bigint;
+            alter table ml.approvals add column if not exists decision_number bigint;
+            alter table ml.effect_models add column if not exists decision_number bigint;
             alter table ml.training_reference add column if not exists user_id varchar;
             alter table ml.dbt_run_results add column if not exists run_number bigint;
         {% endset %}

@@ -2,7 +2,7 @@ with
 
 decisions as (select * from {{ source('ml', 'effect_models') }}),
 
-newest as (select max(decided_at) as decided_at from decisions)
+newest as (select max(decision_number) as decision_number from decisions)
 
 select
     decisions.decided_at,
@@ -14,4 +14,4 @@ select
     cast(decisions.lead_high as double) as lead_high,
     cast(decisions.reason as string) as reason
 from decisions
-inner join newest on decisions.decided_at = newest.decided_at
+inner join newest on decisions.decision_number = newest.decision_number

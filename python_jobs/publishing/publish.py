@@ -61,8 +61,8 @@ TABLES = {
     "rejected_counts": "from main.rejected_counts order by table_name, row_count desc",
     "fold_metrics": "from ml.fold_metrics order by all",
     "model_versions": "from ml.model_versions order by version",
-    "promotions": "from ml.promotions order by decided_at",
-    "approvals": "from ml.approvals order by decided_at",
+    "promotions": "from ml.promotions order by decision_number nulls first, decided_at",
+    "approvals": "from ml.approvals order by decision_number nulls first, decided_at",
     "job_runs": "from ml.job_runs order by started_at",
     "dbt_run_results": "from ml.dbt_run_results order by run_number, node",
 }

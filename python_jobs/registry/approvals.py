@@ -10,6 +10,7 @@ from python_jobs.errors import JobError
 from python_jobs.files import read_json, replace_json
 from python_jobs.publication.signature import NOT_SIGNED, is_accepted, signed
 from python_jobs.registry import store
+from python_jobs.registry.tables import add_decision
 from python_jobs.settings import Settings
 from python_jobs.warehouse.connection import give_up
 
@@ -58,10 +59,9 @@ def decide(
     given = signed(given, f"decision on {version}", settings.signing_key)
     con.begin()
     try:
-        con.execute(
-            "insert into ml.approvals values (?, ?, ?, ?, ?)",
-            [moment, version, is_approved, given["by"], given["note"]],
-        )
+        row = {"decided_at": moment, "version": version, "is_approved": is_approved}
+        row |= {"decided_by": given["by"], "note": given["note"]}
+        add_decision(con, "ml.approvals", row)
         _add(settings.models / "approvals.json", version, given)
         con.commit()
     except BaseException:

@@ -18,6 +18,7 @@ from python_jobs.errors import JobError
 from python_jobs.files import fsync, read_json, replace_json, sha256_of, write_json
 from python_jobs.publication import onnx_model
 from python_jobs.registry import store
+from python_jobs.registry.tables import add_decision
 from python_jobs.training import effect, onnx_export
 from python_jobs.training.effect import MIN_CLASS, MIN_CONTACTS, Effect, Lead, Outcomes
 from python_jobs.warehouse.features import Features
@@ -136,10 +137,7 @@ def learn(
         "lead_high": lead.high if lead and lead.covered else None,
         "reason": decision.reason,
     }
-    con.execute(
-        f"insert into ml.effect_models ({', '.join(row)}) values ({', '.join('?' * len(row))})",
-        list(row.values()),
-    )
+    add_decision(con, "ml.effect_models", row)
     return decision
 
 

@@ -27,7 +27,7 @@ def listing(con: duckdb.DuckDBPyConnection, settings: Settings) -> list[dict[str
                 when is_promoted then 'promoted'
                 when contains(reason, $waits) then 'unapproved'
                 else 'refused'
-            end, decided_at)
+            end, row(coalesce(decision_number, 0), decided_at))
             from ml.promotions group by version
             """,
             {"waits": approvals.WAITS},

@@ -19,6 +19,7 @@ from python_jobs.publication import onnx_model
 from python_jobs.publication.models import in_words
 from python_jobs.registry import approvals, store
 from python_jobs.registry import persons as persons_of_versions
+from python_jobs.registry.tables import add_decision
 from python_jobs.settings import Settings
 from python_jobs.training.bootstrap import Interval
 from python_jobs.training.judging import is_baseline, paired_difference, pooled
@@ -240,10 +241,7 @@ def record(
     }
     con.begin()
     try:
-        con.execute(
-            f"insert into ml.promotions ({', '.join(row)}) values ({', '.join('?' * len(row))})",
-            list(row.values()),
-        )
+        add_decision(con, "ml.promotions", row)
         if decision.is_promoted:
             act()
         con.commit()

@@ -19,7 +19,7 @@ def published_report(con: duckdb.DuckDBPyConnection, settings: Settings, version
     page = store.verified(settings.models, version, "report.html").read_text(encoding="utf-8")
     decision = con.execute(
         "select is_promoted, reason, decided_at from ml.promotions where version = ?"
-        " order by decided_at desc limit 1",
+        " order by decision_number desc nulls last, decided_at desc limit 1",
         [version],
     ).fetchone()
     if decision is None:

@@ -69,3 +69,16 @@ def headline(tables: dict[str, dict[str, Any]], model: str) -> dict[str, float |
     return {name: metrics[name] for name in HEADLINE} | {
         f"average_precision_{bound}": precision[bound] for bound in ("low", "high")
     }
+
+
+def add_decision(con: duckdb.DuckDBPyConnection, table: str, row: dict[str, Any]) -> None:
+    """Append a decision to a table of ml with the next decision_number, by which they are ordered.
+
+    A clock may once have been ahead, so times order nothing.
+    """
+    marks = ", ".join("?" * len(row))
+    con.execute(
+        f"insert into {table} ({', '.join(row)}, decision_number)"
+        f" select {marks}, 1 + coalesce(max(decision_number), 0) from {table}",
+        list(row.values()),
+    )

@@ -12,7 +12,8 @@ from python_jobs.publication.signature import signed
 from python_jobs.registry import store
 from python_jobs.registry.approvals import approval, decide, unsigned, withdrawn
 from python_jobs.registry.listing import listing
-from python_jobs.registry.promotion import promote
+from python_jobs.registry.promotion import Decision, promote, record
+from python_jobs.registry.published_report import published_report
 from python_jobs.registry.rollback import rollback
 from python_jobs.scoring.production import production
 from python_jobs.settings import Settings
@@ -382,3 +383,14 @@ def test_a_version_that_was_not_trained_with_the_key_is_not_promoted(world):
     assert not promote(con, keyed, now=NOW, version=first).is_promoted
     sign_version(settings, second, KEY)
     assert promote(con, keyed, now=NOW, version=second).is_promoted
+
+
+def test_the_last_decision_counts_though_a_clock_was_ahead_before(world):
+    con, settings, (first, _) = world
+    refused = Decision(False, ["no better"], first, None)
+    record(con, refused, NOW + timedelta(days=365), lambda: None)
+    record(con, Decision(True, ["better"], first, None), NOW, lambda: None)
+    (row,) = [one for one in listing(con, settings) if one["version"] == first]
+    assert row["status"] == "promoted"
+    assert "Promoted" in published_report(con, settings, first)
+    assert con.execute("select decision_number from ml.promotions").fetchall() == [(1,), (2,)]
