@@ -114,12 +114,18 @@ def _duties(
         if loader.current:
             await contacts.follow(loader.current)
 
+    async def check_versions() -> str | None:
+        wrong = await loader.refresh()
+        if loader.current:
+            await contacts.follow(loader.current)
+        return wrong
+
     async def check_sessions() -> None:
         if sessions is not None:
             await session_threads.call(sessions.refresh, seconds=seconds)
 
     return {
-        "versions": loader.refresh,
+        "versions": check_versions,
         "keys": check_keys,
         "contacts": check_contacts,
         "sessions": check_sessions,

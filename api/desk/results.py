@@ -80,10 +80,12 @@ def missing_contacts(row: dict[str, Any]) -> int | None:
     The holdout stays as it is, so it alone may already be too small.
     """
     # one churner and one stayer more, as campaign_lift counts: the rate may be 0 or 1
-    treated, holdout = int(row["treated_measured"]), int(row["holdout_measured"])
-    share = (row["holdout_churn"] * holdout + 1) / (holdout + 2)
-    left = (PLANNED / NORMAL) ** 2 / (share * (1 - share)) - 1 / holdout
-    return max(1, math.ceil(1 / left) - treated) if left > 0 else None
+    treated = int(row["treated_measured"])
+    share = (row["treated_churn"] * treated + 1) / (treated + 2)
+    variance = ((row["difference_high"] - row["difference_low"]) / 2 / NORMAL) ** 2
+    of_holdout = max(0.0, variance - share * (1 - share) / treated)
+    left = (PLANNED / NORMAL) ** 2 - of_holdout
+    return max(1, math.ceil(share * (1 - share) / left) - treated) if left > 0 else None
 
 
 def _roughly(count: int) -> int:

@@ -39,6 +39,7 @@ rates as (
 
     select
         *,
+        treated_risk * holdout / (holdout_risk * holdout + 1) as per_leaver,
         least(
             treated_risk * (left_of_holdout * holdout + 1) / (holdout_risk * holdout + 1), 1
         ) as holdout_churn,
@@ -49,19 +50,31 @@ rates as (
 
 ),
 
+measured as (
+
+    select
+        outcomes.campaign,
+        count(distinct case when outcomes.is_treated then outcomes.user_id end) as treated_measured,
+        count(distinct case when outcomes.is_treated then null else outcomes.user_id end)
+            as holdout_measured
+    from outcomes
+    inner join rates
+        on outcomes.campaign = rates.campaign and outcomes.risk_band = rates.risk_band
+    group by outcomes.campaign
+
+),
+
 lifts as (
 
     select
         campaign,
-        sum(treated) as treated_measured,
-        sum(holdout) as holdout_measured,
         sum(treated * treated_churn) / sum(treated) as treated_churn,
         sum(treated * holdout_churn) / sum(treated) as holdout_churn,
         1.96 * sqrt(
             sum(
                 treated * treated * (
                     treated_smooth * (1 - treated_smooth) / treated
-                    + holdout_smooth * (1 - holdout_smooth) / holdout
+                    + per_leaver * per_leaver * holdout_smooth * (1 - holdout_smooth) / holdout
                 )
             )
         ) / sum(treated) as half_width
@@ -75,12 +88,13 @@ select
     campaigns.started_on,
     cast(campaigns.treated_users as bigint) as treated_users,
     cast(campaigns.treated_in_holdout as bigint) as treated_in_holdout,
-    cast(coalesce(lifts.treated_measured, 0) as bigint) as treated_measured,
-    cast(coalesce(lifts.holdout_measured, 0) as bigint) as holdout_measured,
+    cast(coalesce(measured.treated_measured, 0) as bigint) as treated_measured,
+    cast(coalesce(measured.holdout_measured, 0) as bigint) as holdout_measured,
     cast(lifts.treated_churn as double) as treated_churn,
     cast(lifts.holdout_churn as double) as holdout_churn,
     cast(lifts.treated_churn - lifts.holdout_churn as double) as difference,
     cast(lifts.treated_churn - lifts.holdout_churn - lifts.half_width as double) as difference_low,
     cast(lifts.treated_churn - lifts.holdout_churn + lifts.half_width as double) as difference_high
 from campaigns
+left join measured on campaigns.campaign = measured.campaign
 left join lifts on campaigns.campaign = lifts.campaign

@@ -4,14 +4,16 @@ outcomes as (select * from {{ ref('contact_outcomes') }}),
 
 contacts as (select * from {{ ref('contacts') }}),
 
+-- by a user's first contact: later scores already reflect it
 reached as (
 
-    select distinct
+    select
         campaign,
-        cast(date_trunc('week', treated_on) as date) as week,
-        user_id
+        user_id,
+        min(cast(date_trunc('week', treated_on) as date)) as week
     from contacts
     where action = 'contacted'
+    group by campaign, user_id
 
 ),
 

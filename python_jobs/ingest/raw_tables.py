@@ -133,6 +133,8 @@ class Append:
     columns: dict[str, str]
     """Name and SQL of each column, over the mapping's view."""
     counts_rows: bool
+    source: str
+    """SQL of that view."""
 
     def run(
         self, connection: duckdb.DuckDBPyConnection, file_id: int, ingested_at: datetime
@@ -140,7 +142,7 @@ class Append:
         """Append the rows of the file that is shown; return how many."""
         rows: int = connection.execute(
             f"{self._insert()} select $first + row_number() over (), $file, "
-            f"cast($at as timestamp), {', '.join(self.columns.values())} from {self.table}",
+            f"cast($at as timestamp), {', '.join(self.columns.values())} from {self.source}",
             {"file": file_id, "first": file_id * ROWS_PER_FILE, "at": ingested_at},
         ).fetchall()[0][0]
         return rows
@@ -164,7 +166,7 @@ class Append:
                 cast($at as timestamp),
                 {listed}
             from (
-                select * from (select {named} from {self.table}) as values_of_rows
+                select * from (select {named} from {self.source}) as values_of_rows
                 positional join ({positions}) as places
             ) as mapped
             inner join batch_files as files on mapped.path = files.path
@@ -215,12 +217,33 @@ def prepare(
                 f"case when try_cast({text} as {kind}) is null then {text} end"
             )
             columns[f"{name}_unread"] = "varchar"
+    source = table
     if connection.execute("select count(*) from raw.forgotten").fetchall()[0][0]:
         selected = {n: _without_the_forgotten(text, n, table) for n, text in selected.items()}
+        source = _marked(table)
     there = {row[0] for row in connection.execute(f"describe raw.{table}").fetchall()}
     for name in [name for name in columns if name not in there]:
         connection.execute(f"alter table raw.{table} add column {sql_name(name)} {columns[name]}")
-    return Append(table, selected, ACCOUNTING in given)
+    return Append(table, selected, ACCOUNTING in given, source)
+
+
+OWNERS = {"identities": ("from_id", "to_id")}
+"""Columns whose person a row may have to lose; user_id for all other tables."""
+
+
+def _marked(table: str) -> str:
+    """Return SQL of the mapping's view that says of each row whether it is of a forgotten person.
+
+    Each id is hashed once.
+    """
+    marks = ", ".join(
+        f"""coalesce(cast({owner} as varchar) in (
+            select id from (select distinct cast({owner} as varchar) as id from {table})
+            where person_hash(id) in (select person_hash from raw.forgotten)
+        ), false) as {sql_name(f"forgotten {owner}")}"""
+        for owner in OWNERS.get(table, ("user_id",))
+    )
+    return f"(select *, {marks} from {table})"
 
 
 def _without_the_forgotten(selected: str, name: str, table: str) -> str:
@@ -228,15 +251,10 @@ def _without_the_forgotten(selected: str, name: str, table: str) -> str:
 
     Its reject_reason becomes `forgotten_user`. A link of ids loses the ids that are forgotten.
     """
-    owner = name if name in ("from_id", "to_id") else "user_id"
-    if table == "identities" and owner == "user_id":
-        owner = "from_id"
-    is_forgotten = (
-        f"coalesce(person_hash(cast({owner} as varchar)) in"
-        " (select person_hash from raw.forgotten), false)"
-    )
+    owners = OWNERS.get(table, ("user_id",))
+    mark = sql_name(f"forgotten {name if name in owners else owners[0]}")
     kept = "'forgotten_user'" if name == "reject_reason" else "null"
-    return f"case when {is_forgotten} then {kept} else {selected} end"
+    return f"case when {mark} then {kept} else {selected} end"
 
 
 def _canonical(table: str, name: str, given: str) -> str:

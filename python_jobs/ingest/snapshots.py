@@ -47,6 +47,11 @@ def keep_changes(
         f"hash({content}) as content from raw.{table} where ingested_at = $at",
         {"at": ingested_at},
     )
+    # each delivery would bring the forgotten again, as rows that are all alike
+    connection.execute(
+        f"delete from raw.{table} where ingested_at = $at and reject_reason = 'forgotten_user'",
+        {"at": ingested_at},
+    )
     (delivered,) = connection.execute("select count(*) from delivered").fetchall()[0]
     if not delivered:
         raise JobError(
@@ -58,7 +63,7 @@ def keep_changes(
         create or replace temp table standing as
         select {key}, is_deleted, hash({content}) as content
         from {received} as earlier
-        where ingested_at < $at
+        where ingested_at < $at and reject_reason is distinct from 'forgotten_user'
         qualify version is not distinct from max(version) over (partition by {key})
         """,
         {"at": ingested_at},

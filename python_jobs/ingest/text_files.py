@@ -91,7 +91,7 @@ def last_line_size(path: Path, compression: str) -> int:
         tail = 0
         with gzip.open(path, "rb") as file:
             while block := file.read(2**20):
-                place = block.rfind(b"\n")
+                place = max(block.rfind(b"\n"), block.rfind(b"\r"))
                 tail = tail + len(block) if place < 0 else len(block) - place - 1
         return tail
     if compression != "none" or size <= BUFFER:
@@ -99,7 +99,8 @@ def last_line_size(path: Path, compression: str) -> int:
     with path.open("rb") as file:
         for start in range(size - 2**20, -(2**20), -(2**20)):
             file.seek(max(start, 0))
-            place = file.read(2**20).rfind(b"\n")
+            block = file.read(2**20)
+            place = max(block.rfind(b"\n"), block.rfind(b"\r"))
             if place >= 0:
                 return size - max(start, 0) - place - 1
     return size

@@ -111,7 +111,7 @@ def _without_user(connection: duckdb.DuckDBPyConnection, domain: Domain) -> list
                 coalesce(map.user_id, users.user_id) as user_id,
                 signup_date,
                 coalesce(is_deleted, false) as is_deleted,
-                coalesce({" or ".join(excluded) or "false"}, false) as is_excluded,
+                is_excluded,
                 row_number() over (
                     partition by coalesce(map.user_id, users.user_id)
                     order by
@@ -119,8 +119,15 @@ def _without_user(connection: duckdb.DuckDBPyConnection, domain: Domain) -> list
                         coalesce(version, epoch_us(coalesce(updated_at, ingested_at))) desc,
                         row_id desc
                 ) as place
-            from (from raw.users where not ({failed}) or coalesce(is_deleted, false)) as users
-            left join raw.identity_map as map on users.user_id = map.from_id
+            from (
+                select *, coalesce({" or ".join(excluded) or "false"}, false) as is_excluded
+                from raw.users
+                where not ({failed}) or coalesce(is_deleted, false)
+            ) as users
+            left join raw.identity_map as map
+                on users.user_id = map.from_id
+                and coalesce(updated_at, ingested_at) >= valid_from
+                and coalesce(updated_at, ingested_at) < valid_to
         )
         select
             user_id, signup_date,

@@ -31,6 +31,9 @@ MOMENTS = {
 }
 """When a row of a raw table happened: the time by which it belongs to a person."""
 
+MOST_SEARCHED = 100
+"""To look for more ids in every text would take minutes for each million rows."""
+
 
 @dataclass(frozen=True)
 class Forgotten:
@@ -131,7 +134,8 @@ def forget(
         left += _elsewhere(connection, domain, files)
         connection.execute("create temp table wanted as select unnest($ids) as id", {"ids": ids})
         left += [
-            f"raw files with rows of {one}, which others use too: remove the person's rows there"
+            f"raw files, and Spark's tables, with rows of {one}, which others use too: remove the"
+            " person's rows there"
             for one in _keep_times_of_shared_ids(connection)
         ]
         connection.execute("begin")
@@ -231,30 +235,36 @@ def _delete(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 def _mentions(
     connection: duckdb.DuckDBPyConnection, settings: Settings, ids: list[str]
 ) -> list[str]:
-    """Return where rows of others name the persons in a text."""
-    tables = connection.execute(
-        """
-        select table_name, list(column_name order by column_name)
-        from information_schema.columns
-        where table_schema = 'raw' and data_type = 'VARCHAR'
-        and table_name not in ('forgotten', 'removals', 'person_key')
-        group by all
-        order by all
-        """
-    ).fetchall()
-    pattern = forget_files.pattern_of(ids)
+    """Return where rows of others name the persons in a text, and domain.yml if it does.
+
+    Texts are not searched for ids that are numbers, since any number might be meant.
+    """
+    (text,) = connection.execute("select settings from raw.domain").fetchall()[0]
+    listed = json.loads(text or "{}").get("exclude") or {}
+    excluded = {one for some in listed.values() if isinstance(some, list) for one in some}
     said = []
-    for table, columns in tables:
+    if excluded & set(ids):
+        said.append("domain.yml: take the person out of `exclude`, then run `churnhouse daily`")
+    words = [one for one in ids if not one.isdigit()]
+    if not words:
+        return said
+    if len(words) > MOST_SEARCHED:
+        return [*said, f"texts of others: only {MOST_SEARCHED} ids at a time are looked for there"]
+    pattern = forget_files.pattern_of(words)
+    for table in MOMENTS:
+        columns = [
+            name
+            for name, kind, *_ in connection.execute(f"describe {table}").fetchall()
+            if kind == "VARCHAR" and name not in ID_COLUMNS
+        ]
         counts = ", ".join(
             f"count_if(regexp_matches({sql_name(name)}, $pattern))" for name in columns
         )
-        query = f"select {counts} from raw.{table}"
+        query = f"select {counts} from {table}"
         found = connection.execute(query, {"pattern": pattern}).fetchall()[0]
         said += [
-            "domain.yml: take the person out of it, then run `churnhouse daily`"
-            if table == "domain"
-            else f"raw.{table}.{name}, where {rows:,} rows of others name the person: correct them"
-            " at the source"
+            f"{table}.{name}, where {rows:,} rows of others name the person: correct them at the"
+            " source"
             for name, rows in zip(columns, found, strict=True)
             if rows
         ]

@@ -2,7 +2,6 @@
 
 import contextlib
 import gzip
-import lzma
 import re
 import shutil
 import tarfile
@@ -31,6 +30,19 @@ OWN_NAME = re.compile(
     r"(approvals|production)\.json|production\.lock|effects|[0-9a-f]{64}" + re.escape(SUFFIX)
 )
 """Names of our files in the folders of publications, models and contacts."""
+PACKED = (
+    ".parquet",
+    ".duckdb",
+    ".bak",
+    ".gz",
+    ".tgz",
+    ".zst",
+    ".xz",
+    ".bz2",
+    ".zip",
+    ".xlsx",
+    ".ods",
+)
 NAMED = 20
 """Most files that are named one by one."""
 BLOCK = 2**20
@@ -76,16 +88,17 @@ def remove(
                 removed["other files"] += _undeclared(reader, domain, path, ids)
             except OSError as error:
                 left.append(f"{_shown(path)} cannot be written ({error.strerror}): see to it")
-    pattern = pattern_of(ids)
-    left += [
-        f"{_shown(path)} is a copy of a warehouse: delete it"
-        for path in _others(settings, known)
-        if _is_warehouse(path)
-    ]
-    naming = [_shown(path) for path in _others(settings, known) if names(path, pattern)]
-    left += [f"{name} names the person: remove that, or the file" for name in naming[:NAMED]]
+    pattern, naming = pattern_of(ids), []
+    for path in _others(settings, known):
+        try:
+            if names(path, pattern):
+                naming.append(f"{_shown(path)} names the person: remove that, or the file")
+        except Exception as error:  # archives fail in many ways, and all must be told
+            why = type(error).__name__ if not str(error) else str(error).splitlines()[0]
+            naming.append(f"{_shown(path)} cannot be searched ({why}): see to it")
+    left += naming[:NAMED]
     if len(naming) > NAMED:
-        left.append(f"{len(naming) - NAMED:,} more files name the person")
+        left.append(f"{len(naming) - NAMED:,} more files are to be seen to")
     return removed, left
 
 
@@ -184,21 +197,23 @@ def pattern_of(ids: list[str]) -> str:
 
 
 def names(path: Path, pattern: str) -> bool:
-    """Return whether an id stands in a file, or in its name; packed files are unpacked."""
+    """Return whether an id stands in a file, or in its name; packed files are unpacked.
+
+    Raises any kind of error for a file that cannot be searched, such as a copy of a warehouse.
+    """
     wanted = re.compile(pattern.encode(errors="surrogateescape"))
     if wanted.search(path.name.encode(errors="surrogateescape")):
         return True
-    try:
-        return any(wanted.search(block) for block in _contents(path))
-    except (OSError, EOFError, duckdb.Error, zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError):
-        return False
+    with path.open("rb") as file:
+        if file.read(12)[8:] == b"DUCK":
+            raise ValueError("it is a copy of a warehouse")
+    return any(wanted.search(block) for block in _contents(path))
 
 
-def _is_warehouse(path: Path) -> bool:
-    """Return whether a file is a database of DuckDB, in which no text can be searched."""
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        return file.read(12)[8:] == b"DUCK"
-    return False
+def _check_member(name: str) -> None:
+    """Raise ValueError for a member of an archive whose content is packed once more."""
+    if name.lower().endswith(PACKED):
+        raise ValueError(f"it holds {name}, which is packed")
 
 
 def _contents(path: Path) -> Iterator[bytes]:
@@ -219,6 +234,9 @@ def _contents(path: Path) -> Iterator[bytes]:
         with tarfile.open(path) as packed_files:
             for entry in packed_files:
                 yield entry.name.encode(errors="surrogateescape")
+                if not entry.isreg():
+                    continue
+                _check_member(entry.name)
                 if content := packed_files.extractfile(entry):
                     yield from _blocks(content)
         return
@@ -228,6 +246,8 @@ def _contents(path: Path) -> Iterator[bytes]:
     elif zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as packed:
             for name in packed.namelist():
+                if path.suffix != ".xlsx":
+                    _check_member(name)
                 with packed.open(name) as member:
                     yield from _blocks(member)
     with path.open("rb") as file:

@@ -15,7 +15,7 @@ import numpy as np
 from python_jobs.errors import JobError
 from python_jobs.files import fsync, replace_json, sha256_of, sql_text, write_json
 from python_jobs.ingest import persons
-from python_jobs.publication.signature import signed
+from python_jobs.publication.signature import FIELD, signed
 from python_jobs.registry import store
 from python_jobs.settings import Settings
 from python_jobs.training import onnx_export
@@ -83,6 +83,11 @@ def remove(settings: Settings, ids: Iterable[str]) -> int:
             rows: int = reader.execute(query, hashes).fetchall()[0][0]
             if not rows:
                 continue
+            if FIELD in store.read_manifest(models, version) and not settings.signing_key:
+                raise JobError(
+                    f"{version} is signed, and its signature must be made anew.",
+                    next_step="run it again with CHURNHOUSE_SIGNING_KEY.",
+                )
             _verify(models, version)
             query = f"from {sql_text(path)} where not {is_theirs}"
             _copy(reader, query, path.parent, hashes)

@@ -206,8 +206,6 @@ def test_a_long_query_is_refused_before_it_is_read(keyed, query):
 
 
 def test_a_long_host_is_refused(keyed):
-    told = keyed.server.ask("GET", "/live", headers={"Host": "a" * 300})
-    assert told.status in (200, 421)  # a probe asks for no name
     assert keyed.server.ask("GET", "/docs", headers={"Host": "a" * 300}).status == 421
 
 

@@ -125,7 +125,7 @@ def test_of_an_id_that_several_use_only_the_persons_time_goes(home: Path):
     assert rows(home, "select event_id from raw.events where user_id = 'tablet'") == [("t3",)]
     assert rows(home, "select user_id from raw.identity_map") == [(other,)]
     assert "t4" in (home / "raw/events/tablet.csv").read_text()
-    assert any(line.startswith("raw files with rows of tablet") for line in done.left)
+    assert any("with rows of tablet, which others use" in line for line in done.left)
     hidden = rows(home, "select person_hash from raw.forgotten")
     assert hidden == [(hash_of(key_of(home), person),)]
 
@@ -143,6 +143,13 @@ def test_texts_of_others_that_name_the_person_are_named(home: Path, tmp_path: Pa
     (home / "warehouse.duckdb.bak").write_bytes((home / "warehouse.duckdb").read_bytes())
     with tarfile.open(home / "backup.tgz", "w:gz") as archive:
         archive.add(settings.published / "own/list.txt")
+    with tarfile.open(home / "raw/links.tar", "w") as archive:
+        link = tarfile.TarInfo("old")
+        link.type, link.linkname = tarfile.SYMTYPE, "/nowhere"
+        archive.addfile(link)
+    with tarfile.open(home / "whole.tar", "w") as archive:
+        archive.add(home / "warehouse.duckdb", arcname="warehouse.duckdb")
+    (home / "raw/broken.gz").write_bytes(b"\x1f\x8b\x08" + b"x" * 99)
     with connect(settings) as connection:
         domain = pipeline.warehouse_domain(connection, settings)
         connection.execute(
@@ -150,11 +157,14 @@ def test_texts_of_others_that_name_the_person_are_named(home: Path, tmp_path: Pa
             " 0 as row_id, 0 as file_id, now() as ingested_at",
             [friend, f"referral {person}"],
         )
-        connection.execute("update raw.domain set settings = ?", [f'{{"exclude": "{person}"}}'])
+        excluded = json.dumps({"exclude": {"staff": [person, "somebody"]}})
+        connection.execute("update raw.domain set settings = ?", [excluded])
     left = " ".join(forget(settings, domain, [person], by="ann", now=pipeline.now()).left)
     for place in (
         "backup.tgz names",
-        "warehouse.duckdb.bak is a copy of a warehouse",
+        "warehouse.duckdb.bak cannot be searched (it is a copy of a warehouse)",
+        "whole.tar cannot be searched (it holds warehouse.duckdb, which is packed)",
+        "broken.gz cannot be searched",
         "contacts/mine.txt names",
         "published/own/list.txt names",
         "raw.treatments.campaign, where 1 rows",
@@ -162,6 +172,7 @@ def test_texts_of_others_that_name_the_person_are_named(home: Path, tmp_path: Pa
         "where 1 contacts of others",
     ):
         assert place in left, (place, left)
+    assert "links.tar" not in left
 
 
 def test_while_a_gate_keeps_the_person_published_that_is_said(home: Path):
