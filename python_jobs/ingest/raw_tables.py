@@ -327,6 +327,8 @@ def remember_domain(connection: duckdb.DuckDBPyConnection, domain: Domain) -> bo
             f"This warehouse was filled by domain {row[0]!r}, not {domain.name!r}.",
             next_step=f"set CHURNHOUSE_HOME to another folder, or use --domain {row[0]}.",
         )
+    if row:
+        _check_zone(connection, domain, json.loads(row[1] or "{}").get("timezone", "UTC"))
     known = (domain.name, domain.settings_json, domain.built_with_json)
     if row != known:
         connection.execute("delete from raw.domain")
@@ -334,6 +336,19 @@ def remember_domain(connection: duckdb.DuckDBPyConnection, domain: Domain) -> bo
         if row:
             _add_declared_columns(connection, domain)
     return row is not None and row[2] != known[2]
+
+
+def _check_zone(connection: duckdb.DuckDBPyConnection, domain: Domain, before: str) -> None:
+    """Raise JobError if rows are loaded whose times may have been read in another zone."""
+    zone = domain.vars.timezone
+    query = "select count(*) from raw.files where table_name in ('users', 'events')"
+    if zone != before and connection.execute(query).fetchall()[0][0]:
+        raise JobError(
+            f"{domain.folder / 'domain.yml'}: timezone is {zone}, but times without an offset were "
+            f"read as those of {before} when the rows were loaded.",
+            next_step=f"set it back to {before}; or move warehouse.duckdb away and run "
+            "`churnhouse run`, which loads all files anew.",
+        )
 
 
 def _add_declared_columns(connection: duckdb.DuckDBPyConnection, domain: Domain) -> None:

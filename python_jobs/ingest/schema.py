@@ -220,7 +220,8 @@ class Vars(Strict):
         description="Users are derived from events, and sign up at their earliest date."
     )
     timezone: Annotated[str, AfterValidator(_time_zone)] = Field(
-        description="Times without an offset are in it, and days are its days."
+        description="Times without an offset are in it, and days are its days. It stays as it is "
+        "once rows are loaded."
     )
     first_day: date | None = Field(
         description="Earlier dates cannot be true; by default ten years before a row's arrival."

@@ -90,6 +90,7 @@ def publish(
     Raises JobError, and leaves `current` unchanged, if there is nothing to publish, a file cannot
     be written, or a written file does not read back.
     """
+    _check_link(settings.published)
     as_of_date, model_version = _what_to_publish(connection)
     version = f"{as_of_date}-{_stamp(now)}"
     folder = settings.published / version
@@ -143,6 +144,16 @@ def publish(
         ) from None
     prune(settings.published, KEPT_VERSIONS, replaced_before=now - GRACE)
     return Published(version, folder, manifest)
+
+
+def _check_link(published: Path) -> None:
+    """Raise JobError if `current` is no link, which a new one could not replace."""
+    current = published / "current"
+    if current.is_dir() and not current.is_symlink():
+        raise JobError(
+            f"{current} is a folder, not a link to a version.",
+            next_step="remove it, then run `churnhouse publish`.",
+        )
 
 
 def point(published: Path, version: str) -> None:

@@ -1,5 +1,6 @@
 """The status of the published version, read only from published/current."""
 
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,18 @@ def read(settings: Settings) -> dict[str, Any]:
     """
     folder = (settings.published / "current").resolve()  # resolved once, since `current` may change
     path = folder / "manifest.json"
+    link = settings.published / "current"
+    if os.path.lexists(link):
+        if not link.is_symlink():
+            raise JobError(
+                f"{link} is no link to a version.",
+                next_step="remove it, then run `churnhouse publish`.",
+            )
+        if not path.exists():
+            raise JobError(
+                f"{link} names {folder.name}, which is not there.",
+                next_step="run `churnhouse publish`.",
+            )
     if not path.exists():
         raise JobError(
             f"Nothing is published at {settings.published}.", next_step="run `churnhouse run`."

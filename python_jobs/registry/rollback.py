@@ -23,7 +23,7 @@ def rollback(con: duckdb.DuckDBPyConnection, settings: Settings, *, now: datetim
     current = store.production(models)
     if current is None or current.previous is None:
         raise JobError(
-            "There is no production version to return to.",
+            "There is no earlier production version to return to.",
             next_step="name one: `churnhouse models`, then `churnhouse promote VERSION`.",
         )
     target = current.previous

@@ -13,6 +13,7 @@ from python_jobs.registry import store
 from python_jobs.scoring.telling import Teller
 from python_jobs.scoring.words import Words
 from python_jobs.settings import Settings
+from python_jobs.warehouse.dbt_settings import horizon_of_domain
 from python_jobs.warehouse.features import Features
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Production:
     """The model version that scores. Its files are those that were registered."""
 
     version: str
+    horizon_days: int
     files: dict[str, bytes]
     """model.onnx and reasons.onnx; a version of an early release has no reasons."""
     features: Features
@@ -53,7 +55,8 @@ def production(settings: Settings, words: Words | None = None) -> Production | N
     if found is None:
         return None
     models, version = settings.models, found.version
-    registered = store.read_manifest(models, version)["files"]
+    manifest = store.read_manifest(models, version)
+    registered = manifest["files"]
     files = {
         name: store.verified(models, version, name).read_bytes()
         for name in ("model.onnx", "reasons.onnx")
@@ -63,6 +66,7 @@ def production(settings: Settings, words: Words | None = None) -> Production | N
     onnx_model.check_golden(onnx_model.open_session(files["model.onnx"]), golden)
     return Production(
         version=version,
+        horizon_days=manifest["horizon_days"],
         files=files,
         features=store.read_features(models, version),
         teller=teller_of(settings, version, words or Words()),
@@ -82,10 +86,17 @@ def required(settings: Settings, words: Words | None = None) -> Production:
 
 
 def check_features(model: Production, con: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Raise JobError unless a table has the model's features, by name and type.
+    """Raise JobError unless a table has the model's features, by name and type, and its horizon.
 
     Additional features are allowed: the model never reads them.
     """
+    wanted = horizon_of_domain(con)
+    if wanted is not None and model.horizon_days != wanted:
+        raise JobError(
+            f"The model {model.version} predicts {model.horizon_days} days, but churn_horizon_days "
+            f"is {wanted}.",
+            next_step="run `churnhouse train` and `churnhouse promote`, then score again.",
+        )
     there = Features.of_table(con, table, model.features.values)
     if differences := model.features.differences(there):
         raise JobError(

@@ -72,7 +72,7 @@ BEFORE_ANYTHING = {
     "score": "No model is in production",
     "outcomes": "There is no warehouse",
     "models": "There is no warehouse",
-    "rollback": "no production version to return to",
+    "rollback": "no earlier production version to return to",
     "retrain --if-drifted": "No model is in production",
     "drift": "Nothing is published",
     "status": "Nothing is published",

@@ -13,6 +13,7 @@ from support.xlsx import DAY, write_xlsx
 
 from python_jobs.errors import JobError
 from python_jobs.ingest import readers
+from python_jobs.ingest.domain import Domain
 
 VARS = """
 vars:
@@ -339,3 +340,19 @@ def test_decimal_comma_that_is_not_declared_is_named(tmp_path):
     made.put("a.csv", "id;who;at;amount\n1;ann;2026-02-01;10,00\n")
     with pytest.raises(JobError, match=r"row 1: '10,00' is not a number.*add `decimal: \",\"`"):
         made.ingest()
+
+
+def test_a_changed_zone_is_refused_once_times_were_read_in_the_old_one(tmp_path):
+    """Times without an offset would be of two zones, and days and repeats would go wrong."""
+    made = shop(tmp_path)
+    made.put("a.csv", "id,who,at,amount\n1,ann,2026-02-01 10:00,1\n")
+    made.ingest()
+    zone = VARS.replace("vars:\n", "vars:\n  timezone: America/New_York\n")
+    yml = f'files: {{events: {{path: "*", columns: {COLUMNS}}}}}{zone}'
+    (made.domain.folder / "domain.yml").write_text(yml)
+    kept, made.domain = made.domain, Domain("shop", made.domain.folder)
+    made.put("b.csv", "id,who,at,amount\n2,ann,2026-02-02 10:00,1\n")
+    with pytest.raises(JobError, match=r"read as those of UTC .*Next: set it back to UTC; or"):
+        made.ingest()
+    made.domain = kept
+    assert made.ingest().rows["events"] == 1 and len(made.rows(ROWS)) == 2

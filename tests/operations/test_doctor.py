@@ -216,12 +216,29 @@ def test_unreadable_production_pointer_is_named(find, settings):
     assert "production.json is damaged" in finding.found and finding.next_step
 
 
+def as_a_folder(current: Path) -> None:
+    """Do what a copy does that follows links."""
+    version = current.resolve()
+    current.unlink()
+    shutil.copytree(version, current)
+
+
+def test_a_folder_in_the_place_of_the_link_is_refused_before_the_work(home: Path):
+    as_a_folder(home / "published/current")
+    before = sorted(path.name for path in (home / "published").iterdir())
+    done = churnhouse(home, "publish", check=False)
+    assert done.returncode == 1 and "remove it, then run `churnhouse publish`" in done.stderr
+    assert sorted(path.name for path in (home / "published").iterdir()) == before
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
         (lambda current: flip(current / "model.onnx"), "model.onnx is missing or is not"),
         (lambda current: (current / "manifest.json").write_text("{"), "manifest.json is damaged"),
-        (lambda current: shutil.rmtree(current.resolve()), "Nothing is published at"),
+        (lambda current: shutil.rmtree(current.resolve()), "which is not there"),
+        (as_a_folder, "is no link to a version"),
+        (lambda current: (current.unlink(), current.write_text("x")), "is no link to a version"),
     ],
 )
 def test_damaged_publication_is_named(find, settings, damage, says):

@@ -194,7 +194,7 @@ def test_rollback_without_a_previous_version_is_refused(world):
     for promoted in (False, True):
         if promoted:
             promote(con, settings, now=NOW, version=first)
-        with pytest.raises(JobError, match="no production version to return to"):
+        with pytest.raises(JobError, match="no earlier production version to return to"):
             rollback(con, settings, now=LATER)
 
 

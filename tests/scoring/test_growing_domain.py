@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from support import parsed
-from support.homes import rows
+from support.homes import churnhouse, rows
 
 from api.store.publication import load
 from python_jobs.ingest import domain as domains
@@ -68,3 +68,17 @@ def test_new_measure_and_attribute_do_not_stop_scoring(home, grown):
 
 def columns(home, table: str) -> set[str]:
     return {row[0] for row in rows(home, f"describe {table}")}
+
+
+def test_a_model_of_another_horizon_does_not_score(home):
+    """Its risks would be of 30 days and the calendar's of 14."""
+    with connect(Settings(home=home)) as connection:
+        connection.execute(
+            "update raw.domain set settings ="
+            " replace(settings, '\"churn_horizon_days\": 30', '\"churn_horizon_days\": 14')"
+        )
+    before = rows(home, SCORES)
+    done = churnhouse(home, "score", check=False)
+    assert done.returncode == 1
+    assert "predicts 30 days, but churn_horizon_days is 14" in done.stderr
+    assert rows(home, SCORES) == before
