@@ -4,8 +4,10 @@ A file is read whole before the domain's mapping runs: DuckDB 2.0 would push a t
 mapping into its CSV reader as a cast that fails (duckdb issue 23818).
 """
 
+import contextlib
 import re
 import tempfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -157,7 +159,9 @@ def _check_last_lines(batch: Batch, paths: list[Path], longest: int | None) -> N
     """Raise NeedsCare, or on the second try JobError, for a last line that would be dropped."""
     for file, path in zip(batch.files, paths, strict=True):
         compression = "none" if path.suffix == text_files.COPY else batch.shape.compression
-        size = text_files.last_line_size(path, compression)
+        size = 0
+        with contextlib.suppress(OSError, EOFError, zlib.error):  # the reader says what is wrong
+            size = text_files.last_line_size(path, compression)
         if size <= (longest or text_files.BUFFER):
             continue
         if longest is None:

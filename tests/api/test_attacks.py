@@ -157,7 +157,10 @@ def test_a_store_that_is_written_in_place_is_not_served(published_home, tmp_path
         os.utime(path, (mtime, mtime))
         assert path.stat().st_size == size
         wait_until(lambda: server.get("/ready").status == 503, what="the refusal")
-        assert server.get("/health").json["bad_version"]["reason"].startswith("lookup.sqlite is")
+        wait_until(
+            lambda: server.get("/health").json["bad_version"]["reason"].startswith("lookup.sqlite"),
+            what="its reason",
+        )
 
 
 def test_a_store_that_is_replaced_after_its_hash_was_taken_is_refused(published_home, monkeypatch):

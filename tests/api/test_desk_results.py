@@ -16,6 +16,7 @@ def campaign(low=None, high=None, *, treated=200, holdout=100, churn=0.5) -> dic
         "difference_high": high,
         "treated_measured": treated,
         "holdout_measured": holdout,
+        "treated_churn": churn,
         "holdout_churn": churn,
     }
 
@@ -28,10 +29,10 @@ SAID = {
         "same",
         "No clear difference: of 100 contacted, between 5 fewer and 3 more left.",
     ),
-    (-0.4, 0.3): (
+    (-0.13, 0.09): (
         "few",
-        "Too few to tell: of 10 contacted, between 4 fewer and 3 more left;"
-        " about 2,200 more contacts needed.",
+        "Too few to tell: of 10 contacted, between 1 fewer and 1 more left;"
+        " about 160 more contacts needed.",
     ),
 }
 
@@ -49,12 +50,14 @@ def test_a_campaign_without_outcomes_is_not_known_yet():
 
 @pytest.mark.parametrize(("holdout", "churn"), [(100, 0.5), (300, 0.2), (2000, 0.0)])
 def test_the_missing_contacts_would_show_the_planned_difference(holdout: int, churn: float):
-    row = campaign(treated=20, holdout=holdout, churn=churn)
-    share = (churn * holdout + 1) / (holdout + 2)
+    """The contacted count as campaign_lift counts them; what the holdout adds stays as it is."""
+    share, of_holdout = (churn * 20 + 1) / 22, churn * (1 - churn) / holdout
 
     def half_width(treated: int) -> float:
-        return NORMAL * math.sqrt(share * (1 - share) * (1 / treated + 1 / holdout))
+        return NORMAL * math.sqrt(share * (1 - share) / treated + of_holdout)
 
+    width = half_width(20)
+    row = campaign(-width, width, treated=20, holdout=holdout, churn=churn)
     missing = missing_contacts(row)
     assert half_width(20 + missing) <= PLANNED
     assert missing == 1 or half_width(20 + missing - 1) > PLANNED
