@@ -277,15 +277,12 @@ def panel(con: duckdb.DuckDBPyConnection, days: list[date]) -> pd.DataFrame:
     ).df()
 
 
-def bg_nbd(repeats: pd.Series, recency: pd.Series, age: pd.Series) -> np.ndarray:
-    """Return the probability of any purchase in the horizon, by Fader, Hardie and Lee 2005.
+def fit_bg_nbd(x: np.ndarray, t: np.ndarray, T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fit BG/NBD (Fader, Hardie and Lee 2005) by maximum likelihood.
 
-    It is that of being alive times that of a purchase by somebody who is and stays so.
-
-    `repeats`: active days after the first; `recency`: days from the first to the last; `age`: days
-    from the first to now.
+    `x`: active days after the first; `t`: days from the first to the last; `T`: days from the first
+    to now. Returns r, alpha, a and b, and the probability that each user is alive.
     """
-    x, t, T = (series.to_numpy(float) for series in (repeats, recency, age + 1.0))
 
     def log_terms(r: float, alpha: float, a: float, b: float) -> tuple[np.ndarray, np.ndarray]:
         start = gammaln(r + x) - gammaln(r) + r * np.log(alpha) + betaln(a, b + x) - betaln(a, b)
@@ -297,12 +294,19 @@ def bg_nbd(repeats: pd.Series, recency: pd.Series, age: pd.Series) -> np.ndarray
         return -np.logaddexp(*log_terms(*np.exp(logs))).mean()
 
     start = np.log([1.0, max(1.0, float(np.median(T))), 1.0, 1.0])
-    r, alpha, a, b = np.exp(
-        minimize(loss, start, method="Nelder-Mead", options={"maxiter": 2000}).x
-    )
-    alive, gone = log_terms(r, alpha, a, b)
-    some = 1 - ((alpha + T) / (alpha + T + HORIZON)) ** (r + x)
-    return some / (1 + np.exp(gone - alive))
+    found = np.exp(minimize(loss, start, method="Nelder-Mead", options={"maxiter": 2000}).x)
+    alive, gone = log_terms(*found)
+    return found, 1 / (1 + np.exp(gone - alive))
+
+
+def bg_nbd(repeats: pd.Series, recency: pd.Series, age: pd.Series) -> np.ndarray:
+    """Return the probability of any purchase in the horizon, by BG/NBD.
+
+    It is that of being alive times that of a purchase by somebody who is and stays so.
+    """
+    x, t, T = (series.to_numpy(float) for series in (repeats, recency, age + 1.0))
+    (r, alpha, _, _), is_alive = fit_bg_nbd(x, t, T)
+    return (1 - ((alpha + T) / (alpha + T + HORIZON)) ** (r + x)) * is_alive
 
 
 def differences(cut: Cut, ours: str, theirs: str) -> dict[str, tuple[float, float]]:
