@@ -241,7 +241,8 @@ def _mentions(
     """
     (text,) = connection.execute("select settings from raw.domain").fetchall()[0]
     listed = json.loads(text or "{}").get("exclude") or {}
-    excluded = {one for some in listed.values() if isinstance(some, list) for one in some}
+    lists = [some for some in listed.values() if isinstance(some, list)]
+    excluded = {one for some in lists for one in some}
     said = []
     if excluded & set(ids):
         said.append("domain.yml: take the person out of `exclude`, then run `churnhouse daily`")
