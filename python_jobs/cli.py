@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from python_jobs import terminal
-from python_jobs.commands import installation, jobs, models, published  # noqa: F401 - registered
+from python_jobs.commands import installation, jobs, models, published  # noqa: F401 - adds commands
 from python_jobs.commands.app import app
 from python_jobs.errors import FAILED, INTERRUPTED, JobError
 from python_jobs.settings import Settings

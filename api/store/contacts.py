@@ -36,6 +36,7 @@ class Contacts:
         self._gone: set[str] = set()
         self._persons: dict[str, str] = {}
         self._asked: set[str] = set()
+        self._asked_for: dict[str, dict[str, Any]] | None = None
         self._followed = ""
         self._waiting: tuple[str, dict[str, list[dict[str, Any]]], list[str]] | None = None
 
@@ -75,7 +76,10 @@ class Contacts:
 
     async def follow(self, publication: Publication) -> None:
         """Count the contacts for the persons whom a version knows by the recorded ids."""
-        users = {one["user_id"] for one in self._known.values()}
+        known = self._known
+        if self._followed == publication.version and self._asked_for is known:
+            return
+        users = {one["user_id"] for one in known.values()}
         if self._followed != publication.version:
             asked, persons = users, {}
         else:
@@ -90,7 +94,7 @@ class Contacts:
             if persons != self._persons:
                 self._persons = persons
                 self._learn(self._known)
-            self._followed, self._asked = publication.version, users
+            self._followed, self._asked, self._asked_for = publication.version, users, known
 
     def _know(self, name: str, kept: dict[str, Any]) -> None:
         """Know one more contact. Dicts are made anew: `waiting` sees by that what has changed."""

@@ -33,7 +33,7 @@ def test_person_is_found_by_another_id_in_api_and_desk(linked: Path, tmp_path: P
         assert server.get("/v1/predictions/two%0Alines").status == 404
 
 
-def test_contact_under_an_id_that_is_another_persons_by_now_keeps_that_person_off(
+def test_a_contact_under_an_id_merged_since_keeps_the_person_off(
     finished_home: Path, tmp_path: Path
 ):
     """The list's first is called; then the id turns out to be one of the second's."""

@@ -16,7 +16,7 @@ print(json.dumps([duckdb.__version__, *rows[0]]))
 """
 
 
-@pytest.mark.skipif(not OLD.exists(), reason="needs `make .venv-tools/installed`")
+@pytest.mark.skipif(not OLD.exists(), reason="needs DuckDB 1.4 of .venv-tools")
 def test_published_file_opens_in_duckdb_1_4(finished_home: Path):
     path = finished_home / "published/current/churnhouse.duckdb"
     done = subprocess.run(
