@@ -262,9 +262,10 @@ def test_a_body_after_an_offered_upgrade_is_no_second_request(strict, head, toge
 def test_requests_after_one_that_offers_an_upgrade_are_not_read(strict):
     sent = b"CONNECT /live HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with connected(strict, sent) as client:
+        answer = client.recv(65_536)
         with suppress(OSError):
-            client.sendall(SMUGGLED * 3)
-        assert everything(client).count(b"HTTP/1.1") == 1
+            client.sendall(SMUGGLED)
+        assert (answer + everything(client)).count(b"HTTP/1.1") == 1
 
 
 @pytest.mark.parametrize("coding", ["gzip, chunked", "identity, chunked", "gzip"])
