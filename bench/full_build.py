@@ -18,9 +18,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import duckdb
-import measured
 from rich.console import Console
 from rich.table import Table
+
+import measured
 
 PROJECT = Path(__file__).resolve().parent.parent
 MADE = ("int_user_history", "int_events_validated", "user_daily", "sampled_features")

@@ -16,11 +16,12 @@ import tempfile
 from pathlib import Path
 
 import duckdb
-import full_build
-import measured
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+
+import full_build
+import measured
 
 FIXED_USERS = 100
 GOAL = 0.20

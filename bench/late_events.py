@@ -18,11 +18,11 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
-import measured
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+import measured
 from python_jobs.ingest import domain
 from python_jobs.settings import Settings
 from python_jobs.synthetic import generate

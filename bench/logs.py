@@ -23,11 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import measured
 import numpy as np
 import pandas as pd
 import yaml
-from quality import beside_the_oracle
 from rich.console import Console
 from rich.table import Table
 from scipy.optimize import minimize
@@ -37,8 +35,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+import measured
 from python_jobs.files import sql_text
 from python_jobs.training.metrics import average_precision, precision_at, roc_auc
+from quality import beside_the_oracle
 
 HORIZON, ELIGIBILITY = 30, 60
 WINDOWS = (3, 7, 14, 30, 60, 90)

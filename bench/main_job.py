@@ -13,9 +13,10 @@ import statistics
 import tempfile
 from pathlib import Path
 
-import measured
 from rich.console import Console
 from rich.table import Table
+
+import measured
 
 STEPS = ("generate", "ingest", "build", "train", "promote", "score", "publish")
 REFERENCE = {  # seconds, summed over its matching steps

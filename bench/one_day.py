@@ -18,10 +18,10 @@ import tempfile
 from pathlib import Path
 
 import duckdb
-import measured
 from rich.console import Console
 from rich.table import Table
 
+import measured
 from python_jobs.synthetic.generate import FIRST_SHARE, SIGNUP_DAYS
 from python_jobs.warehouse.dbt import BEFORE_MODELS
 

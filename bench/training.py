@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
-import measured
-from scaled_home import scaled
 
+import measured
 from python_jobs.settings import Settings
 from python_jobs.training.metrics import Campaign
+from scaled_home import scaled
 
 
 def child(home: Path) -> None:
