@@ -21,10 +21,10 @@ from threadpoolctl import threadpool_limits
 
 import measured
 from python_jobs.ingest import domain as domains
+from python_jobs.ingest.words import of_domain
 from python_jobs.publication import onnx_model
 from python_jobs.registry import store
 from python_jobs.scoring.duckdb_score import churn_scores
-from python_jobs.scoring.words import of_domain
 from python_jobs.settings import Settings
 from python_jobs.training.estimators import churn_risk
 from scaled_home import scaled

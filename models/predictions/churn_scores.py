@@ -9,8 +9,8 @@ def model(dbt, session):
     dbt.ref("user_features_latest")
     dbt.ref("user_values")
 
+    from python_jobs.ingest.words import of_warehouse
     from python_jobs.scoring.duckdb_score import churn_scores
-    from python_jobs.scoring.words import of_warehouse
     from python_jobs.settings import Settings
 
     settings = Settings()

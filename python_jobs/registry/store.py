@@ -18,8 +18,6 @@ from typing import Any
 from python_jobs import files
 from python_jobs.errors import JobError
 from python_jobs.files import fsync, replace_json, sequence_of, sha256_of, write_json
-from python_jobs.publication import feature_facts
-from python_jobs.publication.feature_facts import FeatureFact
 from python_jobs.publication.signature import NOT_SIGNED, is_accepted, signed
 from python_jobs.settings import PROJECT, Settings
 from python_jobs.warehouse.features import Features
@@ -155,11 +153,6 @@ def read_features(models: Path, version: str) -> Features:
     """Return the features of a version."""
     saved = read_json(models, version, "features.json")
     return Features(saved["names"], saved["types"], saved.get("values", {}))
-
-
-def read_feature_facts(models: Path, version: str) -> dict[str, FeatureFact]:
-    """Return the facts of each feature of a version, in the model's order."""
-    return feature_facts.from_json(read_json(models, version, "features.json"))
 
 
 def load_joblib(models: Path, version: str) -> Any:

@@ -2,9 +2,9 @@
 
 import duckdb
 
+from python_jobs.reasons.words import Words
 from python_jobs.scoring.production import check_features, production
 from python_jobs.scoring.rows import NO_PREDICTIONS, check_scores, predictions, scored
-from python_jobs.scoring.words import Words
 from python_jobs.settings import Settings
 
 

@@ -5,13 +5,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import duckdb
-import numpy as np
 
 from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model
+from python_jobs.reasons.teller import Teller
+from python_jobs.reasons.words import Words
 from python_jobs.registry import store
-from python_jobs.scoring.telling import Teller
-from python_jobs.scoring.words import Words
 from python_jobs.settings import Settings
 from python_jobs.warehouse.dbt_settings import horizon_of_domain
 from python_jobs.warehouse.features import Features
@@ -107,19 +106,11 @@ def check_features(model: Production, con: duckdb.DuckDBPyConnection, table: str
 
 def teller_of(settings: Settings, version: str, words: Words) -> Teller:
     """Return what tells the reasons of a version, with what its training knew of them."""
-    features = store.read_features(settings.models, version)
-    facts = store.read_feature_facts(settings.models, version)
-    files = store.read_manifest(settings.models, version)["files"]
+    models = settings.models
+    files = store.read_manifest(models, version)["files"]
     typical, known = (
-        store.read_json(settings.models, version, name) if name in files else {}
+        store.read_json(models, version, name) if name in files else {}
         for name in ("typical.json", "reasons.json")
     )
-    medians = [typical.get(name, {}).get("median") for name in features.numbers]
-    return Teller(
-        facts={name: facts[name] for name in features.numbers},
-        values=features.values,
-        medians=np.array(medians, dtype=float),
-        words=words,
-        usual=known.get("usual", {}),
-        raised_by=known.get("raised_by", {}),
-    )
+    features = store.read_json(models, version, "features.json")
+    return Teller.of(features, typical, known, words)

@@ -7,9 +7,9 @@ import pandas as pd
 from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model, prediction
 from python_jobs.publication.prediction import HIGH_FROM, MEDIUM_FROM
+from python_jobs.reasons.choosing import REASONS
+from python_jobs.reasons.telling import Texts, told
 from python_jobs.scoring.production import Production
-from python_jobs.scoring.reasons import REASONS
-from python_jobs.scoring.telling import Texts
 
 USER_VALUE = """
 case
@@ -88,7 +88,7 @@ def _told(
     if model.contributions is None or not len(matrix):
         return {name: np.full(len(matrix), -1) for name in TOLD}
     (contributions,) = model.contributions.run(["contributions"], {"features": matrix})
-    return model.teller.told(contributions, matrix, risk, texts)
+    return told(model.teller, contributions, matrix, risk, texts)
 
 
 def check_scores(scores: pd.DataFrame, users: int) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from python_jobs.ingest.words import of_warehouse
 from python_jobs.publication import prediction
 from python_jobs.registry import store
 from python_jobs.scoring.production import Production, check_features, required
 from python_jobs.scoring.rows import KEYS, SCORED, check_counts
-from python_jobs.scoring.words import of_warehouse
 from python_jobs.settings import Settings
 from python_jobs.warehouse import exchange, spark
 

@@ -8,12 +8,12 @@ from support.training_world import NOW, new_warehouse, run, score
 from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model
 from python_jobs.publication.prediction import RISK_BANDS
+from python_jobs.reasons.words import Words
 from python_jobs.registry import store
 from python_jobs.registry.promotion import promote
 from python_jobs.scoring.duckdb_score import churn_scores
 from python_jobs.scoring.production import production
 from python_jobs.scoring.rows import SCORED, check_scores
-from python_jobs.scoring.words import Words
 from python_jobs.settings import Settings
 from python_jobs.training.estimators import churn_risk
 

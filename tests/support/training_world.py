@@ -7,9 +7,9 @@ from pathlib import Path
 import duckdb
 
 from python_jobs.publication.feature_facts import FeatureFact
+from python_jobs.reasons.words import Words
 from python_jobs.registry.register import Registered, register
 from python_jobs.scoring.duckdb_score import churn_scores
-from python_jobs.scoring.words import Words
 from python_jobs.settings import PROJECT, Settings
 from python_jobs.training.metrics import Campaign
 from python_jobs.training.train import read_inputs, train

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from python_jobs.publication import onnx_model
 from python_jobs.publication.feature_facts import from_json
-from python_jobs.scoring import reasons
+from python_jobs.reasons import choosing
 from python_jobs.training import attribution, onnx_export
 from python_jobs.training.estimators import CANDIDATES, MEMBERS, Blend
 from python_jobs.training.sklearn_internals import trees
@@ -141,10 +141,10 @@ def test_the_same_model_gives_the_same_bytes(model):
 def test_windows_of_one_measure_give_one_reason_worded_by_the_strongest():
     names = ["days_since_last_activity", "logins_7d", "logins_30d", "logins_trend", "tenure_days"]
     facts = from_json({"names": [*names, "active_days_7d", "observed_days_30d"]})
-    assert reasons.groups(facts.values()).tolist() == [0, 1, 1, 1, 2, 0, 2]
-    group = reasons.groups(from_json({"names": names}).values())
+    assert choosing.groups(facts.values()).tolist() == [0, 1, 1, 1, 2, 0, 2]
+    group = choosing.groups(from_json({"names": names}).values())
     moved = np.array([[1.0, 0.7, 0.8, -0.9, 1.3], [-0.1, 0.8, -0.9, -0.2, 0.0]], np.float32)
-    told, strength = reasons.strongest(moved, group)
+    told, strength = choosing.strongest(moved, group)
     assert [[names[i] for i in row] for row in told] == [
         ["tenure_days", "days_since_last_activity", "logins_30d"],
         ["logins_30d", "days_since_last_activity", "tenure_days"],
@@ -153,7 +153,7 @@ def test_windows_of_one_measure_give_one_reason_worded_by_the_strongest():
 
 
 def test_fewer_measures_than_reasons_give_fewer_columns():
-    told, strength = reasons.strongest(np.ones((4, 2), np.float32), np.array([0, 0]))
+    told, strength = choosing.strongest(np.ones((4, 2), np.float32), np.array([0, 0]))
     assert told.shape == strength.shape == (4, 1)
 
 
@@ -162,7 +162,7 @@ def test_strong_reasons_come_in_the_order_of_what_sets_a_user_apart():
     group = np.arange(4)
     moved = np.array([[2.0, -1.5, 0.9, 0.8], [2.0, -1.5, 0.9, 0.8]], np.float32)
     usual = np.array([[0, 0, 0, 0], [1.9, 0.2, 0.0, 0.0]], np.float32)
-    told, strength = reasons.strongest(moved, group, usual)
+    told, strength = choosing.strongest(moved, group, usual)
     assert told.tolist() == [[0, 1, 2], [1, 0, 2]]
     assert strength == pytest.approx(np.array([[2.0, -1.5, 0.9], [-1.5, 2.0, 0.9]]))
 
@@ -172,7 +172,7 @@ def test_the_first_reason_is_at_least_half_as_strong_as_the_strongest():
     moved = random.normal(size=(2000, 9)).astype(np.float32)
     usual = random.exponential(size=(2000, 5)).astype(np.float32)
     group = np.array([0, 0, 1, 1, 1, 2, 3, 3, 4])
-    told, strength = reasons.strongest(moved, group, usual)
+    told, strength = choosing.strongest(moved, group, usual)
     sums = np.stack([moved[:, group == n].sum(axis=1) for n in range(5)], axis=1)
     assert (np.abs(strength[:, 0]) >= 0.499 * np.abs(sums).max(axis=1)).all()
     told_sums = np.take_along_axis(sums, group[told], axis=1)
@@ -185,6 +185,6 @@ def test_a_reason_that_the_numbers_do_not_bear_out_comes_last():
     group = np.array([0, 1, 1, 2, 3])
     moved = np.array([[3.0, 1.0, 0.6, 0.2, 0.1]], np.float32)
     is_odd = np.array([[True, True, False, False, False]])
-    told, strength = reasons.strongest(moved, group, None, is_odd)
+    told, strength = choosing.strongest(moved, group, None, is_odd)
     assert told.tolist() == [[2, 3, 4]] and strength[0, 0] == pytest.approx(1.6)
-    assert reasons.strongest(moved, group, None, is_odd, k=4)[0][0, 3] == 0
+    assert choosing.strongest(moved, group, None, is_odd, k=4)[0][0, 3] == 0

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from python_jobs.ingest import domain as domains
-from python_jobs.scoring import sentences
-from python_jobs.scoring.telling import Teller
-from python_jobs.scoring.words import Words, of_domain
+from python_jobs.ingest.words import of_domain
+from python_jobs.reasons import sentences, telling
+from python_jobs.reasons.teller import Teller
+from python_jobs.reasons.words import Words
 from python_jobs.settings import Settings
 from python_jobs.training.feature_facts import explained_features, facts_of
 
@@ -74,7 +75,7 @@ def told(found: Teller, people: list[dict], by: list[str], raises: list[bool]) -
     for row, (feature, rises) in enumerate(zip(by, raises, strict=True)):
         moved[row, found.places[feature]] = 1 if rises else -1
     texts: dict[str, int] = {}
-    columns = found.told(moved, matrix, np.full(len(people), 0.9), texts)
+    columns = telling.told(found, moved, matrix, np.full(len(people), 0.9), texts)
     listed = list(texts)
     effects = [listed[place] for place in columns["effect_1"]]
     assert effects == ["raises" if rises else "lowers" for rises in raises]
@@ -224,7 +225,7 @@ def test_an_attribute_is_told_by_the_users_own_value(value, raises, sentence):
     moved = np.zeros_like(matrix)
     moved[0, len(found.facts) + 1] = 1 if raises else -1
     texts: dict[str, int] = {}
-    (place,) = found.told(moved, matrix, np.array([0.9]), texts)["reason_1"]
+    (place,) = telling.told(found, moved, matrix, np.array([0.9]), texts)["reason_1"]
     assert list(texts)[place] == sentence
 
 
@@ -285,7 +286,7 @@ def test_action_is_that_of_the_first_reason_that_raises_and_has_one():
     moved[2, place["logins_7d"]] = -1
     moved[3, [place["logins_7d"], place["tenure_days"]]] = 3, 2
     texts: dict[str, int] = {}
-    columns = found.told(moved, np.zeros_like(moved), np.full(4, 0.5), texts)
+    columns = telling.told(found, moved, np.zeros_like(moved), np.full(4, 0.5), texts)
     actions = [list(texts)[at] if at >= 0 else None for at in columns["action"]]
     assert actions == ["write", "call", None, "write"]
 

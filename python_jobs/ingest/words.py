@@ -1,40 +1,14 @@
-"""The domain's words for reasons: labels, units, the verb for being active, and actions."""
-
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+"""The words for reasons that a domain's settings give."""
 
 import duckdb
 
 from python_jobs.ingest import domain as domains
+from python_jobs.ingest.schema import Vars
+from python_jobs.reasons.words import Words
 from python_jobs.settings import Settings
 
-if TYPE_CHECKING:
-    from python_jobs.ingest.schema import Vars
 
-
-@dataclass(frozen=True)
-class Words:
-    """What a domain says of its users.
-
-    `kinds`: count, sum, avg or ratio of each measure. `labels` and `units` of measures. `wholes`:
-    the measures that a ratio is a share of. `actions`: what to do about a reason, by its name.
-    """
-
-    kinds: dict[str, str] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
-    units: dict[str, str] = field(default_factory=dict)
-    wholes: dict[str, list[str]] = field(default_factory=dict)
-    come: str = "come"
-    came: str = "came"
-    joined: str = "signed up"
-    actions: dict[str, str] = field(default_factory=dict)
-
-    def label(self, name: str) -> str:
-        """Return the label of a measure or an attribute."""
-        return self.labels.get(name, name.replace("_", " "))
-
-
-def of_domain(settings: "Vars") -> Words:
+def of_domain(settings: Vars) -> Words:
     """Return the words of a domain's settings."""
     come, came = settings.verb
     labels = [(m.name, m.label) for m in settings.measures]

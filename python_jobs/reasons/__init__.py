@@ -1,0 +1,1 @@
+"""Reasons: which ones move a user's risk, and how to say them. Imports only numpy."""
