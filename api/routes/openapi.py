@@ -53,7 +53,7 @@ def _prediction(columns: Collection[str], more: Collection[str]) -> Schema:
     return _object(properties | {"attributes": attributes, "published_version": TEXT})
 
 
-_REASONS = prediction.json_properties()["reasons"]
+_TOLD = prediction.json_properties()
 _DRIFT = {"psi": NUMBER_OR_NULL, "status": NULLABLE | {"examples": ["ok"]}}
 
 
@@ -61,6 +61,16 @@ def _dated(properties: Schema) -> Schema:
     """Return the schema of monitoring rows: a date, these columns, and more."""
     return _list(_object({"as_of_date": DAY, **properties}) | {"additionalProperties": True})
 
+
+_ROW: Schema = {
+    "type": "object",
+    "properties": {
+        "user_id": {"anyOf": [ID, {"type": "null"}]},
+        "features": {"$ref": REF + "Features"},
+    },
+    "additionalProperties": False,
+    "examples": [{"user_id": "u0000185", "features": {"days_since_last_activity": 0}}],
+}
 
 SCHEMAS = {
     "Problem": _object(
@@ -79,14 +89,17 @@ SCHEMAS = {
         "type": "object",
         "description": "The model's features, by name. Filled in once a version is loaded.",
     },
-    "PredictRequest": {
-        "type": "object",
-        "properties": {
-            "user_id": {"anyOf": [ID, {"type": "null"}]},
-            "features": {"$ref": REF + "Features"},
+    "PredictRow": _ROW,
+    "PredictRequest": _ROW
+    | {
+        "properties": _ROW["properties"]
+        | {
+            "explain": {
+                "type": "boolean",
+                "default": False,
+                "description": "Whether to tell the reasons of features that were never published.",
+            },
         },
-        "additionalProperties": False,
-        "examples": [{"user_id": "u0000185", "features": {"days_since_last_activity": 0}}],
     },
     "PredictionList": _object(
         {
@@ -113,7 +126,8 @@ SCHEMAS = {
             "user_value": NUMBER_OR_NULL
             | {"description": "As published; null for an unknown user."},
             "expected_loss": NUMBER_OR_NULL | {"description": "churn_risk * user_value."},
-            "reasons": _or_null(_REASONS),
+            **{name: _or_null(_TOLD[name]) for name in prediction.LISTS},
+            "action": _TOLD["action"],
             **candidate.COLUMNS,
             "model_version": TEXT,
             "published_version": TEXT,
@@ -275,7 +289,7 @@ CONTACT_BODY = _object(
 }
 PREDICT_BODY = {"$ref": REF + "PredictRequest"}
 BATCH_BODY = _object(
-    {"rows": _list({"$ref": REF + "PredictRequest"}) | {"minItems": 1, "maxItems": 10_000}}
+    {"rows": _list({"$ref": REF + "PredictRow"}) | {"minItems": 1, "maxItems": 10_000}}
 ) | {"additionalProperties": False, "examples": [{"rows": [{"user_id": "u0000185"}]}]}
 TEXTS = {
     304: "Not changed since the version named in If-None-Match",

@@ -16,7 +16,7 @@ from api.routes.openapi import BATCH, BATCH_BODY, PREDICT_BODY, SCORE, described
 from api.store.features import MAX_ERRORS, band, vector
 from api.store.loader import loader_of
 from api.store.publication import Publication
-from python_jobs.publication import candidate
+from python_jobs.publication import candidate, prediction
 from python_jobs.publication.ids import LENGTH, is_id
 
 router = APIRouter(tags=["predict"])
@@ -46,12 +46,15 @@ async def predict(request: Request) -> Response:
     For a known user, missing features come from the published row, so "what if" needs one number.
     For an unknown user, or without a user_id, every feature is required. Features that nobody can
     have together are refused with the contradiction, such as 0 days of silence without activity.
-    Reasons, what a contact gains and the place on the list are those of the published row: null
-    where a feature differs.
+    What a contact gains and the place on the list are those of the published row: null where a
+    feature differs. So are the reasons, unless `explain` asks for those of these features.
     """
     content = await read_object(request, 64 * KIB)
     publication = loader_of(request).require()
+    explain = content.pop("explain", False)
     values, published, errors = _values(publication, content)
+    if not isinstance(explain, bool):
+        errors.append(error("body", "explain", "must be true or false"))
     if [entry["field"] for entry in errors] == [CONTRADICTION]:
         raise invalid(f"Nobody can have these features: {errors[0]['problem']}", errors)
     if errors:
@@ -64,7 +67,7 @@ async def predict(request: Request) -> Response:
         {
             "user_id": user_id,
             "churn_risk": risk,
-            **_told(publication, user_id if published else None, risk, values, published),
+            **_told(publication, user_id if published else None, risk, values, published, explain),
             "model_version": publication.model_version,
             "published_version": publication.version,
             "features_used": dict(zip(publication.features, values, strict=True)),
@@ -134,17 +137,19 @@ def _told(
     risk: float,
     values: list[Any] | tuple[Any, ...],
     published: tuple[Any, ...] | None,
+    explain: bool,
 ) -> dict[str, Any]:
     """Return what follows from a risk, and what the published row says of an unchanged user."""
     row = publication.prediction(user_id) if user_id is not None else None
     is_as_published = row is not None and tuple(values) == published
     value = row.get("user_value") if row else None
     of_row = row if row and is_as_published else {}
+    told = publication.explain(values, risk) if explain and not of_row else of_row
     return {
         "risk_band": band(publication, risk, values, row, published),
         "user_value": value,
         "expected_loss": None if value is None else risk * value,
-        "reasons": of_row.get("reasons"),
+        **{name: told.get(name) for name in (*prediction.LISTS, "action")},
         **{name: of_row.get(name) for name in candidate.COLUMNS},
     }
 

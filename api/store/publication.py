@@ -9,7 +9,7 @@ import contextlib
 import json
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -25,13 +25,19 @@ from python_jobs.publication.attribute_values import Encoder
 from python_jobs.publication.feature_facts import FeatureFact
 from python_jobs.publication.impossible import Contradictions
 from python_jobs.publication.signature import NOT_SIGNED, is_accepted
+from python_jobs.reasons.teller import Teller
+from python_jobs.reasons.telling import told_of_one
+from python_jobs.reasons.words import Words
 
 if TYPE_CHECKING:
     import onnxruntime
 
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,80}")
 REQUIRED = ("lookup.sqlite", "model.onnx", "features.json", "golden.json", "metrics.json")
-OPTIONAL = ("typical.json",)
+OPTIONAL = ("typical.json", "reasons.onnx", "reasons.json", "words.json")
+"""Versions of earlier releases lack some of them."""
+
+EXPLAINING = {"reasons.onnx", "reasons.json", "words.json"}
 SHARD = re.compile(r"lookup-\d+\.sqlite")
 MONITORING = (
     *("feature_drift", "prediction_drift", "model_performance", "performance_intervals"),
@@ -48,6 +54,14 @@ MANY_VALUES = 60
 
 
 @dataclass(frozen=True)
+class Explainer:
+    """Computes the contributions of features to a risk, and tells them as reasons."""
+
+    session: "onnxruntime.InferenceSession"
+    teller: Teller
+
+
+@dataclass(frozen=True)
 class Publication:
     """A version: its manifest, its store, its model."""
 
@@ -59,6 +73,9 @@ class Publication:
     """Of each file of the store, before it was verified."""
 
     session: "onnxruntime.InferenceSession"
+    explainer: Explainer | None
+    """None in versions of earlier releases."""
+
     features: dict[str, str]
     known_values: dict[str, list[str]]
     """The values of each attribute among the features that the model knows."""
@@ -251,6 +268,17 @@ class Publication:
         scores: list[float] = onnx_model.score(self.session, self._encoder.matrix(rows)).tolist()
         return scores
 
+    def explain(self, row: Sequence[Any], risk: float) -> dict[str, Any]:
+        """Return reasons, effects and action of a row of values, which has this risk.
+
+        They are None in versions of earlier releases.
+        """
+        if self.explainer is None:
+            return dict.fromkeys((*prediction.LISTS, "action"))
+        matrix = self._encoder.matrix([row])
+        (moved,) = self.explainer.session.run(["contributions"], {"features": matrix})
+        return prediction.shown(told_of_one(self.explainer.teller, moved, matrix, risk))
+
 
 def load(published: Path, version: str, signing_key: str | None = None) -> Publication:
     """Verify a version file by file and row by row, and open it. Raises BadVersion.
@@ -304,6 +332,7 @@ def _load(folder: Path, version: str, signing_key: str | None) -> Publication:
         shards=len(shards),
         stamps=stamps,
         session=session,
+        explainer=_explainer(content, features),
         features=names,
         known_values=known_values,
         feature_facts=feature_facts.from_json(features),
@@ -320,6 +349,17 @@ def _load(folder: Path, version: str, signing_key: str | None) -> Publication:
     if any(checks.stamp(path) != stamp for path, stamp in stamps.items()):
         raise BadVersion("its store was changed while it was read")
     return publication
+
+
+def _explainer(content: dict[str, bytes], features: dict[str, Any]) -> Explainer | None:
+    if not content.keys() >= EXPLAINING:
+        return None
+    typical, known, words = (
+        json.loads(content.get(name, b"{}"))
+        for name in ("typical.json", "reasons.json", "words.json")
+    )
+    teller = Teller.of(features, typical, known, Words(**words))
+    return Explainer(onnx_model.open_session(content["reasons.onnx"]), teller)
 
 
 def _open(path: Path, shards: list[Path]) -> sqlite3.Connection:

@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from python_jobs import terminal
 from python_jobs.errors import JobError
 from python_jobs.files import fsync, manifest_of, sequence_of, sha256_of, sql_text, write_json
 from python_jobs.ingest import persons
+from python_jobs.ingest.words import of_warehouse
 from python_jobs.publication.signature import is_accepted, signed
 from python_jobs.publishing import activation, comments, lookup, summary
 from python_jobs.registry import store
@@ -67,6 +68,8 @@ TABLES = {
     "dbt_run_results": "from ml.dbt_run_results order by run_number, node",
 }
 MODEL_FILES = ("model.onnx", "features.json", "golden.json", "metrics.json", "typical.json")
+REASON_FILES = ("reasons.onnx", "reasons.json")
+"""Model files that explain it, with the domain's words; a model of an early release has none."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +102,10 @@ def publish(
         settings.published.mkdir(parents=True, exist_ok=True)
         sweep(settings.published)
         work.mkdir()
-        for name in MODEL_FILES:
+        for name in _model_files(settings, model_version):
             file = store.verified(settings.models, model_version, name)
             shutil.copyfile(file, work / name)
+        write_json(work / "words.json", asdict(of_warehouse(connection, settings)))
         page = published_report(connection, settings, model_version)
         (work / "reports").mkdir()
         (work / "reports" / f"{model_version}.html").write_text(page, encoding="utf-8")
@@ -144,6 +148,11 @@ def publish(
         ) from None
     prune(settings.published, KEPT_VERSIONS, replaced_before=now - GRACE)
     return Published(version, folder, manifest)
+
+
+def _model_files(settings: Settings, model_version: str) -> tuple[str, ...]:
+    registered = store.read_manifest(settings.models, model_version)["files"]
+    return MODEL_FILES + (REASON_FILES if {*REASON_FILES} <= {*registered} else ())
 
 
 def _check_link(published: Path) -> None:

@@ -71,6 +71,16 @@ def told(
     return columns | {"action": action}
 
 
+def told_of_one(
+    teller: Teller, contributions: np.ndarray, matrix: np.ndarray, risk: float
+) -> dict[str, str | None]:
+    """Return reason_n, effect_n and action of the only row of a matrix, as texts."""
+    texts: Texts = {}
+    columns = told(teller, contributions, matrix, np.array([risk]), texts)
+    listed = [*texts, None]  # -1 is none
+    return {name: listed[place] for name, (place,) in columns.items()}
+
+
 def _is_odd(teller: Teller, contributions: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Return where a number lies on the wrong side of the typical value for its effect."""
     width = len(teller.facts)

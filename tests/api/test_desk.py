@@ -125,11 +125,17 @@ def test_what_if_scores_again_and_resets(full, visit):
         page.keyboard.press("End")  # by keyboard, to the largest value
     sent, answer = answered.value.request.post_data_json, answered.value.json()
     minutes = float(slider.input_value())
-    assert sent == {"user_id": user["user_id"], "features": {"watch_minutes_30d": minutes}}
+    features = {"watch_minutes_30d": minutes}
+    assert sent == {"user_id": user["user_id"], "features": features, "explain": True}
     shown = f"{answer['churn_risk'] * 100:.1f}%"
     page.wait_for_function(f"document.getElementById('what-if-risk').textContent === '{shown}'")
     assert shown != was and "points" in page.locator("#what-if-change").inner_text()
+    for effect in ("raises", "lowers"):
+        told = zip(answer["reasons"], answer["effects"], strict=True)
+        expected = [reason for reason, moves in told if moves == effect]
+        assert page.locator(f"#what-if-why [data-effect={effect}] li").all_inner_texts() == expected
     page.get_by_role("button", name="Reset").click()
+    assert page.locator("#what-if-why").is_hidden()
     assert page.locator("#what-if-risk").inner_text() == was
     assert seen.troubles == []
 

@@ -180,7 +180,7 @@ def test_history_of_a_user_is_the_risk_at_each_date(server, finished_home):
 
 
 def test_unchanged_user_is_scored_with_what_is_published(server, table):
-    names = ("risk_band", "user_value", "reasons", *candidate.COLUMNS)
+    names = ("risk_band", "user_value", "reasons", "effects", "action", *candidate.COLUMNS)
     for row in table[:: len(table) // 20]:
         shown = server.get(f"/v1/predictions/{row['user_id']}").json
         own = server.post("/v1/predict", {"user_id": row["user_id"]}).json
@@ -206,11 +206,51 @@ def test_changed_user_gets_its_own_band_and_loss_and_no_reasons_of_before(server
                 "gone" if silent == 30 else prediction.band(told["churn_risk"])
             )
             bands.add(told["risk_band"])
-            assert {told[name] for name in ("reasons", *candidate.COLUMNS)} == {None}
+            names = ("reasons", "effects", "action", *candidate.COLUMNS)
+            assert {told[name] for name in names} == {None}
             features = server.post("/predict", {"features": told["features_used"]}).json
             assert features["risk_band"] == told["risk_band"]
             assert features["expected_loss"] is features["user_value"] is None
     assert {"high", "low", "gone"} <= bands
+
+
+def test_explain_tells_what_was_published_of_the_same_features(server, table):
+    """Everybody's features, sent as those of nobody known, get the reasons of the nightly job."""
+    names, differ = ("reasons", "effects", "action"), set()
+    for row in table[:: len(table) // 60]:
+        shown = server.get(f"/v1/predictions/{row['user_id']}").json
+        own = server.post("/v1/predict", {"user_id": row["user_id"]}).json
+        sent = {"features": own["features_used"], "explain": True}
+        told = server.post("/v1/predict", sent).json
+        assert {name: told[name] for name in names} == {name: shown[name] for name in names}
+        assert {own[name] is None for name in names[:2]} == {False}
+        differ.add(told["reasons"][0])
+    assert len(differ) > 10
+
+
+def test_explain_tells_the_reasons_of_what_was_changed(server, table):
+    row = next(row for row in table if row["reason_1"].startswith("Silent for"))
+    shown = server.get(f"/v1/predictions/{row['user_id']}").json
+    came = {"days_since_last_activity": 0, "tenure_days": 1000}
+    for name in ("active_days", "events"):
+        came |= {f"{name}_{days}d": days for days in (7, 14, 30)} | {f"{name}_ever": 900}
+    sent = {"user_id": row["user_id"], "features": came, "explain": True}
+    told = server.post("/v1/predict", sent).json
+    assert told["churn_risk"] < shown["churn_risk"]
+    assert not any("Silent" in reason for reason in told["reasons"])
+    assert len(told["effects"]) == len(told["reasons"]) == 3
+    again = server.post("/v1/predict", sent | {"explain": False}).json
+    assert again == told | {"reasons": None, "effects": None, "action": None}
+
+
+@pytest.mark.parametrize("explain", ["yes", 1, None])
+def test_explain_is_true_or_false_and_of_one_user(server, table, explain):
+    row = {"user_id": table[0]["user_id"], "explain": explain}
+    refused = server.post("/v1/predict", row)
+    assert refused.status == 422
+    assert [error["field"] for error in refused.json["errors"]] == ["explain"]
+    refused = server.post("/v1/predict/batch", {"rows": [row | {"explain": True}]})
+    assert [error["field"] for error in refused.json["errors"]] == ["rows.0.explain"]
 
 
 def test_predict_has_an_alias_without_a_version(server, table):

@@ -127,7 +127,7 @@ def test_attributes_are_the_columns_the_domain_declares(published_home_of):
 
 
 def test_a_version_of_an_earlier_release_still_loads(published_home_of, finished_home):
-    """Its manifest has no attributes, and its features.json has only names and types."""
+    """It has no attributes, no files of reasons, and of its features only names and types."""
     folder = published_home_of("select 1", without=("attributes",))
     new = (finished_home / "published/current").resolve()
     old, now = (load(f.parent, f.name) for f in (folder, new))
@@ -140,6 +140,9 @@ def test_a_version_of_an_earlier_release_still_loads(published_home_of, finished
     shown = now.prediction(user_id) | {"published_version": old.version}
     shown["model_version"] = old.model_version
     assert old.prediction(user_id) == shown
+    (values, risk) = (now.user_features(user_id), shown["churn_risk"])
+    assert old.explain(values, risk) == {"reasons": None, "effects": None, "action": None}
+    assert now.explain(values, risk)["reasons"] == shown["reasons"]
 
 
 @pytest.fixture
@@ -161,6 +164,10 @@ def published_home_of(finished_home, tmp_path):
             features = json.loads((folder / "features.json").read_text())
             del features["facts"]
             (folder / "features.json").write_text(json.dumps(features))
+            for name in ("reasons.onnx", "reasons.json", "words.json"):
+                (folder / name).unlink()
+                del manifest["files"][name]
+            (folder / "manifest.json").write_text(json.dumps(manifest))
         seal(folder)
         return folder
 

@@ -6,6 +6,7 @@
   const published = Number(panel.dataset.risk);
   const result = document.getElementById("what-if-risk");
   const change = document.getElementById("what-if-change");
+  const why = document.getElementById("what-if-why");
   const reset = document.getElementById("reset");
   const percent = (value) => `${(value * 100).toFixed(1)}%`;
   let waiting = 0;
@@ -17,7 +18,17 @@
     change.className = points < -0.05 ? "better" : points > 0.05 ? "worse" : "muted";
     change.textContent = Math.abs(points) <= 0.05 ? "no change" : `${points > 0 ? "+" : "−"}${Math.abs(points).toFixed(1)} points`;
   };
+  const explain = (content) => {
+    const reasons = content.reasons || [];
+    for (const list of why.querySelectorAll("ul")) {
+      const told = reasons.filter((_, place) => content.effects[place] === list.dataset.effect);
+      list.replaceChildren(...told.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+      list.parentElement.hidden = !told.length;
+    }
+    why.hidden = !reasons.length;
+  };
   const refuse = (text) => {
+    why.hidden = true;
     result.textContent = "–";
     change.className = "worse";
     change.textContent = text;
@@ -26,12 +37,15 @@
     levers.filter((l) => l.dataset.moved).map((l) => [l.name, isNumber(l) ? Number(l.value) : l.value]));
   const ask = async () => {
     const number = ++asked;
-    const body = JSON.stringify({ user_id: panel.dataset.user, features: moved() });
+    const body = JSON.stringify({ user_id: panel.dataset.user, features: moved(), explain: true });
     try {
       const answer = await fetch("/predict", { method: "POST", body, headers: { "Content-Type": "application/json" } });
       const content = await answer.json();
       if (number !== asked) return;
-      if (answer.ok) return show(content.churn_risk);
+      if (answer.ok) {
+        explain(content);
+        return show(content.churn_risk);
+      }
       refuse(answer.status === 401 ? "Your session has ended. Reload the page to sign in." : content.detail);
     } catch {
       refuse("The server cannot be reached just now.");
@@ -58,6 +72,7 @@
     clearTimeout(waiting);
     asked += 1;
     reset.disabled = true;
+    why.hidden = true;
     show(published);
     change.textContent = "as published";
   });
