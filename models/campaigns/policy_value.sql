@@ -3,100 +3,45 @@
 
 with
 
-weighted as (select * from {{ ref('policy_weights') }}),
+results as (select * from {{ ref('policy_results') }}),
 
 todays_list as (select * from {{ ref('churn_top_risk') }}),
 
-means as (
+weeks as (select count(distinct week) as weeks from {{ ref('policy_weights') }}),
+
+-- contacting nobody earns 0; that is as well known as what the list earns
+policies as (
 
     select
-        policy,
-        is_treated,
-        cast(count(*) as double) as outcomes,
-        sum(weight) as total,
-        sum(weight * value_kept) / sum(weight) as mean,
-        sum(weight * expected_loss) / sum(weight) as mean_loss
-    from weighted
-    group by policy, is_treated
+        known.policy,
+        measured.users,
+        measured.contacted,
+        measured.holdout,
+        measured.half_width as measured_half_width,
+        {{ settings.save_rate }} * measured.mean_loss as aim,
+        case when known.policy = 'nobody' then 0 else measured.value_kept end as value_kept,
+        case when known.policy = 'nobody' then 0 else measured.half_width end as half_width,
+        of_list.value_kept as list_value_kept,
+        case when known.policy = 'nobody' then of_list.half_width else measured.lead_half_width end
+            as lead_half_width
+    from (values ('list', 'list'), ('risk', 'risk'), ('nobody', 'list')) as known (policy, measured_by)
+    left join results as measured on known.measured_by = measured.policy
+    left join results as of_list on measured.policy is not null and of_list.policy = 'list'
 
 ),
 
--- how far each user moves the difference of the two means (linearised ratio, by user)
-moved as (
+-- how many times the contacts so far are needed
+needed as (
 
     select
-        weighted.policy,
-        weighted.user_id,
-        sum(
-            case when weighted.is_treated then 1 else -1 end
-            * weighted.weight * (weighted.value_kept - means.mean) / means.total
-        ) as influence
-    from weighted
-    inner join means on weighted.policy = means.policy and weighted.is_treated = means.is_treated
-    group by weighted.policy, weighted.user_id
-
-),
-
-variances as (
-
-    select
-        policy,
-        sum(power(influence, 2)) as variance,
-        count(*) as users
-    from moved
-    group by policy
-
-),
-
--- the list against each policy, on the same users
-by_user as (
-
-    select
-        user_id,
-        sum(case when policy = 'list' then influence else 0 end) as list_influence,
-        sum(case when policy = 'risk' then influence else 0 end) as risk_influence
-    from moved
-    group by user_id
-
-),
-
-paired as (
-
-    select
-        sum(power(list_influence, 2)) as nobody,
-        sum(power(list_influence - risk_influence, 2)) as risk
-    from by_user
-
-),
-
--- users whom a policy would list and the list never does: nothing is known of them
-uncovered as (
-
-    select
-        policy,
-        count(case when list_probability = 0 then 1 end) as users
-    from weighted
-    group by policy
-
-),
-
-weeks as (select count(distinct week) as weeks from weighted),
-
-measured as (
-
-    select
-        treated.policy,
-        variances.users,
-        treated.outcomes as contacted,
-        holdout.outcomes as holdout,
-        treated.mean - holdout.mean - {{ settings.offer_cost }} as value_kept,
-        1.96 * sqrt(variances.variance) as half_width,
-        {{ settings.save_rate }} * treated.mean_loss as aim
-    from means as treated
-    inner join means as holdout on treated.policy = holdout.policy
-    inner join variances on treated.policy = variances.policy
-    inner join uncovered on treated.policy = uncovered.policy
-    where treated.is_treated and not holdout.is_treated and uncovered.users = 0
+        *,
+        case
+            when aim > 0
+                then greatest(
+                    power(measured_half_width / aim, 2), {{ least }} / contacted, {{ least }} / holdout
+                )
+        end as times_needed
+    from policies
 
 ),
 
@@ -119,66 +64,32 @@ planned as (
     from todays
     where aim > 0 and {{ settings.holdout_share }} > 0
 
-),
-
-policies as (
-
-    select
-        known.policy,
-        case when known.policy = 'nobody' then 'list' else known.policy end as measured_by
-    from (values ('list'), ('risk'), ('nobody')) as known (policy)
-
-),
-
--- how many times the contacts so far are needed
-results as (
-
-    select
-        policies.policy,
-        measured.users,
-        measured.contacted,
-        case when policies.policy = 'nobody' then 0 else measured.value_kept end as value_kept,
-        case when policies.policy = 'nobody' then 0 else measured.half_width end as half_width,
-        of_list.value_kept
-        - case when policies.policy = 'nobody' then 0 else measured.value_kept end as list_lead,
-        1.96 * sqrt(
-            case policies.policy when 'nobody' then paired.nobody when 'risk' then paired.risk else 0 end
-        ) as lead_half_width,
-        case
-            when measured.aim > 0
-                then greatest(
-                    power(measured.half_width / measured.aim, 2),
-                    {{ least }} / measured.contacted,
-                    {{ least }} / measured.holdout
-                )
-        end as times_needed
-    from policies
-    cross join paired
-    left join measured on policies.measured_by = measured.policy
-    left join measured as of_list on measured.policy is not null and of_list.policy = 'list'
-
 )
 
 select
-    cast(results.policy as string) as policy,
-    cast(coalesce(results.users, 0) as bigint) as users,
-    cast(coalesce(results.contacted, 0) as bigint) as contacted,
+    cast(needed.policy as string) as policy,
+    cast(coalesce(needed.users, 0) as bigint) as users,
+    cast(coalesce(needed.contacted, 0) as bigint) as contacted,
     -- rounded, since sums of floats depend on the order of their rows
-    cast(round(results.value_kept, 6) as double) as value_kept,
-    cast(round(results.value_kept - results.half_width, 6) as double) as value_kept_low,
-    cast(round(results.value_kept + results.half_width, 6) as double) as value_kept_high,
-    cast(round(results.list_lead, 6) as double) as list_lead,
-    cast(round(results.list_lead - results.lead_half_width, 6) as double) as list_lead_low,
-    cast(round(results.list_lead + results.lead_half_width, 6) as double) as list_lead_high,
+    cast(round(needed.value_kept, 6) as double) as value_kept,
+    cast(round(needed.value_kept - needed.half_width, 6) as double) as value_kept_low,
+    cast(round(needed.value_kept + needed.half_width, 6) as double) as value_kept_high,
+    cast(round(needed.list_value_kept - needed.value_kept, 6) as double) as list_lead,
+    cast(
+        round(needed.list_value_kept - needed.value_kept - needed.lead_half_width, 6) as double
+    ) as list_lead_low,
+    cast(
+        round(needed.list_value_kept - needed.value_kept + needed.lead_half_width, 6) as double
+    ) as list_lead_high,
     cast(weeks.weeks as bigint) as weeks,
-    coalesce(results.times_needed <= 1, false) as is_enough,
+    coalesce(needed.times_needed <= 1, false) as is_enough,
     cast(
         case
             when weeks.weeks = 0 then ceil(planned.contacts)
-            when results.times_needed <= 1 then 0
-            else ceil(results.contacted * (results.times_needed - 1))
+            when needed.times_needed <= 1 then 0
+            else ceil(needed.contacted * (needed.times_needed - 1))
         end as bigint
     ) as missing_contacts
-from results
+from needed
 cross join weeks
 left join planned on weeks.weeks = 0

@@ -15,11 +15,11 @@ from python_jobs.ingest import persons, rewrite
 from python_jobs.ingest.contacts import read_all
 from python_jobs.ingest.domain import Domain
 from python_jobs.ingest.rewrite import ID_COLUMNS
-from python_jobs.operations import forget_files
+from python_jobs.operations import forget_files, forget_left
 from python_jobs.publication import contacts
 from python_jobs.publishing import publish
 from python_jobs.registry import persons as persons_of_versions
-from python_jobs.registry import store, tracking
+from python_jobs.registry import store
 from python_jobs.settings import Settings
 from python_jobs.warehouse import exchange
 from python_jobs.warehouse.engines import Engine, engine_of
@@ -30,9 +30,6 @@ MOMENTS = {
     "raw.treatments": "treated_at",
 }
 """When a row of a raw table happened: the time by which it belongs to a person."""
-
-MOST_SEARCHED = 100
-"""To look for more ids in every text would take minutes for each million rows."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,7 @@ def forget(
         removed[name] = removed.get(name, 0) + rows
     with duckdb.connect(str(settings.warehouse)) as connection:
         persons.define(connection, settings.home)
-        left += _elsewhere(connection, domain, files)
+        left += forget_left.elsewhere(connection, domain, files)
         connection.execute("create temp table wanted as select unnest($ids) as id", {"ids": ids})
         left += [
             f"raw files, and Spark's tables, with rows of {one}, which others use too: remove the"
@@ -140,7 +137,7 @@ def forget(
         ]
         connection.execute("begin")
         removed |= _delete(connection)
-        left += _mentions(connection, settings, ids)
+        left += forget_left.mentions(connection, settings, MOMENTS, ids)
         _recount(connection, engine)
         number = len(user_ids) - len(unknown)
         _remember(connection, removed, persons=number, by=by, now=store.utc(now))
@@ -230,52 +227,6 @@ def _delete(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
             " where exists (select 1 from wanted where contains(message, id))"
         )
     return removed
-
-
-def _mentions(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, ids: list[str]
-) -> list[str]:
-    """Return where rows of others name the persons in a text, and domain.yml if it does.
-
-    Texts are not searched for ids that are numbers, since any number might be meant.
-    """
-    (text,) = connection.execute("select settings from raw.domain").fetchall()[0]
-    listed = json.loads(text or "{}").get("exclude") or {}
-    lists = [some for some in listed.values() if isinstance(some, list)]
-    excluded = {one for some in lists for one in some}
-    said = []
-    if excluded & set(ids):
-        said.append("domain.yml: take the person out of `exclude`, then run `churnhouse daily`")
-    words = [one for one in ids if not one.isdigit()]
-    if not words:
-        return said
-    if len(words) > MOST_SEARCHED:
-        return [*said, f"texts of others: only {MOST_SEARCHED} ids at a time are looked for there"]
-    pattern = forget_files.pattern_of(words)
-    for table in MOMENTS:
-        columns = [
-            name
-            for name, kind, *_ in connection.execute(f"describe {table}").fetchall()
-            if kind == "VARCHAR" and name not in ID_COLUMNS
-        ]
-        counts = ", ".join(
-            f"count_if(regexp_matches({sql_name(name)}, $pattern))" for name in columns
-        )
-        query = f"select {counts} from {table}"
-        found = connection.execute(query, {"pattern": pattern}).fetchall()[0]
-        said += [
-            f"{table}.{name}, where {rows:,} rows of others name the person: correct them at the"
-            " source"
-            for name, rows in zip(columns, found, strict=True)
-            if rows
-        ]
-    naming = sum(forget_files.names(path, pattern) for path in contacts.files(settings.contacts))
-    if naming:
-        said.append(
-            f"{settings.contacts}, where {naming:,} contacts of others name the person: delete them"
-            " or correct their text"
-        )
-    return said
 
 
 def _empty_the_rejected(connection: duckdb.DuckDBPyConnection) -> None:
@@ -370,38 +321,6 @@ def _rewrite_built(path: Path, ids: list[str]) -> None:
     # Spark's checksum beside the file is that of the old content
     path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
     partial.replace(path)
-
-
-def _elsewhere(
-    connection: duckdb.DuckDBPyConnection, domain: Domain, files: list[forget_files.Declared]
-) -> list[str]:
-    """Return where else the persons may be, each place with what to do there."""
-    places = sorted(
-        {
-            source.place
-            for sources in domain.files.by_table().values()
-            for source in sources
-            if not source.path
-        }
-    )
-    said = [
-        f"{place}: remove the person there; rows that come again are rejected" for place in places
-    ]
-    here = {file.name for _, file in files}
-    loaded = {row[0] for row in connection.execute("select name from raw.files").fetchall()}
-    away = [name for name in loaded - here if not name.startswith((*places, "contacts of "))]
-    if away:
-        said.append(
-            f"{len(away):,} loaded files are not below the home's raw folder (another --raw folder,"
-            " object storage, or removed since): remove the person there"
-        )
-    if tracking.is_on():
-        said.append(
-            "MLflow: delete there the artifacts of versions that a release before 0.3 logged; they"
-            " show rare attribute values and rows of users"
-        )
-    said.append("backups, and copies that others took of published files: see docs/reliability.md")
-    return said
 
 
 def _rewrite_warehouse(settings: Settings) -> None:
