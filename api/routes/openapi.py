@@ -124,7 +124,7 @@ SCHEMAS = {
             "churn_risk": RISK,
             "risk_band": {"enum": [*prediction.BANDS, None]},
             "user_value": NUMBER_OR_NULL
-            | {"description": "As published; null for an unknown user."},
+            | {"description": "At this risk; null for an unknown user."},
             "expected_loss": NUMBER_OR_NULL | {"description": "churn_risk * user_value."},
             **{name: _or_null(_TOLD[name]) for name in prediction.LISTS},
             "action": _TOLD["action"],

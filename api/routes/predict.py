@@ -13,10 +13,11 @@ from api.http.answers import answer
 from api.http.body import KIB, MIB, check_type, parse, read_object, reading
 from api.http.errors import error, invalid
 from api.routes.openapi import BATCH, BATCH_BODY, PREDICT_BODY, SCORE, described
-from api.store.features import MAX_ERRORS, band, vector
+from api.store import what_if
+from api.store.features import MAX_ERRORS, vector
 from api.store.loader import loader_of
 from api.store.publication import Publication
-from python_jobs.publication import candidate, prediction
+from python_jobs.publication import prediction
 from python_jobs.publication.ids import LENGTH, is_id
 
 router = APIRouter(tags=["predict"])
@@ -46,8 +47,9 @@ async def predict(request: Request) -> Response:
     For a known user, missing features come from the published row, so "what if" needs one number.
     For an unknown user, or without a user_id, every feature is required. Features that nobody can
     have together are refused with the contradiction, such as 0 days of silence without activity.
-    What a contact gains and the place on the list are those of the published row: null where a
-    feature differs. So are the reasons, unless `explain` asks for those of these features.
+    Value, loss and gain of a known user follow the risk; the place on the list is that of the
+    published row, null where a feature differs. So are the reasons, unless `explain` asks for those
+    of these features.
     """
     content = await read_object(request, 64 * KIB)
     publication = loader_of(request).require()
@@ -139,19 +141,14 @@ def _told(
     published: tuple[Any, ...] | None,
     explain: bool,
 ) -> dict[str, Any]:
-    """Return what follows from a risk, and what the published row says of an unchanged user."""
+    """Return what follows from a risk, with the reasons of published values or if asked for."""
     row = publication.prediction(user_id) if user_id is not None else None
-    is_as_published = row is not None and tuple(values) == published
-    value = row.get("user_value") if row else None
-    of_row = row if row and is_as_published else {}
-    told = publication.explain(values, risk) if explain and not of_row else of_row
-    return {
-        "risk_band": band(publication, risk, values, row, published),
-        "user_value": value,
-        "expected_loss": None if value is None else risk * value,
-        **{name: told.get(name) for name in (*prediction.LISTS, "action")},
-        **{name: of_row.get(name) for name in candidate.COLUMNS},
-    }
+    values = tuple(values)
+    told = row if row and values == published else {}
+    if explain and not told:
+        told = publication.explain(values, risk)
+    reasons = {name: told.get(name) for name in (*prediction.LISTS, "action")}
+    return what_if.follows(publication, risk, values, row, published) | reasons
 
 
 def _values(

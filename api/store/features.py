@@ -1,14 +1,11 @@
 """Checks a client's features and turns them into the model's input."""
 
-from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
 from api.http.errors import error
 from api.store.publication import Publication, is_whole
-from python_jobs.publication import prediction
 
-SILENCE = "days_since_last_activity"
 MAX_ERRORS = 50
 """Errors of one request that are named."""
 
@@ -40,29 +37,6 @@ def vector(
     for name in given.keys() & features.keys():
         values[publication.positions[name]] = given[name]
     return values, errors
-
-
-def band(
-    publication: Publication,
-    risk: float,
-    values: Sequence[Any],
-    row: dict[str, Any] | None,
-    published: Sequence[Any] | None,
-) -> str | None:
-    """Return the band of a risk: gone if the values say that the user is not eligible.
-
-    `row` and `published`: the user's published prediction and values, if there are any. None if a
-    version of an earlier release does not say who is eligible at another silence.
-    """
-    place = publication.positions.get(SILENCE)
-    if row and published and (place is None or values[place] == published[place]):
-        is_eligible = row["is_eligible"]
-    elif place is None or publication.eligibility_days is None:
-        return None
-    else:
-        silence = values[place]
-        is_eligible = silence is not None and silence < publication.eligibility_days
-    return prediction.band(risk) if is_eligible else "gone"
 
 
 def _problem(publication: Publication, name: str, value: object) -> str | None:

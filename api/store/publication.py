@@ -42,7 +42,7 @@ SHARD = re.compile(r"lookup-\d+\.sqlite")
 MONITORING = (
     *("feature_drift", "prediction_drift", "model_performance", "performance_intervals"),
     *("risk_bands", "churn_calendar", "risk_by_attribute"),
-    *("campaign_lift", "save_rates", "policy_value", "job_runs"),
+    *("campaign_lift", "save_rates", "policy_value", "effect_model", "job_runs"),
 )
 SHOWN_DATES = 60
 SHOWN_ROWS = 500

@@ -179,6 +179,16 @@ def band(churn_risk: float) -> str:
     return "high" if churn_risk >= HIGH_FROM else "medium" if churn_risk >= MEDIUM_FROM else "low"
 
 
+def horizons_stayed(churn_risk: float, horizons: float) -> float:
+    """Return how many of these horizons a user with this risk is expected to stay, the first whole.
+
+    What scoring/rows.py multiplies the value of one horizon by, in SQL.
+    """
+    if horizons == 1 or churn_risk < 1e-9:
+        return horizons
+    return float((1 - (1 - churn_risk) ** horizons) / churn_risk)
+
+
 def shown(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row of the lookup store as the API shows it.
 

@@ -71,14 +71,17 @@ def of(
     production = store.production(settings.models)
     query = "select max(forgotten_at) from raw.forgotten"
     (forgotten_at,) = connection.execute(query).fetchall()[0]
+    vars_ = domain_vars(connection)
+    value, horizon = vars_["value"], vars_["churn_horizon_days"]
     return {
         "domain": domain,
         "data_from": data_from.isoformat(),
         "data_through": data_through.isoformat(),
         "users": users,
         "events": events,
-        "timezone": domain_vars(connection)["timezone"],
-        "eligibility_days": domain_vars(connection)["eligibility_days"],
+        "timezone": vars_["timezone"],
+        "eligibility_days": vars_["eligibility_days"],
+        "value_horizons": value["horizon_days"] / horizon if value.get("measure") else 1,
         "forgotten_at": forgotten_at and f"{forgotten_at.isoformat()}Z",
         "rejected": dict(rejected),
         "set_aside": dict(set_aside),
@@ -105,9 +108,9 @@ def of(
             "precision_at_50": metrics["precision_at_50"],
         },
         "list": {
-            **domain_vars(connection)["list"],
-            "top_k": domain_vars(connection)["top_k"],
-            "offer_cost": domain_vars(connection)["offer_cost"],
+            **vars_["list"],
+            "top_k": vars_["top_k"],
+            "offer_cost": vars_["offer_cost"],
         },
         "riskiest": [{"user_id": user_id, "churn_risk": risk} for user_id, risk in riskiest],
     }

@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import json
 import re
 import sqlite3
 from contextlib import closing
@@ -190,9 +191,14 @@ def test_unchanged_user_is_scored_with_what_is_published(server, table):
         assert server.post("/v1/predict", sent).json == own
 
 
-def test_changed_user_gets_its_own_band_and_loss_and_no_reasons_of_before(server, table):
-    bands = set()
-    for row in table[:: len(table) // 20]:
+def test_changed_user_gets_its_own_band_loss_and_gain_and_no_reasons(server, table, finished_home):
+    """Nobody becomes free to be contacted by other features, and only by these is somebody gone."""
+    with duckdb.connect(str(current(finished_home) / "churnhouse.duckdb"), read_only=True) as con:
+        rates = con.sql("from save_rates").df().set_index(["risk_band", "silence_group"])
+    cost = json.loads((current(finished_home) / "manifest.json").read_text())["list"]["offer_cost"]
+    bands, left_out = set(), set()
+    some = table[:: len(table) // 20] + [row for row in table if row["in_holdout"] == "true"][:3]
+    for row in some:
         shown = server.get(f"/v1/predictions/{row['user_id']}").json
         for silent in (0, 29, 30):
             changed = {"days_since_last_activity": silent, "tenure_days": 1000}
@@ -202,16 +208,22 @@ def test_changed_user_gets_its_own_band_and_loss_and_no_reasons_of_before(server
             sent = {"user_id": row["user_id"], "features": changed}
             told = server.post("/v1/predict", sent).json
             assert told["expected_loss"] == told["churn_risk"] * shown["user_value"]
-            assert told["risk_band"] == (
-                "gone" if silent == 30 else prediction.band(told["churn_risk"])
-            )
-            bands.add(told["risk_band"])
-            names = ("reasons", "effects", "action", *candidate.COLUMNS)
-            assert {told[name] for name in names} == {None}
+            band = "gone" if silent == 30 else prediction.band(told["churn_risk"])
+            assert told["risk_band"] == band
+            bands.add(band)
+            rate = rates.loc[(band, "recent" if silent < 7.5 else "silent")]
+            for end in ("", "_low", "_high"):
+                gain = told["expected_loss"] * rate[f"save_rate{end}"] - cost
+                assert told[f"expected_gain{end}"] == pytest.approx(gain)
+            free = "gone" if band == "gone" else None
+            assert told["left_out_because"] == ("holdout" if shown["in_holdout"] else free)
+            left_out.add(told["left_out_because"])
+            assert {told[name] for name in ("reasons", "effects", "action", "list_rank")} == {None}
             features = server.post("/predict", {"features": told["features_used"]}).json
             assert features["risk_band"] == told["risk_band"]
-            assert features["expected_loss"] is features["user_value"] is None
+            assert {features[name] for name in ("expected_loss", *candidate.COLUMNS)} == {None}
     assert {"high", "low", "gone"} <= bands
+    assert left_out == {"holdout", "gone", None}
 
 
 def test_explain_tells_what_was_published_of_the_same_features(server, table):
