@@ -72,7 +72,7 @@ def state(
         if called
         else known.get("last_contact_on"),
         "until": None if is_over else until,
-        "owner": owner,
+        "owner": owner or known.get("owner"),
     }
 
 

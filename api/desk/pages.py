@@ -60,6 +60,7 @@ async def today(request: Request) -> Response:
         counts=await worklist.counts(publication, contacts),
         week=contacted.last_week(publication, contacts),
         over_time=views.bands_over_time(publication),
+        losses=views.losses(publication),
         rows=people.rows(publication, contacts, first.ranks),
         to_call=first.total,
         horizon=publication.metrics.get("horizon_days"),
@@ -113,6 +114,8 @@ async def show_results(request: Request) -> Response:
         promises=results.promises(publication),
         precision=views.precision(publication),
         policies=publication.monitoring.get("policy_value", []),
+        lead=results.list_lead(publication),
+        effect=next(iter(publication.monitoring.get("effect_model", [])), None),
         horizon=publication.metrics.get("horizon_days"),
     )
 

@@ -34,7 +34,7 @@ DEEPEST = 200
 CSV_ROWS = 10_000
 EXTRA = ("days_since_last_activity", "tenure_days", "history")
 NIGHTLY = (
-    *("last_contact_on", "save_rate"),
+    *("last_contact_on", "churn_move", "moved_since", "owner", "save_rate"),
     *("expected_gain", "expected_gain_low", "expected_gain_high"),
 )
 """What the nightly file of the list has after a prediction's columns, before PLACE."""

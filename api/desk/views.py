@@ -11,6 +11,9 @@ from python_jobs.publication.attribute_values import OTHER, UNKNOWN
 from python_jobs.publication.feature_facts import FeatureFact
 from python_jobs.publication.prediction import BANDS, RISK_BANDS
 
+SHOWN_VALUES = 8
+"""Values of an attribute that the overview shows."""
+
 STRIP_DATES = 14
 """Dates in the drift strip."""
 
@@ -55,6 +58,28 @@ def bands(publication: Publication) -> list[dict[str, Any]]:
         }
         for band in BANDS
     ]
+
+
+def losses(publication: Publication) -> list[dict[str, Any]]:
+    """Return who is expected to leave by each attribute, the values with the largest loss first.
+
+    [{attribute, values: [row of risk_by_attribute with `share` of the loss], others}]; `others` is
+    the number of values that are not shown.
+    """
+    rows = publication.monitoring.get("risk_by_attribute", [])
+    found = []
+    for attribute in publication.attributes:
+        values = [row for row in rows if row["attribute"] == attribute]
+        total = sum(row["expected_loss"] for row in values)
+        shown = [
+            row | {"share": row["expected_loss"] / total if total else None}
+            for row in values[:SHOWN_VALUES]
+        ]
+        if values:
+            found.append(
+                {"attribute": attribute, "values": shown, "others": len(values) - len(shown)}
+            )
+    return found
 
 
 def expected(publication: Publication) -> dict[str, Any]:

@@ -409,7 +409,7 @@ def _facts(store: sqlite3.Connection, attributes: list[str] | None) -> dict[str,
         "select max(1, 10 - cast((1 - churn_risk) * 10 as integer)), count(*), sum(churn_risk)"
         " from users where is_eligible group by 1"
     ).fetchall()
-    actions = (*candidate.COLUMNS, *lookup_store.MOVE, "contact_history")
+    actions = (*candidate.COLUMNS, "contact_history")
     known_actions = [name for name in actions if name in columns]
     return {
         "action_columns": known_actions,

@@ -36,6 +36,7 @@ def follows(
         "expected_loss": None if value is None else risk * value,
         "last_contact_on": row.get("last_contact_on"),
         "snoozed_until": row.get("snoozed_until"),
+        "owner": row.get("owner"),
         "left_out_because": _left_out(publication, row, found),
     }
     return {"risk_band": found} | told | _gain(publication, told["expected_loss"], found, values)

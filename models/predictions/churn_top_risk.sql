@@ -9,6 +9,9 @@ places as (select * from {{ ref('list_places') }})
 select
     predictions.*,
     candidates.last_contact_on,
+    candidates.churn_move,
+    candidates.moved_since,
+    candidates.owner,
     candidates.save_rate,
     candidates.expected_gain,
     candidates.expected_gain_low,

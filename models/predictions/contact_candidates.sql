@@ -11,7 +11,9 @@ features as (select * from {{ ref('user_features_latest') }}),
 
 days as (select * from {{ ref('user_daily') }}),
 
-contacts as (select * from {{ ref('contacts') }}),
+contacts as (select * from {{ ref('contact_states') }}),
+
+moves as (select * from {{ ref('churn_moves') }}),
 
 save_rates as (select * from {{ ref('save_rates') }}),
 
@@ -25,50 +27,31 @@ wanted as (
 
 ),
 
-called as (
-
-    select
-        user_id,
-        max(treated_on) as last_contact_on
-    from contacts
-    where action = 'contacted'
-    group by user_id
-
-),
-
-snoozed as (
-
-    select
-        user_id,
-        max_by(snoozed_until, treated_at) as snoozed_until
-    from contacts
-    where action = 'snoozed'
-    group by user_id
-
-),
-
 -- a list is read on the day after as_of_date, which may be the day of the snooze
 users as (
 
     select
         predictions.*,
-        called.last_contact_on,
-        snoozed.snoozed_until,
+        contacts.last_contact_on,
+        contacts.snoozed_until,
+        contacts.owner,
+        moves.move as churn_move,
+        moves.since as moved_since,
         case
             when not predictions.is_eligible then 'gone'
             when wanted.user_id is null then 'not_wanted'
             when
-                called.last_contact_on
+                contacts.last_contact_on
                 > {{ add_days('predictions.as_of_date', -list.contact_pause_days) }}
                 then 'contacted'
-            when snoozed.snoozed_until > {{ add_days('predictions.as_of_date', 1) }} then 'snoozed'
+            when contacts.snoozed_until > {{ add_days('predictions.as_of_date', 1) }} then 'snoozed'
         end as otherwise_left_out,
         {{ silence_group(day_number('days.day') ~ ' - ' ~ day_number('days.last_active_on')) }}
             as silence_group
     from predictions
     left join wanted on predictions.user_id = wanted.user_id
-    left join called on predictions.user_id = called.user_id
-    left join snoozed on predictions.user_id = snoozed.user_id
+    left join contacts on predictions.user_id = contacts.user_id
+    left join moves on predictions.user_id = moves.user_id
     left join days
         on predictions.user_id = days.user_id and predictions.as_of_date = days.day
 
@@ -79,6 +62,9 @@ select
     users.as_of_date,
     users.last_contact_on,
     users.snoozed_until,
+    users.owner,
+    users.churn_move,
+    users.moved_since,
     case when users.in_holdout then 'holdout' else users.otherwise_left_out end as left_out_because,
     users.otherwise_left_out is null as is_candidate,
     save_rates.save_rate,

@@ -10,7 +10,7 @@ features as (select * from {{ ref('user_features_latest') }}),
 
 predictions as (select * from {{ ref('churn_predictions_latest') }}),
 
-contacts as (select * from {{ ref('contacts') }}),
+contacts as (select * from {{ ref('contact_states') }}),
 
 first_days as (
 
@@ -19,17 +19,6 @@ first_days as (
         min(day) as first_seen
     from days
     where events > 0
-    group by user_id
-
-),
-
-called as (
-
-    select
-        user_id,
-        max(treated_on) as last_contact_on
-    from contacts
-    where action = 'contacted'
     group by user_id
 
 )
@@ -42,11 +31,11 @@ select
     cast(predictions.user_value as double) as user_value,
     coalesce(features.is_eligible, false) as is_eligible,
     today.last_active_on,
-    called.last_contact_on
+    contacts.last_contact_on
 from users
 left join first_days on users.user_id = first_days.user_id
 left join features on users.user_id = features.user_id
 left join days as today
     on users.user_id = today.user_id and features.as_of_date = today.day
 left join predictions on users.user_id = predictions.user_id
-left join called on users.user_id = called.user_id
+left join contacts on users.user_id = contacts.user_id

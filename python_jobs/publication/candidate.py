@@ -23,6 +23,20 @@ COLUMNS: dict[str, dict[str, Any]] = {
         "format": "date",
         "description": "Nobody should contact the user before this day.",
     },
+    "churn_move": {
+        "type": ["string", "null"],
+        "enum": ["newly_at_risk", "still_at_risk", "came_back", "lost", None],
+        "description": "What happened to the user's risk within a week; see churn_moves.",
+    },
+    "moved_since": {
+        "type": ["string", "null"],
+        "format": "date",
+        "description": "The first date of that state.",
+    },
+    "owner": {
+        "type": ["string", "null"],
+        "description": "Who works on the user, as known at the publication.",
+    },
     "save_rate": MONEY
     | {"description": "The share of churners like the user whom a contact keeps."},
     "expected_gain": MONEY

@@ -98,8 +98,6 @@ TABLES = {
         select
             predictions.*,
             {", ".join(f"{part}.{name}" for name, part in CANDIDATE.items())},
-            moves.move as churn_move,
-            moves.since as moved_since,
             features.* exclude (user_id, as_of_date, is_eligible),
             activity.activity,
             history.history,
@@ -108,7 +106,6 @@ TABLES = {
         inner join main.user_features_latest as features using (user_id)
         left join main.contact_candidates as candidates using (user_id)
         left join main.churn_top_risk as listed using (user_id)
-        left join main.churn_moves as moves using (user_id)
         left join contacts using (user_id)
         left join activity using (user_id)
         left join history using (user_id)

@@ -200,8 +200,37 @@ def test_results_speak_in_plain_words(full, visit):
         "Not known yet",
         "1,200 (300 to 2,100)",
         "too few to tell: about 260 more contacts needed",
+        "a contact by the list kept 1,110 more, \N{MINUS SIGN}90 to 2,310 on the same users;"
+        " that may be chance.",
+        "340 contacts with an outcome, at least 260 are missing to learn whom they keep.",
     ):
         assert text in said, text
+
+
+def test_holdout_has_no_buttons_on_lists(full, visit):
+    page = visit(full).page
+    page.goto("/desk/users?tab=all&in_holdout=true")
+    rows = page.locator(".people tbody tr:not(.shared)").count()
+    assert rows > 10 and page.locator(".people .act", has_text="holdout").count() == rows
+    assert page.locator(".people button.do, .people .pick input").count() == 0
+    page.goto("/desk/users?tab=all&in_holdout=false")
+    assert page.locator(".people button.do").count() == page.locator(".people .pick input").count()
+    assert page.locator(".people button.do").count() > 10
+
+
+def test_today_tells_where_the_loss_is(server, visit):
+    """The values of each attribute add up to the expected loss above them."""
+    page = visit(server).page
+    page.goto("/desk")
+    shown = page.locator(".card", has_text="Expected loss").locator(".big").inner_text()
+    total = float(shown.replace(",", ""))
+    groups = page.locator("details", has=page.locator(".losses"))
+    assert groups.count() == 3
+    for group in groups.all():
+        cells = group.locator("tbody td:nth-of-type(3)").all_text_contents()
+        assert sum(float(cell.replace(",", "")) for cell in cells) == pytest.approx(total, rel=0.01)
+    page.get_by_role("link", name="premium").click()
+    page.wait_for_url("**/desk/users?plan=premium")
 
 
 def test_calendar_shows_each_coming_week(full, visit):

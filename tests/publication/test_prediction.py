@@ -23,7 +23,7 @@ from python_jobs.settings import PROJECT
 
 RELATIONS = ("churn_predictions", "churn_predictions_latest", "churn_top_risk")
 LISTED_WITH = [
-    *("last_contact_on", "save_rate"),
+    *("last_contact_on", "churn_move", "moved_since", "owner", "save_rate"),
     *("expected_gain", "expected_gain_low", "expected_gain_high"),
     *("is_explored", "list_probability", "list_rank"),
 ]

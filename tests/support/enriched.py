@@ -126,11 +126,20 @@ def _actions(store: sqlite3.Connection) -> None:
         store.execute(f"insert into campaign_lift values ({', '.join('?' * len(row))})", row)
     store.execute(
         "create table policy_value (policy text, users integer, contacted integer,"
-        " value_kept real, value_kept_low real, value_kept_high real, weeks integer,"
-        " is_enough integer, missing_contacts integer)"
+        " value_kept real, value_kept_low real, value_kept_high real, list_lead real,"
+        " list_lead_low real, list_lead_high real, weeks integer, is_enough integer,"
+        " missing_contacts integer)"
     )
-    store.execute("insert into policy_value values ('list', 900, 300, 1200, 300, 2100, 9, 1, 0)")
-    store.execute("insert into policy_value values ('risk', 900, 40, 90, -800, 980, 9, 0, 260)")
+    for row in (
+        ("list", 900, 300, 1200, 300, 2100, 0, 0, 0, 9, 1, 0),
+        ("risk", 900, 40, 90, -800, 980, 1110, -90, 2310, 9, 0, 260),
+    ):
+        store.execute(f"insert into policy_value values ({', '.join('?' * len(row))})", row)
+    store.execute("create table effect_model (decided_at text, state text, reason text)")
+    store.execute(
+        "insert into effect_model values ('2025-04-29T02:00:00', 'too_few_contacts',"
+        " '340 contacts with an outcome, at least 260 are missing to learn whom they keep')"
+    )
     store.execute(
         "create table churn_calendar (week_start text, week_end text, users integer,"
         " expected_leavers real, expected_leavers_low real, expected_leavers_high real,"
