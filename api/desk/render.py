@@ -43,7 +43,8 @@ def number(value: float | None, digits: int = 2) -> str:
         return UNKNOWN
     if not isinstance(value, float):
         return f"{value:,}"
-    return f"{value:,.{digits}f}".rstrip("0").rstrip(".")
+    text = f"{value:,.{digits}f}"
+    return text.rstrip("0").rstrip(".") if digits else text
 
 
 def percent(value: float | None, digits: int = 1) -> str:

@@ -129,13 +129,16 @@ def promises(publication: Publication) -> list[dict[str, Any]]:
 
 
 def list_lead(publication: Publication) -> dict[str, Any] | None:
-    """Return how much more a contact by the list kept than by risk; None if it is not measured.
+    """Return how much more a contact by the list kept than by risk.
 
+    None if it is not measured, or the list is the riskiest first.
     {amount, word, low, high, is_clear}: `amount` is without a sign, `word` is more or less.
     """
     for row in publication.monitoring.get("policy_value", []):
         if row["policy"] == "risk" and row.get("list_lead") is not None:
             lead, low, high = (row[f"list_lead{end}"] for end in ("", "_low", "_high"))
+            if low == high:
+                return None
             word = "less" if lead < 0 else "more"
             is_clear = low > 0 or high < 0
             return dict(amount=abs(lead), word=word, low=low, high=high, is_clear=is_clear)

@@ -229,6 +229,8 @@ def test_today_tells_where_the_loss_is(server, visit):
     for group in groups.all():
         cells = group.locator("tbody td:nth-of-type(3)").all_text_contents()
         assert sum(float(cell.replace(",", "")) for cell in cells) == pytest.approx(total, rel=0.01)
+        leave = [int(cell) for cell in group.locator("td:nth-of-type(2)").all_text_contents()]
+        assert sum(leave) == pytest.approx(total / 100, abs=len(leave))  # each is worth 100
     page.get_by_role("link", name="premium").click()
     page.wait_for_url("**/desk/users?plan=premium")
 

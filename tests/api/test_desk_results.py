@@ -1,11 +1,12 @@
 """What the desk says of campaigns, in words that follow from the numbers."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 
-from api.desk.render import by_direction
-from api.desk.results import NORMAL, PLANNED, lift, missing_contacts
+from api.desk.render import by_direction, number
+from api.desk.results import NORMAL, PLANNED, lift, list_lead, missing_contacts
 
 
 def campaign(low=None, high=None, *, treated=200, holdout=100, churn=0.5) -> dict:
@@ -76,3 +77,30 @@ def test_reasons_that_lower_the_risk_stand_apart():
 
 def test_reasons_of_earlier_releases_are_all_shown():
     assert by_direction({"reasons": ["silent", "paid"], "effects": []}) == (["silent", "paid"], [])
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [(50.0, 0, "50"), (1200.4, 0, "1,200"), (0.4, 0, "0"), (50.0, 2, "50"), (0.5, 2, "0.5")],
+)
+def test_numbers_keep_the_zeros_that_count(value: float, digits: int, text: str):
+    assert number(value, digits) == text
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        (
+            (2.0, 0.5, 3.5),
+            {"amount": 2.0, "word": "more", "low": 0.5, "high": 3.5, "is_clear": True},
+        ),
+        ((-1.0, -2.5, 0.5), {"amount": 1.0, "word": "less", "is_clear": False}),
+        ((0.0, 0.0, 0.0), None),  # the list is the riskiest first
+        ((None, None, None), None),
+    ],
+)
+def test_the_lists_lead_is_told_where_it_is_measured(bounds, expected):
+    row = dict(zip(("list_lead", "list_lead_low", "list_lead_high"), bounds, strict=True))
+    publication = SimpleNamespace(monitoring={"policy_value": [{"policy": "risk"} | row]})
+    found = list_lead(publication)
+    assert found is None if expected is None else expected.items() <= found.items()
