@@ -39,8 +39,8 @@ class Loader:
         self._settings, self._metrics = settings, metrics
         self._published: Path = settings.published
         self._lock = asyncio.Lock()
-        self._looking = Threads()
-        self._loading: dict[str, Threads] = {}
+        self._looking, self._listing = Threads(), Threads()
+        self._reading: dict[str, Threads] = {}
         self._open: OrderedDict[str, tuple[Publication, float]] = OrderedDict()
         self.current: Publication | None = None
         self.bad: dict[str, Any] | None = None
@@ -72,29 +72,46 @@ class Loader:
         Returns what is wrong with `current`. Raises TimeoutError if the disk does not answer.
         """
         async with self._lock:
-            looked = self._looking.call(self._look, seconds=self._settings.api_check_seconds)
-            version, is_damaged = await looked
+            seconds = self._settings.api_check_seconds
+            version = await self._looking.call(self.linked, seconds=seconds)
             self._looked_at = time.monotonic()
-            if is_damaged and self.current:
-                self._drop(self.current)
+            served = self.current
+            is_damaged = await self._is_damaged(served) if served else False
+            if served and is_damaged:
+                self._drop(served)
             self._forget_old()
-            if version and self.current and self.current.version == version:
-                self.bad = None
-                return None
-            if version and self._is_due(version):
-                await self._load(version)
-            if self.current is None and time.monotonic() >= self._instead_after:
-                await self._load_earlier(version)
+            await self._follow(version)
+            if is_damaged is None and served is self.current:
+                raise TimeoutError
             return None if version or not self.current else "published/current names no version"
+
+    async def _follow(self, version: str | None) -> None:
+        """Load the version that is current if it is due, or an earlier one if none is served."""
+        if version and self.current and self.current.version == version:
+            self.bad = None
+            return
+        if version and self._is_due(version):
+            try:
+                await self._load(version, linked=version)
+            except BadVersion as error:
+                self._refuse(version, str(error))
+            if self.current and self.current.version == version:
+                self.bad = None
+        if self.current is None and time.monotonic() >= self._instead_after:
+            await self._load_earlier(version)
 
     def _is_due(self, version: str) -> bool:
         """Return whether a version is to be looked at: a bad one only now and then."""
         is_other = not self.bad or self.bad["version"] != version
         return is_other or time.monotonic() >= self._bad_until
 
-    def _look(self) -> tuple[str | None, bool]:
-        """Return the version that is current, and whether the served one was damaged."""
-        return self.linked(), bool(self.current and self.current.is_damaged())
+    async def _is_damaged(self, served: Publication) -> bool | None:
+        """Return whether a version was damaged since it was loaded; None if its disk hangs."""
+        threads, seconds = self._threads_of(served.version), self._settings.api_check_seconds
+        if not threads.are_busy:
+            with contextlib.suppress(TimeoutError):
+                return await threads.call(served.is_damaged, seconds=seconds)
+        return None
 
     def linked(self) -> str | None:
         """Return the version that published/current names now."""
@@ -103,20 +120,19 @@ class Loader:
             return name if VERSION.fullmatch(name) else None
         return None
 
-    async def _load(self, version: str) -> None:
-        """Load the current version and swap it in, keep it out, or leave it for a newer one."""
+    async def _load(self, version: str, *, linked: str | None) -> None:
+        """Load a version and swap it in, or leave it once `current` names another than `linked`.
+
+        Raises BadVersion.
+        """
         swapping = asyncio.create_task(self._swap(version))
         seconds = self._settings.api_check_seconds
         try:
             while not swapping.done():
                 await asyncio.wait({swapping}, timeout=self._settings.api_reload_seconds)
-                if await self._looking.call(self.linked, seconds=seconds) != version:
-                    break  # also if it was pruned during reading
-            else:
-                swapping.result()
-                self.bad = None
-        except BadVersion as error:
-            self._refuse(version, str(error))
+                if await self._looking.call(self.linked, seconds=seconds) != linked:
+                    return  # also if it was pruned during reading
+            swapping.result()
         finally:
             swapping.cancel()
             swapping.add_done_callback(_heed)
@@ -124,25 +140,36 @@ class Loader:
     async def _load_earlier(self, current: str | None) -> None:
         """Serve the newest good version instead of a current one that is bad."""
         self._instead_after = time.monotonic() + self._settings.api_retry_seconds
-        seconds = self._settings.api_check_seconds
-        found = await self._looking.call(self._versions_but, current, seconds=seconds)
-        for version in found[:TRIED_INSTEAD]:
+        for version in (await self._versions_but(current))[:TRIED_INSTEAD]:
             with contextlib.suppress(BadVersion):
-                await self._swap(version)
+                await self._load(version, linked=current)
                 return
 
-    def _versions_but(self, current: str | None) -> list[str]:
-        """Return the complete versions on the disk, the newest first.
+    async def _versions_but(self, current: str | None) -> list[str]:
+        """Return the other versions on the disk, the newest first.
 
-        The current one, whose manifest may hang, is not read.
+        Each is asked for its number apart, so that one that hangs delays no other.
         """
-        found = [path.parent.name for path in self._published.glob("*/manifest.json")]
-        names = [
-            name for name in found if VERSION.fullmatch(name) and name not in ("current", current)
-        ]
-        return sorted(
-            names, key=lambda name: (sequence_of(self._published / name), name), reverse=True
-        )
+        seconds = self._settings.api_check_seconds
+        names = await self._listing.call(self._names, seconds=seconds)
+        others = [name for name in names if name not in ("current", current)]
+        numbers = await asyncio.gather(*map(self._number, others))
+        found = [(n, name) for n, name in zip(numbers, others, strict=True) if n is not None]
+        return [name for _, name in sorted(found, reverse=True)]
+
+    def _names(self) -> list[str]:
+        """Return what may be versions. Nothing in their folders is read."""
+        with contextlib.suppress(OSError):
+            return [one.name for one in self._published.iterdir() if VERSION.fullmatch(one.name)]
+        return []
+
+    async def _number(self, version: str) -> int | None:
+        """Return a version's number; None without a manifest, or if its disk hangs."""
+        threads, seconds = self._threads_of(version), self._settings.api_check_seconds
+        if not threads.are_busy:
+            with contextlib.suppress(OSError):  # a TimeoutError is one
+                return await threads.call(_number_of, self._published / version, seconds=seconds)
+        return None
 
     async def _swap(self, version: str) -> None:
         """Load a version and serve it. Raises BadVersion."""
@@ -159,14 +186,17 @@ class Loader:
 
     async def _read(self, version: str) -> Publication:
         """Read and verify a version. Raises BadVersion, also while an earlier try still hangs."""
-        self._loading = {name: one for name, one in self._loading.items() if one.are_busy}
-        threads = self._loading.setdefault(version, Threads(most=1))
-        seconds = self._settings.api_load_seconds
+        threads, seconds = self._threads_of(version), self._settings.api_load_seconds
         try:
             key = self._settings.signing_key
             return await threads.call(load, self._published, version, key, seconds=seconds)
         except TimeoutError:
             raise BadVersion(f"it could not be read within {seconds:g} seconds") from None
+
+    def _threads_of(self, version: str) -> Threads:
+        """Return the one thread that reads a version's files, so that one that hangs is one."""
+        self._reading = {name: one for name, one in self._reading.items() if one.are_busy}
+        return self._reading.setdefault(version, Threads(most=1))
 
     def _drop(self, damaged: Publication) -> None:
         """Stop serving a version whose files were changed in place."""
@@ -188,6 +218,10 @@ class Loader:
             too_many = len(self._open) > KEPT_OPEN
             if version != newest and (too_many or now - since > KEPT_SECONDS):
                 del self._open[version]
+
+
+def _number_of(folder: Path) -> int | None:
+    return sequence_of(folder) if (folder / "manifest.json").exists() else None
 
 
 def _heed(done: "asyncio.Task[None]") -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.hanging import hang
 from support.running import Server, serving, wait_until
 from support.versions import change_manifest, current, make_current, publish_again
 
@@ -15,19 +16,18 @@ QUICK = {"check_seconds": 0.5, "load_seconds": 1, "retry_seconds": 0.3}
 
 @pytest.fixture
 def quick(published_home: Path, tmp_path: Path) -> Iterator[Server]:
-    """A server whose disk has to answer soon."""
-    with serving(published_home, tmp_path / "log", **QUICK) as running:
+    """A server whose disk has to answer soon, and can hang."""
+    with serving(published_home, tmp_path / "log", may_hang=True, **QUICK) as running:
         yield running
 
 
-def version_of(server: Server) -> str:
-    return server.get("/ready").json["version"]
+def version_of(server: Server) -> str | None:
+    return server.get("/ready").json.get("version")
 
 
-def stalled(folder: Path) -> None:
-    """Make reading a version's manifest hang, as on a network volume that does not answer."""
-    (folder / "manifest.json").unlink()
-    os.mkfifo(folder / "manifest.json")
+def stalled(folder: Path) -> Path:
+    """Let reading a version's manifest hang; return what to remove so that it answers again."""
+    return hang(folder / "manifest.json")
 
 
 def test_a_version_that_cannot_be_read_delays_no_other(quick, published_home):
@@ -67,7 +67,8 @@ def test_keys_and_contacts_are_looked_after_while_a_version_hangs(published_home
     (old, old_line), (new, new_line) = (keys.make("desk", "operator") for _ in range(2))
     file = tmp_path / "keys"
     file.write_text(old_line)
-    with serving(published_home, tmp_path / "log", keys=file, load_seconds=60) as server:
+    options = {"keys": file, "load_seconds": 60}
+    with serving(published_home, tmp_path / "log", may_hang=True, **options) as server:
         bad = publish_again(published_home, 1)
         stalled(bad)
         make_current(bad)
@@ -83,6 +84,74 @@ def test_keys_and_contacts_are_looked_after_while_a_version_hangs(published_home
         process = server.process
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == -signal.SIGTERM or process.returncode == 0
+
+
+def damaged(folder: Path) -> Path:
+    (folder / "model.onnx").write_bytes(b"no model")
+    return folder
+
+
+def piped(folder: Path) -> None:
+    """Put a pipe in place of a version's manifest."""
+    (folder / "manifest.json").unlink()
+    os.mkfifo(folder / "manifest.json")
+
+
+@pytest.mark.parametrize("spoil", [piped, stalled])
+def test_older_versions_that_hang_do_not_keep_a_good_one_from_serving(
+    published_home, tmp_path, spoil
+):
+    good, bad = current(published_home), damaged(publish_again(published_home, 1))
+    for number in (2, 3, 4, 5):
+        spoil(publish_again(published_home, number))
+    make_current(bad)
+    with serving(published_home, tmp_path / "log", may_hang=True, **QUICK) as server:
+        wait_until(lambda: server.get("/ready").status == 200, what="the good version", seconds=5)
+        assert version_of(server) == good.name
+        assert server.get("/health").json["bad_version"]["version"] == bad.name
+
+
+@pytest.mark.parametrize("spoil", [piped, stalled])
+def test_current_is_looked_at_while_older_versions_hang(published_home, tmp_path, spoil):
+    """Nothing can be served at first; four retries later a good version is taken up at once."""
+    first, bad = current(published_home), damaged(publish_again(published_home, 1))
+    better = publish_again(published_home, 3, source=first)
+    aside = better.rename(published_home / better.name)
+    spoil(first)
+    make_current(bad)
+    with serving(published_home, tmp_path / "log", may_hang=True, **QUICK) as server:
+        time.sleep(2.5)
+        assert server.get("/ready").status == 503
+        make_current(aside.rename(better))
+        wait_until(lambda: version_of(server) == better.name, what="the new link", seconds=3)
+        assert server.get("/health").json["status"] == "ok"
+
+
+def test_current_is_looked_at_while_an_older_version_is_loaded(published_home, tmp_path):
+    slow, bad = current(published_home), damaged(publish_again(published_home, 1))
+    better = publish_again(published_home, 2, source=slow)
+    slow_aside, aside = (one.rename(published_home / one.name) for one in (slow, better))
+    hang(slow_aside / "model.onnx")
+    make_current(bad)
+    options = QUICK | {"load_seconds": 60}
+    with serving(published_home, tmp_path / "log", may_hang=True, **options) as server:
+        slow_aside.rename(slow)
+        time.sleep(1)  # the next retry loads it, for a minute
+        make_current(aside.rename(better))
+        wait_until(lambda: version_of(server) == better.name, what="the new link", seconds=5)
+
+
+def test_current_is_looked_at_while_the_served_version_hangs(quick, published_home):
+    old, new = current(published_home), publish_again(published_home, 1)
+    mark = hang(old / "lookup.sqlite")
+    wait_until(lambda: quick.get("/health").json["problems"], what="the problem")
+    assert "does not answer" in quick.get("/health").json["problems"]["versions"]
+    time.sleep(2)
+    assert version_of(quick) == old.name and quick.get("/health").json["unchecked_seconds"] < 1
+    make_current(new)
+    wait_until(lambda: version_of(quick) == new.name, what="the new version", seconds=3)
+    assert quick.get("/health").json["status"] == "ok"
+    mark.unlink()
 
 
 def test_a_link_that_is_gone_is_said_and_the_version_stays(quick, published_home):
@@ -131,7 +200,7 @@ def test_at_start_the_newest_good_version_replaces_a_broken_one(published_home, 
         change_manifest(publish_again(published_home, number), version="another")
     stalled(newest := publish_again(published_home, 4))
     make_current(newest)
-    with serving(published_home, tmp_path / "log", **QUICK) as server:
+    with serving(published_home, tmp_path / "log", may_hang=True, **QUICK) as server:
         assert version_of(server) == good.name != old.name
         health = server.get("/health").json
         assert health["status"] == "degraded" and health["bad_version"]["version"] == newest.name

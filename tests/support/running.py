@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
+HANGING = Path(__file__).with_name("hanging.py")
 
 
 @dataclass
@@ -84,12 +85,18 @@ def deaf_port() -> Iterator[int]:
 
 
 @contextmanager
-def serving(home: Path, log: Path, *, workers: int = 1, **environment: object) -> Iterator[Server]:
-    """Yield a server over a home that is ready to answer; stop it at the end."""
+def serving(
+    home: Path, log: Path, *, workers: int = 1, may_hang: bool = False, **environment: object
+) -> Iterator[Server]:
+    """Yield a server over a home that is ready to answer; stop it at the end.
+
+    `may_hang`: on a disk that can be made to hang (hanging.py).
+    """
     port = free_port()
     settings = {f"CHURNHOUSE_API_{name.upper()}": str(v) for name, v in environment.items()}
     settings = {"CHURNHOUSE_API_RELOAD_SECONDS": "0.1"} | settings
-    command = [sys.executable, "-m", "api", "--port", str(port), "--workers", str(workers)]
+    start = [HANGING] if may_hang else ["-m", "api"]
+    command = [sys.executable, *start, "--port", str(port), "--workers", str(workers)]
     with log.open("w", encoding="utf-8") as out:
         process = subprocess.Popen(
             command,
