@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from python_jobs.errors import JobError
+from python_jobs.files import read_bounded
 
 ROLES = ("reader", "writer", "operator")
 """A writer may do what a reader may, and record contacts; an operator, and read /metrics."""
+
+LARGEST = 16 * 2**20
+"""Bytes of the file."""
 
 Stamp = tuple[int, int, int]
 """When a file was written, its size and its inode: what tells that it changed."""
@@ -53,7 +57,7 @@ class Keys:
         try:
             if _stamp(self._path) == self._stamp:
                 return self._problem
-            self._stamp, text = _stamp(self._path), self._path.read_text(encoding="utf-8")
+            self._stamp, text = _stamp(self._path), read_bounded(self._path, LARGEST).decode()
             self._keys, wrong = _sorted_out(text)
         except (OSError, UnicodeDecodeError):
             return self.revoke("its file cannot be read; no key is accepted")
@@ -83,7 +87,7 @@ class Keys:
 
     def _read(self) -> tuple[Stamp, list[Key]]:
         try:
-            stamp, text = _stamp(self._path), self._path.read_text(encoding="utf-8")
+            stamp, text = _stamp(self._path), read_bounded(self._path, LARGEST).decode()
         except (OSError, UnicodeDecodeError):
             raise JobError(
                 f"The file of API keys, {self._path}, cannot be read.",

@@ -6,13 +6,14 @@ import json
 import os
 import re
 import stat
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from python_jobs.errors import JobError
 
 LARGEST_MANIFEST = 64 * 2**20
-"""Bytes."""
+"""Bytes, also of other small JSON files."""
 
 
 def check_name(path: Path) -> Path:
@@ -28,8 +29,8 @@ def check_name(path: Path) -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
+    """Return the sha256 of a regular file's content, in hexadecimal. Raises OSError for others."""
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -59,16 +60,21 @@ def replace_json(path: Path, content: Any) -> None:
     fsync(path.parent)
 
 
+def opened(path: Path) -> BufferedReader:
+    """Return an open regular file. Raises OSError for other files: a pipe would never answer."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
 def read_bounded(path: Path, most: int) -> bytes:
     """Return the content of a regular file of at most so many bytes.
 
-    Raises OSError for other files: a pipe would never end, a device or a huge file would fill the
-    memory.
+    Raises OSError for other files: a device or a huge file would fill the memory.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    with opened(path) as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise OSError(errno.EFBIG, "it is too large", str(path))
@@ -85,14 +91,16 @@ def text_of(path: Path, *, next_step: str) -> str:
         raise JobError(f"{path} is not UTF-8 text.", next_step="save it as UTF-8.") from None
 
 
-def read_json(path: Path, *fields: str, next_step: str) -> dict[str, Any]:
-    """Return the object in a JSON file.
+def read_json(
+    path: Path, *fields: str, next_step: str, most: int = LARGEST_MANIFEST
+) -> dict[str, Any]:
+    """Return the object in a JSON file of at most so many bytes.
 
     Raises JobError, with this next step, if the file cannot be read, is damaged or lacks one of the
     fields.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_bounded(path, most))
     except OSError as error:
         raise JobError(f"{path} cannot be read ({error.strerror}).", next_step=next_step) from None
     except ValueError:
@@ -109,8 +117,7 @@ def manifest_of(folder: Path) -> Any:
 
     Raises OSError, ValueError or RecursionError if there is none, also above LARGEST_MANIFEST.
     """
-    with (folder / "manifest.json").open("rb") as file:
-        return json.loads(file.read(LARGEST_MANIFEST))
+    return json.loads(read_bounded(folder / "manifest.json", LARGEST_MANIFEST))
 
 
 def sequence_of(folder: Path) -> int:

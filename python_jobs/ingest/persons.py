@@ -14,9 +14,12 @@ from pathlib import Path
 import duckdb
 
 from python_jobs.errors import JobError
-from python_jobs.files import fsync
+from python_jobs.files import fsync, read_bounded
 
 KEY_FILE = "person.key"
+LARGEST_KEY = 1024
+"""Bytes of its file."""
+RESTORE = "restore it from where you keep it; see the runbook."
 BLOCK = 64
 """Bytes of a block of sha256, to which HMAC fills its key."""
 
@@ -27,13 +30,13 @@ def key_of(home: Path) -> bytes:
     if not path.exists():
         _make(path)
     try:
-        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+        key = bytes.fromhex(read_bounded(path, LARGEST_KEY).decode("ascii").strip())
+    except OSError as error:
+        raise JobError(f"{path} cannot be read ({error.strerror}).", next_step=RESTORE) from None
     except ValueError:
         key = b""
     if len(key) != 32:
-        raise JobError(
-            f"{path} holds no key.", next_step="restore it from where you keep it; see the runbook."
-        )
+        raise JobError(f"{path} holds no key.", next_step=RESTORE)
     return key
 
 

@@ -51,7 +51,7 @@ def verify(folder: Path, manifest: dict[str, Any]) -> None:
         path = folder / name
         try:
             sha256 = sha256_of(path)
-        except OSError:
+        except (OSError, ValueError):  # a name may be none
             sha256 = None
         if sha256 != facts["sha256"]:
             raise JobError(

@@ -146,7 +146,8 @@ def champion_parameters(models: Path) -> dict[str, dict[str, Any]]:
 
 def read_json(models: Path, version: str, name: str) -> dict[str, Any]:
     """Return the content of a version's JSON file, once verified."""
-    return files.read_json(verified(models, version, name), next_step=RESTORE)
+    path = verified(models, version, name)
+    return files.read_json(path, next_step=RESTORE, most=path.stat().st_size)
 
 
 def read_features(models: Path, version: str) -> Features:

@@ -35,6 +35,22 @@ def start(home: Path, *arguments: object, **options) -> subprocess.Popen:
 
 
 @contextlib.contextmanager
+def within(seconds: int) -> Iterator[None]:
+    """Raise TimeoutError if the block lasts longer, also while it waits for a pipe."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError(f"not done within {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
 def running(home: Path, *arguments: object) -> Iterator[subprocess.Popen]:
     """Yield a running command that holds the warehouse; kill it at the end of the block."""
     process = start(home, *arguments)
