@@ -5,10 +5,14 @@ import hashlib
 import json
 import os
 import re
+import reprlib
 import stat
+from functools import cache
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from python_jobs.errors import JobError
 
@@ -92,32 +96,54 @@ def text_of(path: Path, *, next_step: str) -> str:
 
 
 def read_json(
-    path: Path, *fields: str, next_step: str, most: int = LARGEST_MANIFEST
+    path: Path, kind: Any, *, next_step: str, most: int = LARGEST_MANIFEST
 ) -> dict[str, Any]:
-    """Return the object in a JSON file of at most so many bytes.
+    """Return the object in a JSON file; see json_of.
 
-    Raises JobError, with this next step, if the file cannot be read, is damaged or lacks one of the
-    fields.
+    Raises JobError, with this next step, if the file cannot be read or is damaged.
     """
     try:
-        content = json.loads(read_bounded(path, most))
+        return json_of(path, kind, most)
     except OSError as error:
         raise JobError(f"{path} cannot be read ({error.strerror}).", next_step=next_step) from None
+    except ValueError as error:
+        raise JobError(f"{path} is damaged: {error}.", next_step=next_step) from None
+
+
+def json_of(path: Path, kind: Any, most: int = LARGEST_MANIFEST) -> dict[str, Any]:
+    """Return the object in a JSON file of at most so many bytes.
+
+    `kind`: its type, such as a TypedDict; members that it does not name may be anything. Raises
+    OSError if the file cannot be read, and ValueError, which says what is wrong, if it is damaged.
+    """
+    try:
+        content: dict[str, Any] = json.loads(read_bounded(path, most))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     except ValueError:
-        raise JobError(f"{path} is damaged: it is no JSON.", next_step=next_step) from None
-    lacking = [name for name in fields if not isinstance(content, dict) or name not in content]
-    if lacking or not isinstance(content, dict):
-        what = f"it lacks {', '.join(lacking)}" if lacking else "it is no object"
-        raise JobError(f"{path} is damaged: {what}.", next_step=next_step)
+        raise ValueError("it is no JSON") from None
+    try:
+        _adapter(kind).validate_python(content, strict=True)
+    except ValidationError as error:
+        raise ValueError(_mistake(error)) from None
     return content
 
 
-def manifest_of(folder: Path) -> Any:
-    """Return the content of a version's manifest, which may be any JSON.
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
-    Raises OSError, ValueError or RecursionError if there is none, also above LARGEST_MANIFEST.
-    """
-    return json.loads(read_bounded(folder / "manifest.json", LARGEST_MANIFEST))
+
+def _mistake(error: ValidationError) -> str:
+    """Return the first mistake in words, with the value that was found."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    where = where if where.isprintable() else ascii(where)
+    if first["type"] == "missing":
+        return f"it lacks {where}"
+    if not where:
+        return "it is no object"
+    return f"{where} is {reprlib.repr(first['input'])} ({first['msg']})"
 
 
 def sequence_of(folder: Path) -> int:
@@ -127,7 +153,8 @@ def sequence_of(folder: Path) -> int:
     has 0 too, which makes it the oldest.
     """
     try:
-        return int(manifest_of(folder)["sequence"])
+        content = json.loads(read_bounded(folder / "manifest.json", LARGEST_MANIFEST))
+        return int(content["sequence"])
     except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return 0
 

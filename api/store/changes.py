@@ -17,10 +17,10 @@ from api.http.errors import Problem, error, invalid
 from api.store import checks
 from api.store.contacts import Contacts
 from api.store.publication import VERSION, Publication
-from python_jobs.files import manifest_of
 from python_jobs.publication import contacts as of_people
 from python_jobs.publication import prediction
 from python_jobs.publication.candidate import OF_THE_RUN
+from python_jobs.publication.manifest import manifest_of
 from python_jobs.publication.signature import is_accepted
 
 LONGEST = 20_000
@@ -114,7 +114,7 @@ def _earlier(
         rows = _list(published / since, manifest)
         rules, day = manifest.get("list", {}), date.fromisoformat(manifest["as_of_date"])
         zone = ZoneInfo(manifest.get("timezone", "UTC"))
-    except (OSError, ValueError, LookupError, TypeError, RecursionError, sqlite3.Error):
+    except (OSError, ValueError, LookupError, sqlite3.Error):
         raise _gone() from None
     pause = rules.get("contact_pause_days", 0)
     return rows, lambda user_id: ever_waited(contacts.ever_of(user_id), day, pause, zone)

@@ -19,11 +19,11 @@ from zoneinfo import ZoneInfo
 
 from api.store import checks
 from api.store.checks import BadVersion
-from python_jobs.files import manifest_of
 from python_jobs.publication import candidate, feature_facts, lookup_store, onnx_model, prediction
 from python_jobs.publication.attribute_values import Encoder
 from python_jobs.publication.feature_facts import FeatureFact
 from python_jobs.publication.impossible import Contradictions
+from python_jobs.publication.manifest import manifest_of
 from python_jobs.publication.signature import NOT_SIGNED, is_accepted
 from python_jobs.reasons.teller import Teller
 from python_jobs.reasons.telling import told_of_one
@@ -297,12 +297,14 @@ def load(published: Path, version: str, signing_key: str | None = None) -> Publi
 
 
 def _load(folder: Path, version: str, signing_key: str | None) -> Publication:
-    manifest = manifest_of(folder)
+    try:
+        manifest = manifest_of(folder)
+    except ValueError as error:
+        raise BadVersion(f"its manifest is damaged: {error}") from None
     if manifest["version"] != version:
         raise BadVersion("its manifest names another version")
     if not is_accepted(manifest, "publication", signing_key):
         raise BadVersion(f"its manifest {NOT_SIGNED}")
-    datetime.fromisoformat(manifest["published_at"])
     files = manifest["files"]
     content = {}
     page = f"reports/{manifest['model_version']}.html"

@@ -15,9 +15,10 @@ import duckdb
 
 from python_jobs import terminal
 from python_jobs.errors import JobError
-from python_jobs.files import fsync, manifest_of, sequence_of, sha256_of, sql_text, write_json
+from python_jobs.files import fsync, sequence_of, sha256_of, sql_text, write_json
 from python_jobs.ingest import persons
 from python_jobs.ingest.words import of_warehouse
+from python_jobs.publication.manifest import manifest_of
 from python_jobs.publication.signature import is_accepted, signed
 from python_jobs.publishing import activation, comments, lookup, summary
 from python_jobs.registry import store
@@ -179,7 +180,7 @@ def _before(settings: Settings) -> Path | None:
     folder = (settings.published / "current").resolve()
     if not folder.exists():
         return None
-    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+    with contextlib.suppress(OSError, ValueError, LookupError):
         manifest = manifest_of(folder)
         expected = manifest["files"]["churnhouse.duckdb"]["sha256"]
         is_whole = sha256_of(folder / "churnhouse.duckdb") == expected

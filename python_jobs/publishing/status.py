@@ -7,6 +7,7 @@ from typing import Any
 
 from python_jobs.errors import JobError
 from python_jobs.files import read_json, sha256_of
+from python_jobs.publication.manifest import Manifest
 from python_jobs.publication.signature import NOT_SIGNED, is_accepted
 from python_jobs.settings import Settings
 
@@ -36,7 +37,7 @@ def read(settings: Settings) -> dict[str, Any]:
             f"Nothing is published at {settings.published}.", next_step="run `churnhouse run`."
         )
     again = "run `churnhouse publish` to publish again."
-    manifest = read_json(path, "version", "files", next_step=again)
+    manifest = read_json(path, Manifest, next_step=again)
     if manifest["version"] != folder.name:
         raise JobError(f"{path} is of another version, {manifest['version']}.", next_step=again)
     if not is_accepted(manifest, "publication", settings.signing_key):

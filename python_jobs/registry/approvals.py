@@ -10,6 +10,7 @@ from python_jobs.errors import JobError
 from python_jobs.files import read_json, replace_json
 from python_jobs.publication.signature import NOT_SIGNED, is_accepted, signed
 from python_jobs.registry import store
+from python_jobs.registry.records import Decisions, Withdrawn
 from python_jobs.registry.tables import add_decision
 from python_jobs.settings import Settings
 from python_jobs.warehouse.connection import give_up
@@ -62,7 +63,7 @@ def decide(
         row = {"decided_at": moment, "version": version, "is_approved": is_approved}
         row |= {"decided_by": given["by"], "note": given["note"]}
         add_decision(con, "ml.approvals", row)
-        _add(settings.models / "approvals.json", version, given)
+        _add(settings.models / "approvals.json", Decisions, version, given)
         con.commit()
     except BaseException:
         give_up(con)
@@ -88,8 +89,8 @@ def still_needed(settings: Settings, version: str) -> str | None:
 
 
 def _approval(models: Path, version: str) -> dict[str, Any] | None:
-    given = _read(models / "approvals.json").get(version)
-    if not isinstance(given, dict) or "approved_at" not in given:
+    given = _decisions(models).get(version)
+    if given is None or "approved_at" not in given:
         return None
     hashes = store.scoring_hashes(models, version)
     is_for_model = given.get("onnx_sha256") == hashes["model.onnx"]
@@ -116,27 +117,31 @@ def rejection(models: Path, version: str) -> dict[str, Any] | None:
 
     One without a signature counts too: at worst a version waits for somebody to approve it.
     """
-    given = _read(models / "approvals.json").get(version)
+    given = _decisions(models).get(version)
     return given if given and "rejected_at" in given else None
 
 
 def withdrawn(models: Path) -> dict[str, dict[str, Any]]:
     """Return the versions that were rolled back, and when."""
-    return _read(models / "withdrawn.json")
+    return _read(models / "withdrawn.json", Withdrawn)
 
 
 def withdraw(models: Path, version: str, now: datetime) -> None:
     """Record that a version was rolled back. It is promoted again only if the user names it."""
     moment = {"rolled_back_at": f"{store.utc(now).isoformat()}Z"}
-    _add(models / "withdrawn.json", version, moment)
+    _add(models / "withdrawn.json", Withdrawn, version, moment)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _decisions(models: Path) -> dict[str, dict[str, Any]]:
+    return _read(models / "approvals.json", Decisions)
+
+
+def _read(path: Path, kind: Any) -> dict[str, Any]:
     if not path.exists():
         return {}
-    return read_json(path, next_step="restore it from a backup; it holds people's decisions.")
+    return read_json(path, kind, next_step="restore it from a backup; it holds people's decisions.")
 
 
-def _add(path: Path, key: str, value: dict[str, Any]) -> None:
+def _add(path: Path, kind: Any, key: str, value: dict[str, Any]) -> None:
     """Add an entry to a JSON file. Readers see the old file or the new one, never a part."""
-    replace_json(path, _read(path) | {key: value})
+    replace_json(path, _read(path, kind) | {key: value})

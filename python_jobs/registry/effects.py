@@ -18,6 +18,7 @@ from python_jobs.errors import JobError
 from python_jobs.files import fsync, read_json, replace_json, sha256_of, write_json
 from python_jobs.publication import onnx_model
 from python_jobs.registry import store
+from python_jobs.registry.records import EffectPointer, EffectVersion
 from python_jobs.registry.tables import add_decision
 from python_jobs.training import effect, onnx_export
 from python_jobs.training.effect import MIN_CLASS, MIN_CONTACTS, Effect, Lead, Outcomes
@@ -204,7 +205,7 @@ def version_in_use(models: Path) -> str | None:
     pointer = models / "effect.json"
     if not pointer.exists():
         return None
-    version: str | None = read_json(pointer, "version", next_step=RESTORE)["version"]
+    version: str | None = read_json(pointer, EffectPointer, next_step=RESTORE)["version"]
     return version
 
 
@@ -219,9 +220,7 @@ def in_use(models: Path) -> InUse | None:
     folder = models / "effects" / version
     if not (folder / "effect.json").exists():
         raise JobError(f"{folder} is missing, and effect.json names it.", next_step=RESTORE)
-    saved = read_json(
-        folder / "effect.json", "files", "names", "types", "values", next_step=RESTORE
-    )
+    saved = read_json(folder / "effect.json", EffectVersion, next_step=RESTORE)
     treated, control = (onnx_model.load(folder / n, saved["files"][n]) for n in FILES)
     features = Features(saved["names"], saved["types"], saved["values"])
     return InUse(features, (treated, control))

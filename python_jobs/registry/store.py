@@ -19,6 +19,7 @@ from python_jobs import files
 from python_jobs.errors import JobError
 from python_jobs.files import fsync, replace_json, sequence_of, sha256_of, write_json
 from python_jobs.publication.signature import NOT_SIGNED, is_accepted, signed
+from python_jobs.registry import records
 from python_jobs.settings import PROJECT, Settings
 from python_jobs.warehouse.features import Features
 
@@ -109,7 +110,11 @@ def read_manifest(models: Path, version: str) -> dict[str, Any]:
             f"There is no model version {version} in {models}.",
             next_step="see `churnhouse models`, or run `churnhouse train`.",
         )
-    return files.read_json(models / version / "manifest.json", "files", next_step=RESTORE)
+    path = models / version / "manifest.json"
+    manifest = files.read_json(path, records.Manifest, next_step=RESTORE)
+    if manifest["version"] != version:
+        raise JobError(f"{path} is of another version, {manifest['version']}.", next_step=RESTORE)
+    return manifest
 
 
 def not_trained_here(settings: Settings, version: str) -> str | None:
@@ -147,7 +152,7 @@ def champion_parameters(models: Path) -> dict[str, dict[str, Any]]:
 def read_json(models: Path, version: str, name: str) -> dict[str, Any]:
     """Return the content of a version's JSON file, once verified."""
     path = verified(models, version, name)
-    return files.read_json(path, next_step=RESTORE, most=path.stat().st_size)
+    return files.read_json(path, dict[str, Any], next_step=RESTORE, most=path.stat().st_size)
 
 
 def read_features(models: Path, version: str) -> Features:
@@ -182,7 +187,7 @@ def production(models: Path) -> Production | None:
         return None
     content = files.read_json(
         path,
-        *Production.__annotations__,
+        records.Pointer,
         next_step="restore it from a backup, or remove it and run `churnhouse promote VERSION`.",
     )
     return Production(*(content[name] for name in Production.__annotations__))
@@ -257,7 +262,7 @@ def swap_production(
 
 
 def _content(models: Path) -> dict[str, Any]:
-    return files.read_json(models / "production.json", next_step=RESTORE)
+    return files.read_json(models / "production.json", records.Pointer, next_step=RESTORE)
 
 
 def _write_production(settings: Settings, chosen: Production, previous_files: Any) -> None:

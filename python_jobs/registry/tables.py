@@ -6,6 +6,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from python_jobs.errors import JobError
 from python_jobs.registry import store
 from python_jobs.training.judging import metric_rows, pooled
 from python_jobs.warehouse.connection import give_up
@@ -32,6 +33,12 @@ def write_registry_tables(con: duckdb.DuckDBPyConnection, models: Path) -> None:
     for version in [v for v in store.versions(models) if v not in known]:
         manifest = store.read_manifest(models, version)
         tables = store.read_json(models, version, "metrics.json")["models"]
+        if manifest["estimator"] not in tables:
+            raise JobError(
+                f"{models / version / 'manifest.json'} is damaged: its metrics.json has no "
+                f"estimator {manifest['estimator']!r}.",
+                next_step=store.RESTORE,
+            )
         row = {
             name: manifest[name] for name in ("version", "created_at", "estimator", "data_through")
         } | {

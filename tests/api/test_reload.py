@@ -2,9 +2,15 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
+import hypothesis
 import pytest
-from support.running import serving, wait_until
+from hypothesis import given
+from hypothesis import strategies as st
+from support.running import Server, serving, wait_until
+from support.spoiled import GONE, WRONG, places, spoil
 from support.versions import (
     change_manifest,
     change_store,
@@ -110,7 +116,7 @@ def _model_of_another_version(folder):
     ("breakage", "reason"),
     [
         (_no_store, "lookup.sqlite is missing"),
-        (_no_manifest, "cannot be opened"),
+        (_no_manifest, "its manifest is damaged: it is no JSON"),
         (_other_name, "names another version"),
         (_changed_store, "lookup.sqlite is not the file that was published"),
         (_no_database, "cannot be opened"),
@@ -134,6 +140,79 @@ def test_every_defect_keeps_a_version_from_being_served(published_home, breakage
     breakage(folder)
     with pytest.raises(BadVersion, match=reason):
         load(folder.parent, folder.name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("list", 5, r"list is 5 \(Input should be a valid dictionary\)"),
+        ("files", [], r"files is \[\]"),
+        ("as_of_date", "today", "as_of_date is 'today'"),
+        ("published_at", "2026-11-30T05:46:48", "it has no time zone"),
+        ("timezone", "Mars", "there is no such time zone"),
+        ("model", None, "model is None"),
+        ("riskiest", GONE, "it lacks riskiest"),
+    ],
+)
+def test_a_version_whose_manifest_has_a_wrong_value_is_refused(published_home, name, value, reason):
+    folder = publish_again(published_home, 1)
+    spoil(folder / "manifest.json", (name,), value)
+    with pytest.raises(BadVersion, match=f"its manifest is damaged: .*{reason}"):
+        load(folder.parent, folder.name)
+
+
+PAGES = ("/desk", "/desk/users", "/desk/results", "/desk/calendar", "/desk/model", "/metrics")
+PAGES += ("/health", "/v1/model", "/v1/drift", "/v1/predictions", "/v1/changes")
+
+
+@pytest.fixture(scope="module")
+def following(finished_home: Path, tmp_path_factory) -> Iterator[tuple[Server, Path, Path]]:
+    """A server, the published folder that it follows, and a whole version elsewhere."""
+    home = tmp_path_factory.mktemp("following")
+    shutil.copytree(finished_home / "published", home / "published", symlinks=True)
+    whole = shutil.copytree(current(home), home / "whole")
+    with serving(home, home / "log") as server:
+        yield server, home / "published", whole
+
+
+def renamed(whole: Path, published: Path) -> Path:
+    """Make the same version under another name, with what the API reads; not the current one."""
+    folder = published / f"v{sum(1 for _ in published.iterdir())}"
+    unread = shutil.ignore_patterns("*.duckdb", "*.csv", "*.parquet")
+    shutil.copytree(whole, folder, ignore=unread)
+    change_manifest(folder, version=folder.name)
+    return folder
+
+
+@hypothesis.settings(max_examples=40)
+@given(data=st.data())
+def test_no_wrong_value_in_a_manifest_breaks_a_page(following, data):
+    """The version is refused, and the one before goes on, or all pages work."""
+    server, published, whole = following
+    before, folder = version_of(server), renamed(whole, published)
+    content = json.loads((folder / "manifest.json").read_text())
+    name = data.draw(st.sampled_from(sorted(content)))
+    of_store = (("files",), ("files", "lookup.sqlite"))
+    inner = [
+        place
+        for place in places(content)
+        if place[0] == name and (name != "files" or place[:2] in of_store)
+    ]
+    place, value = data.draw(st.sampled_from(inner)), data.draw(st.sampled_from(WRONG))
+    spoil(folder / "manifest.json", place, value)
+    make_current(folder)
+
+    def is_judged() -> bool:
+        bad = server.get("/health").json["bad_version"]
+        return version_of(server) == folder.name or bool(bad and bad["version"] == folder.name)
+
+    wait_until(is_judged, what="the version")
+    assert version_of(server) in (before, folder.name)
+    user = server.get("/v1/predictions?limit=1").json["predictions"][0]["user_id"]
+    of_user = (f"/desk/users/{user}", f"/v1/predictions/{user}", f"/v1/changes?since={before}")
+    statuses = {page: server.get(page).status for page in (*PAGES, *of_user)}
+    statuses["contact"] = server.post("/v1/contacts", {"user_id": user}).status
+    assert {page: status for page, status in statuses.items() if status >= 500} == {}
 
 
 def test_an_edited_and_rehashed_version_is_not_served(published_home, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """approvals: approval, rollback and the list of versions."""
 
+import json
 import shutil
 from datetime import timedelta
 
@@ -7,7 +8,7 @@ import pytest
 from support.training_world import NOW, months_later, new_warehouse, run, scramble_labels
 
 from python_jobs.errors import JobError
-from python_jobs.files import read_json, replace_json, sha256_of
+from python_jobs.files import replace_json, sha256_of
 from python_jobs.publication.signature import signed
 from python_jobs.registry import store
 from python_jobs.registry.approvals import approval, decide, unsigned, withdrawn
@@ -245,7 +246,7 @@ def test_a_forged_approval_does_not_count(signing, forge):
     con, settings, (first, second) = signing
     decide(con, settings, first, is_approved=True, by="Ada", note="fine", now=NOW)
     path = settings.models / "approvals.json"
-    given = read_json(path, next_step="")[first]
+    given = json.loads(path.read_text())[first]
     assert approval(settings, first) == given
     replace_json(path, {first: forge(settings, given, first, second)})
     assert approval(settings, first) is None and unsigned(settings) == [first]
@@ -269,7 +270,7 @@ def test_production_that_was_pointed_elsewhere_does_not_score(signing):
     assert promote(con, settings, now=NOW, version=first).is_promoted
     assert production(settings).version == first
     path = settings.models / "production.json"
-    chosen = read_json(path, next_step="")
+    chosen = json.loads(path.read_text())
     files = store.scoring_hashes(settings.models, second)
     replace_json(path, chosen | {"version": second, "files": files})
     for act in (

@@ -16,10 +16,23 @@ from python_jobs.warehouse.features import Features
 
 NOW = datetime(2026, 11, 21, 10, 15, tzinfo=UTC)
 ONE, TWO, THREE = (f"2026-11-2{day}T101500Z-0a1b2c3d" for day in (1, 2, 3))
+FACTS = {
+    "created_at": "2026-11-21T10:15:00Z",
+    "estimator": "logistic_regression",
+    "parameters": {"logistic_regression": {"C": 0.1}},
+    "seed": 7,
+    "horizon_days": 30,
+    "data_hash": "0a1b2c3d",
+    "data_through": "2026-11-20",
+    "last_as_of_date": "2026-10-20",
+    "features_fingerprint": "4e",
+    "libraries": {},
+    "git_commit": None,
+}
 
 
 def make(models, version=ONE, content=b"model", **manifest):
-    with store.new_version(models, version, manifest) as folder:
+    with store.new_version(models, version, FACTS | {"version": version} | manifest) as folder:
         (folder / "model.onnx").write_bytes(content)
         joblib.dump({"a": 1}, folder / "model.joblib")
         store.write_json(folder / "features.json", {"names": ["x"], "types": ["DOUBLE"]})
@@ -215,8 +228,17 @@ def test_versions_of_earlier_releases_have_no_number_and_come_first(tmp_path):
     ("text", "why"),
     [
         ("", "it is no JSON"),
-        ("[]", "it lacks version"),
+        ("[" * 100_000, "it is nested too deeply"),
+        ("[]", "it is no object"),
         ('{"version": "x"}', "it lacks promoted_at"),
+        (
+            '{"version": 5, "promoted_at": "x", "previous": 3}',
+            r"version is 5 \(Input should be a valid string\)",
+        ),
+        (
+            f'{{"version": "{ONE}", "promoted_at": "x", "previous": null}}',
+            "promoted_at is 'x'",
+        ),
     ],
 )
 def test_a_damaged_pointer_is_named_with_what_to_do(tmp_path, text, why):
@@ -232,3 +254,23 @@ def test_a_damaged_manifest_is_named(tmp_path):
         store.read_manifest(tmp_path, ONE)
     make(tmp_path, TWO)
     assert store.versions(tmp_path) == [ONE, TWO]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"files": []}, r"is damaged: files is \[\]"),
+        ({"files": None}, "is damaged: files is None"),
+        ({"files": {"model.joblib": "0"}}, "is damaged: files is .*model.onnx is missing"),
+        ({"files": {"model.onnx": 5}}, "is damaged: files.model.onnx is 5"),
+        ({"horizon_days": "30"}, "is damaged: horizon_days is '30'"),
+        ({"data_through": "soon"}, "is damaged: data_through is 'soon'"),
+        ({"version": TWO}, f"is of another version, {TWO}"),
+    ],
+)
+def test_a_manifest_with_a_wrong_value_is_refused(tmp_path, change, why):
+    make(tmp_path)
+    path = tmp_path / ONE / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(JobError, match=rf"{ONE}/manifest.json {why}.*Next: restore it"):
+        store.read_manifest(tmp_path, ONE)

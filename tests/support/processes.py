@@ -36,10 +36,10 @@ def start(home: Path, *arguments: object, **options) -> subprocess.Popen:
 
 @contextlib.contextmanager
 def within(seconds: int) -> Iterator[None]:
-    """Raise TimeoutError if the block lasts longer, also while it waits for a pipe."""
+    """Raise AssertionError if the block lasts longer, also while it waits for a pipe."""
 
     def late(*_: object) -> None:
-        raise TimeoutError(f"not done within {seconds} s")
+        raise AssertionError(f"not done within {seconds} s")
 
     before = signal.signal(signal.SIGALRM, late)
     signal.alarm(seconds)
