@@ -164,8 +164,11 @@ def sql_text(value: object) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
-FORMULA = "^[-=+@\t\r\n\uff1d\uff0b\uff0d\uff20]"
-"""What a formula begins with in some spreadsheet, also in the wide characters of Japanese."""
+FORMULA = "^([=+@\t\r\n\uff1d\uff0b\uff0d\uff20]|-[0-9.]*[^0-9.])"
+"""What some spreadsheet reads as a formula, also in the wide characters of Japanese.
+
+A negative number is none. DuckDB and Python read it the same way.
+"""
 
 
 def sql_name(name: str) -> str:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import duckdb
 
-from python_jobs.files import FORMULA, sql_name, sql_text
+from python_jobs.files import sql_name, sql_text
 from python_jobs.publication.candidate import OF_THE_RUN
+from python_jobs.publishing import exports
 
 FOLDER = "activation"
 
@@ -18,8 +19,7 @@ def write(
     One row per user who is new on churn_top_risk (`add`), whose row changed (`change`) or who is
     off it (`remove`, with the row as it was), against the published version in the folder
     `previous`; without one all are new. The columns are `change` and those of churn_top_risk. A
-    person whom `forget` removed is not named. In the CSV file text that looks like a formula gets
-    an apostrophe.
+    person whom `forget` removed is not named.
     """
     listed = connection.execute("describe main.churn_top_risk").fetchall()
     kinds = {name: kind for name, kind, *_ in listed}
@@ -47,23 +47,10 @@ def write(
         """
     )
     (work / FOLDER).mkdir()
-    safe = ", ".join(
-        f"if(regexp_matches({sql_name(name)}, '{FORMULA}'), '''', '') || {sql_name(name)}"
-        f" as {sql_name(name)}"
-        for name, kind in kinds.items()
-        if kind == "VARCHAR"
-    )
     (rows,) = connection.execute("select count(*) from list_changes").fetchall()[0]
-    written = {}
-    for ending, shown, options in (
-        ("csv", f"* replace ({safe})", "format csv, header"),
-        ("parquet", "*", "format parquet"),
-    ):
-        path = work / FOLDER / f"list_changes.{ending}"
-        query = f"select {shown} from list_changes order by change, list_rank, user_id"
-        connection.execute(f"copy ({query}) to {sql_text(path)} ({options})")
-        written[f"{FOLDER}/{path.name}"] = {"list_changes": int(rows)}
-    return written
+    order = "change, list_rank, user_id"
+    paths = exports.write(connection, "list_changes", order, work / FOLDER / "list_changes")
+    return {f"{FOLDER}/{path.name}": {"list_changes": int(rows)} for path in paths}
 
 
 def counts(folder: Path) -> dict[str, int]:

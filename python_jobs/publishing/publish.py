@@ -20,7 +20,7 @@ from python_jobs.ingest import persons
 from python_jobs.ingest.words import of_warehouse
 from python_jobs.publication.manifest import manifest_of
 from python_jobs.publication.signature import is_accepted, signed
-from python_jobs.publishing import activation, comments, lookup, summary
+from python_jobs.publishing import activation, comments, exports, lookup, summary
 from python_jobs.registry import store
 from python_jobs.registry.published_report import published_report
 from python_jobs.settings import Settings
@@ -326,17 +326,15 @@ def _write_exports(
     connection: duckdb.DuckDBPyConnection, work: Path, as_of_date: date
 ) -> dict[str, dict[str, int]]:
     top = f"churn_top_{domain_vars(connection).get('top_k', 50)}"
-    exports = [
+    tables = [
         ("churn_predictions", "churn_predictions_latest", "risk_rank"),
         (top, "churn_top_risk", "list_rank"),
     ]
     rows = {}
-    for name, table, order in exports:
+    for name, table, order in tables:
         count = _count(connection, f"main.{table}")
-        for ending, options in (("csv", "format csv, header"), ("parquet", "format parquet")):
-            path = work / f"{name}_{as_of_date}.{ending}"
-            query = f"from main.{table} order by {order}"
-            connection.execute(f"copy ({query}) to {sql_text(path)} ({options})")
+        file = work / f"{name}_{as_of_date}"
+        for path in exports.write(connection, f"main.{table}", order, file):
             rows[path.name] = {table: count}
     return rows
 
