@@ -255,11 +255,14 @@ def show_list(chosen: Any, manifest: dict[str, Any]) -> None:
 
 
 def print_csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
-    """Print rows as CSV; text that a spreadsheet would read as a formula gets an apostrophe."""
+    """Print rows as CSV, values as in the nightly files; no text is a formula."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow([harmless(row[name]) for name in columns])
+        values = (row[name] for name in columns)
+        writer.writerow(
+            [str(value).lower() if isinstance(value, bool) else harmless(value) for value in values]
+        )
 
 
 def show_outcomes(dates: list[dict[str, Any]]) -> None:

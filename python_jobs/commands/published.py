@@ -49,11 +49,16 @@ def call_list(
         typer.Option(metavar="NAME=VALUE", help="Only users of this attribute; repeatable."),
     ] = None,
     order: Annotated[
-        str, typer.Option(parser=one_of("gain", "loss", "risk"), metavar="gain|loss|risk")
-    ] = "gain",
+        str | None,
+        typer.Option(
+            parser=one_of("gain", "loss", "risk"),
+            metavar="gain|loss|risk",
+            help="Default beside other options: gain.",
+        ),
+    ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
 ) -> None:
-    """Whom to contact, so that the expected gain is largest; from the published version."""
+    """Whom to contact: the nightly list less those contacted since, or one by these options."""
     from python_jobs.ingest.contacts import read_all
     from python_jobs.publishing import call_list as lists
     from python_jobs.publishing import status as published
@@ -71,9 +76,14 @@ def call_list(
         where=pairs(where or []),
     )
     if csv:
-        terminal.print_csv(lists.COLUMNS, chosen.users)
+        terminal.print_csv(chosen.columns, chosen.users)
     elif chosen.users:
         terminal.show_list(chosen, manifest)
+    elif chosen.is_nightly:
+        terminal.say(
+            "Nobody: the nightly list is empty, or all of it was contacted or snoozed since. Next: "
+            "try --order risk --top 50."
+        )
     elif where:
         terminal.say(
             f"Nobody with {' and '.join(where)} may be contacted and is expected to gain more than "

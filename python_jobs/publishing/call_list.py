@@ -1,7 +1,7 @@
-"""A list of whom to contact, chosen anew from the published version."""
+"""Whom to contact: the nightly list, or one chosen anew from the published version."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
@@ -20,22 +20,20 @@ ORDERS = {
     "loss": "expected_loss desc, risk_rank",
     "risk": "risk_rank",
 }
-COLUMNS = (
-    *("user_id", "churn_risk", "user_value", "expected_loss", "save_rate"),
-    *("expected_gain", "expected_gain_low", "expected_gain_high", "last_contact_on"),
-    *("is_explored", "list_probability"),
-    *("reason_1", "reason_2", "reason_3", "action"),
-)
+PLACE = ("is_explored", "list_probability", "list_rank")
+"""The last columns of the nightly list. A list of one's own draws nobody by chance."""
 
 
 @dataclass(frozen=True)
 class CallList:
-    """The chosen users as dicts of COLUMNS, in order, and what contacting them costs."""
+    """The chosen users as dicts of `columns`, in order, and what contacting them costs."""
 
     users: list[dict[str, Any]]
     cost: float
     measured: int
     """Contacts with an outcome that save rates rest on; without any they are the domain's."""
+    columns: list[str]
+    is_nightly: bool
 
     def total(self, column: str) -> float:
         """Return the sum of a column."""
@@ -47,20 +45,20 @@ def choose(
     manifest: dict[str, Any],
     *,
     contacts: Iterable[dict[str, Any]] = (),
-    order: str = "gain",
+    order: str | None = None,
     top: int | None = None,
     budget: float | None = None,
     where: dict[str, str] | None = None,
 ) -> CallList:
     """Choose from the published version in `folder`: never the holdout, nor anybody just contacted.
 
-    `contacts`: what people recorded, also since the publication. `order`: a key of ORDERS; by gain,
-    only users whose expected gain is above 0. `top` and `budget`: most users, and money for as many
-    as offer_cost allows; without either they are the domain's. `where`: attributes and the values
-    that they must have. In the domain's order and without these three it is the nightly list,
-    random places included; whoever waits since then is replaced by the next in order. Raises
-    JobError for a version of an earlier release, for an unknown attribute, and for a budget that
-    pays for nobody.
+    `contacts`: what people recorded, also since the publication. Without the options below, or with
+    the domain's order alone, it is the nightly list less whoever waits since then.
+
+    `order`: a key of ORDERS, gain by default; by gain, only users whose expected gain is above 0.
+    `top` and `budget`: most users, and money for as many as offer_cost allows; without either they
+    are the domain's. `where`: attributes and the values that they must have. Raises JobError for a
+    version of an earlier release, for an unknown attribute, and for a budget that pays for nobody.
     """
     rules = manifest.get("list")
     if rules is None:
@@ -68,53 +66,89 @@ def choose(
             "The published version is of an earlier release, which made no list of gains.",
             next_step="run `churnhouse daily` to publish a new one.",
         )
-    is_nightly = order == rules["order"] and not (top or budget or where)
+    waiting = _waiting(folder, manifest, contacts)
+    is_nightly = order in (None, rules["order"]) and not (top or budget or where)
+    if is_nightly:
+        columns, rows = _read(folder, "select * from churn_top_risk order by list_rank")
+        users = [dict(zip(columns, row, strict=True)) for row in rows]
+        users = [user for user in users if user["user_id"] not in waiting]
+    else:
+        size = _size(rules, top, budget)
+        columns, rows = _own(folder, manifest, order or "gain", size + len(waiting), where or {})
+        users = [dict(zip(columns, row, strict=True)) for row in rows]
+        users = [user for user in users if user["user_id"] not in waiting][:size]
+        users = [user | {"list_rank": rank} for rank, user in enumerate(users, start=1)]
+    _, ((measured,),) = _read(folder, "select sum(treated_users) from save_rates")
+    cost = rules["offer_cost"] * len(users)
+    return CallList(users, cost, int(measured or 0), columns, is_nightly)
+
+
+def _size(rules: dict[str, Any], top: int | None, budget: float | None) -> int:
+    """Return how many users a list of one's own has at most."""
     offer_cost = rules["offer_cost"]
     if top is None and budget is None:
         budget = rules.get("budget")
-    size = rules["top_k"] if top is None else top
-    if budget is not None and offer_cost > 0:
-        affordable = int(round(budget / offer_cost, 6))
-        if not affordable:
-            raise JobError(
-                f"A budget of {budget:g} pays for nobody: a contact costs {offer_cost:g}.",
-                next_step="give more, or correct offer_cost in domain.yml.",
-            )
-        size = affordable if top is None else min(top, affordable)
-    for name in where or {}:
+    size: int = rules["top_k"] if top is None else top
+    if budget is None or offer_cost <= 0:
+        return size
+    affordable = int(round(budget / offer_cost, 6))
+    if not affordable:
+        raise JobError(
+            f"A budget of {budget:g} pays for nobody: a contact costs {offer_cost:g}.",
+            next_step="give more, or correct offer_cost in domain.yml.",
+        )
+    return affordable if top is None else min(top, affordable)
+
+
+def _own(
+    folder: Path, manifest: dict[str, Any], order: str, limit: int, where: dict[str, str]
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Return the columns of the nightly list, without a place on it, and the first candidates."""
+    for name in where:
         if name not in manifest["attributes"]:
             raise JobError(
                 f"{name!r} is no attribute of this domain.",
                 next_step=f"choose of {', '.join(manifest['attributes']) or 'none: it has none'}.",
             )
-    as_of_date, pause = date.fromisoformat(manifest["as_of_date"]), rules["contact_pause_days"]
-    zone = ZoneInfo(manifest.get("timezone", "UTC"))
-    recorded = by_user(_of_persons(folder, standing(contacts))).items()
-    waiting = {user for user, found in recorded if waits(found, as_of_date, pause, zone)}
-    conditions = ["left_out_because is null", *(f"{sql_name(n)} = ?" for n in where or {})]
+    conditions = ["left_out_because is null", *(f"features.{sql_name(n)} = ?" for n in where)]
     if order == "gain":
-        conditions.append("(expected_gain > 0 or nightly.is_explored)")
+        conditions.append("expected_gain > 0")
     query = f"""
-        with nightly as (
-            select user_id, list_rank, is_explored, list_probability
-            from churn_top_risk
-            where {is_nightly}
-        )
-        select {", ".join(COLUMNS)}
-        from churn_predictions_latest
-        inner join contact_candidates using (user_id)
-        left join nightly using (user_id)
+        select
+            predictions.*,
+            candidates.last_contact_on,
+            candidates.save_rate,
+            candidates.expected_gain,
+            candidates.expected_gain_low,
+            candidates.expected_gain_high,
+            {", ".join(f"null as {name}" for name in PLACE)}
+        from churn_predictions_latest as predictions
+        inner join contact_candidates as candidates using (user_id)
         inner join user_features_latest as features using (user_id)
         where {" and ".join(conditions)}
-        order by nightly.list_rank nulls last, {ORDERS[order]}
-        limit {size + len(waiting)}
+        order by {ORDERS[order]}
+        limit {limit}
     """
+    return _read(folder, query, list(where.values()))
+
+
+def _read(
+    folder: Path, query: str, values: Sequence[str] = ()
+) -> tuple[list[str], list[tuple[Any, ...]]]:
     with duckdb.connect(str(folder / "churnhouse.duckdb"), read_only=True) as published:
-        rows = published.execute(query, list((where or {}).values())).fetchall()
-        ((measured,),) = published.execute("select sum(treated_users) from save_rates").fetchall()
-    users = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
-    users = [user for user in users if user["user_id"] not in waiting][:size]
-    return CallList(users, offer_cost * len(users), int(measured or 0))
+        found = published.execute(query, values)
+        return [name for name, *_ in found.description or ()], found.fetchall()
+
+
+def _waiting(
+    folder: Path, manifest: dict[str, Any], contacts: Iterable[dict[str, Any]]
+) -> set[str]:
+    """Return the users whom these contacts leave out of lists."""
+    as_of_date = date.fromisoformat(manifest["as_of_date"])
+    pause = manifest["list"]["contact_pause_days"]
+    zone = ZoneInfo(manifest.get("timezone", "UTC"))
+    recorded = by_user(_of_persons(folder, standing(contacts))).items()
+    return {user for user, found in recorded if waits(found, as_of_date, pause, zone)}
 
 
 def _of_persons(folder: Path, recorded: list[dict[str, Any]]) -> list[dict[str, Any]]:

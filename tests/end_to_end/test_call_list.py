@@ -167,7 +167,7 @@ def test_a_contact_of_a_clock_that_is_ahead_keeps_its_user_off(home: Path):
 def test_list_says_what_its_gains_rest_on(home: Path, capsys):
     said = churnhouse(home, "list", "--order", "risk").stdout.splitlines()[-1]
     assert said == "No contact has an outcome yet: gains rest on the save_rate of domain.yml."
-    terminal.show_list(CallList([], 0, measured=600), {"as_of_date": AS_OF})
+    terminal.show_list(CallList([], 0, 600, [], False), {"as_of_date": AS_OF})
     assert "Save rates rest on 600 contacts with an outcome." in capsys.readouterr().out
 
 

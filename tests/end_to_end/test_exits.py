@@ -5,6 +5,7 @@ takes; all that follows is the product's: publication, list, activation, and wha
 """
 
 import asyncio
+import csv
 import itertools
 import json
 import os
@@ -21,7 +22,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support import parsed
-from support.homes import copied
+from support.homes import churnhouse, copied
 
 from api.desk import worklist
 from api.store import changes, listing
@@ -234,3 +235,47 @@ def test_no_exit_names_who_is_to_be_left_alone(house: House, order: str, records
         assert users == house.free - left_alone or order == "gain" or not is_whole, name
     publication.store.close()
     shutil.rmtree(folder)
+
+
+def printed(house: House, *options: object) -> list[list[str]]:
+    """Return what `churnhouse list --csv` prints, line by line, the header first."""
+    text = churnhouse(house.settings.home, "list", "--csv", *options).stdout
+    return list(csv.reader(text.splitlines()))
+
+
+@pytest.mark.parametrize("order", DOMAINS)
+def test_list_without_options_is_the_nightly_file(house: House, order: str):
+    """Less whom somebody contacted or snoozed since, whose places nobody takes."""
+    shutil.rmtree(house.settings.contacts, ignore_errors=True)
+    (path,) = house.night(order, []).glob("churn_top_*.csv")
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert printed(house) == printed(house, "--order", order) == [header, *rows]
+    drawn = [row[header.index("is_explored")] for row in rows].count("true")
+    assert drawn == (50 if order == "gain" else 0)
+    house.settings.contacts.mkdir()
+    for key, row, action in (("1", rows[0], "contacted"), ("2", rows[2], "snoozed")):
+        recorded = {"contact_key": key, "user_id": row[0], "action": action}
+        recorded |= {"treated_at": f"{AS_OF + DAY}T05:00:00.000"}
+        recorded |= {"snoozed_until": str(AS_OF + 9 * DAY) if action == "snoozed" else None}
+        contacts.keep(house.settings.contacts, dict.fromkeys(contacts.FIELDS) | recorded)
+    assert printed(house) == [header, rows[1], *rows[3:]]
+    shutil.rmtree(house.settings.contacts)
+
+
+@pytest.mark.parametrize("order", DOMAINS)
+def test_list_with_a_budget_gains_most(house: House, order: str):
+    shutil.rmtree(house.settings.contacts, ignore_errors=True)
+    folder = house.night(order, [])
+    with duckdb.connect(str(folder / "churnhouse.duckdb"), read_only=True) as published:
+        best = published.execute(
+            "select user_id from contact_candidates"
+            " inner join churn_predictions_latest using (user_id)"
+            " where left_out_because is null and expected_gain > 0"
+            " order by expected_gain desc, risk_rank limit 4"
+        ).fetchall()
+    (path,) = folder.glob("churn_top_*.csv")
+    header, *rows = printed(house, "--budget", 20)
+    assert [(row[0],) for row in rows] == best
+    assert header == path.read_text(encoding="utf-8").splitlines()[0].split(",")
+    assert [row[-3:] for row in rows] == [["", "", str(rank)] for rank in range(1, 5)]

@@ -80,7 +80,7 @@ def test_list_is_the_same_wherever_it_is_read(exploring):
     text = churnhouse(exploring, "list", "--csv").stdout
     found = list(csv.DictReader(text.splitlines()))
     assert [row["user_id"] for row in found] == expected
-    assert sum(row["is_explored"] == "True" for row in found) == DRAWN
+    assert sum(row["is_explored"] == "true" for row in found) == DRAWN
     # a list of one's own draws nobody
     text = churnhouse(exploring, "list", "--csv", "--top", 5, "--order", "loss").stdout
     assert {row["is_explored"] for row in csv.DictReader(text.splitlines())} == {""}
