@@ -79,10 +79,12 @@ TRUE_VALUE = """
 LIFTS = """
     select difference_low, difference_high, (
         select avg(churn_probability_if_contacted - churn_probability)
-        from treatments
-        inner join read_parquet($truth) as truth
-            on treatments.user_id = truth.user_id and treatments.treated_on = truth.as_of_date
-        where treatments.campaign = campaign_lift.campaign and not is_in_holdout
+        from campaign_outcomes as outcomes
+        inner join read_parquet($truth) as truth using (user_id, as_of_date)
+        where
+            outcomes.campaign = campaign_lift.campaign
+            and outcomes.month = campaign_lift.month
+            and is_treated
     )
     from campaign_lift
     where treated_measured >= 20
@@ -101,7 +103,7 @@ class Outcome:
     truth: float  # the same, as it truly was
     measured: int  # contacts that policy_value rests on
     missing: int | None  # contacts, by policy_value
-    lifts: list[tuple[float, float, float]]  # bounds of each campaign's lift, and what it truly was
+    lifts: list[tuple[float, float, float]]  # bounds of each month's lift, and what it truly was
     effect_model: str  # what was decided about it
 
 
@@ -266,7 +268,7 @@ def report(outcomes: list[Outcome], console: Console) -> None:
         claimed = sum(low * high > 0 for low, high, _ in lifts)
         console.print(
             f"campaign_lift: the interval holds the true difference of {covered} of {len(lifts)} "
-            f"campaigns, and leaves out 0 in {claimed}"
+            f"months of campaigns, and leaves out 0 in {claimed}"
         )
 
 

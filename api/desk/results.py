@@ -18,7 +18,9 @@ COARSE = 0.1
 
 
 def campaigns(publication: Publication) -> list[dict[str, Any]]:
-    """Return the campaigns by the month in which they began, newest first, with what they changed.
+    """Return the campaigns by the month of their contacts, newest first, with what they changed.
+
+    A version of an earlier release has each campaign once, in the month in which it began.
 
     [{month, campaigns: [{campaign, ..., verdict, sentence}]}]
     """

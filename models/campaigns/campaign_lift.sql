@@ -1,26 +1,29 @@
 with
 
-treatments as (select * from {{ ref('treatments') }}),
+contacts as (select * from {{ ref('contacts') }}),
 
 outcomes as (select * from {{ ref('campaign_outcomes') }}),
 
-campaigns as (
+months as (
 
     select
         campaign,
+        cast(date_trunc('month', treated_on) as date) as month,
         min(treated_on) as started_on,
-        count(*) as treated_users,
-        sum(case when is_in_holdout then 1 else 0 end) as treated_in_holdout
-    from treatments
-    group by campaign
+        count(distinct user_id) as treated_users,
+        count(distinct case when {{ in_holdout('user_id') }} then user_id end) as treated_in_holdout
+    from contacts
+    where action = 'contacted'
+    group by campaign, cast(date_trunc('month', treated_on) as date)
 
 ),
 
--- a user of several weeks is one user
+-- a user of the holdout in several weeks is one user
 bands as (
 
     select
         campaign,
+        month,
         risk_band,
         cast(count(distinct case when is_treated then user_id end) as double) as treated,
         cast(count(distinct case when is_treated then null else user_id end) as double) as holdout,
@@ -29,7 +32,7 @@ bands as (
         avg(case when is_treated then null else cast(churn_label as double) end) as left_of_holdout,
         avg(case when is_treated then null else churn_risk end) as holdout_risk
     from outcomes
-    group by campaign, risk_band
+    group by campaign, month, risk_band
 
 ),
 
@@ -54,13 +57,17 @@ measured as (
 
     select
         outcomes.campaign,
+        outcomes.month,
         count(distinct case when outcomes.is_treated then outcomes.user_id end) as treated_measured,
         count(distinct case when outcomes.is_treated then null else outcomes.user_id end)
             as holdout_measured
     from outcomes
     inner join rates
-        on outcomes.campaign = rates.campaign and outcomes.risk_band = rates.risk_band
-    group by outcomes.campaign
+        on
+            outcomes.campaign = rates.campaign
+            and outcomes.month = rates.month
+            and outcomes.risk_band = rates.risk_band
+    group by outcomes.campaign, outcomes.month
 
 ),
 
@@ -68,6 +75,7 @@ lifts as (
 
     select
         campaign,
+        month,
         sum(treated * treated_churn) / sum(treated) as treated_churn,
         sum(treated * holdout_churn) / sum(treated) as holdout_churn,
         1.96 * sqrt(
@@ -79,15 +87,16 @@ lifts as (
             )
         ) / sum(treated) as half_width
     from rates
-    group by campaign
+    group by campaign, month
 
 )
 
 select
-    cast(campaigns.campaign as string) as campaign,
-    campaigns.started_on,
-    cast(campaigns.treated_users as bigint) as treated_users,
-    cast(campaigns.treated_in_holdout as bigint) as treated_in_holdout,
+    cast(months.campaign as string) as campaign,
+    months.month,
+    months.started_on,
+    cast(months.treated_users as bigint) as treated_users,
+    cast(months.treated_in_holdout as bigint) as treated_in_holdout,
     cast(coalesce(measured.treated_measured, 0) as bigint) as treated_measured,
     cast(coalesce(measured.holdout_measured, 0) as bigint) as holdout_measured,
     cast(lifts.treated_churn as double) as treated_churn,
@@ -95,6 +104,6 @@ select
     cast(lifts.treated_churn - lifts.holdout_churn as double) as difference,
     cast(lifts.treated_churn - lifts.holdout_churn - lifts.half_width as double) as difference_low,
     cast(lifts.treated_churn - lifts.holdout_churn + lifts.half_width as double) as difference_high
-from campaigns
-left join measured on campaigns.campaign = measured.campaign
-left join lifts on campaigns.campaign = lifts.campaign
+from months
+left join measured on months.campaign = measured.campaign and months.month = measured.month
+left join lifts on months.campaign = lifts.campaign and months.month = lifts.month

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 ACTIVITY_DAYS = 60
 HISTORY_DATES = 30
 CONTACTS_SHOWN = 20
+CAMPAIGN_MONTHS = 500
 CANDIDATE = {name: "listed" if name == "list_rank" else "candidates" for name in candidate.COLUMNS}
 """Columns of a candidate, and the relation below that has each."""
 # Table, its key, and the query that fills it from the warehouse.
@@ -197,7 +198,13 @@ TABLES = {
         "as_of_date, model_version, metric",
         "from main.performance_intervals order by as_of_date, model_version, metric",
     ),
-    "campaign_lift": ("campaign", "from main.campaign_lift order by campaign"),
+    "campaign_lift": (
+        "campaign, month",
+        f"""
+        from (from main.campaign_lift order by month desc, campaign limit {CAMPAIGN_MONTHS})
+        order by campaign, month
+        """,
+    ),
     "save_rates": (
         "risk_band, silence_group",
         "from main.save_rates order by risk_band, silence_group",

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from api.desk.render import by_direction, number
-from api.desk.results import NORMAL, PLANNED, lift, list_lead, missing_contacts
+from api.desk.results import NORMAL, PLANNED, campaigns, lift, list_lead, missing_contacts
 
 
 def campaign(low=None, high=None, *, treated=200, holdout=100, churn=0.5) -> dict:
@@ -42,6 +42,18 @@ SAID = {
 def test_a_campaign_is_said_as_precisely_as_it_is_known(bounds):
     told = lift(campaign(*bounds))
     assert (told["verdict"], told["sentence"]) == SAID[bounds]
+
+
+def test_a_campaign_of_two_months_stands_under_both_with_its_own_result():
+    kept = campaign(-0.29, -0.13) | {"started_on": "2025-03-03"}
+    lost = campaign(0.02, 0.1) | {"started_on": "2025-04-01"}
+    rows = [row | {"campaign": "unnamed"} for row in (kept, lost)]
+    told = campaigns(SimpleNamespace(monitoring={"campaign_lift": rows}))
+    assert [
+        (month["month"], row["campaign"], row["verdict"])
+        for month in told
+        for row in month["campaigns"]
+    ] == [("April 2025", "unnamed", "lost"), ("March 2025", "unnamed", "kept")]
 
 
 def test_a_campaign_without_outcomes_is_not_known_yet():

@@ -11,6 +11,8 @@ import duckdb
 import pytest
 from support.homes import PROJECT, rows
 
+from api.store.publication import SHOWN_ROWS
+from python_jobs.publishing import lookup
 from python_jobs.publishing.publish import TABLES
 from python_jobs.terminal import expected_losses
 
@@ -177,3 +179,17 @@ def test_first_week_is_said_only_where_it_fits():
     )
     large = expected | {"churners": 1e9, "loss": 1e15}
     assert expected_losses(large) == "1,000,000,000 leavers (loss 1,000,000,000,000,000)"
+
+
+def test_lookup_store_has_the_newest_months_of_campaigns(tmp_path):
+    """As many as the desk shows, whatever their names."""
+    con = duckdb.connect()
+    con.execute(
+        "create table campaign_lift as select 'c' || n as campaign,"
+        " cast(date '2000-01-01' + to_months(n) as date) as month"
+        " from (select unnest(generate_series(0, 599))) as t (n)"
+    )
+    with contextlib.closing(sqlite3.connect(tmp_path / "lookup.sqlite")) as store:
+        assert lookup._write(con, store, "campaign_lift") == SHOWN_ROWS
+        kept = store.execute("select min(month), max(month) from campaign_lift").fetchone()
+    assert kept == ("2008-05-01", "2049-12-01")

@@ -82,4 +82,4 @@ def test_treatments_change_no_feature_label_or_training_row(home):
         """)
     churnhouse(home, "build", "--full-refresh")
     assert rows(home, query) == before
-    assert rows(home, "select treated_users > 50 from campaign_lift") == [(True,)]
+    assert rows(home, "select bool_and(treated_users > 50) from campaign_lift") == [(True,)]

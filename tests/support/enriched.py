@@ -113,15 +113,16 @@ def _actions(store: sqlite3.Connection) -> None:
         " (select user_id from users where risk_band = 'low' order by user_id limit 5)"
     )
     store.execute(
-        "create table campaign_lift (campaign text, started_on text, treated_users integer,"
-        " treated_in_holdout integer, treated_measured integer, holdout_measured integer,"
-        " treated_churn real, holdout_churn real, difference real, difference_low real,"
+        "create table campaign_lift (campaign text, month text, started_on text,"
+        " treated_users integer, treated_in_holdout integer, treated_measured integer,"
+        " holdout_measured integer, treated_churn real, holdout_churn real, difference real,"
+        " difference_low real,"
         " difference_high real)"
     )
     for row in (
-        ("spring", "2025-02-03", 400, 0, 390, 210, 0.31, 0.52, -0.21, -0.29, -0.13),
-        ("winter", "2025-02-20", 30, 1, 29, 14, 0.4, 0.5, -0.1, -0.4, 0.2),
-        ("april", "2025-04-02", 12, 0, 0, 0, None, None, None, None, None),
+        ("spring", "2025-02-01", "2025-02-03", 400, 0, 390, 210, 0.31, 0.52, -0.21, -0.29, -0.13),
+        ("winter", "2025-02-01", "2025-02-20", 30, 1, 29, 14, 0.4, 0.5, -0.1, -0.4, 0.2),
+        ("april", "2025-04-01", "2025-04-02", 12, 0, 0, 0, None, None, None, None, None),
     ):
         store.execute(f"insert into campaign_lift values ({', '.join('?' * len(row))})", row)
     store.execute(
