@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from rich.table import Table
@@ -30,6 +31,9 @@ from python_jobs.settings import PROJECT, Settings
 from python_jobs.warehouse.connection import connect
 from python_jobs.warehouse.limits import machine_failed
 from python_jobs.warehouse.lock import holder
+
+if TYPE_CHECKING:
+    import duckdb
 
 LOCK = PROJECT / "requirements.lock"
 # Libraries with compiled parts, or with parts in separate packages.
@@ -279,7 +283,7 @@ def _times(settings: Settings, now: datetime) -> str:
             raise JobError(
                 f"{what} is stamped {moment:%Y-%m-%d %H:%M}, and it is {now:%Y-%m-%d %H:%M} (UTC).",
                 next_step="set this machine's clock right; if it is right, it was not then: "
-                "what is stamped ahead counts as the newest until that time has come.",
+                "a load stamped ahead counts as the newest until that time has come.",
             )
     return f"nothing is stamped later than now, {now:%Y-%m-%d %H:%M} UTC"
 
@@ -296,6 +300,7 @@ def _stamps(settings: Settings) -> Iterator[tuple[str, datetime]]:
             last = connection.execute("select max(ingested_at) from raw.files").fetchall()[0][0]
             if last:
                 yield "The newest load", last.replace(tzinfo=UTC)
+            yield from _latest_step(connection)
     for version in store.versions(settings.models)[-1:]:
         made = datetime.strptime(version.rsplit("-", 1)[0], "%Y-%m-%dT%H%M%S%z")
         yield f"Model version {version}", made
@@ -303,6 +308,15 @@ def _stamps(settings: Settings) -> Iterator[tuple[str, datetime]]:
         with contextlib.suppress(JobError):
             published_at = status.read(settings)["published_at"]
             yield "The current version", datetime.fromisoformat(published_at)
+
+
+def _latest_step(connection: "duckdb.DuckDBPyConnection") -> Iterator[tuple[str, datetime]]:
+    """Yield the step of a job with the latest time stamp; none if no job has kept any."""
+    kept = "from duckdb_tables() where schema_name = 'ml' and table_name = 'job_runs'"
+    if connection.execute(kept).fetchone():
+        steps = "select job, step, started_at from ml.job_runs order by started_at desc limit 1"
+        for job, step, started_at in connection.execute(steps).fetchall():
+            yield f"Step {step} of a {job}", started_at.replace(tzinfo=UTC)
 
 
 def _keys(settings: Settings, now: datetime) -> str:

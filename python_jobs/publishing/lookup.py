@@ -7,7 +7,7 @@ by a hash of the user_id. A reader attaches the shards and sees one table.
 import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,20 +146,24 @@ TABLES = {
         order by as_of_date, risk_band
         """,
     ),
+    # the last run of each step; a time after the publication is one of a clock that was ahead
     "job_runs": (
         "job, step",
         """
         select
             job,
             step,
-            arg_max(seconds, started_at) as seconds,
-            arg_max(is_done, started_at) as is_done,
-            arg_max("rows", started_at) as row_count,
-            arg_max(rejected_rows, started_at) as rejected_rows,
-            arg_max(peak_memory_bytes, started_at) as peak_memory_bytes,
-            epoch(max(started_at)) + arg_max(seconds, started_at) as ended_at
+            seconds,
+            is_done,
+            "rows" as row_count,
+            rejected_rows,
+            peak_memory_bytes,
+            least(epoch(started_at) + seconds, published_at()) as ended_at
         from ml.job_runs
-        group by job, step
+        qualify
+            row_number() over (
+                partition by job, step order by step_number desc nulls last, started_at desc
+            ) = 1
         order by job, step
         """,
     ),
@@ -217,13 +221,18 @@ WRITTEN = """
 
 
 def write(
-    connection: "duckdb.DuckDBPyConnection", path: Path, shard_users: int, attributes: list[str]
+    connection: "duckdb.DuckDBPyConnection",
+    path: Path,
+    shard_users: int,
+    attributes: list[str],
+    published_at: datetime,
 ) -> tuple[dict[str, dict[str, int]], dict[str, str]]:
     """Write a new store at `path`; return the rows of each table, {file: {table: rows}}, and the
     ids_sha256 of the users that were to be written to each file, from the warehouse.
 
     `attributes`: the columns of user_features_latest that lists can be filtered by. More than
-    `shard_users` users are written in shards beside it: lookup-0.sqlite ...
+    `shard_users` users are written in shards beside it: lookup-0.sqlite ... A job's step that ended
+    after `published_at`, by a clock that was ahead, is told as ended then.
     """
     users = connection.execute("select count(*) from main.churn_predictions_latest").fetchall()[0][
         0
@@ -233,6 +242,8 @@ def write(
     if shards > 1:
         files = {path: [name for name in TABLES if name != "users"]}
         files |= {shard_path(path, number): ["users"] for number in range(shards)}
+    moment = f"cast({published_at.timestamp()} as double)"
+    connection.execute(f"create or replace temp macro published_at() as {moment}")
     rows, ids = {}, {}
     for number, (file, tables) in enumerate(files.items(), start=-1):
         chosen = f"{SHARD} % {shards} = {number}" if shards > 1 else "true"

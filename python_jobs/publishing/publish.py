@@ -65,7 +65,7 @@ TABLES = {
     "model_versions": "from ml.model_versions order by version",
     "promotions": "from ml.promotions order by decision_number nulls first, decided_at",
     "approvals": "from ml.approvals order by decision_number nulls first, decided_at",
-    "job_runs": "from ml.job_runs order by started_at",
+    "job_runs": "from ml.job_runs order by step_number nulls first, started_at",
     "dbt_run_results": "from ml.dbt_run_results order by run_number, node",
 }
 MODEL_FILES = ("model.onnx", "features.json", "golden.json", "metrics.json", "typical.json")
@@ -115,7 +115,7 @@ def publish(
         progress("lookup store")
         shard_users = settings.lookup_shard_users
         attributes = _attributes(connection)
-        stored, ids = lookup.write(connection, work / "lookup.sqlite", shard_users, attributes)
+        stored, ids = lookup.write(connection, work / "lookup.sqlite", shard_users, attributes, now)
         rows |= stored
         progress("exports")
         rows |= _write_exports(connection, work, as_of_date)

@@ -17,8 +17,10 @@ CREATE = """
 create schema if not exists ml;
 create table if not exists ml.job_runs (
     run_id varchar, job varchar, step varchar, started_at timestamp, seconds double,
-    is_done boolean, "rows" bigint, rejected_rows bigint, peak_memory_bytes bigint
-)
+    is_done boolean, "rows" bigint, rejected_rows bigint, peak_memory_bytes bigint,
+    step_number bigint
+);
+alter table ml.job_runs add column if not exists step_number bigint
 """
 
 
@@ -64,12 +66,16 @@ def _keep_the_rest(settings: Settings) -> str | None:
 
 
 def keep(connection: duckdb.DuckDBPyConnection) -> None:
-    """Write the finished steps of the running job that are not written yet."""
+    """Write the finished steps of the running job that are not written yet.
+
+    step_number orders them: a clock may once have been ahead, so times order nothing.
+    """
     connection.execute(CREATE)
     for done in terminal.finished if _running else []:
         run = _running[-1]
         connection.execute(
-            "insert into ml.job_runs values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "insert into ml.job_runs select ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+            " 1 + coalesce(max(step_number), 0) from ml.job_runs",
             [
                 *(run.run_id, run.job, done.step, done.started_at, done.seconds, done.is_done),
                 *(done.rows, done.rejected_rows, done.peak_memory_bytes),

@@ -1,12 +1,14 @@
 """The jobs' log off a terminal, and what ml.job_runs keeps of each step."""
 
 import json
-from datetime import UTC, datetime
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
-from support.homes import churnhouse
+from support.homes import churnhouse, rows
 from support.running import serving
 
 
@@ -98,3 +100,47 @@ def test_the_last_run_of_each_step_becomes_gauges(home, tmp_path):
     assert found[f"churnhouse_job_done{{{labels}}}"] == "1.0"
     assert found['churnhouse_job_rows{command="daily",step="ingest"}'] == "0.0"
     assert f"churnhouse_job_rows{{{labels}}}" not in found
+
+
+def keep(home: Path, *steps: tuple[str, bool, datetime, int | None]) -> None:
+    """Keep steps of `daily`, each with its name, is_done, started_at and step_number."""
+    with duckdb.connect(str(home / "warehouse.duckdb")) as con:
+        for step, is_done, started_at, number in steps:
+            con.execute(
+                "insert into ml.job_runs by name select 'daily' as job, ? as step, ? as is_done,"
+                " ? as started_at, 60.0 as seconds, ? as step_number",
+                [step, is_done, started_at.replace(tzinfo=None), number],
+            )
+
+
+def published_steps(home: Path) -> dict[str, tuple[int, float]]:
+    """Return is_done and ended_at of each step of `daily` as published."""
+    with closing(sqlite3.connect(home / "published/current/lookup.sqlite")) as store:
+        query = "select step, is_done, ended_at from job_runs where job = 'daily'"
+        return {step: (is_done, ended_at) for step, is_done, ended_at in store.execute(query)}
+
+
+def test_a_run_of_a_clock_that_was_ahead_hides_no_later_one(home):
+    ahead = datetime(2199, 1, 1, tzinfo=UTC)
+    failed_at = datetime.now(UTC).replace(microsecond=0) - timedelta(days=2)
+    keep(home, ("build", True, ahead, 101), ("score", True, ahead, 102))
+    keep(home, ("build", False, failed_at, 103))
+    churnhouse(home, "publish")
+    manifest = json.loads((home / "published/current/manifest.json").read_text())
+    published_at = datetime.fromisoformat(manifest["published_at"]).timestamp()
+    steps = published_steps(home)
+    assert steps["build"] == (0, failed_at.timestamp() + 60)
+    assert steps["score"] == (1, pytest.approx(published_at, abs=1))
+
+
+def test_steps_of_an_earlier_release_come_before_all_that_have_a_number(home):
+    day = datetime(2025, 1, 1, tzinfo=UTC)
+    keep(home, ("build", True, day, None), ("build", False, day + timedelta(days=1), None))
+    with duckdb.connect(str(home / "warehouse.duckdb")) as con:
+        con.execute("alter table ml.job_runs drop column step_number")
+    churnhouse(home, "publish")
+    assert published_steps(home)["build"] == (0, (day + timedelta(days=1)).timestamp() + 60)
+    assert rows(home, "select min(step_number) from ml.job_runs where job = 'publish'") == [(1,)]
+    keep(home, ("build", True, day, 100))
+    churnhouse(home, "publish")
+    assert published_steps(home)["build"] == (1, day.timestamp() + 60)

@@ -258,6 +258,14 @@ def test_times_in_the_future_are_named(find, settings):
     assert find(settings, "times").next_step == ""
 
 
+def test_a_step_of_a_job_stamped_in_the_future_is_named(find, settings):
+    change(settings, "update ml.job_runs set started_at = '2199-01-01' where step = 'train'")
+    finding = find(settings, "times")
+    assert "Step train of a run is stamped 2199-01-01 00:00" in finding.found
+    change(settings, "drop table ml.job_runs")
+    assert find(settings, "times").next_step == ""
+
+
 def test_readable_or_invalid_key_files_are_named(find, settings, monkeypatch, tmp_path):
     path = tmp_path / "keys"
     path.write_text(f"{make('desk', 'reader')[1]}\n")
