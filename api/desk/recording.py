@@ -31,7 +31,10 @@ async def record(request: Request) -> Response:
         return _refused(request, 422, "The form is incomplete. Load the page again.")
     if "undo" in first or "withdrawn" in first:
         action, mark = "withdrawn", ""
-        to_keep = await _withdrawals(request, first)
+        try:
+            to_keep = await _withdrawals(request, first)
+        except TimeoutError:
+            return _refused(request, 503, contacts.NO_ANSWER)
         if not to_keep:
             return _refused(request, 404, "What is to be taken back was not recorded here.")
     else:
@@ -59,7 +62,10 @@ def _of_form(request: Request, form: str) -> str:
 
 
 async def _withdrawals(request: Request, first: dict[str, str]) -> list[tuple[dict[str, Any], str]]:
-    """Return what POST /v1/contacts would be given to take back the contacts of a form or a key."""
+    """Return what POST /v1/contacts would be given to take back the contacts of a form or a key.
+
+    Raises TimeoutError if the folder of contacts does not answer.
+    """
     kept = contacts.contacts_of(request)
     if FORM_KEY.fullmatch(first.get("undo", "")):
         found = await kept.beginning_with(_of_form(request, first["undo"]))

@@ -32,6 +32,7 @@ LONGEST = {"campaign": 100, "channel": 40, "outcome": 40, "note": 2000, "owner":
 CLOCK_SKEW = timedelta(minutes=1)
 LONGEST_SNOOZE = 366
 """Days."""
+NO_ANSWER = "The contact could not be looked up: the server's folder of contacts does not answer."
 
 
 @router.post(
@@ -100,7 +101,8 @@ async def _withdrawal(
 ) -> dict[str, Any]:
     """Return what takes a contact back, as it is kept.
 
-    Raises Problem: 404 if there is no such contact, 422 that names each field that is wrong.
+    Raises Problem: 404 if there is no such contact, 422 that names each field that is wrong, 503 if
+    the folder of contacts does not answer.
     """
     wrong = dict.fromkeys(
         given.keys() - {"user_id", "action", "withdraws", "note"}, "unknown field"
@@ -112,7 +114,10 @@ async def _withdrawal(
         wrong["withdraws"] = "the contact_key of the contact to take back"
     if note is not None and not _is_text(note, LONGEST["note"]):
         wrong["note"] = _wanted("note")
-    contact = None if wrong else await kept.find(str(key))
+    try:
+        contact = None if wrong else await kept.find(str(key))
+    except TimeoutError:
+        raise Problem(503, "not-kept", NO_ANSWER) from None
     if contact and publication.person_of(contact["user_id"]) != publication.person_of(str(user_id)):
         wrong["user_id"] = "the id of the contact's user"
     if contact and contact["action"] == WITHDRAWN:

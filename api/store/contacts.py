@@ -27,7 +27,7 @@ class Contacts:
     def __init__(self, folder: Path, seconds: float = 10) -> None:
         """Know the folder, which has so many seconds to answer."""
         self._folder, self._seconds = folder, seconds
-        self._reading, self._writing = Threads(), Threads(most=20)
+        self._reading, self._finding, self._writing = Threads(), Threads(most=20), Threads(most=20)
         self._lock = asyncio.Lock()
         self._stamp = 0
         self._known: dict[str, dict[str, Any]] = {}
@@ -115,14 +115,25 @@ class Contacts:
         return self._known.get(contacts.file_name(key))
 
     async def find(self, key: str) -> dict[str, Any] | None:
-        """Return the contact with this key, also if another process kept it just now; or None."""
+        """Return the contact with this key, also if another process kept it just now; or None.
+
+        Raises TimeoutError if the folder does not answer.
+        """
+        if known := self.with_key(key):
+            return known
         path = self._folder / contacts.file_name(key)
-        with contextlib.suppress(OSError, ValueError):
-            return self.with_key(key) or await asyncio.to_thread(contacts.read, path)
-        return None
+        try:
+            return await self._finding.call(contacts.read, path, seconds=self._seconds)
+        except TimeoutError:  # an OSError too
+            raise
+        except (OSError, ValueError):
+            return None
 
     async def beginning_with(self, key: str) -> list[dict[str, Any]]:
-        """Return the contacts whose keys begin like this, taken back or not."""
+        """Return the contacts whose keys begin like this, taken back or not.
+
+        Raises TimeoutError if the folder does not answer.
+        """
         await self.refresh()
         happened = (one for one in self._known.values() if one["action"] != contacts.WITHDRAWN)
         return [one for one in happened if one["contact_key"].startswith(key)]

@@ -207,3 +207,38 @@ def test_at_start_the_newest_good_version_replaces_a_broken_one(published_home, 
         make_current(old)
         wait_until(lambda: version_of(server) == old.name, what="the link's version")
         assert server.get("/health").json["status"] == "ok"
+
+
+HANGING = """
+import time
+from pathlib import Path
+from python_jobs.publication import contacts
+
+def hang(path: Path):
+    time.sleep(600 if path.name == contacts.file_name("elsewhere") else 0)
+    return read(path)
+
+read, contacts.read = contacts.read, hang
+"""
+"""A sitecustomize.py: one contact's file hangs, as on a network volume that does not answer."""
+
+
+def test_a_contact_that_cannot_be_looked_up_is_a_503_in_time(published_home, tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(HANGING)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    with serving(published_home, tmp_path / "log", **QUICK) as server:
+        user = server.get("/v1/predictions?limit=1").json["predictions"][0]["user_id"]
+        withdrawal = {"user_id": user, "action": "withdrawn", "withdraws": "elsewhere"}
+        started = time.monotonic()
+        for _ in range(4):
+            told = server.post("/v1/contacts", withdrawal)
+            assert told.status == 503 and "does not answer" in told.json["detail"], told.text
+        form = f"form={'1' * 32}&withdrawn=elsewhere"
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        told = server.ask("POST", "/desk/contacts", body=form, headers=kind)
+        assert told.status == 503 and "does not answer" in told.text, told.text
+        assert time.monotonic() - started < 20
+        contacted = server.post("/v1/contacts", {"user_id": user, "action": "contacted"})
+        assert contacted.status == 201
+        assert server.post("/v1/contacts", withdrawal | {"withdraws": "x"}).status == 404
+        wait_until(lambda: server.get("/health").json["status"] == "ok", what="health")
