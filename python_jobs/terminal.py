@@ -216,6 +216,8 @@ def show(manifest: dict[str, Any], age: str, where: str) -> None:
     )
     for user in manifest["riskiest"]:
         facts.add_row("", f"{user['churn_risk']:>8.1%}  {user['user_id']}")
+    if not manifest["riskiest"]:
+        facts.add_row("", "nobody: see `churnhouse list`")
     facts.add_row("published", f"{manifest['version']}, {age} ago")
     facts.add_row("", where)
     console.print()

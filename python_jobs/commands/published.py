@@ -24,10 +24,16 @@ command = partial(app.command, rich_help_panel="What is published")
 @command()
 def status() -> None:
     """What is published, how old it is, which model made it."""
+    from python_jobs.ingest.contacts import read_all
     from python_jobs.publishing import status as published
+    from python_jobs.publishing.call_list import users_waiting
 
     settings = Settings()
     manifest = published.read(settings)
+    folder = settings.published / manifest["version"]
+    waiting = users_waiting(folder, manifest, read_all(settings.contacts))
+    listed = [user for user in manifest["riskiest"] if user["user_id"] not in waiting]
+    manifest |= {"riskiest": listed}
     age = published.age(manifest, pipeline.now())
     terminal.show(manifest, age, str(settings.published / "current"))
 

@@ -66,7 +66,7 @@ def choose(
             "The published version is of an earlier release, which made no list of gains.",
             next_step="run `churnhouse daily` to publish a new one.",
         )
-    waiting = _waiting(folder, manifest, contacts)
+    waiting = users_waiting(folder, manifest, contacts)
     is_nightly = order in (None, rules["order"]) and not (top or budget or where)
     if is_nightly:
         columns, rows = _read(folder, "select * from churn_top_risk order by list_rank")
@@ -117,6 +117,9 @@ def _own(
         select
             predictions.*,
             candidates.last_contact_on,
+            candidates.churn_move,
+            candidates.moved_since,
+            candidates.owner,
             candidates.save_rate,
             candidates.expected_gain,
             candidates.expected_gain_low,
@@ -140,12 +143,15 @@ def _read(
         return [name for name, *_ in found.description or ()], found.fetchall()
 
 
-def _waiting(
+def users_waiting(
     folder: Path, manifest: dict[str, Any], contacts: Iterable[dict[str, Any]]
 ) -> set[str]:
-    """Return the users whom these contacts leave out of lists."""
+    """Return the users whom these contacts keep off the list of the published version in `folder`.
+
+    `contacts`: what people recorded, also since the publication.
+    """
     as_of_date = date.fromisoformat(manifest["as_of_date"])
-    pause = manifest["list"]["contact_pause_days"]
+    pause = manifest.get("list", {}).get("contact_pause_days", 0)
     zone = ZoneInfo(manifest.get("timezone", "UTC"))
     recorded = by_user(_of_persons(folder, standing(contacts))).items()
     return {user for user, found in recorded if waits(found, as_of_date, pause, zone)}

@@ -1,6 +1,7 @@
 """Contacts: who was just contacted, or is in the holdout, is on no list."""
 
 import csv
+import json
 import sqlite3
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -175,6 +176,18 @@ def test_list_leaves_out_who_was_snoozed_since_the_publication(home: Path):
     first, second = (row["user_id"] for row in chosen(home, "--order", "risk", "--top", 2))
     snooze(home, first, AS_OF + timedelta(days=9))
     assert chosen(home, "--order", "risk", "--top", 1)[0]["user_id"] == second
+
+
+def test_status_leaves_out_who_was_snoozed_since_the_publication(home: Path):
+    manifest = json.loads((home / "published/current/manifest.json").read_text())
+    first, *others = (user["user_id"] for user in manifest["riskiest"])
+    snooze(home, first, AS_OF + timedelta(days=9))
+    shown = churnhouse(home, "status").stdout
+    assert first not in shown and all(user in shown for user in others)
+    for user in others:
+        snooze(home, user, AS_OF + timedelta(days=9))
+    shown = churnhouse(home, "status").stdout
+    assert not any(user in shown for user in others) and "nobody: see" in shown
 
 
 def test_contact_that_cannot_count_is_named(home: Path):
