@@ -1,11 +1,11 @@
 """Runs the real command while one of its calls to the disk fails (faults.c)."""
 
 import errno
+import hashlib
 import os
 import re
 import shutil
 import subprocess
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,9 +56,14 @@ def run(home: Path, library: Path, *command: object, **variables: str) -> tuple[
     return done.returncode, done.stderr
 
 
-def run_with(fault: Fault, home: Path, library: Path, *command: object) -> tuple[int, str]:
-    """Run a command in which one call fails."""
-    return run(
+def run_with(fault: Fault, home: Path, library: Path, *command: object) -> tuple[int, str, bool]:
+    """Run a command in which one call fails; return as `run` does, and whether the call was made.
+
+    Threads that write one file need not make as many calls each time.
+    """
+    mark = home.with_suffix(".mark")
+    mark.unlink(missing_ok=True)
+    code, errors = run(
         home,
         library,
         *command,
@@ -66,26 +71,51 @@ def run_with(fault: Fault, home: Path, library: Path, *command: object) -> tuple
         FAULT_PATH=fault.path,
         FAULT_NUMBER=str(fault.number),
         FAULT_HOW=str(HOW[fault.call][fault.how]),
+        FAULT_MARK=str(mark),
     )
+    return code, errors, mark.exists()
 
 
 def possible(home: Path, library: Path, *command: object) -> list[Fault]:
-    """Run a command to its end; return its faults: the first and last call of each kind of file."""
+    """Run a command to its end; return its faults.
+
+    They are those of the first, the middle and the last call of each kind of file.
+    """
     log = home.with_suffix(".calls")
     code, errors = run(home, library, *command, FAULT_LOG=str(log))
     assert code == 0, errors
-    counts = Counter(_place(line) for line in log.read_text().splitlines())
+    calls: dict[tuple[str, str], list[bool]] = {}
+    for line in log.read_text().splitlines():
+        call, hint, path = line.split(" ", 2)
+        place = CHANGING.sub("*", WORK_OF_DBT.sub("dbt/target/*", path))
+        calls.setdefault((call, place), []).append(hint == "short")
     return [
         Fault(call, path, number, how)
-        for (call, path), count in sorted(counts.items())
-        for number in sorted({1, count})
+        for (call, path), can_be_short in sorted(calls.items())
+        for number in sorted({1, (len(can_be_short) + 1) // 2, len(can_be_short)})
         for how in HOW[call]
+        if how != "short" or can_be_short[number - 1]
     ]
 
 
-def _place(line: str) -> tuple[str, str]:
-    call, path = line.split(" ", 1)
-    return call, CHANGING.sub("*", WORK_OF_DBT.sub("dbt/target/*", path))
+def source() -> str:
+    """Return a hash of the jobs' code."""
+    code = hashlib.sha256()
+    for path in sorted((PROJECT / "python_jobs").rglob("*.py")):
+        code.update(path.read_bytes())
+    return code.hexdigest()
+
+
+def chosen(faults: list[Fault], seed: str) -> Fault:
+    """Return one of the faults, another one for another seed."""
+    return faults[int(hashlib.sha256(seed.encode()).hexdigest(), 16) % len(faults)]
+
+
+def part(faults: list[Fault]) -> list[Fault]:
+    """Return every n-th fault from the k-th on for FAULT_PART=k/n; all without it."""
+    number, parts = map(int, os.environ.get("FAULT_PART", "1/1").split("/"))
+    assert 1 <= number <= parts, "FAULT_PART is k/n, such as 1/8"
+    return faults[number - 1 :: parts]
 
 
 def fresh(source: Path, home: Path) -> Path:
