@@ -116,6 +116,25 @@ def test_production_waits_for_staging_and_an_approval():
     assert release["release.yml checks"]["uses"] == "./.github/workflows/ci.yml"
 
 
+def test_every_file_of_nightly_tests_is_scheduled():
+    nightly = yaml.safe_load((PROJECT / ".github/workflows/nightly.yml").read_text())
+    assert nightly[True]["schedule"]  # YAML reads the key `on` as true
+    faults, tests = nightly["jobs"]["faults"], nightly["jobs"]["tests"]
+    parts = faults["strategy"]["matrix"]["part"]
+    assert parts == list(range(1, len(parts) + 1))
+    assert faults["env"]["FAULT_PART"] == f"${{{{ matrix.part }}}}/{len(parts)}"
+    scheduled = {faults["env"]["NIGHTLY"], *tests["strategy"]["matrix"]["file"]}
+    scheduled |= {"tests/spark/test_second_engine.py", "tests/registry/test_tracking.py"}
+    assert scheduled == {
+        str(path.relative_to(PROJECT))
+        for path in (PROJECT / "tests").rglob("test_*.py")
+        if re.search(r"pytest\.mark\.nightly", path.read_text(encoding="utf-8"))
+    }
+    called = {step.get("run") for job in nightly["jobs"].values() for step in job["steps"]}
+    (needed,) = re.findall(r"^nightly: (.*?) ##", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    assert {f"make {target}" for target in needed.split()} <= called
+
+
 def test_pre_commit_hooks_are_the_checks_of_ci():
     config = yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text())
     entries = {hook["entry"] for repo in config["repos"] for hook in repo["hooks"]}
