@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from typing_extensions import TypedDict
 
 from python_jobs.files import json_of
@@ -109,6 +109,7 @@ class Manifest(TypedDict):
     attributes: NotRequired[list[str]]
     timezone: NotRequired[Zone]
     eligibility_days: NotRequired[int | None]
+    value_horizons: NotRequired[PositiveFloat]
     forgotten_at: NotRequired[Moment | None]
     set_aside: NotRequired[dict[str, int]]
     excluded_users: NotRequired[dict[str, int]]

@@ -57,7 +57,7 @@ def test_the_next_version_is_served_while_one_hangs(quick, published_home):
     wait_until(lambda: quick.get("/health").json["bad_version"], what="the refusal")
     make_current(good)
     wait_until(lambda: version_of(quick) == good.name, what="the next version", seconds=5)
-    assert quick.get("/health").json["status"] == "ok"
+    wait_until(lambda: quick.get("/health").json["status"] == "ok", what="ok", seconds=5)
 
 
 def test_keys_and_contacts_are_looked_after_while_a_version_hangs(published_home, tmp_path):
