@@ -166,7 +166,7 @@ def test_what_if_offers_the_values_of_an_attribute(full, visit):
     with page.expect_response("**/predict") as answered:
         plan.select_option(chosen)
     sent, answer = answered.value.request.post_data_json, answered.value.json()
-    assert sent == {"user_id": user["user_id"], "features": {"plan": chosen}}
+    assert sent == {"user_id": user["user_id"], "features": {"plan": chosen}, "explain": True}
     shown = f"{answer['churn_risk'] * 100:.1f}%"
     page.wait_for_function(f"document.getElementById('what-if-risk').textContent === '{shown}'")
     page.get_by_role("button", name="Reset").click()
