@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.hanging import hang
 from support.running import PROJECT, serving, wait_until
 
 from api import keys
@@ -104,17 +105,23 @@ def _damaged(file: Path) -> None:
     file.write_bytes(b"\xff\xfe no keys")
 
 
-def _stalled(file: Path) -> None:
+def _piped(file: Path) -> None:
     file.unlink()
-    os.mkfifo(file)  # as on a network volume that does not answer
+    os.mkfifo(file)
 
 
-@pytest.mark.parametrize("lose", [_emptied, _deleted, _damaged, _stalled])
+def _stalled(file: Path) -> None:
+    _damaged(file)
+    hang(file)
+
+
+@pytest.mark.parametrize("lose", [_emptied, _deleted, _damaged, _piped, _stalled])
 def test_keys_that_cannot_be_checked_open_nothing(finished_home, tmp_path, lose):
     key, line = keys.make("desk", "reader")
     file = tmp_path / "keys"
     file.write_text(line)
-    with serving(finished_home, tmp_path / "log", keys=file, check_seconds=0.5) as server:
+    options = {"keys": file, "check_seconds": 0.5}
+    with serving(finished_home, tmp_path / "log", may_hang=True, **options) as server:
 
         def status() -> int:
             return server.ask("GET", "/v1/model", headers={"X-API-Key": key}).status
@@ -125,10 +132,11 @@ def test_keys_that_cannot_be_checked_open_nothing(finished_home, tmp_path, lose)
         health = server.get("/health").json
         assert health["status"] == "degraded" and "no key is accepted" in health["problems"]["keys"]
         assert '"duty":"keys"' in server.log.read_text()
+        (tmp_path / "keys.hangs").unlink(missing_ok=True)
         file.unlink(missing_ok=True)
         file.write_text(line)
         wait_until(lambda: status() == 200, what="the key again", seconds=5)
-        assert server.get("/health").json["problems"] == {}
+        wait_until(lambda: server.get("/health").json["problems"] == {}, what="health")
 
 
 def test_a_broken_line_revokes_its_key_alone(finished_home, tmp_path):
