@@ -21,6 +21,8 @@ from python_jobs.settings import Settings
 # Typer has no public name for the base class of its usage errors.
 UsageError: Any = typer.BadParameter.__base__
 
+STOPPED = "Interrupted; nothing has to be cleaned up. Next: run it again."
+
 
 def main() -> None:
     """Run the command and end the process."""
@@ -55,9 +57,9 @@ def execute(arguments: Sequence[str]) -> int:
         terminal.log_as(Settings())
     try:
         code = app(list(arguments), prog_name="churnhouse", standalone_mode=False) or 0
-        if code == INTERRUPTED:
-            _failed("Interrupted; nothing has to be cleaned up. Next: run it again.")
-        return code
+        return _failed(STOPPED, code) if code == INTERRUPTED else code
+    except typer.Abort:  # at a question
+        return _failed(STOPPED, INTERRUPTED)
     except UsageError as error:
         command = error.ctx.command_path if error.ctx else "churnhouse"
         if not arguments:  # the message is the help

@@ -196,17 +196,21 @@ def features(publication: Publication, values: tuple[Any, ...]) -> list[dict[str
         if name in publication.known_values:
             rows.append(_choice(publication, name, value))
             continue
-        typical = publication.typical.get(name)
+        typical, fact = publication.typical.get(name), publication.feature_facts[name]
+        days = fact.window if isinstance(fact.window, int) and is_whole(kind) else None
+        most = days if fact.measure == "active_days" else None
         rows.append(
             {
                 "name": name,
+                "counts": fact.measure if days else None,
+                "days": days,
                 "words": feature_words(publication, name),
                 "value": value,
                 "choices": None,
                 "typical": typical,
                 "is_whole": is_whole(kind),
-                "group": _group(publication.feature_facts[name]),
-                **_slider(value, typical, whole=is_whole(kind)),
+                "group": _group(fact),
+                **_slider(value, typical, whole=is_whole(kind), most=most),
             }
         )
     rows.sort(key=lambda row: FIRST.get(row["group"], len(FIRST)))
@@ -249,14 +253,19 @@ def _choice(publication: Publication, name: str, value: str | None) -> dict[str,
     }
 
 
-def _slider(value: float | None, typical: dict[str, Any] | None, *, whole: bool) -> dict[str, Any]:
-    """Return a slider's range and step, and where the value and typical values lie on it."""
+def _slider(
+    value: float | None, typical: dict[str, Any] | None, *, whole: bool, most: float | None
+) -> dict[str, Any]:
+    """Return a slider's range and step, and where the value and typical values lie on it.
+
+    `most`: the largest value that can be, if that is known.
+    """
     known = [value or 0, *(typical.values() if typical else ())]
     known = [one for one in known if one is not None]
     low, high = min(0, *known, 0), max(known) * 1.5
     high = max(high, 10 if whole else 1)
     step = 1 if whole else next(s for s in (1, 0.1, 0.01) if s * 100 <= high - low or s == 0.01)
-    high = -(-high // step) * step
+    high = -(-high // step) * step if most is None else most
     places = {"low": low, "high": round(high, 4), "step": step}
     span = high - low
     for name, at in (("at", value), *((typical or {}).items())):

@@ -37,6 +37,12 @@ ORDERS = {
 SINCE = "coalesce(churn_move in ('came_back', 'lost') and moved_since > {day}, false)"
 """SQL: whether a user came back or was lost after a day."""
 
+ENDED = (
+    "({day} < as_of_date and (not is_eligible or (risk_band = 'low'"
+    " and days_since_last_activity < julianday(as_of_date) - julianday({day}))))"
+)
+"""SQL: whether a user is gone, or calm and active since a day: churn_moves tells one week only."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -133,8 +139,10 @@ def _waiting(publication: Publication, contacts: Contacts, chosen: Filter) -> Fi
         tomorrow = date.fromisoformat(publication.as_of_date) + timedelta(days=1)
         condition += (
             " or (user_id not in (select value from json_each(?)) and ("
-            f"(last_contact_on > ? and not {SINCE.format(day='last_contact_on')})"
-            " or (snoozed_until > ? and coalesce(churn_move, '') not in ('came_back', 'lost'))))"
+            f"(last_contact_on > ? and not {SINCE.format(day='last_contact_on')}"
+            f" and not {ENDED.format(day='last_contact_on')})"
+            " or (snoozed_until > ? and is_eligible"
+            " and coalesce(churn_move, '') not in ('came_back', 'lost'))))"
         )
         freed = json.dumps(contacted.freed(publication, contacts))
         values += (freed, pause_begins(publication).isoformat(), tomorrow.isoformat())
@@ -143,11 +151,16 @@ def _waiting(publication: Publication, contacts: Contacts, chosen: Filter) -> Fi
 
 def _moved(publication: Publication, user_id: str, contact: dict[str, Any]) -> bool:
     """Return whether a user came back or was lost after a contact."""
-    known = publication.actions(user_id)
-    since = known.get("moved_since")
-    if since is None or known.get("churn_move") not in ("came_back", "lost"):
+    day = day_of(contact, publication.zone)
+    known, row = publication.actions(user_id), publication.prediction(user_id)
+    if row is None:
         return False
-    return bool(since > day_of(contact, publication.zone).isoformat())
+    since = known.get("moved_since")
+    if since and known.get("churn_move") in ("came_back", "lost") and since > day.isoformat():
+        return True
+    days = (date.fromisoformat(publication.as_of_date) - day).days
+    is_back = row["risk_band"] == "low" and known["days_since_last_activity"] < days
+    return days > 0 and (not row["is_eligible"] or is_back)
 
 
 def _knows(publication: Publication, columns: tuple[str, ...]) -> bool:

@@ -49,7 +49,7 @@ def init(
     given = {"user": user, "time": when, "type": kind, "id": event_id, "order": first}
 
     def ask(subject: str, question: str, likely: str, names: list[str]) -> str:
-        told = given.get(subject)
+        told = _spelled(given.get(subject, ""), names)
         if told or yes or (subject == "order" and not sys.stdin.isatty()):
             return told or likely
         if not sys.stdin.isatty():
@@ -59,6 +59,7 @@ def init(
             )
 
         def named(answer: str) -> str:
+            answer = _spelled(answer, names)
             if answer not in names and not (subject in ("type", "id") and not answer):
                 raise typer.BadParameter(f"answer with one of {', '.join(names)}")
             return answer
@@ -79,6 +80,12 @@ def init(
             now=pipeline.now(),
         )
     terminal.show_new_domain(made, place)
+
+
+def _spelled(answer: str, names: list[str]) -> str:
+    """Return the only name that an answer means whatever its case, or the answer."""
+    meant = [name for name in names if name.casefold() == answer.casefold()]
+    return meant[0] if answer not in names and len(meant) == 1 else answer
 
 
 @command()

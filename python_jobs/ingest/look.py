@@ -174,10 +174,9 @@ def _seen(
     file_columns.make_view(connection, "events", whole)
     file_columns.show_file(connection, whole, loaded, 0)
     connection.execute(f"create or replace temp table looked as from events_file limit {SAMPLE}")
-    decimal = _decimal(connection, names)
-    if decimal:
-        described["decimal"] = decimal
-    profiles = {name: _profile(connection, name, decimal) for name in names}
+    separators = _separators(connection, names)
+    described |= separators
+    profiles = {name: _profile(connection, name, separators) for name in names}
     result = Look(described, loaded.rows[0], profiles)
     _choose(result)
     return result
@@ -217,22 +216,46 @@ def _encoding(path: Path, compression: str) -> str:
     return "utf-8"
 
 
-def _decimal(connection: duckdb.DuckDBPyConnection, names: list[str]) -> str | None:
-    """Return a comma if some column has numbers with one, and no column has them with a point."""
+def _separators(connection: duckdb.DuckDBPyConnection, names: list[str]) -> dict[str, str]:
+    """Return decimal and thousands of a source where they are not the usual ones.
+
+    Half of some column's numbers must have a decimal comma; thousands are told by numbers with both
+    separators only, since 1.234 may be either.
+    """
+    found: dict[str, str] = {}
     for name in names:
         column = sql_name(name)
-        with_comma, all_values = connection.execute(
-            f"select count(*) filter (regexp_full_match({column}, '-?\\d+,\\d+')), count(*) "
-            f"filter (regexp_full_match({column}, '-?[\\d.,]+')) from looked "
+        with_comma, in_groups, other_groups, all_values = connection.execute(
+            f"""
+            select
+                count(*) filter (
+                    regexp_full_match({column}, '-?(\d+|\d{{1,3}}(\.\d{{3}})+),\d+')
+                ),
+                count(*) filter (regexp_full_match({column}, '-?\d{{1,3}}(\.\d{{3}})+,\d+')),
+                count(*) filter (regexp_full_match({column}, '-?\d{{1,3}}(,\d{{3}})+\.\d+')),
+                count(*) filter (regexp_full_match({column}, '-?[\d.,]+'))
+            from looked
+            """
         ).fetchall()[0]
         if with_comma and with_comma >= all_values / 2:
-            return ","
-    return None
+            found["decimal"] = ","
+            found |= {"thousands": "."} if in_groups else {}
+        elif other_groups and not found:
+            found["thousands"] = ","
+    return found
 
 
-def _profile(connection: duckdb.DuckDBPyConnection, name: str, decimal: str | None) -> Profile:
+def _profile(
+    connection: duckdb.DuckDBPyConnection, name: str, separators: dict[str, str]
+) -> Profile:
     column = sql_name(name)
-    number = f"replace({column}, ',', '.')" if decimal == "," else column
+    number = column
+    if thousands := separators.get("thousands"):
+        grouped = rf"-?\d{{1,3}}({re.escape(thousands)}\d{{3}})+([^\d].*)?"
+        plain = f"replace({number}, {sql_text(thousands)}, '')"
+        number = f"if(regexp_full_match({column}, {sql_text(grouped)}), {plain}, {column})"
+    if separators.get("decimal") == ",":
+        number = f"replace({number}, ',', '.')"
     values, distinct, empty, numbers, moments, low, high = connection.execute(
         f"""
         select

@@ -66,12 +66,32 @@ def examine(settings: Settings, domain: Domain, folder: Path, *, now: datetime) 
     with loaded(domain, folder, now=now) as (connection, done):
         report = Report(done.rows, done.rejected, done.notes)
         activity.make_days(connection, domain)
+        report.notes += _alike(connection)
         if not domain.vars.users_from_events:
             report.rejected += _without_user(connection, domain)
         _days(connection, domain, report, now)
         report.silences = activity.silences(connection)
     _judge(domain, report)
     return report
+
+
+def _alike(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return a note if ids of active users differ only in case or in blanks."""
+    people, samples = connection.execute(
+        """
+        select count(*), min(ids) from (
+            select list(distinct user_id order by user_id) as ids from active_days
+            group by lower(trim(user_id)) having count(distinct user_id) > 1
+        )
+        """
+    ).fetchall()[0]
+    if not people:
+        return []
+    return [
+        f"{people:,} ids differ from another only in case or blanks, such as "
+        f"{' and '.join(map(repr, samples[:2]))}, and count as users of their own; if they are one "
+        "person, write lower(trim(...)) as user_id in ingest.sql"
+    ]
 
 
 def silences(

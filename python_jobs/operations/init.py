@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -22,6 +23,9 @@ from python_jobs.training.history import Plan, plan_that_fits
 
 Ask = Callable[[str, str, str, list[str]], str]
 """Return the answer to a question, given its subject, text, likely answer and all answers."""
+SPELLED = {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "oe", "å": "aa", "ł": "l"}
+"""Letters that are no accent on a plain one, or are written otherwise without it."""
+
 PASSIVE = r"fail|refund|cancel|bounce|unsub|delete|system|auto|paid|pay|invoice|charge|renew"
 """Event types that a person does not do, or that prove no activity."""
 
@@ -247,8 +251,9 @@ def _domain_yml(
     taken_names: set[str] = set()
     for event_type in seen.types or {"event": 0}:
         measure = _free(f"{_clean(event_type)}_count", taken_names)
+        label = "" if event_type.isascii() else f", label: {_flow(event_type)}"
         lines.append(
-            f"    - {{name: {_flow(measure)}, event_type: {_flow(event_type)}, agg: count}}"
+            f"    - {{name: {_flow(measure)}, event_type: {_flow(event_type)}, agg: count{label}}}"
         )
     for column in seen.numbers:
         measure = _free(_clean(column) + "_sum", taken_names)
@@ -342,7 +347,9 @@ def _column(name: str) -> str:
 
 def _clean(name: str) -> str:
     """Return a name as domain.yml takes it: lower case, digits and underscores."""
-    text = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    spelled = "".join(SPELLED.get(letter, letter) for letter in name.lower())
+    plain = unicodedata.normalize("NFKD", spelled).encode("ascii", "ignore").decode()
+    text = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
     return text if text[:1].isalpha() else f"c_{text}".rstrip("_")
 
 

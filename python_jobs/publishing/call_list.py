@@ -20,6 +20,9 @@ ORDERS = {
     "loss": "expected_loss desc, risk_rank",
     "risk": "risk_rank",
 }
+MOST_NAMED = 20
+"""Values of an attribute that a message names."""
+
 PLACE = ("is_explored", "list_probability", "list_rank")
 """The last columns of the nightly list. A list of one's own draws nobody by chance."""
 
@@ -104,12 +107,15 @@ def _own(
     folder: Path, manifest: dict[str, Any], order: str, limit: int, where: dict[str, str]
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Return the columns of the nightly list, without a place on it, and the first candidates."""
-    for name in where:
+    for name, value in where.items():
         if name not in manifest["attributes"]:
             raise JobError(
                 f"{name!r} is no attribute of this domain.",
-                next_step=f"choose of {', '.join(manifest['attributes']) or 'none: it has none'}.",
+                next_step=f"choose of {', '.join(manifest['attributes'])}."
+                if manifest["attributes"]
+                else "name some in domain.yml (attributes), or leave --where out.",
             )
+        _check_value(folder, name, value)
     conditions = ["left_out_because is null", *(f"features.{sql_name(n)} = ?" for n in where)]
     if order == "gain":
         conditions.append("expected_gain > 0")
@@ -133,6 +139,17 @@ def _own(
         limit {limit}
     """
     return _read(folder, query, list(where.values()))
+
+
+def _check_value(folder: Path, name: str, value: str) -> None:
+    """Raise JobError if nobody has this value of an attribute."""
+    column = f"cast({sql_name(name)} as varchar)"
+    query = f"from user_features_latest select distinct {column} where {column} is not null"
+    _, rows = _read(folder, f"{query} order by all")
+    known = [known for (known,) in rows]
+    if value not in known:
+        some = ", ".join(known[:MOST_NAMED]) + (", ..." if len(known) > MOST_NAMED else "")
+        raise JobError(f"Nobody has {name}={value}.", next_step=f"choose of {some}.")
 
 
 def _read(

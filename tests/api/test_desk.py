@@ -140,6 +140,29 @@ def test_what_if_scores_again_and_resets(full, visit):
     assert seen.troubles == []
 
 
+def test_what_if_moves_along_what_belongs_together(full, visit):
+    """Each slider at both ends, for the riskiest and the safest: nobody becomes impossible."""
+    seen = visit(full)
+    page = seen.page
+    query = "eligible=true&in_holdout=false&limit=1000"
+    users = full.get(f"/v1/predictions?{query}").json["predictions"]
+    refused = []
+    for user in (users[0], users[-1]):
+        page.goto(f"/desk/users/{user['user_id']}")
+        page.evaluate("document.querySelectorAll('.levers').forEach(one => { one.open = true; })")
+        for name in page.locator(".lever input").evaluate_all("all => all.map(one => one.name)"):
+            lever = page.locator(f".lever input[name='{name}']")
+            for key, end in (("End", "max"), ("Home", "min")):
+                if lever.input_value() == lever.get_attribute(end):
+                    continue
+                with page.expect_response("**/predict") as answered:
+                    lever.press(key)
+                if answered.value.status != 200:
+                    refused.append((user["user_id"], name, key, answered.value.json()["detail"]))
+                page.get_by_role("button", name="Reset").click()
+    assert refused == []
+
+
 def test_what_if_says_why_the_server_refuses(full, visit):
     page, user = visit(full).page, top_user(full)
     page.goto(f"/desk/users/{user['user_id']}")

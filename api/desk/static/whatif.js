@@ -33,6 +33,59 @@
     change.className = "worse";
     change.textContent = text;
   };
+  // What belongs together moves along: more days hold no fewer, and who was active is not silent.
+  const named = (name) => levers.find((lever) => lever.name === name);
+  const value = (lever) => Number(lever.value);
+  const days = (lever) => Number(lever.dataset.days);
+  const windows = (measure) =>
+    levers.filter((lever) => lever.dataset.counts === measure).sort((one, other) => days(one) - days(other));
+  const mark = (lever) => {
+    lever.dataset.moved = "yes";
+    lever.parentElement.classList.add("moved");
+    if (isNumber(lever)) lever.nextElementSibling.textContent = value(lever).toLocaleString("en");
+  };
+  const put = (lever, low, high = Infinity) => {
+    if (!lever || (value(lever) >= low && value(lever) <= high)) return;
+    const wanted = value(lever) < low ? low : high;
+    if (wanted > Number(lever.max)) lever.max = wanted;
+    lever.value = wanted;
+    mark(lever);
+  };
+  const spread = (lever) => {
+    const measure = lever.dataset.counts;
+    for (const other of windows(measure)) {
+      const apart = days(other) - days(lever);
+      const most = measure === "active_days" ? value(lever) + Math.max(apart, 0) : Infinity;
+      if (apart > 0) put(other, value(lever), most);
+      if (apart < 0) put(other, measure === "active_days" ? value(lever) + apart : 0, value(lever));
+    }
+  };
+  const settle = (lever) => {
+    const silence = named("days_since_last_activity");
+    const active = windows("active_days");
+    if (lever.dataset.counts) spread(lever);
+    if (lever.dataset.counts === "events") {
+      for (const one of active) put(one, 0, value(named(`events_${days(one)}d`) || one));
+    } else if (lever === silence) {
+      for (const one of active) {
+        const has = value(silence) < days(one);
+        put(one, has ? 1 : 0, has ? Infinity : 0);
+      }
+    }
+    for (const one of active) spread(one);
+    const idle = active.filter((one) => !value(one)).map(days);
+    const came = active.filter(value).map(days);
+    if (silence && active.length) put(silence, Math.max(0, ...idle), Math.min(...came) - 1);
+    for (const one of active) {
+      const events = named(`events_${days(one)}d`);
+      put(events, value(one));
+      if (events) spread(events);
+    }
+    for (const ever of levers.filter((one) => one.name.endsWith("_ever")))
+      put(ever, Math.max(0, ...windows(ever.name.slice(0, -"_ever".length)).map(value)));
+    const everActive = named("active_days_ever");
+    put(named("tenure_days"), Math.max(silence ? value(silence) : 0, everActive ? value(everActive) - 1 : 0));
+  };
   const moved = () => Object.fromEntries(
     levers.filter((l) => l.dataset.moved).map((l) => [l.name, isNumber(l) ? Number(l.value) : l.value]));
   const ask = async () => {
@@ -53,9 +106,8 @@
   };
   panel.addEventListener("input", (event) => {
     const lever = event.target;
-    lever.dataset.moved = "yes";
-    lever.parentElement.classList.add("moved");
-    if (isNumber(lever)) lever.nextElementSibling.textContent = Number(lever.value).toLocaleString("en");
+    mark(lever);
+    if (isNumber(lever)) settle(lever);
     reset.disabled = false;
     clearTimeout(waiting);
     waiting = setTimeout(ask, 120);
