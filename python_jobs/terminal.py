@@ -250,6 +250,8 @@ def show_list(chosen: Any, manifest: dict[str, Any]) -> None:
         f"{_money(chosen.cost)} and is expected to gain {_money(gain[0])} "
         f"({_money(gain[1])} to {_money(gain[2])}), the cost deducted."
     )
+    if costly := sum(user["expected_gain"] < 0 for user in chosen.users):
+        say(f"{costly:,} of them cost more than they bring; --order gain leaves them out.")
     if chosen.measured:
         console.print(f"Save rates rest on {chosen.measured:,} contacts with an outcome.")
     else:

@@ -1,7 +1,7 @@
 """Says in plain words what contacts changed, and whether the model kept its promises."""
 
 import math
-from datetime import date
+from datetime import date, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -26,24 +26,30 @@ def campaigns(publication: Publication) -> list[dict[str, Any]]:
     """
     rows = publication.monitoring.get("campaign_lift", [])
     rows = sorted(rows, key=lambda row: (row["started_on"], row["campaign"]), reverse=True)
-    months = groupby(rows, key=lambda row: row["started_on"][:7])
-    return [
-        {
-            "month": f"{date.fromisoformat(month + '-01'):%B %Y}",
-            "campaigns": [row | lift(row) for row in found],
-        }
-        for month, found in months
-    ]
+    horizon = timedelta(days=publication.metrics.get("horizon_days", 30))
+    known_until = date.fromisoformat(publication.as_of_date) - horizon
+    months = []
+    for name, found in groupby(rows, key=lambda row: row["started_on"][:7]):
+        month = date.fromisoformat(f"{name}-01")
+        is_over = (month + timedelta(days=31)).replace(day=1) <= known_until
+        told = [row | lift(row, is_over=is_over) for row in found]
+        months.append({"month": f"{month:%B %Y}", "campaigns": told})
+    return months
 
 
-def lift(row: dict[str, Any]) -> dict[str, str]:
-    """Say what a campaign changed: `verdict` is kept, lost, same, few or open, with a sentence."""
+def lift(row: dict[str, Any], *, is_over: bool = False) -> dict[str, str]:
+    """Say what a campaign changed: `verdict` is kept, lost, same, few or open, with a sentence.
+
+    `is_over`: whether all outcomes are known, so that none is to come.
+    """
     difference, low, high = (
         row[name] for name in ("difference", "difference_low", "difference_high")
     )
     if difference is None:
         if not row["treated_measured"] and not row["holdout_measured"]:
             text = "Not known yet: no outcome of a user who was scored before, or of the holdout."
+            if is_over:
+                text = "Cannot be told: nobody was scored before the contact, or of the holdout."
         else:
             text = "Not known: no contacted user compares with one of the holdout."
         return {"verdict": "open", "sentence": text}

@@ -56,11 +56,12 @@ async def predict(request: Request) -> Response:
     explain = content.pop("explain", False)
     values, published, errors = _values(publication, content)
     if not isinstance(explain, bool):
-        errors.append(error("body", "explain", "must be true or false"))
+        problem = error("body", "explain", "must be true or false")
+        raise invalid("Say whether to explain.", [problem, *errors])
     if [entry["field"] for entry in errors] == [CONTRADICTION]:
         raise invalid(f"Nobody can have these features: {errors[0]['problem']}", errors)
     if errors:
-        raise invalid("The features are not those of the model.", errors)
+        raise invalid(_what_is_wrong(content, published), errors)
     (risk,) = publication.score([values])
     user_id = content.get("user_id")
     _audit(request, publication, [[user_id, risk]])
@@ -131,6 +132,12 @@ async def _score_rows(
             "predictions": [{"user_id": user, "churn_risk": risk} for user, risk in scored],
         }
     )
+
+
+def _what_is_wrong(content: dict[str, Any], published: tuple[Any, ...] | None) -> str:
+    if is_id(content.get("user_id")) and published is None:
+        return "No published user has this id, so every feature is required."
+    return "The features are not those of the model."
 
 
 def _told(

@@ -226,7 +226,7 @@ def _separators(connection: duckdb.DuckDBPyConnection, names: list[str]) -> dict
     for name in names:
         column = sql_name(name)
         with_comma, in_groups, other_groups, all_values = connection.execute(
-            f"""
+            rf"""
             select
                 count(*) filter (
                     regexp_full_match({column}, '-?(\d+|\d{{1,3}}(\.\d{{3}})+),\d+')

@@ -249,7 +249,8 @@ class _Sentences(Figures):
         is_usual = (changed | is_zero) & (earlier * 2 >= window)
         usual = rounded(np.where(is_usual, usual, np.nan), unit, whole=whole)
         is_same = usual == rounded(value, unit, whole=whole)
-        usual = np.where((usual == 0) | is_same, np.nan, usual)
+        tiny = 0.5 if unit in ("minutes", "seconds") else 0.005  # less than can be said
+        usual = np.where((usual == 0) | (usual == tiny) | is_same, np.nan, usual)
 
         # no change of the user's own: the told window beside that of typical users
         window = np.where(np.isnan(usual) & ~is_zero, told, window)

@@ -44,11 +44,28 @@ def test_a_campaign_is_said_as_precisely_as_it_is_known(bounds):
     assert (told["verdict"], told["sentence"]) == SAID[bounds]
 
 
+def version(rows: list[dict], as_of_date: str = "2025-05-31") -> SimpleNamespace:
+    monitoring = {"campaign_lift": rows}
+    return SimpleNamespace(
+        monitoring=monitoring, as_of_date=as_of_date, metrics={"horizon_days": 30}
+    )
+
+
+@pytest.mark.parametrize(
+    ("as_of_date", "said"), [("2025-04-30", "Not known yet"), ("2025-05-01", "Cannot be told")]
+)
+def test_outcomes_that_will_never_be_known_are_not_waited_for(as_of_date, said):
+    """March's last contact is known 30 days after the 31st."""
+    row = campaign(treated=0, holdout=0) | {"started_on": "2025-03-03", "campaign": "spring"}
+    (month,) = campaigns(version([row], as_of_date))
+    assert month["campaigns"][0]["sentence"].startswith(said)
+
+
 def test_a_campaign_of_two_months_stands_under_both_with_its_own_result():
     kept = campaign(-0.29, -0.13) | {"started_on": "2025-03-03"}
     lost = campaign(0.02, 0.1) | {"started_on": "2025-04-01"}
     rows = [row | {"campaign": "unnamed"} for row in (kept, lost)]
-    told = campaigns(SimpleNamespace(monitoring={"campaign_lift": rows}))
+    told = campaigns(version(rows))
     assert [
         (month["month"], row["campaign"], row["verdict"])
         for month in told

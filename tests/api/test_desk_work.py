@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+import sqlite3
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlencode
@@ -12,7 +14,14 @@ from support.browsing import PHONE, needs_chromium
 from support.history import score_day
 from support.homes import churnhouse, rows
 from support.running import Server, serving, wait_until
-from support.versions import change_manifest, change_store, current, seal
+from support.versions import (
+    change_manifest,
+    change_store,
+    current,
+    make_current,
+    publish_again,
+    seal,
+)
 
 from api.desk import contacted, results
 from python_jobs.publication import contacts
@@ -75,6 +84,34 @@ def test_form_moves_users_from_the_list_to_those_who_wait(published_home, tmp_pa
         waiting = server.get("/desk/users?tab=waiting").text
         assert "by phone" in waiting and "snoozed until" in waiting
         assert "a\nb" in server.get(f"/desk/users/{first}").text
+
+
+def test_who_came_back_or_is_gone_waits_no_more(published_home, tmp_path):
+    """Also where that was weeks ago, so that churn_moves, which tells one week, has no word."""
+    folder = publish_again(published_home, 1)
+    with closing(sqlite3.connect(folder / "lookup.sqlite")) as store:
+        query = (
+            "select user_id, days_since_last_activity from users where risk_band = ?"
+            " and days_since_last_activity between 1 and 27 order by 1 limit 2"
+        )
+        back, silent = store.execute(query, ("low",)).fetchall()
+        risky, _ = store.execute(query, ("high",)).fetchall()
+        gone = store.execute("select user_id from users where risk_band = 'gone'").fetchone()
+    # how long before the last activity each was contacted
+    earlier = {back: 1, silent: 0, risky: 1, (*gone, 10): 0}
+    change_store(
+        folder,
+        "update users set churn_move = null, moved_since = null",
+        *(
+            f"update users set left_out_because = 'contacted', last_contact_on ="
+            f" '{AS_OF - timedelta(days=days + more)}' where user_id = '{user}'"
+            for (user, days), more in earlier.items()
+        ),
+    )
+    seal(folder)
+    make_current(folder)
+    with serving(published_home, tmp_path / "log") as server:
+        assert sorted(listed(server, "waiting")) == sorted([silent[0], risky[0]])
 
 
 def test_a_form_that_is_sent_twice_records_once(published_home, tmp_path):

@@ -259,7 +259,7 @@ def test_explain_tells_the_reasons_of_what_was_changed(server, table):
 def test_explain_is_true_or_false_and_of_one_user(server, table, explain):
     row = {"user_id": table[0]["user_id"], "explain": explain}
     refused = server.post("/v1/predict", row)
-    assert refused.status == 422
+    assert refused.status == 422 and refused.json["detail"] == "Say whether to explain."
     assert [error["field"] for error in refused.json["errors"]] == ["explain"]
     refused = server.post("/v1/predict/batch", {"rows": [row | {"explain": True}]})
     assert [error["field"] for error in refused.json["errors"]] == ["rows.0.explain"]

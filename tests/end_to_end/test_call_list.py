@@ -122,8 +122,9 @@ def test_list_gains_most_within_budget_and_condition(contacted):
     for row in by_loss:
         loss, rate = float(row["expected_loss"]), float(row["save_rate"])
         assert float(row["expected_gain"]) == pytest.approx(loss * rate - 5)
-    nobody = churnhouse(home, "list", "--where", "plan=x").stdout
-    assert "Nobody with plan=x may be contacted" in nobody
+    refused = churnhouse(home, "list", "--where", "plan=x", check=False)
+    assert refused.returncode == 1
+    assert "Nobody has plan=x. Next: choose of basic, free, premium." in refused.stderr
     refused = churnhouse(home, "list", "--where", "plam=x", check=False)
     assert refused.returncode == 1 and "Next: choose of plan, country" in refused.stderr
     refused = churnhouse(home, "list", "--budget", 4, check=False)

@@ -1,5 +1,6 @@
 """init, doctor --domain and horizon: from a file nobody knows to a domain that builds."""
 
+import contextlib
 import csv
 import json
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from support.homes import churnhouse, refused
+from support.processes import COMMAND
 
 DAYS = 200
 FIRST = datetime(2026, 3, 1)  # noqa: DTZ001 - the file names no zone
@@ -84,7 +86,7 @@ def test_a_file_nobody_knows_becomes_a_domain_that_builds(work, name, write):
 def test_wrong_answer_is_asked_again(work, monkeypatch):
     german_csv(work / "raw/log.csv", visits())
     keyboard, terminal = pty.openpty()
-    os.write(keyboard, b"nobody\ncustomer\n\n\n\n")
+    os.write(keyboard, b"nobody\nCustomer\n\n\n\n")
     with os.fdopen(terminal, encoding="utf-8") as typed:
         monkeypatch.setattr("sys.stdin", typed)
         said = churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"))
@@ -92,6 +94,46 @@ def test_wrong_answer_is_asked_again(work, monkeypatch):
     assert "answer with one of id, customer, when, what, seconds, note" in said.stdout + said.stderr
     written = (work / "domains/shop/ingest.sql").read_text()
     assert '"customer" as user_id' in written
+
+
+@pytest.mark.parametrize("key", [b"\x03", b"\x04"], ids=["Ctrl-C", "Ctrl-D"])
+def test_question_that_is_not_answered_ends_in_one_line(work, key):
+    german_csv(work / "raw/log.csv", visits())
+    pid, keyboard = pty.fork()
+    if not pid:
+        os.environ["CHURNHOUSE_HOME"] = str(work / "home")
+        log = str(work / "raw/log.csv")
+        os.execv(COMMAND, [COMMAND, "init", "shop", "--events", log])
+    said = b""
+    while b"user?" not in said.replace(b"\r\n", b" "):
+        said += os.read(keyboard, 1024)
+    os.write(keyboard, key)
+    with contextlib.suppress(OSError):  # Linux says so where a terminal has no more readers
+        while more := os.read(keyboard, 1024):
+            said += more
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+    assert b"Interrupted; nothing has to be cleaned up." in said and b"Traceback" not in said
+
+
+def test_names_and_amounts_of_other_languages_are_read(work):
+    lines = ["Kunde;Zeit;Art;Betrag (€)"]
+    for number, (_, who, when, what, seconds) in enumerate(visits()):
+        kind = "Rückgabe" if what == "refund" else "Bestellung"
+        amount = f"{seconds * 50:,.2f}".translate(str.maketrans(",.", ".,"))
+        lines.append(f"{who.upper() if number % 9 else who};{when:%d.%m.%Y %H:%M};{kind};{amount}")
+    (work / "raw/log.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    told = ("--events", str(work / "raw/log.csv"), "--user", "KUNDE", "--time", "zeit", "--yes")
+    said = churnhouse(work / "home", "init", "shop", *told).stdout
+    assert "Betrag (€)" in said
+    written = yaml.safe_load((work / "domains/shop/domain.yml").read_text(encoding="utf-8"))
+    source = written["files"]["events"]
+    assert (source["decimal"], source["thousands"]) == (",", ".")
+    measures = {one["name"]: one for one in written["vars"]["measures"]}
+    assert measures["rueckgabe_count"]["label"] == "Rückgabe" and "betrag_sum" in measures
+    raw = ("--domain", "shop", "--raw", str(work / "raw"))
+    report = " ".join(churnhouse(work / "home", "doctor", *raw).stdout.split())
+    assert "events rejected" not in report
+    assert "ids differ from another only in case or blanks, such as 'C000' and 'c000'" in report
 
 
 def test_horizon_that_users_outlast_is_named(work):
