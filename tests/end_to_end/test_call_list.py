@@ -122,6 +122,11 @@ def test_list_gains_most_within_budget_and_condition(contacted):
     for row in by_loss:
         loss, rate = float(row["expected_loss"]), float(row["save_rate"])
         assert float(row["expected_gain"]) == pytest.approx(loss * rate - 5)
+    everybody = ("--order", "risk", "--top", 1000)
+    costly = sum(float(row["expected_gain"]) < 0 for row in chosen(home, *everybody))
+    said = " ".join(churnhouse(home, "list", *everybody).stdout.split())
+    assert costly and f"{costly:,} of them cost more than they bring" in said
+    assert "cost more than" not in churnhouse(home, "list", "--top", 5).stdout
     refused = churnhouse(home, "list", "--where", "plan=x", check=False)
     assert refused.returncode == 1
     assert "Nobody has plan=x. Next: choose of basic, free, premium." in refused.stderr
