@@ -149,7 +149,13 @@ def test_total_counts_all_pages_of_a_filter(server, table):
 
 def test_user_is_told_with_worth_gain_and_place_on_the_list(server, finished_home):
     with duckdb.connect(str(current(finished_home) / "churnhouse.duckdb"), read_only=True) as con:
-        columns = ", ".join(f"c.{name}" for name in candidate.COLUMNS if name != "list_rank")
+        columns = ", ".join(
+            f"cast(c.{name} as varchar) as {name}"
+            if schema.get("format") == "date"
+            else f"c.{name}"
+            for name, schema in candidate.COLUMNS.items()
+            if name != "list_rank"
+        )
         found = con.sql(
             f"select c.user_id, {columns}, l.list_rank from contact_candidates as c"
             " left join churn_top_risk as l using (user_id)"

@@ -42,7 +42,8 @@ def test_larger_holdout_share_only_adds_users():
 def test_only_campaign_models_read_treatments():
     """Contact never becomes a feature or a label."""
     reads = re.compile(
-        r"(source\(\s*'raw',\s*'|ref\(\s*')(stg_raw__treatments|treatments|contacts|campaign_)"
+        r"(source\(\s*'raw',\s*'|ref\(\s*')"
+        r"(stg_raw__treatments|treatments|contacts|contact_states|campaign_)"
     )
     readers = {
         path.stem for path in (PROJECT / "models").rglob("*.sql") if reads.search(path.read_text())
@@ -50,7 +51,7 @@ def test_only_campaign_models_read_treatments():
     campaigns = {"contacts", "treatments", "rejected_treatments"}
     campaigns |= {"campaign_outcomes", "campaign_lift"}
     campaigns |= {"contact_outcomes", "list_outcomes"}
-    lists = {"contact_candidates", "users"}
+    lists = {"contact_states", "contact_candidates", "users"}
     assert readers == campaigns | lists | {"stg_raw__treatments"}
 
 

@@ -8,6 +8,7 @@ from support.training_world import NOW, new_warehouse, run, score
 from python_jobs.errors import JobError
 from python_jobs.publication import onnx_model
 from python_jobs.publication.prediction import RISK_BANDS
+from python_jobs.reasons.telling import told
 from python_jobs.reasons.words import Words
 from python_jobs.registry import store
 from python_jobs.registry.promotion import promote
@@ -79,7 +80,7 @@ def test_each_user_gets_three_reasons_from_their_own_features(home, con, monkeyp
     matrix = frame[model.features.names].to_numpy(np.float32)
     (moved,) = model.contributions.run(["contributions"], {"features": matrix})
     texts = {}
-    expected = model.teller.told(moved, matrix, frame["churn_risk"].to_numpy(), texts)
+    expected = told(model.teller, moved, matrix, frame["churn_risk"].to_numpy(), texts)
     listed = np.array([*texts, None], dtype=object)
     for name, places in expected.items():
         assert frame[name].fillna("").tolist() == [text or "" for text in listed[places]], name
