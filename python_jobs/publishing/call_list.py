@@ -13,6 +13,7 @@ import duckdb
 
 from python_jobs.errors import JobError
 from python_jobs.files import sql_name
+from python_jobs.publication import prediction
 from python_jobs.publication.contacts import by_user, standing, waits
 
 ORDERS = {
@@ -119,18 +120,9 @@ def _own(
     conditions = ["left_out_because is null", *(f"features.{sql_name(n)} = ?" for n in where)]
     if order == "gain":
         conditions.append("expected_gain > 0")
+    columns, _ = _read(folder, "from churn_top_risk limit 0")
     query = f"""
-        select
-            predictions.*,
-            candidates.last_contact_on,
-            candidates.churn_move,
-            candidates.moved_since,
-            candidates.owner,
-            candidates.save_rate,
-            candidates.expected_gain,
-            candidates.expected_gain_low,
-            candidates.expected_gain_high,
-            {", ".join(f"null as {name}" for name in PLACE)}
+        select {", ".join(map(_of_candidate, columns))}
         from churn_predictions_latest as predictions
         inner join contact_candidates as candidates using (user_id)
         inner join user_features_latest as features using (user_id)
@@ -139,6 +131,13 @@ def _own(
         limit {limit}
     """
     return _read(folder, query, list(where.values()))
+
+
+def _of_candidate(column: str) -> str:
+    """Return SQL of a column of the list for a user who has no place on it."""
+    if column in PLACE:
+        return f"null as {column}"
+    return f"{'predictions' if column in prediction.NAMES else 'candidates'}.{column}"
 
 
 def _check_value(folder: Path, name: str, value: str) -> None:
