@@ -17,27 +17,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from api.store import checks
+from api.store import checks, explainer
 from api.store.checks import BadVersion
+from api.store.explainer import Explainer, explainer_of
 from python_jobs.publication import candidate, feature_facts, lookup_store, onnx_model, prediction
 from python_jobs.publication.attribute_values import Encoder
 from python_jobs.publication.feature_facts import FeatureFact
 from python_jobs.publication.impossible import Contradictions
 from python_jobs.publication.manifest import manifest_of
 from python_jobs.publication.signature import NOT_SIGNED, is_accepted
-from python_jobs.reasons.teller import Teller
-from python_jobs.reasons.telling import told_of_one
-from python_jobs.reasons.words import Words
 
 if TYPE_CHECKING:
     import onnxruntime
 
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,80}")
 REQUIRED = ("lookup.sqlite", "model.onnx", "features.json", "golden.json", "metrics.json")
-OPTIONAL = ("typical.json", "reasons.onnx", "reasons.json", "words.json")
+OPTIONAL = ("typical.json", *explainer.FILES)
 """Versions of earlier releases lack some of them."""
-
-EXPLAINING = {"reasons.onnx", "reasons.json", "words.json"}
 SHARD = re.compile(r"lookup-\d+\.sqlite")
 MONITORING = (
     *("feature_drift", "prediction_drift", "model_performance", "performance_intervals"),
@@ -51,14 +47,6 @@ SHOWN_ROWS = 500
 WEEK_DAYS = 7
 MANY_VALUES = 60
 """An attribute with more values than this is no choice in a list."""
-
-
-@dataclass(frozen=True)
-class Explainer:
-    """Computes the contributions of features to a risk, and tells them as reasons."""
-
-    session: "onnxruntime.InferenceSession"
-    teller: Teller
 
 
 @dataclass(frozen=True)
@@ -275,9 +263,7 @@ class Publication:
         """
         if self.explainer is None:
             return dict.fromkeys((*prediction.LISTS, "action"))
-        matrix = self._encoder.matrix([row])
-        (moved,) = self.explainer.session.run(["contributions"], {"features": matrix})
-        return prediction.shown(told_of_one(self.explainer.teller, moved, matrix, risk))
+        return self.explainer.explain(self._encoder.matrix([row]), risk)
 
 
 def load(published: Path, version: str, signing_key: str | None = None) -> Publication:
@@ -334,7 +320,7 @@ def _load(folder: Path, version: str, signing_key: str | None) -> Publication:
         shards=len(shards),
         stamps=stamps,
         session=session,
-        explainer=_explainer(content, features),
+        explainer=explainer_of(content, features),
         features=names,
         known_values=known_values,
         feature_facts=feature_facts.from_json(features),
@@ -351,17 +337,6 @@ def _load(folder: Path, version: str, signing_key: str | None) -> Publication:
     if any(checks.stamp(path) != stamp for path, stamp in stamps.items()):
         raise BadVersion("its store was changed while it was read")
     return publication
-
-
-def _explainer(content: dict[str, bytes], features: dict[str, Any]) -> Explainer | None:
-    if not content.keys() >= EXPLAINING:
-        return None
-    typical, known, words = (
-        json.loads(content.get(name, b"{}"))
-        for name in ("typical.json", "reasons.json", "words.json")
-    )
-    teller = Teller.of(features, typical, known, Words(**words))
-    return Explainer(onnx_model.open_session(content["reasons.onnx"]), teller)
 
 
 def _open(path: Path, shards: list[Path]) -> sqlite3.Connection:

@@ -30,10 +30,6 @@ class Column:
 
 
 RISK_BANDS = ("high", "medium", "low")
-HIGH_FROM = 0.5
-"""Lowest churn_risk of the band 'high'."""
-MEDIUM_FROM = 0.2
-"""Lowest churn_risk of the band 'medium', which ends below HIGH_FROM."""
 BANDS = (*RISK_BANDS, "gone")
 HIGH_FROM = 0.5
 """Lowest churn_risk of the band 'high'."""

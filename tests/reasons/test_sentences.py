@@ -138,6 +138,11 @@ PEOPLE = {
         True,
     ),
     "No lessons in a month (typical users: 8 hours).": ({}, "watch_minutes_7d", True),
+    "No lessons in two weeks (typical users: 3.5 hours).": (  # less than a minute is no habit
+        {"watch_minutes_30d": 0.3},
+        "watch_minutes_14d",
+        True,
+    ),
     "No lessons in the first 4 days.": ({"tenure_days": 3}, "watch_minutes_7d", True),
     "40 minutes of lessons in the last 7 days, half of the usual.": (
         {"watch_minutes_7d": 40, "watch_minutes_14d": 120, "watch_minutes_30d": 303},
