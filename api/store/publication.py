@@ -146,7 +146,7 @@ class Publication:
     @cached_property
     def contradictions(self) -> Contradictions:
         """Return what the model's features cannot be together."""
-        return Contradictions(self.feature_facts, self.features)
+        return Contradictions(self.feature_facts, self.features, self.manifest.get("limits"))
 
     @cached_property
     def _encoder(self) -> Encoder:

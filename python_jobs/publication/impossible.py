@@ -12,17 +12,30 @@ from python_jobs.publication.feature_facts import FeatureFact
 
 Number = int | float
 NUMBERS = (int, float)
+ROUNDING = 1e-9
+"""How far a quotient of floats may be beyond a limit, as a share of the limit."""
 OTHERS = ("days_since_last_activity", "tenure_days", "active_days_ever")
 
 
 class Contradictions:
     """What features of one model cannot be together, laid out once for many people."""
 
-    def __init__(self, facts: Mapping[str, FeatureFact], kinds: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        facts: Mapping[str, FeatureFact],
+        kinds: Mapping[str, str],
+        limits: Mapping[str, Sequence[Number | None]] | None = None,
+    ) -> None:
         """Know what each feature measures, and its SQL type in the order of the features.
 
-        Only counts grow with their window: a sum may have negative parts.
+        `limits`: see limits.limits_of. Only counts grow with their window: a sum may have negative
+        parts.
         """
+        self._limits = {
+            name: limits[facts[name].measure]
+            for name in kinds
+            if limits and facts[name].measure in limits and isinstance(facts[name].window, int)
+        }
         self._whole = [name for name in kinds if "INT" in kinds[name]]
         counts: dict[str, dict[int, str]] = {}
         for name in self._whole:
@@ -31,7 +44,7 @@ class Contradictions:
                 counts.setdefault(facts[name].measure, {})[window] = name
         self._counts = {measure: sorted(found.items()) for measure, found in counts.items()}
         others = {*OTHERS, *(f"{measure}_ever" for measure in counts)}
-        wanted = {*self._whole, *others}
+        wanted = {*self._whole, *self._limits, *others}
         self._looked_at = [(name, place) for place, name in enumerate(kinds) if name in wanted]
 
     def first(self, values: Sequence[Any]) -> str | None:
@@ -48,6 +61,7 @@ class Contradictions:
         }
         for contradictions in (
             _negative(known, self._whole),
+            _beyond(known, self._limits),
             _windows(known, counts),
             _days(known, counts),
             _silence(known, counts.get("active_days", {})),
@@ -61,6 +75,20 @@ def _negative(known: Mapping[str, Number], whole: list[str]) -> Iterator[str]:
     for name in whole:
         if known.get(name, 0) < 0:
             yield f"{name} is {known[name]:.0f}, and no count is below 0."
+
+
+def _beyond(
+    known: Mapping[str, Number], limits: Mapping[str, Sequence[Number | None]]
+) -> Iterator[str]:
+    """Yield where a value is beyond what the values of events allow."""
+    for name, (least, greatest) in limits.items():
+        value = known.get(name)
+        if value is None:
+            continue
+        if least is not None and value < least - ROUNDING * abs(least):
+            yield f"{name} is {value:g}, and no value of it is below {least:g}."
+        if greatest is not None and value > greatest + ROUNDING * abs(greatest):
+            yield f"{name} is {value:g}, and no value of it is above {greatest:g}."
 
 
 def _windows(

@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 from typing_extensions import TypedDict
 
 from python_jobs.files import json_of
@@ -28,6 +35,9 @@ def _zone(text: str) -> ZoneInfo:
 Day = Annotated[str, AfterValidator(date.fromisoformat)]
 Moment = Annotated[str, AfterValidator(_moment)]
 Zone = Annotated[str, AfterValidator(_zone)]
+
+
+Pair = Annotated[list[float | None], Field(min_length=2, max_length=2)]
 
 
 class File(TypedDict):
@@ -110,6 +120,7 @@ class Manifest(TypedDict):
     timezone: NotRequired[Zone]
     eligibility_days: NotRequired[int | None]
     value_horizons: NotRequired[PositiveFloat]
+    limits: NotRequired[dict[str, Pair]]
     forgotten_at: NotRequired[Moment | None]
     set_aside: NotRequired[dict[str, int]]
     excluded_users: NotRequired[dict[str, int]]

@@ -4,6 +4,7 @@ from typing import Any
 
 import duckdb
 
+from python_jobs.publication.limits import limits_of
 from python_jobs.publication.models import in_words
 from python_jobs.registry import store
 from python_jobs.registry.tables import write_registry_tables
@@ -82,6 +83,7 @@ def of(
         "timezone": vars_["timezone"],
         "eligibility_days": vars_["eligibility_days"],
         "value_horizons": value["horizon_days"] / horizon if value.get("measure") else 1,
+        "limits": limits_of(vars_),
         "forgotten_at": forgotten_at and f"{forgotten_at.isoformat()}Z",
         "rejected": dict(rejected),
         "set_aside": dict(set_aside),

@@ -5,6 +5,7 @@ from support.homes import rows
 
 from python_jobs.ingest import domain as domains
 from python_jobs.publication.impossible import Contradictions
+from python_jobs.publication.limits import limits_of
 from python_jobs.settings import Settings
 from python_jobs.training.feature_facts import explained_features, facts_of
 
@@ -33,14 +34,16 @@ NEVER = {
     **dict.fromkeys(("active_days_7d", "active_days_14d", "active_days_30d"), 0),
     "active_days_ever": 0,
 }
-EXPLAINED = explained_features(domains.load("elearning", Settings()).vars)
+VARS = domains.load("elearning", Settings()).vars
+EXPLAINED = explained_features(VARS)
+LIMITS = limits_of(VARS.model_dump())
 
 
-def found(features: dict) -> str | None:
+def found(features: dict, limits: dict | None = None) -> str | None:
     facts = facts_of(features, EXPLAINED)
     doubles = ("watch_minutes", "quiz_score")
     kinds = {name: "DOUBLE" if name.startswith(doubles) else "INTEGER" for name in features}
-    return Contradictions(facts, kinds).first(list(features.values()))
+    return Contradictions(facts, kinds, limits).first(list(features.values()))
 
 
 @pytest.mark.parametrize(
@@ -97,6 +100,24 @@ def test_a_contradiction_is_named_with_its_values(change, said):
     assert found(ACTIVE | change) == said
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"watch_minutes_7d": 0.0, "quiz_score_7d": 100.0}, None),
+        ({"quiz_score_7d": 100.00000000000001}, None),  # a quotient of floats
+        ({"watch_minutes_7d": -5.0}, "watch_minutes_7d is -5, and no value of it is below 0."),
+        ({"quiz_score_30d": 500.5}, "quiz_score_30d is 500.5, and no value of it is above 100."),
+        (
+            {"payment_fail_rate_30d": 1.25},
+            "payment_fail_rate_30d is 1.25, and no value of it is above 1.",
+        ),
+        ({"watch_minutes_trend": -5.0}, None),  # a quotient of windows has limits of its own
+    ],
+)
+def test_values_that_no_events_add_up_to_are_named(change, said):
+    assert found(ACTIVE | change, LIMITS) == said
+
+
 def test_silence_from_signup_contradicts_nothing_unless_somebody_came():
     silent_today = NEVER | {"days_since_last_activity": 0}
     assert found(silent_today) is None
@@ -116,5 +137,5 @@ def test_nobody_in_the_warehouse_is_impossible(finished_home):
     listed = ", ".join(kinds)
     people = rows(finished_home, f"select {listed} {query}")
     facts = facts_of(kinds, EXPLAINED)
-    contradictions = Contradictions(facts, kinds)
+    contradictions = Contradictions(facts, kinds, LIMITS)
     assert len(people) > 500 and set(map(contradictions.first, people)) == {None}
