@@ -81,3 +81,25 @@ def test_a_wrong_value_anywhere_in_the_manifest_gives_no_traceback(changing, dat
             assert len(done.stderr.splitlines()) == (done.returncode == 1), done.stderr
     finally:
         path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("base_rate",),
+        ("promoted_at",),
+        ("eligibility_days",),
+        ("forgotten_at",),
+        *(("model", name) for name in ("roc_auc", "average_precision", "precision_at_50")),
+        *(("list", name) for name in ("budget", "campaigns", "owners")),
+    ],
+)
+def test_what_is_not_known_is_not_told(changing, place):
+    path = changing / "published/current/manifest.json"
+    text = path.read_text()
+    spoil(path, place, None)
+    try:
+        for command in ("status", "list"):
+            assert "None" not in churnhouse(changing, command).stdout
+    finally:
+        path.write_text(text)
