@@ -12,7 +12,8 @@ CHURNHOUSE_HOME ?= data-$(DOMAIN)
 endif
 export CHURNHOUSE_HOME
 
-.PHONY: help run test test-spark lint format unit coverage nightly nightly-tests nightly-spark nightly-mlflow manifests chart reference prometheus-rule test-mlflow bench-quality clean
+.PHONY: help run test test-spark lint format unit coverage nightly nightly-tests nightly-properties \
+  nightly-spark nightly-mlflow manifests chart reference prometheus-rule test-mlflow bench-quality clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -55,10 +56,13 @@ bench-quality: .venv/installed ## Judge the product and its rivals on real logs:
 	@test -d "$(LOGS)" || { echo "bench-quality: Next: make bench-quality LOGS=<folder of Parquet files>."; exit 1; }
 	$(BIN)/python bench/logs.py $(LOGS)
 
-nightly: nightly-tests nightly-spark nightly-mlflow ## Run the exhaustive variants of the tests.
+nightly: nightly-tests nightly-properties nightly-spark nightly-mlflow ## Run the exhaustive variants of the tests.
 
 nightly-tests: .venv/installed ## Those on DuckDB, or of the file NIGHTLY only; FAULT_PART=k/n: see test_faults.py.
-	$(BIN)/pytest -m "nightly and not spark" $(NIGHTLY)
+	$(BIN)/pytest -m "nightly and not spark" --hypothesis-profile random $(NIGHTLY)
+
+nightly-properties: .venv/installed ## Property tests of every run, with other examples.
+	$(BIN)/pytest -m "hypothesis and not nightly and not spark" --hypothesis-profile random
 
 nightly-spark: .venv-spark/installed ## Those on Spark.
 	.venv-spark/bin/pytest -m spark
