@@ -7,7 +7,7 @@ from typing import Any
 
 from api.store.contacts import Contacts
 from api.store.publication import WEEK_DAYS, Publication
-from python_jobs.publication.contacts import day_of, waits
+from python_jobs.publication.contacts import day_of, owner_of, waits
 
 
 def history(
@@ -63,7 +63,6 @@ def state(
         known = {}
     called = _newest_call(found)
     snoozed = next((one for one in found if one["action"] == "snoozed"), None)
-    owner = next((one["owner"] for one in found if one["owner"]), None)
     until = snoozed["snoozed_until"] if snoozed else known.get("snoozed_until")
     is_over = until is None or until <= publication.as_of_date
     return {
@@ -72,7 +71,7 @@ def state(
         if called
         else known.get("last_contact_on"),
         "until": None if is_over else until,
-        "owner": owner or known.get("owner"),
+        "owner": owner_of(found[::-1]) or known.get("owner"),
     }
 
 

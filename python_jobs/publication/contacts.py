@@ -134,6 +134,11 @@ def by_user(contacts: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]
     return of
 
 
+def owner_of(contacts: Iterable[dict[str, Any]]) -> str | None:
+    """Return who works on a user with these contacts; None if none says so. The newest is last."""
+    return next((one["owner"] for one in reversed([*contacts]) if one["owner"]), None)
+
+
 def day_of(contact: dict[str, Any], zone: ZoneInfo) -> date:
     """Return the day of a contact in a time zone, as macro local_date does."""
     return datetime.fromisoformat(contact["treated_at"]).replace(tzinfo=UTC).astimezone(zone).date()

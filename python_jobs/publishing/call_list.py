@@ -14,7 +14,7 @@ import duckdb
 from python_jobs.errors import JobError
 from python_jobs.files import sql_name
 from python_jobs.publication import prediction
-from python_jobs.publication.contacts import by_user, standing, waits
+from python_jobs.publication.contacts import by_user, owner_of, standing, waits
 
 ORDERS = {
     "gain": "expected_gain desc, risk_rank",
@@ -70,7 +70,8 @@ def choose(
             "The published version is of an earlier release, which made no list of gains.",
             next_step="run `churnhouse daily` to publish a new one.",
         )
-    waiting = users_waiting(folder, manifest, contacts)
+    recorded = _by_person(folder, contacts)
+    waiting = _waiting(recorded, manifest)
     is_nightly = order in (None, rules["order"]) and not (top or budget or where)
     if is_nightly:
         columns, rows = _read(folder, "select * from churn_top_risk order by list_rank")
@@ -82,6 +83,10 @@ def choose(
         users = [dict(zip(columns, row, strict=True)) for row in rows]
         users = [user for user in users if user["user_id"] not in waiting][:size]
         users = [user | {"list_rank": rank} for rank, user in enumerate(users, start=1)]
+    users = [
+        user | {"owner": owner_of(recorded.get(user["user_id"], ())) or user["owner"]}
+        for user in users
+    ]
     _, ((measured,),) = _read(folder, "select sum(treated_users) from save_rates")
     cost = rules["offer_cost"] * len(users)
     return CallList(users, cost, int(measured or 0), columns, is_nightly)
@@ -166,24 +171,28 @@ def users_waiting(
 
     `contacts`: what people recorded, also since the publication.
     """
+    return _waiting(_by_person(folder, contacts), manifest)
+
+
+def _waiting(recorded: dict[str, list[dict[str, Any]]], manifest: dict[str, Any]) -> set[str]:
     as_of_date = date.fromisoformat(manifest["as_of_date"])
     pause = manifest.get("list", {}).get("contact_pause_days", 0)
     zone = ZoneInfo(manifest.get("timezone", "UTC"))
-    recorded = by_user(_of_persons(folder, standing(contacts))).items()
-    return {user for user, found in recorded if waits(found, as_of_date, pause, zone)}
+    return {user for user, found in recorded.items() if waits(found, as_of_date, pause, zone)}
 
 
-def _of_persons(folder: Path, recorded: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return contacts under the ids that their persons have in the published version."""
+def _by_person(folder: Path, contacts: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return the contacts that stand, under the ids that persons have in the published version."""
+    recorded = standing(contacts)
     with closing(sqlite3.connect(f"file:{folder / 'lookup.sqlite'}?mode=ro", uri=True)) as store:
         if not store.execute("select 1 from sqlite_schema where name = 'identities'").fetchone():
-            return recorded
+            return by_user(recorded)
         query = "select user_id from identities where from_id = ?"
         found = {user: store.execute(query, (user,)).fetchone() for user in by_user(recorded)}
-    return [
+    return by_user(
         one | {"user_id": person[0]} if (person := found[one["user_id"]]) else one
         for one in recorded
-    ]
+    )
 
 
 def nightly(folder: Path) -> list[str]:

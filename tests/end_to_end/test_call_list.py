@@ -178,6 +178,19 @@ def test_list_says_what_its_gains_rest_on(home: Path, capsys):
     assert "Save rates rest on 600 contacts with an outcome." in capsys.readouterr().out
 
 
+def test_list_says_who_works_on_a_user_since_the_publication(home: Path):
+    """The newest that says so; of the nightly list and of one's own."""
+    user_id = chosen(home, "--order", "risk", "--top", 1)[0]["user_id"]
+    taken = dict.fromkeys(contacts.FIELDS) | {"user_id": user_id, "action": "assigned"}
+    (home / "contacts").mkdir()
+    for hour, owner in ((9, "Ben"), (10, "Ana"), (8, "Cem")):
+        at = {"contact_key": f"/{hour}", "treated_at": f"2025-04-30T{hour:02}:00:00.000"}
+        contacts.keep(home / "contacts", taken | at | {"owner": owner})
+    for options in ((), ("--order", "risk", "--top", 3)):
+        told = {row["user_id"]: row["owner"] for row in chosen(home, *options)}
+        assert told.pop(user_id) == "Ana" and set(told.values()) == {""}
+
+
 def test_list_leaves_out_who_was_snoozed_since_the_publication(home: Path):
     first, second = (row["user_id"] for row in chosen(home, "--order", "risk", "--top", 2))
     snooze(home, first, AS_OF + timedelta(days=9))
