@@ -86,9 +86,9 @@ def _beyond(
         if value is None:
             continue
         if least is not None and value < least - ROUNDING * abs(least):
-            yield f"{name} is {value:g}, and no value of it is below {least:g}."
+            yield f"{name} is {value:g}; it cannot be below {least:g}."
         if greatest is not None and value > greatest + ROUNDING * abs(greatest):
-            yield f"{name} is {value:g}, and no value of it is above {greatest:g}."
+            yield f"{name} is {value:g}; it cannot be above {greatest:g}."
 
 
 def _windows(

@@ -300,7 +300,7 @@ def test_what_if_refuses_a_person_who_cannot_be(server, table):
     assert refused.json["errors"] == [{"in": "body", "field": "features.*", "problem": said}]
     assert refused.json["detail"] == f"Nobody can have these features: {said}"
     score = server.post("/predict", {"user_id": user_id, "features": {"quiz_score_30d": 500}})
-    assert score.json["errors"][0]["problem"].endswith("no value of it is above 100.")
+    assert score.json["errors"][0]["problem"].endswith("it cannot be above 100.")
     rows = [{"user_id": user_id}, {"user_id": user_id, "features": today}]
     refused = server.post("/predict/batch", {"rows": rows})
     assert [e["field"] for e in refused.json["errors"]] == ["rows.1.features.*"]

@@ -105,11 +105,11 @@ def test_a_contradiction_is_named_with_its_values(change, said):
     [
         ({"watch_minutes_7d": 0.0, "quiz_score_7d": 100.0}, None),
         ({"quiz_score_7d": 100.00000000000001}, None),  # a quotient of floats
-        ({"watch_minutes_7d": -5.0}, "watch_minutes_7d is -5, and no value of it is below 0."),
-        ({"quiz_score_30d": 500.5}, "quiz_score_30d is 500.5, and no value of it is above 100."),
+        ({"watch_minutes_7d": -5.0}, "watch_minutes_7d is -5; it cannot be below 0."),
+        ({"quiz_score_30d": 500.5}, "quiz_score_30d is 500.5; it cannot be above 100."),
         (
             {"payment_fail_rate_30d": 1.25},
-            "payment_fail_rate_30d is 1.25, and no value of it is above 1.",
+            "payment_fail_rate_30d is 1.25; it cannot be above 1.",
         ),
         ({"watch_minutes_trend": -5.0}, None),  # a quotient of windows has limits of its own
     ],
