@@ -1,3 +1,6 @@
+-- depends_on: {{ ref('build_window') }}
+-- depends_on: {{ ref('user_daily') }}
+-- depends_on: {{ ref('days') }}
 {% set settings = domain_settings() %}
 {% set value = settings.value %}
 {% set horizon = settings.churn_horizon_days %}
