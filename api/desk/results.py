@@ -154,7 +154,7 @@ def list_lead(publication: Publication) -> dict[str, Any] | None:
 
 
 def save_rates(publication: Publication) -> list[dict[str, Any]]:
-    """Return the learned save rates of groups with contacts, the largest group first."""
+    """Return the save rates of groups with contacts and holdout, the largest group first."""
     rows = publication.monitoring.get("save_rates", [])
-    learned = [row for row in rows if row["treated_users"]]
+    learned = [row for row in rows if row["measured_rate"] is not None]
     return sorted(learned, key=lambda row: -row["treated_users"])

@@ -71,8 +71,8 @@ groups as (
     select
         bands.risk_band,
         silences.silence_group,
-        coalesce(measured.treated_users, 0) as treated_users,
-        coalesce(measured.holdout_users, 0) as holdout_users,
+        coalesce(counts.treated_users, 0) as treated_users,
+        coalesce(counts.holdout_users, 0) as holdout_users,
         measured.measured_rate,
         coalesce({{ between }} / ({{ between }} + measured.variance), 0) as own_share,
         overall.weighted * overall.variance as mean_rate,
@@ -80,6 +80,8 @@ groups as (
     from (values ('high'), ('medium'), ('low'), ('gone')) as bands (risk_band)
     cross join (values ('recent'), ('silent')) as silences (silence_group)
     cross join overall
+    left join counts
+        on bands.risk_band = counts.risk_band and silences.silence_group = counts.silence_group
     left join measured
         on bands.risk_band = measured.risk_band and silences.silence_group = measured.silence_group
 
