@@ -8,7 +8,9 @@ labels as (select * from {{ ref('churn_labels') }}),
 
 predictions as (select * from {{ ref('churn_predictions') }}),
 
-days as (select * from {{ ref('user_daily') }}),
+user_daily as (select * from {{ ref('user_daily') }}),
+
+days as (select * from {{ ref('days') }}),
 
 treated as (
 
@@ -84,14 +86,20 @@ select
     last_scores.as_of_date as scored_on,
     predictions.risk_band,
     predictions.churn_risk,
-    {{ silence_group(day_number('days.day') ~ ' - ' ~ day_number('days.last_active_on')) }}
-        as silence_group,
+    {{ silence_group(known_days_between(
+        'coalesce(user_daily.last_active_on, users.signup_date)', 'last_scores.as_of_date',
+        'days_of_last_activity', 'days_of_scores'
+    )) }} as silence_group,
     labels.churn_label
 from people
+inner join users on people.user_id = users.user_id
 inner join last_scores on people.day = last_scores.day
 inner join predictions
     on people.user_id = predictions.user_id and last_scores.as_of_date = predictions.as_of_date
 inner join labels
     on people.user_id = labels.user_id and people.day = labels.as_of_date
-left join days
-    on people.user_id = days.user_id and last_scores.as_of_date = days.day
+left join user_daily
+    on people.user_id = user_daily.user_id and last_scores.as_of_date = user_daily.day
+left join days as days_of_scores on last_scores.as_of_date = days_of_scores.day
+left join days as days_of_last_activity
+    on coalesce(user_daily.last_active_on, users.signup_date) = days_of_last_activity.day

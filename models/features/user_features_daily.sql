@@ -52,10 +52,9 @@ silences as (
 
     select
         totals.*,
-        {{ day_number('totals.as_of_date') }}
-        - {{ day_number('coalesce(totals.last_active_on, totals.signup_date)') }}
-        - (totals.unknown_days - coalesce(days.unknown_days, 0))
-            as days_since_last_activity,
+        {{ known_days_between(
+            'coalesce(totals.last_active_on, totals.signup_date)', 'totals.as_of_date', 'days', 'totals'
+        ) }} as days_since_last_activity,
         totals.known_days - coalesce(before_signup.known_days, 0) as observed_days
     from totals
     left join days on coalesce(totals.last_active_on, totals.signup_date) = days.day

@@ -9,8 +9,6 @@ predictions as (select * from {{ ref('churn_predictions_latest') }}),
 
 features as (select * from {{ ref('user_features_latest') }}),
 
-days as (select * from {{ ref('user_daily') }}),
-
 contacts as (select * from {{ ref('contact_states') }}),
 
 moves as (select * from {{ ref('churn_moves') }}),
@@ -46,14 +44,12 @@ users as (
                 then 'contacted'
             when contacts.snoozed_until > {{ add_days('predictions.as_of_date', 1) }} then 'snoozed'
         end as otherwise_left_out,
-        {{ silence_group(day_number('days.day') ~ ' - ' ~ day_number('days.last_active_on')) }}
-            as silence_group
+        {{ silence_group('features.days_since_last_activity') }} as silence_group
     from predictions
     left join wanted on predictions.user_id = wanted.user_id
     left join contacts on predictions.user_id = contacts.user_id
     left join moves on predictions.user_id = moves.user_id
-    left join days
-        on predictions.user_id = days.user_id and predictions.as_of_date = days.day
+    left join features on predictions.user_id = features.user_id
 
 )
 
