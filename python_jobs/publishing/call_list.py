@@ -21,6 +21,7 @@ ORDERS = {
     "loss": "expected_loss desc, risk_rank",
     "risk": "risk_rank",
 }
+MEASURED = "select sum(treated_users) from save_rates where measured_rate is not null"
 MOST_NAMED = 20
 """Values of an attribute that a message names."""
 
@@ -87,7 +88,7 @@ def choose(
         user | {"owner": owner_of(recorded.get(user["user_id"], ())) or user["owner"]}
         for user in users
     ]
-    _, ((measured,),) = _read(folder, "select sum(treated_users) from save_rates")
+    _, ((measured,),) = _read(folder, MEASURED)
     cost = rules["offer_cost"] * len(users)
     return CallList(users, cost, int(measured or 0), columns, is_nightly)
 

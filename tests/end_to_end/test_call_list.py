@@ -13,6 +13,7 @@ from support.homes import churnhouse, copied, rows
 
 from python_jobs import terminal
 from python_jobs.publication import contacts
+from python_jobs.publishing import call_list
 from python_jobs.publishing.call_list import CallList
 from python_jobs.settings import Settings
 
@@ -189,6 +190,14 @@ def test_list_says_who_works_on_a_user_since_the_publication(home: Path):
     for options in ((), ("--order", "risk", "--top", 3)):
         told = {row["user_id"]: row["owner"] for row in chosen(home, *options)}
         assert told.pop(user_id) == "Ana" and set(told.values()) == {""}
+
+
+def test_contacts_without_a_holdout_of_their_group_are_nothing_to_rest_on(home: Path):
+    folder = home / "published/current"
+    with duckdb.connect(str(folder / "churnhouse.duckdb")) as published:
+        published.execute("update save_rates set treated_users = 2 where risk_band = 'low'")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert call_list.choose(folder, manifest, top=5).measured == 0
 
 
 def test_list_leaves_out_who_was_snoozed_since_the_publication(home: Path):
