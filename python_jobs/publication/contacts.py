@@ -127,9 +127,9 @@ def standing(contacts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def by_user(contacts: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Return the contacts of each user, the newest last."""
+    """Return the contacts of each user, the newest last; of one moment, as contact_states does."""
     of: dict[str, list[dict[str, Any]]] = {}
-    for contact in sorted(contacts, key=lambda contact: contact["treated_at"]):
+    for contact in sorted(contacts, key=_in_time):
         of.setdefault(contact["user_id"], []).append(contact)
     return of
 
@@ -137,6 +137,10 @@ def by_user(contacts: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]
 def owner_of(contacts: Iterable[dict[str, Any]]) -> str | None:
     """Return who works on a user with these contacts; None if none says so. The newest is last."""
     return next((one["owner"] for one in reversed([*contacts]) if one["owner"]), None)
+
+
+def _in_time(contact: dict[str, Any]) -> tuple[str, str, str]:
+    return contact["treated_at"], contact["snoozed_until"] or "", contact["owner"] or ""
 
 
 def day_of(contact: dict[str, Any], zone: ZoneInfo) -> date:
