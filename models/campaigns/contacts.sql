@@ -10,6 +10,8 @@ identities as (select * from {{ source('raw', 'identity_map') }}),
 {% endif -%}
 received as (select * from {{ ref('stg_raw__treatments') }}),
 
+users as (select * from {{ ref('accepted_users') }}),
+
 -- also by a row that is rejected, for example since the server's clock ran ahead
 taken_back as (
 
@@ -20,7 +22,7 @@ taken_back as (
 )
 
 select
-    {{ person }} as user_id,
+    users.user_id,
     received.treated_at,
     received.treated_on,
     received.action,
@@ -40,6 +42,7 @@ left join identities
         and received.treated_at >= identities.valid_from
         and received.treated_at < identities.valid_to
 {% endif -%}
+inner join users on {{ person }} = users.user_id
 where
     received.reject_reason is null
     and received.withdraws is null
