@@ -114,11 +114,10 @@ def last_week(publication: Publication, contacts: Contacts) -> dict[str, Any]:
 
 def _followed(publication: Publication, known: dict[str, Any], contact: dict[str, Any]) -> str:
     """Say what followed a contact, as publication.contacted does for those of the version."""
-    as_of_date = date.fromisoformat(publication.as_of_date)
-    days = (as_of_date - day_of(contact, publication.zone)).days
-    if days <= 0:
+    day = day_of(contact, publication.zone).isoformat()
+    if day >= publication.as_of_date:
         return "open"
-    return "active" if known["days_since_last_activity"] < days else "silent"
+    return "active" if (known["last_active_on"] or "") > day else "silent"
 
 
 def _newest_call(found: list[dict[str, Any]]) -> dict[str, Any] | None:

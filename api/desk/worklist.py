@@ -39,7 +39,7 @@ SINCE = "coalesce(churn_move in ('came_back', 'lost') and moved_since > {day}, f
 
 ENDED = (
     "({day} < as_of_date and (not is_eligible or (risk_band = 'low'"
-    " and days_since_last_activity < julianday(as_of_date) - julianday({day}))))"
+    " and coalesce({active} > {day}, false))))"
 )
 """SQL: whether a user is gone, or calm and active since a day: churn_moves tells one week only."""
 
@@ -140,7 +140,7 @@ def _waiting(publication: Publication, contacts: Contacts, chosen: Filter) -> Fi
         condition += (
             " or (user_id not in (select value from json_each(?)) and ("
             f"(last_contact_on > ? and not {SINCE.format(day='last_contact_on')}"
-            f" and not {ENDED.format(day='last_contact_on')})"
+            f" and not {ENDED.format(day='last_contact_on', active=publication.last_active_on)})"
             " or (snoozed_until > ? and is_eligible"
             " and coalesce(churn_move, '') not in ('came_back', 'lost'))))"
         )
@@ -158,9 +158,8 @@ def _moved(publication: Publication, user_id: str, contact: dict[str, Any]) -> b
     since = known.get("moved_since")
     if since and known.get("churn_move") in ("came_back", "lost") and since > day.isoformat():
         return True
-    days = (date.fromisoformat(publication.as_of_date) - day).days
-    is_back = row["risk_band"] == "low" and known["days_since_last_activity"] < days
-    return days > 0 and (not row["is_eligible"] or is_back)
+    is_back = row["risk_band"] == "low" and (known["last_active_on"] or "") > day.isoformat()
+    return day.isoformat() < publication.as_of_date and (not row["is_eligible"] or is_back)
 
 
 def _knows(publication: Publication, columns: tuple[str, ...]) -> bool:

@@ -83,6 +83,9 @@ class Publication:
     action_columns: list[str]
     """What a store of this release says of contacts and moves; see lookup_store."""
 
+    last_active_on: str
+    """SQL of a user's last active day."""
+
     moves: dict[str, int]
     expected_loss: float | None
     """Of everybody who is eligible; None in versions of earlier releases."""
@@ -171,8 +174,8 @@ class Publication:
 
     @cached_property
     def _action_sql(self) -> list[str]:
-        columns = [*self.action_columns, "days_since_last_activity"]
-        return self._of_one_user(_quoted(columns))
+        actions = filter(None, (_quoted(self.action_columns), self.last_active_on))
+        return self._of_one_user(", ".join(actions))
 
     def _of_one_user(self, columns: str) -> list[str]:
         """Return the query for one user's columns, for each shard."""
@@ -227,14 +230,14 @@ class Publication:
         return json.loads(activity or "[]"), json.loads(history or "[]")
 
     def actions(self, user_id: str) -> dict[str, Any]:
-        """Return a user's action_columns and days_since_last_activity; {} for an unknown user.
+        """Return a user's action_columns and last_active_on; {} for an unknown user.
 
         `contact_history` is a list of contacts, the newest last.
         """
         row = self._row(self._action_sql, user_id)
         if row is None:
             return {}
-        found = dict(zip([*self.action_columns, "days_since_last_activity"], row, strict=True))
+        found = dict(zip([*self.action_columns, "last_active_on"], row, strict=True))
         found["contact_history"] = json.loads(found.get("contact_history") or "[]")
         return found
 
@@ -390,6 +393,7 @@ def _facts(store: sqlite3.Connection, attributes: list[str] | None) -> dict[str,
     known_actions = [name for name in actions if name in columns]
     return {
         "action_columns": known_actions,
+        "last_active_on": lookup_store.last_active_on(store),
         "moves": _moves(store) if "churn_move" in columns else {},
         "contacted": _contacted(store)
         if {"contact_history", "last_contact_on"} <= {*columns}
@@ -434,8 +438,7 @@ def _contacted(store: sqlite3.Connection) -> list[tuple[str | None, str, int]]:
             ),
             case
                 when last_contact_on >= as_of_date then 'open'
-                when days_since_last_activity < julianday(as_of_date) - julianday(last_contact_on)
-                    then 'active'
+                when {lookup_store.last_active_on(store)} > last_contact_on then 'active'
                 else 'silent'
             end,
             count(*)

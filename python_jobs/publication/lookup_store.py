@@ -31,7 +31,7 @@ MOVE = ("churn_move", "moved_since")
 LISTED = (
     *("risk_rank", "churn_risk", "risk_band", "is_eligible", "in_holdout"),
     *("days_since_last_activity", "tenure_days", "expected_loss", "expected_gain"),
-    *("left_out_because", "last_contact_on", "snoozed_until", *MOVE),
+    *("left_out_because", "last_contact_on", "snoozed_until", *MOVE, "last_active_on"),
 )
 
 
@@ -58,12 +58,22 @@ def columns(store: sqlite3.Connection) -> dict[str, str]:
     return dict(store.execute("select name, type from pragma_table_info('users')").fetchall())
 
 
+def last_active_on(store: sqlite3.Connection) -> str:
+    """Return SQL of a user's last active day in `users`; earlier releases kept the silence alone.
+
+    Silence counts known days, so in their stores the day is too late after an outage.
+    """
+    if "last_active_on" in columns(store):
+        return "last_active_on"
+    return "date(as_of_date, '-' || days_since_last_activity || ' days')"
+
+
 def guessed_attributes(store: sqlite3.Connection) -> list[str]:
     """Return the users' attributes in a store of an earlier release, whose manifest lacks them.
 
     These are the text columns that belong to nothing else.
     """
-    known = {*prediction.NAMES, *candidate.COLUMNS, *MOVE, *SERIES}
+    known = {*prediction.NAMES, *candidate.COLUMNS, *MOVE, *SERIES, "last_active_on"}
     return [n for n, kind in columns(store).items() if kind.lower() == "text" and n not in known]
 
 

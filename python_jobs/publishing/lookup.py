@@ -100,6 +100,7 @@ TABLES = {
             predictions.*,
             {", ".join(f"{part}.{name}" for name, part in CANDIDATE.items())},
             features.* exclude (user_id, as_of_date, is_eligible),
+            people.last_active_on,
             activity.activity,
             history.history,
             contacts.contact_history
@@ -107,6 +108,7 @@ TABLES = {
         inner join main.user_features_latest as features using (user_id)
         left join main.contact_candidates as candidates using (user_id)
         left join main.churn_top_risk as listed using (user_id)
+        left join main.users as people using (user_id)
         left join contacts using (user_id)
         left join activity using (user_id)
         left join history using (user_id)

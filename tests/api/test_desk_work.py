@@ -114,6 +114,36 @@ def test_who_came_back_or_is_gone_waits_no_more(published_home, tmp_path):
         assert sorted(listed(server, "waiting")) == sorted([silent[0], risky[0]])
 
 
+def test_a_day_without_data_is_no_return(published_home, tmp_path):
+    """Silence counts known days, so after an outage it is shorter than the time since a contact."""
+    folder = publish_again(published_home, 1)
+    with closing(sqlite3.connect(folder / "lookup.sqlite")) as store:
+        query = (
+            "select user_id, days_since_last_activity from users where risk_band = 'low'"
+            " and days_since_last_activity between 2 and 6 order by 1 limit 1"
+        )
+        user, days = store.execute(query).fetchone()
+    last = AS_OF - timedelta(days=days)
+    change_store(
+        folder,
+        "update users set churn_move = null, moved_since = null, last_contact_on = null",
+        f"update users set left_out_because = 'contacted', last_contact_on = '{last}',"
+        f" days_since_last_activity = {days - 1} where user_id = '{user}'",
+    )
+    seal(folder)
+    make_current(folder)
+    with serving(published_home, tmp_path / "log") as server:
+        assert listed(server, "waiting") == [user]
+        said = " ".join(re.sub("<[^>]+>", " ", server.get("/desk").text).split())
+        assert "0 of 1 active since" in said
+    contact = {"user_id": user, "treated_at": f"{last}T10:00:00.000", "action": "contacted"}
+    (published_home / "contacts").mkdir(exist_ok=True)
+    contact = dict.fromkeys(contacts.FIELDS) | contact | {"contact_key": "k"}
+    contacts.keep(published_home / "contacts", contact)
+    with serving(published_home, tmp_path / "log") as server:
+        assert listed(server, "waiting") == [user]
+
+
 def test_a_form_that_is_sent_twice_records_once(published_home, tmp_path):
     with serving(published_home, tmp_path / "log") as server:
         first = listed(server, "call")[0]
