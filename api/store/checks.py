@@ -3,7 +3,7 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,9 +89,15 @@ def check_users(
 
 
 def check_scores(
-    store: sqlite3.Connection, features: list[str], score: Callable[[list[Any]], list[float]]
+    store: sqlite3.Connection,
+    features: list[str],
+    score: Callable[[list[Any]], list[float]],
+    explain: Callable[[Sequence[Any], float], object],
 ) -> None:
-    """Check that the model gives some users of all ranks their scores. Raises BadVersion."""
+    """Check that the model gives some users of all ranks their scores, and reasons can be told.
+
+    Raises BadVersion.
+    """
     columns = ", ".join(f'"{name}"' for name in features)
     (users,) = store.execute("select count(*) from users").fetchone()
     step = max(1, users // SPOT_CHECKED)
@@ -104,3 +110,8 @@ def check_scores(
         scores = np.array(score([row[1:] for row in sampled]))
         if not np.abs(scores - [row[0] for row in sampled]).max() <= TOLERANCE:
             raise BadVersion("its model does not give its users their published scores")
+    try:
+        for risk, *values in sampled:
+            explain(values, risk)
+    except Exception as error:
+        raise BadVersion(f"its reasons cannot be told ({type(error).__name__})") from error

@@ -336,7 +336,7 @@ def _load(folder: Path, version: str, signing_key: str | None) -> Publication:
     tables = [f"shard_{number}.users" for number in range(len(shards))] or ["main.users"]
     parts = [files[name] for name in shards or ["lookup.sqlite"]]
     checks.check_users(store, dict(zip(tables, parts, strict=True)), manifest)
-    checks.check_scores(store, list(names), publication.score)
+    checks.check_scores(store, list(names), publication.score, publication.explain)
     if any(checks.stamp(path) != stamp for path, stamp in stamps.items()):
         raise BadVersion("its store was changed while it was read")
     return publication

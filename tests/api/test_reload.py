@@ -112,6 +112,19 @@ def _model_of_another_version(folder):
     change_manifest(folder, model_version="another")
 
 
+def _reasons_of_no_explainer(folder):
+    shutil.copy(folder / "model.onnx", folder / "reasons.onnx")
+    seal(folder)
+
+
+def _spoiled(name, *place, value):
+    def breakage(folder):
+        spoil(folder / name, place, value)
+        seal(folder)
+
+    return breakage
+
+
 @pytest.mark.parametrize(
     ("breakage", "reason"),
     [
@@ -132,6 +145,12 @@ def _model_of_another_version(folder):
         (_change_one_user("model_version = 'another'"), "another model"),
         (_change_one_user("as_of_date = '2020-01-01'"), "another day"),
         (_model_of_another_version, "another model"),
+        (_reasons_of_no_explainer, "its reasons cannot be told"),
+        (_spoiled("reasons.json", "usual", "high", value=5), "reasons.json is damaged"),
+        (_spoiled("reasons.json", "raised_by", value=[]), "reasons.json is damaged"),
+        (_spoiled("words.json", "labels", value=5), "words.json is damaged"),
+        (_spoiled("words.json", "actions", "silence", value=["x"]), "words.json is damaged"),
+        (_spoiled("typical.json", "tenure_days", value=5), "typical.json is damaged"),
     ],
 )
 def test_every_defect_keeps_a_version_from_being_served(published_home, breakage, reason):
