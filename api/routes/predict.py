@@ -170,9 +170,9 @@ def _values(
     if user_id is not None and not is_id(user_id):
         errors.append(error("body", "user_id", f"must be a text of 1 to {LENGTH} characters"))
         user_id = None
-    if not isinstance(features, dict):
-        return [], None, [*errors, error("body", "features", "must be an object")]
     published = publication.user_features(user_id) if user_id is not None else None
+    if not isinstance(features, dict):
+        return [], published, [*errors, error("body", "features", "must be an object")]
     values, feature_errors = vector(publication, features, published)
     if not errors and not feature_errors and features:
         contradiction = _contradiction(publication, values)

@@ -94,6 +94,13 @@ def test_a_wrong_feature_is_named(server, name, value, problem):
     ]
 
 
+def test_features_of_a_known_user_that_are_no_object_are_what_is_wrong(server):
+    top = server.get("/v1/predictions?limit=1").json["predictions"][0]["user_id"]
+    answer = server.post("/predict", {"user_id": top, "features": None})
+    assert answer.json["detail"] == "The features are not those of the model."
+    assert [error["field"] for error in answer.json["errors"]] == ["features"]
+
+
 def test_whole_floats_pass_as_integers_and_doubles_may_be_null(server):
     features = _whole(server)
     features |= {"tenure_days": float(features["tenure_days"]), "quiz_score_7d": None}
