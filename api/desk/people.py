@@ -7,6 +7,7 @@ import json
 import re
 import uuid
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -45,6 +46,9 @@ PLACE = ("is_explored", "list_probability", "list_rank")
 OWN = {"q", "sort", "page", "tab", "done", "undo"}
 """Parameters of the page that are no filters."""
 
+LAST = "\U0010ffff"
+"""The last character that there is."""
+
 DONE = re.compile(r"(contacted|snoozed|withdrawn)-(\d{1,4})")
 CHANNELS = ("phone", "e-mail", "message", "letter", "in person")
 OUTCOMES = ("reached", "no answer", "will stay", "will leave")
@@ -57,7 +61,7 @@ async def users(request: Request) -> Response:
     if publication is None:
         return page(request, "empty.html", 503)
     contacts, query = contacts_of(request), _query(request)
-    search = query.get("q", "").strip()
+    search = query.get("q", "")
     if search and is_id(search) and publication.prediction(search):
         return RedirectResponse(f"/desk/users/{quote(search, safe='')}", 303)
     number = max(1, min(int(query.get("page", "1")), DEEPEST)) if _is_number(query) else 1
@@ -148,11 +152,15 @@ def form(request: Request, publication: Publication) -> dict[str, Any]:
 
 
 def _tab(publication: Publication, query: dict[str, str]) -> tuple[str, str]:
-    """Return the tab and the order that are asked for, or the nearest that there are."""
-    tab = query.get("tab", "all")
+    """Return the tab and the order that are asked for, or the nearest that there are.
+
+    A search looks at everybody.
+    """
+    tab = query.get("tab", "all") if "q" not in query else "all"
     tab = tab if tab in worklist.tabs(publication) else "all"
     orders = worklist.orders(publication, tab)
     first = "recent" if query.get("band") == "gone" else next(iter(orders))
+    first = "user_id" if "q" in query else first
     order = query.get("sort", "")
     return tab, order if order in orders else first
 
@@ -161,17 +169,22 @@ async def _found(
     publication: Publication, contacts: Contacts, query: dict[str, str], limit: int
 ) -> worklist.Found:
     """Return the users that a query asks for. Raises Problem for a filter that there is not."""
-    if search := query.get("q", "").strip():
-        ranks = listing.matching(publication, search, PAGE) if is_id(search) else []
-        return worklist.Found(ranks, len(ranks))
     tab, order = _tab(publication, query)
     chosen = _filter(publication, query, tab)
+    if search := query.get("q"):
+        if not is_id(search):
+            return worklist.Found([], 0)
+        condition = "user_id >= ? and user_id < ?"
+        chosen = replace(chosen, condition=condition, values=(search, search + LAST))
     return await worklist.find(publication, contacts, tab, chosen, order, limit)
 
 
 def _query(request: Request) -> dict[str, str]:
-    """Return the form's query without empty fields."""
-    return {name: value for name, value in parameters(request).items() if value}
+    """Return the form's query without empty fields; a search also finds those who are gone."""
+    query = {name: value for name, value in parameters(request).items() if value}
+    if search := query.pop("q", "").strip():
+        query = {"eligible": "any"} | query | {"q": search}
+    return query
 
 
 def _filter(publication: Publication, query: dict[str, str], tab: str) -> listing.Filter:

@@ -185,14 +185,6 @@ def rows(
     return shown
 
 
-def matching(publication: Publication, prefix: str, limit: int) -> list[int]:
-    """Return the ranks of users whose id begins with a text, ordered by id."""
-    sql = "select risk_rank from users where user_id >= ? and user_id < ? order by user_id limit ?"
-    return [
-        row[0] for row in publication.store.execute(sql, (prefix, prefix + "\U0010ffff", limit))
-    ]
-
-
 def cursor_of(version: str, rank: int) -> str:
     """Return the cursor for the next page: the version and the last rank shown."""
     return base64.urlsafe_b64encode(f"{version}|{rank}".encode()).decode().rstrip("=")

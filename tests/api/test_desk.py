@@ -99,6 +99,21 @@ def test_pages_of_the_list_follow_each_other(full, visit):
     assert seen.troubles == []
 
 
+def test_a_search_counts_pages_and_filters_like_any_list(full):
+    table = full.get("/v1/predictions?include=all&limit=1000").json["predictions"]
+    begins = table[0]["user_id"][:1]
+    found = [row["user_id"] for row in table if row["user_id"].startswith(begins)]
+    assert len(found) > 50
+    page = full.get(f"/desk/users?tab=call&q={begins}&page=2").text
+    assert f"{len(found)} whose id begins with" in page and f"100 of {len(found)}<" in page
+    text = full.get(f"/desk/users.csv?q={begins}").text
+    assert [row["user_id"] for row in csv.DictReader(io.StringIO(text))] == sorted(found)
+    high = [row["user_id"] for row in table if row["risk_band"] == "high"]
+    text = full.get(f"/desk/users.csv?q={begins}&band=high&sort=risk").text
+    assert [row["user_id"] for row in csv.DictReader(io.StringIO(text))] == high
+    assert full.get("/desk/users?q=%00").status == 200
+
+
 def test_search_opens_the_user_or_lists_ids_with_that_prefix(full, visit):
     page, user = visit(full).page, top_user(full)
     page.goto("/desk/users")
