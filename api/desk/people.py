@@ -71,11 +71,13 @@ async def users(request: Request) -> Response:
     except Problem as problem:
         return page(request, "lost.html", problem.status, what=problem.detail)
     kept = {name: value for name, value in query.items() if name not in ("page", "done", "undo")}
+    pages = max(1, min(-(-found.total // PAGE), DEEPEST))
+    number = min(number, pages)  # who was contacted leaves the list, and with the last one a page
     return page(
         request,
         "users.html",
         publication=publication,
-        rows=rows(publication, contacts, found.ranks[(number - 1) * PAGE :]),
+        rows=rows(publication, contacts, found.ranks[(number - 1) * PAGE : number * PAGE]),
         query=query,
         search=search,
         tab=tab,
@@ -86,7 +88,7 @@ async def users(request: Request) -> Response:
         has_filter=bool(kept.keys() - {"tab", "sort"}),
         total=found.total,
         number=number,
-        pages=max(1, min(-(-found.total // PAGE), DEEPEST)),
+        pages=pages,
         first=(number - 1) * PAGE + 1,
         link=lambda **changed: f"/desk/users?{urlencode(kept | changed)}",
         here=f"/desk/users?{urlencode(kept | ({'page': str(number)} if number > 1 else {}))}",

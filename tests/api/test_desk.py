@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -97,6 +98,15 @@ def test_pages_of_the_list_follow_each_other(full, visit):
         found += page.locator("tbody th a:not(.term)").all_inner_texts()
     assert len(found) == len(set(found)) == 300
     assert seen.troubles == []
+
+
+def test_a_page_beyond_the_last_shows_the_last(full):
+    """As after a contact of everybody on the last page."""
+    last = full.get("/desk/users?eligible=any&page=6").text
+    for beyond in (7, 99999):
+        page = full.get(f"/desk/users?eligible=any&page={beyond}").text
+        assert re.search(r"251.300 of 300", page) and "Page 6 of 6" in page
+        assert page.count('class="who"') == last.count('class="who"') == 50
 
 
 def test_a_search_counts_pages_and_filters_like_any_list(full):
