@@ -9,6 +9,12 @@ from api.store.contacts import Contacts
 from api.store.publication import WEEK_DAYS, Publication
 from python_jobs.publication.contacts import day_of, owner_of, waits
 
+UNNAMED = "unnamed"
+"""The campaign of contacts without one, in a version."""
+
+TOLD = ("campaign", "channel", "outcome", "note", "by", "owner", "snoozed_until")
+"""What a version has of a contact besides its time and action."""
+
 
 def history(
     published: list[dict[str, Any]],
@@ -19,10 +25,9 @@ def history(
 
     `taken_back`: those that count no more, though a version may still have them.
     """
-    gone = {_name(one) for one in taken_back}
-    found = {_name(one): one for one in published if _name(one) not in gone}
-    found |= {_name(one): one for one in here}
-    return [found[key] for key in sorted(found, reverse=True)]
+    recorded = [*here, *taken_back]
+    earlier = [one for one in published if not any(_is_same(one, other) for other in recorded)]
+    return sorted([*earlier, *here], key=_name)[::-1]
 
 
 def all_of(contacts: Contacts, user_id: str, known: dict[str, Any]) -> list[dict[str, Any]]:
@@ -126,5 +131,16 @@ def _newest_call(found: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _name(contact: dict[str, Any]) -> tuple[datetime, str]:
-    """Return what tells apart the contacts of a user: files and versions have no keys."""
+    """Return what orders the contacts of a user, and mostly tells them apart."""
     return datetime.fromisoformat(contact["treated_at"]), contact["action"]
+
+
+def _is_same(published: dict[str, Any], here: dict[str, Any]) -> bool:
+    """Return whether a contact of a version is one that was recorded here: versions have no keys.
+
+    Versions of earlier releases lack some of the fields.
+    """
+    told = here | {"campaign": here.get("campaign") or UNNAMED}
+    return _name(published) == _name(here) and all(
+        published[name] == told.get(name) for name in TOLD if name in published
+    )

@@ -139,8 +139,9 @@ def owner_of(contacts: Iterable[dict[str, Any]]) -> str | None:
     return next((one["owner"] for one in reversed([*contacts]) if one["owner"]), None)
 
 
-def _in_time(contact: dict[str, Any]) -> tuple[str, str, str]:
-    return contact["treated_at"], contact["snoozed_until"] or "", contact["owner"] or ""
+def _in_time(contact: dict[str, Any]) -> tuple[str, ...]:
+    others = ("snoozed_until", "owner", "contact_key")
+    return contact["treated_at"], *(contact[name] or "" for name in others)
 
 
 def day_of(contact: dict[str, Any], zone: ZoneInfo) -> date:

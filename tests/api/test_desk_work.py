@@ -279,10 +279,23 @@ def test_a_version_without_moves_and_candidates_is_still_shown(published_home, t
 
 
 def test_contact_that_was_loaded_counts_once():
-    here = {"treated_at": "2025-04-30T10:00:00.000", "action": "contacted", "note": "here"}
-    stored = here | {"treated_at": "2025-04-30 10:00:00", "note": "stored"}
+    here = {"treated_at": "2025-04-30T10:00:00.000", "action": "contacted", "campaign": None}
+    here |= {"contact_key": "/1", "note": "at home"}
+    stored = {"treated_at": "2025-04-30 10:00:00", "action": "contacted", "note": "at home"}
+    stored |= {"campaign": "unnamed", "by": None}
     earlier = stored | {"treated_at": "2025-04-01 10:00:00"}
     assert contacted.history([earlier, stored], [here]) == [here, earlier]
+    assert contacted.history([earlier, stored], [], [here]) == [earlier]
+
+
+def test_contacts_of_one_moment_are_all_shown():
+    """Of two campaigns on one day, whose files tell no time."""
+    spring = {"treated_at": "2025-04-30 00:00:00", "action": "contacted", "campaign": "spring"}
+    summer = spring | {"campaign": "summer"}
+    assert contacted.history([spring, summer], []) == [summer, spring]
+    here = [one | {"contact_key": f"/{one['campaign']}"} for one in (spring, summer)]
+    assert contacted.history([spring], here) == here[::-1]
+    assert contacted.history([spring, summer], here[:1], here[1:]) == here[:1]
 
 
 @needs_chromium
