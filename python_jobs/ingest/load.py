@@ -62,7 +62,7 @@ def ingest(
     `now` becomes the rows' ingested_at, in UTC; if it is not after the last load, a later time is
     used. `received` returns SQL that names all rows of a raw table. Raises JobError, and loads
     nothing, for a file without a required column, with a value that its column's type cannot hold,
-    or changed after it was loaded.
+    or changed while or after it was loaded.
     """
 
     def attempt(is_careful: bool) -> Ingested:
@@ -164,6 +164,7 @@ def _load(
     columns.check_columns(batch)
     loaded = readers.load_batch(connection, batch, is_careful=is_careful)
     _append_batch(connection, domain, table, batch, loaded, ingested_at, done)
+    raw_files.check_unchanged(batch.files)
 
 
 def _append_batch(

@@ -196,3 +196,16 @@ def new_files(
             if f.table in changed or (f.table, f.name) in with_hash
         ]
     return new
+
+
+def check_unchanged(files: list[RawFile]) -> None:
+    """Raise JobError for a file that changed since `find`: its last rows may be cut off."""
+    for file in files:
+        with reading(file.name):
+            status = file.path.stat()
+        if (status.st_size, status.st_mtime_ns) != (file.size, file.modified_ns):
+            raise JobError(
+                f"{file.name} changed while it was read; nothing was loaded.",
+                next_step="run again when the file is complete; let the sender write under another "
+                "name and rename it at the end.",
+            )

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from python_jobs.errors import JobError
-from python_jobs.ingest import domain
+from python_jobs.ingest import domain, readers
 from python_jobs.ingest.domain import Domain
 from python_jobs.ingest.load import ingest
 from python_jobs.settings import Settings
@@ -299,6 +299,23 @@ def test_undeclared_column_is_ignored_with_a_note(house):
 def test_an_empty_or_damaged_file_is_named_and_refused(house, name, content, says):
     house.put(f"events/{name}", content)
     house.refused(f"^events/{name}.*({says})")
+
+
+def test_file_that_grows_while_it_is_read_loads_nothing(house, monkeypatch):
+    """Its last row may be half of one, and its hash that of other bytes."""
+    path = house.put("events/2.csv", MORE)
+    read = readers.load_batch
+
+    def read_and_grow(connection, batch, **how):
+        loaded = read(connection, batch, **how)
+        with path.open("a") as file:
+            file.write("e4,u1,2026-02-03 10:00:00,buy,2\n")
+        return loaded
+
+    with monkeypatch.context() as growing:
+        growing.setattr(readers, "load_batch", read_and_grow)
+        house.refused(r"^events/2.csv changed while it was read; nothing was loaded. Next: ")
+    assert house.ingest().loaded == ["users/1.csv", "events/1.csv", "events/2.csv"]
 
 
 def test_a_folder_where_a_file_should_be_is_named_and_refused(house):
