@@ -356,9 +356,13 @@ def show_domain_report(report: Any, horizon_days: int) -> None:
     facts.add_row("days", f"{report.first_day} to {report.last_day}")
     for note in report.notes:
         facts.add_row("note", note)
-    shown = report.dates if len(report.dates) <= 8 else [*report.dates[:4], *report.dates[-4:]]
-    for day, users, rate in shown:
-        facts.add_row(f"{day}", f"{users:>9,} eligible, {rate:.1%} silent for {horizon_days} days")
+    left_out = len(report.dates) - 8
+    for number, (day, users, rate) in enumerate(report.dates):
+        if left_out <= 0 or number < 4 or number >= 4 + left_out:
+            what = f"{users:>9,} eligible, {rate:.1%} silent for {horizon_days} days"
+            facts.add_row(f"{day}", what)
+        elif number == 4:
+            facts.add_row("...", f"{left_out:>9,} more {'date' if left_out == 1 else 'dates'}")
     console.print(facts)
     for what, next_step in report.problems:
         say(f"problem: {what}. Next: {next_step}")

@@ -76,21 +76,22 @@ def examine(settings: Settings, domain: Domain, folder: Path, *, now: datetime) 
 
 
 def _alike(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Return a note if ids of active users differ only in case or in blanks."""
+    """Return a note if ids of active users differ only in how they are written."""
     people, samples = connection.execute(
-        """
+        r"""
         select count(*), min(ids) from (
             select list(distinct user_id order by user_id) as ids from active_days
-            group by lower(trim(user_id)) having count(distinct user_id) > 1
+            group by regexp_replace(lower(trim(user_id)), '^0*(\d+)(\.0+)?$', '\1')
+            having count(distinct user_id) > 1
         )
         """
     ).fetchall()[0]
     if not people:
         return []
     return [
-        f"{people:,} ids differ from another only in case or blanks, such as "
-        f"{' and '.join(map(repr, samples[:2]))}, and count as users of their own; if they are one "
-        "person, write lower(trim(...)) as user_id in ingest.sql"
+        f"{people:,} ids differ from another only in case, blanks, leading zeros or a final .0, "
+        f"such as {' and '.join(map(repr, samples[:2]))}, and count as users of their own; if they "
+        "are one person, give them one spelling as user_id in ingest.sql, such as lower(trim(...))"
     ]
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import random
+import re
 import select
 import shutil
 from datetime import datetime, timedelta
@@ -74,7 +75,10 @@ def test_a_file_nobody_knows_becomes_a_domain_that_builds(work, name, write):
     assert written["vars"]["event_types"]["refund"] == {"is_activity": False}
     assert written["vars"]["churn_horizon_days"] in (14, 21, 30)
     report = churnhouse(home, "doctor", "--domain", "shop", "--raw", str(work / "raw")).stdout
-    assert f"{len(rows):,} rows read" in report and "eligible" in report
+    assert f"{len(rows):,} rows read" in report
+    assert len(re.findall(r" eligible, .*% silent", report)) == 8
+    dates = int(re.search(r"Enough to train on: (\d+) dates", report)[1])
+    assert f"{dates - 8} more dates" in report  # the gap between the first and the last
     churnhouse(home, "ingest", "--domain", "shop", "--raw", str(work / "raw"))
     built = churnhouse(home, "build", "--select", "+churn_labels").stdout
     assert "models" in built
@@ -135,7 +139,19 @@ def test_names_and_amounts_of_other_languages_are_read(work):
     raw = ("--domain", "shop", "--raw", str(work / "raw"))
     report = " ".join(churnhouse(work / "home", "doctor", *raw).stdout.split())
     assert "events rejected" not in report
-    assert "ids differ from another only in case or blanks, such as 'C000' and 'c000'" in report
+    assert "ids differ from another only in case, blanks" in report
+    assert "such as 'C000' and 'c000'" in report
+
+
+@pytest.mark.parametrize("other", ["7.0", "007", " 7"])
+def test_doctor_names_ids_that_are_written_in_two_ways(work, other):
+    rows = [row for row in visits() if row[1] in ("c007", "c008", "c009")]
+    twice = [(n, other if i % 2 else "7", *rest) for i, (n, _, *rest) in enumerate(rows)]
+    german_csv(work / "raw/log.csv", twice)
+    churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
+    raw = ("--domain", "shop", "--raw", str(work / "raw"))
+    said = churnhouse(work / "home", "doctor", *raw, check=False).stdout
+    assert f"such as {' and '.join(map(repr, sorted(['7', other])))}" in " ".join(said.split())
 
 
 def test_horizon_that_users_outlast_is_named(work):
