@@ -56,6 +56,16 @@ ids_to_judge as (
     where
         received.ingested_at > (select ingested_at from before)
         and (received.version is not null or received.is_deleted)
+    -- a deletion may have come before its event
+    union
+    select written.event_id
+    from {{ written }} as written
+    where
+        written.reject_reason = 'deletion'
+        and written.event_id in (
+            select received.event_id from received
+            where received.ingested_at > (select ingested_at from before)
+        )
 
 ),
 

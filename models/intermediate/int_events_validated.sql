@@ -97,9 +97,10 @@ in_order as (
 
     select
         *,
+        -- a deletion without a version comes after every version
         row_number() over (
             partition by event_id
-            order by coalesce(version, -1e300) desc, row_id
+            order by coalesce(version, case when is_deleted then 1e300 else -1e300 end) desc, row_id
         ) as place
     from valid_rows
 

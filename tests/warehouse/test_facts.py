@@ -92,6 +92,18 @@ def test_deleted_event_and_deleted_user_are_gone(base):
     same_as_a_full_refresh(base)
 
 
+def test_deletion_without_a_version_deletes_its_id_in_any_order(base):
+    base.load(events=[visit("ann4", "ann", 4, 50, version=2), visit("later", "", 3, gone="yes")])
+    base.build()
+    gone = [visit(name, "", 3, gone="yes") for name in ("ann3", "ann4")]
+    base.load(events=[*gone, visit("later", "ann", 3)])
+    base.build()
+    assert base.rows(MINUTES.format("ann")) == [(7 * 5,)]
+    reasons = "select reject_reason, count(*) from set_aside_events group by 1 order by 1"
+    assert base.rows(reasons) == [("deleted_event", 4), ("deletion", 3), ("excluded_user", 18)]
+    same_as_a_full_refresh(base)
+
+
 def test_repeat_is_set_aside_and_another_text_of_the_same_id_is_rejected(base):
     base.load(events=[visit("ann3", "ann", 3), visit("ann4", "ann", 4, 77)])
     base.build()
@@ -339,7 +351,10 @@ def histories(draw):
         )
     )
     events = [
-        (visit(number, who, on, minutes, version, gone), draw(loads))
+        (
+            visit(number, who, on, minutes, "" if gone and version == 3 else version, gone),
+            draw(loads),
+        )
         for number, version, who, on, minutes, gone in versions
     ]
     events.append((visit("last", "ann", 11), 0))
