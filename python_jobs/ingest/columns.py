@@ -88,7 +88,7 @@ def make_view(connection: duckdb.DuckDBPyConnection, table: str, batch: Batch) -
         f"create or replace temp view {table}_file as select {', '.join(selected)} from {rows}"
     )
     declared = {c.path.split(".")[0] if c.path else n for n, c in batch.source.columns.items()}
-    extra = sorted(set(given) - declared)
+    extra = sorted(set(given) - declared - batch.source.columns.keys())
     notes += [f"{names(batch)}: column {n!r} is not declared and was ignored" for n in extra]
     return notes
 
