@@ -22,14 +22,16 @@ SAMPLE = 1_000_000
 MOST_TYPES = 50
 NAMES = {
     "user": r"user|customer|client|member|account|contact|person|player|author|subscriber|buyer"
-    r"|visitor",
-    "time": r"time|date|when|_at$|^at$|^ts$|stamp|day|created|occurred",
-    "type": r"type|event|action|what|kind|activity|name|category|status|verb",
+    r"|visitor|kunde|nutzer|mitglied|cliente|usuario|utilisateur|klant",
+    "time": r"time|date|when|_at$|^at$|^ts$|stamp|day|created|occurred|datum|zeit|fecha",
+    "type": r"type|event|action|what|kind|activity|name|category|status|verb|vorgang|aktion",
     "id": r"^id$|event_?id|order_?id|transaction|invoice|uuid|guid|_id$|number|^no$",
 }
 DAY_FIRST = tuple(
     f"%d{mark}%m{mark}%Y{time}"
     for mark in "./-"
+ID_ENDING = r"(id|no|nr|number|nummer|key|code)$"
+"""How a column ends that holds the ids of users rather than their names."""
     for time in (" %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p", "")
 )
 MONTH_FIRST = {
@@ -178,7 +180,7 @@ def _seen(
     described |= separators
     profiles = {name: _profile(connection, name, separators) for name in names}
     result = Look(described, loaded.rows[0], profiles)
-    _choose(result)
+    choose(result)
     return result
 
 
@@ -317,26 +319,31 @@ def _is_compact_date(connection: duckdb.DuckDBPyConnection, column: str, name: s
     return bad == 0
 
 
-def _choose(found: Look) -> None:
-    """Guess the columns of user, time, type and id from names and values."""
-    every = list(found.profiles.values())
+def choose(found: Look) -> None:
+    """Guess the columns of user, time, id and type that are not known, from names and values."""
+
+    def left() -> list[Profile]:
+        taken = {found.user, found.time, found.id, found.type}
+        return [p for p in found.profiles.values() if p.name not in taken and p.values]
 
     def best(role: str, candidates: list[Profile]) -> str | None:
         named = [p.name for p in candidates if re.search(NAMES[role], p.name.lower())]
         return next(iter([*named, *(p.name for p in candidates)]), None)
 
-    moments = [p for p in every if p.kind == "timestamp" and p.empty <= 0.5 * found.rows]
-    found.time = best("time", moments)
-    left = [p for p in every if p.name != found.time and p.values]
-    users = [p for p in left if 1 < p.distinct < 0.9 * p.values and p.kind != "timestamp"]
-    named = [p for p in users if re.search(NAMES["user"], p.name.lower())]
-    found.user = named[0].name if named else None
-    left = [p for p in left if p.name != found.user]
-    unique = [p for p in left if p.distinct == p.values == found.rows and p.kind != "timestamp"]
-    found.id = best("id", unique)
-    left = [p for p in left if p.name != found.id]
-    few = [p for p in left if p.kind == "text" and 1 <= p.distinct <= MOST_TYPES and not p.empty]
-    found.type = best("type", few)
+    if not found.time:
+        moments = [p for p in left() if p.kind == "timestamp" and p.empty <= 0.5 * found.rows]
+        found.time = best("time", moments)
+    if not found.user:
+        users = [p for p in left() if 1 < p.distinct < 0.9 * p.values and p.kind != "timestamp"]
+        named = [p.name for p in users if re.search(NAMES["user"], p.name.lower())]
+        ids = [name for name in named if re.search(ID_ENDING, name.lower())]
+        found.user = next(iter([*ids, *named]), None)
+    if not found.id:
+        unique = [p for p in left() if p.distinct == p.values == found.rows]
+        found.id = best("id", [p for p in unique if p.kind != "timestamp"])
+    if not found.type:
+        few = [p for p in left() if p.kind == "text" and p.distinct <= MOST_TYPES and not p.empty]
+        found.type = best("type", few)
 
 
 def moment_of(found: Look) -> str:

@@ -16,7 +16,7 @@ from python_jobs.errors import JobError
 from python_jobs.files import sql_name, sql_text
 from python_jobs.ingest import activity
 from python_jobs.ingest.domain import Domain, default_vars
-from python_jobs.ingest.look import Look, Table, look, moment_of
+from python_jobs.ingest.look import Look, Table, choose, look, moment_of
 from python_jobs.ingest.sources import TABLE_COLUMNS
 from python_jobs.settings import Settings
 from python_jobs.training.history import Plan, plan_that_fits
@@ -107,17 +107,22 @@ def _decide(seen: Look, ask: Ask) -> None:
     names = list(seen.profiles)
     seen.user = ask("user", "Which column is the user", seen.user or "", names)
     seen.time = ask("time", "Which column is the time", seen.time or "", names)
-    of_type, of_id = (
-        f"Which column is the event's {what} ('' for none)" for what in ("type", "id")
-    )
-    seen.type = ask("type", of_type, seen.type or "", names) or None
-    seen.id = ask("id", of_id, seen.id or "", names) or None
     for what, column in (("user", seen.user), ("time", seen.time)):
         if column not in seen.profiles:
             raise JobError(
                 f"It is not clear which column is the {what}; there are {', '.join(names)}.",
                 next_step=f"name it: --{what} COLUMN.",
             )
+    seen.id = seen.type = None  # what was guessed may be another answer's column
+    choose(seen)
+    of_id, of_type = (
+        f"Which column is the event's {what} ('' for none)" for what in ("id", "type")
+    )
+    seen.id, guessed = ask("id", of_id, seen.id or "", names) or None, seen.id
+    if seen.id != guessed:
+        seen.type = None
+        choose(seen)
+    seen.type = ask("type", of_type, seen.type or "", names) or None
     _decide_order(seen, seen.time, ask)
 
 
