@@ -1,8 +1,9 @@
 """Look at an unknown file of events: what separates it, and which columns hold what."""
 
 import csv
+import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from python_jobs.ingest.sources import Column, RawFiles
 SAMPLE = 1_000_000
 """Rows that are looked at."""
 MOST_TYPES = 50
+MOST_KEYS, DEEPEST = 50, 4
+"""JSON objects with more keys, or deeper ones, stay whole: their keys may be ids."""
 NAMES = {
     "user": r"user|customer|client|member|account|contact|person|player|author|subscriber|buyer"
     r"|visitor|kunde|nutzer|mitglied|cliente|usuario|utilisateur|klant",
@@ -27,11 +30,11 @@ NAMES = {
     "type": r"type|event|action|what|kind|activity|name|category|status|verb|vorgang|aktion",
     "id": r"^id$|event_?id|order_?id|transaction|invoice|uuid|guid|_id$|number|^no$",
 }
+ID_ENDING = r"(id|no|nr|number|nummer|key|code)$"
+"""How a column ends that holds the ids of users rather than their names."""
 DAY_FIRST = tuple(
     f"%d{mark}%m{mark}%Y{time}"
     for mark in "./-"
-ID_ENDING = r"(id|no|nr|number|nummer|key|code)$"
-"""How a column ends that holds the ids of users rather than their names."""
     for time in (" %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p", "")
 )
 MONTH_FIRST = {
@@ -55,6 +58,8 @@ class Profile:
     time_format: str | None = None
     month_first: str | None = None
     """The other format that all values fit, where time_format has the day first."""
+    path: str | None = None
+    """The path of a nested JSON property."""
 
 
 @dataclass
@@ -81,7 +86,7 @@ class Look:
             for p in self.profiles.values()
             if p.kind == "number"
             and p.name not in taken
-            and not re.search(r"(^|_)id$", p.name.lower())
+            and not re.search(r"(^|[_.])id$", p.name.lower())
         ]
 
 
@@ -119,7 +124,7 @@ def _look_at_table(connection: duckdb.DuckDBPyConnection, table: Table) -> Look:
             f"{table.table} has no rows.", next_step="name a table with events: --table NAME."
         )
     batch, loaded, _ = read
-    names = [name for name, _ in batch.shape.columns]
+    names: dict[str, str | None] = {name: None for name, _ in batch.shape.columns}
     found = {"database": table.database, "table": table.table}
     return _seen(connection, found, batch, loaded, names)
 
@@ -143,14 +148,34 @@ def _look_at_file(connection: duckdb.DuckDBPyConnection, path: Path) -> Look:
     loaded = readers.load_batch(connection, batch, is_careful=True)
     if kind == "parquet":
         connection.execute(f"create or replace temp table raw_rows as from {parquet([path])}")
-    names = [name for name, _ in batch.shape.columns]
+    names: dict[str, str | None] = {name: None for name, _ in batch.shape.columns}
     if kind == "json":
-        keys = connection.execute(
-            f"select distinct unnest(json_keys({sql_name(JSON_COLUMN)})) as key "
-            f"from (from raw_rows limit 10000) order by key"
-        ).fetchall()
-        names = [row[0] for row in keys]
+        names = _properties(connection)
     return _seen(connection, described, batch, loaded, names)
+
+
+def _properties(connection: duckdb.DuckDBPyConnection) -> dict[str, str | None]:
+    """Return the names of JSON properties in order, and for nested ones their paths."""
+    (structure,) = connection.execute(
+        f"select json_group_structure({sql_name(JSON_COLUMN)}) from (from raw_rows limit 10000)"
+    ).fetchall()[0]
+    found: dict[str, str | None] = {}
+
+    def add(properties: dict[str, Any], above: tuple[str, ...]) -> None:
+        for key, inner in properties.items():
+            path = (*above, key)
+            can_be_named = len(path) < DEEPEST and not any("." in part for part in path)
+            if isinstance(inner, dict) and 0 < len(inner) <= MOST_KEYS and can_be_named:
+                add(inner, path)
+            elif above:
+                found.setdefault(".".join(path), ".".join(path))
+            else:
+                found[key] = None
+
+    properties = json.loads(structure or "{}")
+    if isinstance(properties, dict):
+        add(properties, ())
+    return found
 
 
 def _seen(
@@ -158,9 +183,12 @@ def _seen(
     described: dict[str, Any],
     batch: Batch,
     loaded: Loaded,
-    names: list[str],
+    names: dict[str, str | None],
 ) -> Look:
-    """Return what the rows of a batch hold, from a sample of them."""
+    """Return what the rows of a batch hold, from a sample of them.
+
+    `names` has the columns, with the path of each that is nested.
+    """
     if not names or not loaded.rows[0]:
         raise JobError(
             f"{batch.files[0].name} has no rows.", next_step="name a file or table with events."
@@ -168,17 +196,20 @@ def _seen(
     if any(times.LOOKS_LIKE_A_TIME.match(name) for name in names):
         raise JobError(
             f"{batch.files[0].name} does not begin with a line of column names, but with "
-            f"{', '.join(map(repr, names[:4]))}.",
+            f"{', '.join(map(repr, [*names][:4]))}.",
             next_step="put a line of column names before the first row.",
         )
-    columns = {name: Column(type="any", optional=True) for name in names}
+    columns = {name: Column(type="any", optional=True, path=path) for name, path in names.items()}
     whole = Batch(RawFiles(columns=columns, **described), batch.shape, batch.files)
     file_columns.make_view(connection, "events", whole)
     file_columns.show_file(connection, whole, loaded, 0)
     connection.execute(f"create or replace temp table looked as from events_file limit {SAMPLE}")
-    separators = _separators(connection, names)
+    separators = _separators(connection, [*names])
     described |= separators
-    profiles = {name: _profile(connection, name, separators) for name in names}
+    profiles = {
+        name: replace(_profile(connection, name, separators), path=path)
+        for name, path in names.items()
+    }
     result = Look(described, loaded.rows[0], profiles)
     choose(result)
     return result

@@ -296,6 +296,8 @@ def _source(seen: Look) -> list[str]:
             kind = "text"
         elif profile.time_format:
             kind = {"type": "timestamp", "format": profile.time_format}
+        if profile.path:
+            kind = {**(kind if isinstance(kind, dict) else {"type": kind}), "path": profile.path}
         shown = ", ".join(profile.samples[:2])
         comment = f" # {shown}".replace("\n", " ")[:60] if shown else " # always empty"
         lines.append(f"      {_flow(profile.name)}: {_flow(kind)}{comment}")

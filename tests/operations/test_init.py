@@ -154,6 +154,54 @@ def test_doctor_names_ids_that_are_written_in_two_ways(work, other):
     assert f"such as {' and '.join(map(repr, sorted(['7', other])))}" in " ".join(said.split())
 
 
+def test_nested_properties_of_json_are_columns(work):
+    """The id of one user is a number in some rows and text in others; other objects stay whole."""
+    rows = visits()
+    with (work / "raw/log.jsonl").open("w", encoding="utf-8") as file:
+        for n, (number, who, when, what, seconds) in enumerate(rows):
+            ident = int(who[1:]) + 1
+            row = {"id": number, "ts": str(when), "what": what, "user": {"id": ident, "plan": "a"}}
+            row["user"]["id"] = ident if n % 2 else str(ident)
+            row["props"] = {"cart": {"total": seconds}, "of_items": {f"item{n % 90}": 1}}
+            file.write(json.dumps(row) + "\n")
+    churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.jsonl"), "--yes")
+    written = yaml.safe_load((work / "domains/shop/domain.yml").read_text())
+    columns = written["files"]["events"]["columns"]
+    assert columns["user.id"] == {"type": "any", "path": "user.id"}
+    assert {"props.cart.total", "props.of_items"} < columns.keys() and "user" not in columns
+    assert "props_cart_total_sum" in [measure["name"] for measure in written["vars"]["measures"]]
+    raw = ("--domain", "shop", "--raw", str(work / "raw"))
+    said = churnhouse(work / "home", "ingest", *raw)
+    assert f"60 users, {len(rows):,} events" in said.stdout + said.stderr
+    assert "not declared" not in said.stdout + said.stderr
+
+
+def test_column_named_by_an_option_has_no_other_role(work):
+    with (work / "raw/log.csv").open("w", encoding="utf-8") as file:
+        file.write("nr,who,at,verb\n")
+        for number, (_, who, when, what, _) in enumerate(visits(users=40)):
+            file.write(f"{number},{who},{when},{what}\n")
+    told = ("--events", str(work / "raw/log.csv"), "--user", "who", "--yes")
+    churnhouse(work / "home", "init", "shop", *told)
+    sql = (work / "domains/shop/ingest.sql").read_text()
+    assert '"verb" as event_type' in sql and '"who" as user_id' in sql
+    churnhouse(work / "home", "init", "other", *told, "--id", "verb", "--time", "at")
+    assert "'event' as event_type" in (work / "domains/other/ingest.sql").read_text()
+
+
+@pytest.mark.parametrize(
+    ("header", "user"),
+    [("Nr;Kundenname;Kundennummer;Datum", "Kundennummer"), ("no;member;member_id;at", "member_id")],
+)
+def test_ids_of_users_are_preferred_to_their_names(work, header, user):
+    with (work / "raw/log.csv").open("w", encoding="utf-8") as file:
+        file.write(header + "\n")
+        for number, (_, who, when, _, _) in enumerate(visits()):
+            file.write(f"{number};Ann {who[:3]};{who};{when}\n")
+    churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
+    assert f'"{user}" as user_id' in (work / "domains/shop/ingest.sql").read_text()
+
+
 def test_horizon_that_users_outlast_is_named(work):
     monthly = [
         (f"{user} {day}", f"c{user:03}", FIRST + timedelta(days=user % 10 + day), "visit", 1)
