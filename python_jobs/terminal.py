@@ -383,11 +383,16 @@ def show_new_domain(made: Any, place: str) -> None:
     facts.add_row("rows", f"{seen.rows:,}, {seen.first_day} to {seen.last_day}")
     for what, column in (("user", seen.user), ("time", seen.time), ("type", seen.type)):
         facts.add_row(what, column or "none")
+    zone = made.domain.vars.timezone
+    by_default = "; if times or days are local, name their zone in domain.yml before ingest"
+    facts.add_row("timezone", zone + by_default * (zone == "UTC"))
     facts.add_row("event id", seen.id or "none: a hash of the row, so exact copies are repeats")
     for name, count in list(seen.types.items())[:10]:
         facts.add_row("", f"{count:>9,}  {name}")
     facts.add_row("measured", ", ".join(seen.numbers) or "counts only")
     facts.add_row("settings", str(made.plan))
+    for text in seen.notes:
+        facts.add_row("note", text)
     console.print(facts)
     show_silences(made.silences)
     if made.returned:

@@ -40,6 +40,10 @@ def init(
     first: Annotated[
         str, typer.Option(help="What dates such as 03/04/2026 begin with: day or month.")
     ] = "",
+    timezone: Annotated[
+        str,
+        typer.Option(help="The zone of times without an offset, and of days: Europe/Berlin."),
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; take what is likely.")] = False,
 ) -> None:
     """Look at a file of events and write a domain for it, domains/NAME."""
@@ -47,6 +51,7 @@ def init(
     from python_jobs.operations.init import init as make_domain
 
     given = {"user": user, "time": when, "type": kind, "id": event_id, "order": first}
+    given["timezone"] = timezone
 
     def ask(subject: str, question: str, likely: str, names: list[str]) -> str:
         told = _spelled(given.get(subject, ""), names)
@@ -57,14 +62,15 @@ def init(
                 f"{question}? Nobody can be asked here.",
                 next_step="add --yes to take what is likely, or name the columns by options.",
             )
+        listed = "the zones, such as Europe/Berlin" if subject == "timezone" else ", ".join(names)
 
         def named(answer: str) -> str:
             answer = _spelled(answer, names)
             if answer not in names and not (subject in ("type", "id") and not answer):
-                raise typer.BadParameter(f"answer with one of {', '.join(names)}")
+                raise typer.BadParameter(f"answer with one of {listed}")
             return answer
 
-        shown = f"{question}? ({', '.join(names)})"
+        shown = f"{question}? ({listed})"
         answer: str = typer.prompt(shown, default=likely, value_proc=named)
         return answer
 

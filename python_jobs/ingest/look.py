@@ -74,6 +74,7 @@ class Look:
     type: str | None = None
     id: str | None = None
     types: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     first_day: date | None = None
     last_day: date | None = None
 
@@ -375,6 +376,47 @@ def choose(found: Look) -> None:
     if not found.type:
         few = [p for p in left() if p.kind == "text" and p.distinct <= MOST_TYPES and not p.empty]
         found.type = best("type", few)
+
+
+def notes_on_users(connection: duckdb.DuckDBPyConnection, found: Look) -> list[str]:
+    """Return what a person should know about the column of the user: gaps, and others like it."""
+    user = found.profiles[str(found.user)]
+    taken = {found.user, found.time, found.id, found.type}
+    others = [
+        p
+        for p in found.profiles.values()
+        if p.name not in taken and p.kind != "timestamp" and p.distinct > 1
+    ]
+    notes, standing_in = [], {}
+    for other in others:
+        one, two = sql_name(user.name), sql_name(other.name)
+        users, ids, pairs, filled = connection.execute(
+            f"""
+            select
+                count(distinct {one}) filter ({two} is not null),
+                count(distinct {two}) filter ({one} is not null),
+                count(distinct ({one}, {two})) filter ({one} is not null and {two} is not null),
+                count(*) filter ({one} is null and {two} is not null)
+            from looked
+            """
+        ).fetchall()[0]
+        if 1 < users == ids == pairs:
+            notes.append(
+                f"{other.name!r} names the same users as {user.name!r}, one for one: keep the one "
+                "that your other tables use"
+            )
+        if filled and re.search(f"{NAMES['user']}|{ID_ENDING}", other.name.lower()):
+            standing_in[other.name] = filled
+    if user.empty:
+        gap = f"{user.name!r} is empty in {user.empty:,} rows, which will be rejected"
+        if standing_in:
+            name = max(standing_in, key=lambda name: standing_in[name])
+            gap += (
+                f"; {standing_in[name]:,} of them have {name!r}: link the ids with "
+                "files.identities, or write coalesce(...) as user_id in ingest.sql"
+            )
+        notes.append(gap)
+    return notes
 
 
 def moment_of(found: Look) -> str:

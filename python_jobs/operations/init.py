@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 import duckdb
 import yaml
@@ -16,7 +17,7 @@ from python_jobs.errors import JobError
 from python_jobs.files import sql_name, sql_text
 from python_jobs.ingest import activity
 from python_jobs.ingest.domain import Domain, default_vars
-from python_jobs.ingest.look import Look, Table, choose, look, moment_of
+from python_jobs.ingest.look import Look, Table, choose, look, moment_of, notes_on_users
 from python_jobs.ingest.sources import TABLE_COLUMNS
 from python_jobs.settings import Settings
 from python_jobs.training.history import Plan, plan_that_fits
@@ -81,6 +82,9 @@ def init(
         connection.execute("set TimeZone = 'UTC'")
         seen = look(connection, events)
         _decide(seen, ask)
+        zone = _decide_zone(ask)
+        connection.execute(f"set TimeZone = {sql_text(zone)}")
+        seen.notes += notes_on_users(connection, seen)
         silences, per_day = _rhythm(connection, seen)
         of_users = None
         if users is not None:
@@ -89,7 +93,7 @@ def init(
                 of_users = look(other, users)
                 _decide_users(of_users, seen, ask)
     plan = _plan(seen, silences)
-    text = _domain_yml(name, events.name, users, seen, of_users, plan, per_day, now)
+    text = _domain_yml(name, events.name, users, seen, of_users, plan, zone, per_day, now)
     sql = _ingest_sql(seen, of_users)
     with tempfile.TemporaryDirectory(prefix="churnhouse-init-") as work:
         trial = Path(work) / name
@@ -160,6 +164,16 @@ def _decide_order(seen: Look, time: str, ask: Ask) -> None:
             seen.profiles[time] = replace(profile, time_format=profile.month_first)
 
 
+def _decide_zone(ask: Ask) -> str:
+    zones = sorted(available_timezones())
+    zone = ask("timezone", "In which time zone are times without an offset, and days", "UTC", zones)
+    if zone not in zones:
+        raise JobError(
+            f"{zone!r} is no time zone.", next_step="name one such as --timezone Europe/Berlin."
+        )
+    return zone
+
+
 def _rhythm(
     connection: duckdb.DuckDBPyConnection, seen: Look
 ) -> tuple[list[activity.Silence], float]:
@@ -213,6 +227,7 @@ def _domain_yml(
     seen: Look,
     of_users: Look | None,
     plan: Plan,
+    zone: str,
     per_day: float,
     now: datetime,
 ) -> str:
@@ -227,7 +242,7 @@ def _domain_yml(
     if users is None:
         lines.append("  users_from_events: true # a user signs up with the first event")
     lines += [
-        "  timezone: UTC # times without an offset are in it, and days are its days",
+        f"  timezone: {zone} # times without an offset are in it, and days are its days",
         f"  churn_horizon_days: {plan.horizon} # days of silence that mean churn",
         f"  eligibility_days: {max(plan.horizon, 30)} # models judge who was active in these days",
         f"  feature_windows_days: [{', '.join(map(str, plan.windows))}]{_filling(seen, plan)}",

@@ -91,7 +91,7 @@ def test_a_file_nobody_knows_becomes_a_domain_that_builds(work, name, write):
 def test_wrong_answer_is_asked_again(work, monkeypatch):
     german_csv(work / "raw/log.csv", visits())
     keyboard, terminal = pty.openpty()
-    os.write(keyboard, b"nobody\nCustomer\n\n\n\n")
+    os.write(keyboard, b"nobody\nCustomer\n\n\n\nBerlin\neurope/berlin\n")
     with os.fdopen(terminal, encoding="utf-8") as typed:
         monkeypatch.setattr("sys.stdin", typed)
         said = churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"))
@@ -99,6 +99,8 @@ def test_wrong_answer_is_asked_again(work, monkeypatch):
     assert "answer with one of id, customer, when, what, seconds, note" in said.stdout + said.stderr
     written = (work / "domains/shop/ingest.sql").read_text()
     assert '"customer" as user_id' in written
+    assert "answer with one of the zones, such as Europe/Berlin" in said.stdout + said.stderr
+    assert "timezone: Europe/Berlin #" in (work / "domains/shop/domain.yml").read_text()
 
 
 @pytest.mark.parametrize("key", [b"\x03", b"\x04"], ids=["Ctrl-C", "Ctrl-D"])
@@ -152,6 +154,39 @@ def test_doctor_names_ids_that_are_written_in_two_ways(work, other):
     raw = ("--domain", "shop", "--raw", str(work / "raw"))
     said = churnhouse(work / "home", "doctor", *raw, check=False).stdout
     assert f"such as {' and '.join(map(repr, sorted(['7', other])))}" in " ".join(said.split())
+
+
+def test_init_says_which_time_zone_it_took(work):
+    with (work / "raw/log.csv").open("w", encoding="utf-8") as file:
+        file.write("customer,at\n")
+        file.writelines(f"c{n % 9},2026-03-{n // 20 + 1:02}T23:30:00Z\n" for n in range(200))
+    told = ("--events", str(work / "raw/log.csv"), "--yes")
+    said = churnhouse(work / "home", "init", "shop", *told).stdout
+    assert "timezone  UTC; if times or days are local" in said and "2026-03-01 to" in said
+    local = ("--timezone", "europe/berlin")
+    said = churnhouse(work / "home", "init", "local", *told, *local).stdout
+    assert "timezone  Europe/Berlin  " in said and "2026-03-02 to" in said
+    written = yaml.safe_load((work / "domains/local/domain.yml").read_text())
+    assert written["vars"]["timezone"] == "Europe/Berlin"
+    line = refused(work / "home", "init", "other", *told, "--timezone", "Berlin")
+    assert "'Berlin' is no time zone. Next: name one such as --timezone Europe/Berlin." in line
+
+
+def test_init_names_other_columns_with_ids_of_users(work):
+    with (work / "raw/log.csv").open("w", encoding="utf-8") as file:
+        file.write("customer_id,email,anonymous_id,at,what\n")
+        for n, (_, who, when, what, _) in enumerate(visits()):
+            ids = f"{who},{who}@shop.example" if n % 2 else ","
+            file.write(f"{ids},a{who},{when},{what}\n")
+    told = ("--events", str(work / "raw/log.csv"), "--yes")
+    said = " ".join(churnhouse(work / "home", "init", "shop", *told).stdout.split())
+    assert "'email' names the same users as 'customer_id', one for one" in said
+    rows = f"{(len(visits()) + 1) // 2:,}"
+    assert f"'customer_id' is empty in {rows} rows, which will be rejected; {rows} of" in said
+    assert "of them have 'anonymous_id': link the ids with files.identities" in said
+    german_csv(work / "raw/plain.csv", visits())
+    told = ("--events", str(work / "raw/plain.csv"), "--yes")
+    assert "note" not in churnhouse(work / "home", "init", "plain", *told).stdout
 
 
 def test_nested_properties_of_json_are_columns(work):
