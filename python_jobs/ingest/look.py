@@ -236,13 +236,13 @@ def _dialect(path: Path, compression: str) -> dict[str, Any]:
 
 
 def _encoding(path: Path, compression: str) -> str:
-    """Return utf-8, utf-16 by its byte order mark, or else cp1252."""
+    """Return utf-8, a kind of utf-16 by the first bytes, or else cp1252."""
     if compression == "zstd":
         return "utf-8"
     with text_files.opened(path, compression) as raw:
         start = raw.read(2**20)
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
+    if found := text_files.utf_16(start):
+        return found
     try:
         start[: start.rfind(b"\n") + 1 or None].decode()
     except UnicodeDecodeError:

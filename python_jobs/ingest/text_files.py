@@ -32,13 +32,19 @@ def opened(path: Path, compression: str) -> IO[bytes]:
 
 
 def encoding_of(source: RawFiles, path: Path, compression: str) -> str:
-    """Return a file's encoding: the declared one, or what its byte order mark says."""
+    """Return a file's encoding: the declared one, or UTF-16 where its first bytes say so."""
     if source.encoding == "utf-8" and compression != "zstd":
         with opened(path, compression) as file:
-            start = file.read(4)
-        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return "utf-16"
+            return utf_16(file.read(4)) or source.encoding
     return source.encoding
+
+
+def utf_16(start: bytes) -> str | None:
+    """Return the kind of UTF-16 that a file's first bytes show, with a mark or without."""
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    kinds = {(False, True): "utf-16-le", (True, False): "utf-16-be"}
+    return kinds.get((start[:1] == b"\0", start[1:2] == b"\0"))
 
 
 def write_packed(path: Path, content: bytes, compression: str) -> None:

@@ -57,6 +57,23 @@ def shop(path, columns=COLUMNS, sql=SQL, pattern='"*"', **keys: str) -> Shop:
             "2\tZoë\t2026-02-01 11:30\t-0.25\n".encode("utf-16"),
         ),
         (
+            {},  # a program of Windows that writes no byte order mark
+            "bare.csv",
+            "id,who,at,amount\n1,ann,2026-02-01 10:00,1234.5\n"
+            "2,Zoë,2026-02-01 11:30,-0.25\n".encode("utf-16-le"),
+        ),
+        (
+            {},
+            "bare.jsonl.gz",
+            gzip.compress(
+                '{"id": 1, "who": "ann", "at": "2026-02-01 10:00", "amount": 1234.5}\n'
+                '{"id": 2, "who": "Zoë", "at": "2026-02-01 11:30", "amount": -0.25}\n'.encode(
+                    "utf-16-be"
+                ),
+                mtime=0,
+            ),
+        ),
+        (
             {"quote": '"\'"', "null_words": "['\\N', 'NULL']"},
             "quotes.csv.gz",
             gzip.compress(

@@ -156,6 +156,17 @@ def test_doctor_names_ids_that_are_written_in_two_ways(work, other):
     assert f"such as {' and '.join(map(repr, sorted(['7', other])))}" in " ".join(said.split())
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_init_reads_utf_16_with_and_without_a_mark(work, encoding):
+    german_csv(work / "raw/log.csv", visits())
+    text = (work / "raw/log.csv").read_text(encoding="cp1252")
+    (work / "raw/log.csv").write_text(text, encoding=encoding)
+    churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
+    written = yaml.safe_load((work / "domains/shop/domain.yml").read_text())
+    assert written["files"]["events"]["encoding"] == encoding
+    assert written["files"]["events"]["delimiter"] == ";"
+
+
 def test_init_says_which_time_zone_it_took(work):
     with (work / "raw/log.csv").open("w", encoding="utf-8") as file:
         file.write("customer,at\n")
