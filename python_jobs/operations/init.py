@@ -314,7 +314,8 @@ def _source(seen: Look) -> list[str]:
         if profile.path:
             kind = {**(kind if isinstance(kind, dict) else {"type": kind}), "path": profile.path}
         shown = ", ".join(profile.samples[:2])
-        comment = f" # {shown}".replace("\n", " ")[:60] if shown else " # always empty"
+        plain = "".join(letter if letter.isprintable() else " " for letter in shown)
+        comment = f" # {plain}"[:60] if plain else " # always empty"
         lines.append(f"      {_flow(profile.name)}: {_flow(kind)}{comment}")
     return lines
 
@@ -384,5 +385,12 @@ def _free(name: str, taken: set[str]) -> str:
 
 def _flow(value: Any) -> str:
     """Return a value as YAML in one line."""
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
-    return text.removesuffix("\n").removesuffix("...").removesuffix("\n").strip()
+
+    def dumped(style: str | None) -> str:
+        text = yaml.safe_dump(
+            value, default_flow_style=True, default_style=style, allow_unicode=True, width=10_000
+        )
+        return text.removesuffix("\n").removesuffix("...").removesuffix("\n").strip()
+
+    plain = dumped(None)
+    return dumped('"') if len(plain.splitlines()) > 1 else plain

@@ -156,6 +156,17 @@ def test_doctor_names_ids_that_are_written_in_two_ways(work, other):
     assert f"such as {' and '.join(map(repr, sorted(['7', other])))}" in " ".join(said.split())
 
 
+@pytest.mark.parametrize("odd", ["a\r\nb: c", "a\u2028b: c", "a\x85b: c", "bell \x07"])
+def test_sample_with_an_odd_letter_leaves_valid_yaml(work, odd):
+    with (work / "raw/log.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["customer", "when", "note"])
+        writer.writerows((who, when, f"{odd} {n}") for n, (_, who, when, *_) in enumerate(visits()))
+    churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
+    raw = ("--domain", "shop", "--raw", str(work / "raw"))
+    assert "60 users" in churnhouse(work / "home", "ingest", *raw).stdout
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_init_reads_utf_16_with_and_without_a_mark(work, encoding):
     german_csv(work / "raw/log.csv", visits())
