@@ -44,6 +44,8 @@ MONTH_FIRST = {
 FORMATS = (*DAY_FIRST, *MONTH_FIRST.values(), "%Y%m%d", "%b %d, %Y", "%Y-%m-%d %I:%M:%S %p")
 
 
+COMPACT = {"%Y%m%d": 8, "%Y%m%d%H%M": 12, "%Y%m%d%H%M%S": 14}
+"""Times as one number, and how many digits they have."""
 @dataclass(frozen=True)
 class Profile:
     """One column of the file: what its values are."""
@@ -307,8 +309,8 @@ def _profile(
     if values and numbers == values:
         kind = "number"
         written = _epoch(low, high) if re.search(NAMES["time"], name.lower()) else None
-        if written or _is_compact_date(connection, column, name):
-            kind, written = "timestamp", written or "%Y%m%d"
+        if written := written or _compact(connection, column, name):
+            kind = "timestamp"
     elif values and moments >= 0.95 * values:
         kind = "timestamp"
     elif values:
@@ -341,14 +343,18 @@ def _epoch(low: float, high: float) -> str | None:
     return None
 
 
-def _is_compact_date(connection: duckdb.DuckDBPyConnection, column: str, name: str) -> bool:
+def _compact(connection: duckdb.DuckDBPyConnection, column: str, name: str) -> str | None:
+    """Return the format of times that are written as one number, such as 20260301 or longer."""
     if not re.search(NAMES["time"], name.lower()):
-        return False
-    bad: int = connection.execute(
-        f"select count(*) from looked where {column} is not null "
-        f"and (length({column}) <> 8 or try_strptime({column}, '%Y%m%d') is null)"
-    ).fetchall()[0][0]
-    return bad == 0
+        return None
+    for written, digits in COMPACT.items():
+        bad: int = connection.execute(
+            f"select count(*) from looked where {column} is not null and "
+            f"(length({column}) <> {digits} or try_strptime({column}, '{written}') is null)"
+        ).fetchall()[0][0]
+        if not bad:
+            return written
+    return None
 
 
 def choose(found: Look) -> None:

@@ -156,6 +156,16 @@ def test_doctor_names_ids_that_are_written_in_two_ways(work, other):
     assert f"such as {' and '.join(map(repr, sorted(['7', other])))}" in " ".join(said.split())
 
 
+@pytest.mark.parametrize("written", ["%Y%m%d", "%Y%m%d%H%M", "%Y%m%d%H%M%S"])
+def test_times_as_one_number_are_read(work, written):
+    with (work / "raw/log.csv").open("w", encoding="utf-8") as file:
+        file.write("customer,at\n")
+        file.writelines(f"{who},{when:{written}}\n" for _, who, when, *_ in visits())
+    churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
+    columns = yaml.safe_load((work / "domains/shop/domain.yml").read_text())["files"]["events"]
+    assert columns["columns"]["at"] == {"type": "timestamp", "format": written}
+
+
 @pytest.mark.parametrize("odd", ["a\r\nb: c", "a\u2028b: c", "a\x85b: c", "bell \x07"])
 def test_sample_with_an_odd_letter_leaves_valid_yaml(work, odd):
     with (work / "raw/log.csv").open("w", encoding="utf-8", newline="") as file:
