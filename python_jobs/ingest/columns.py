@@ -341,6 +341,8 @@ def _missing(name: str, batch: Batch, given: dict[str, str]) -> JobError:
                 )
     close = [n for n in given if n.lower().strip() == name.lower()]
     hint = f" (it has {close[0]!r})" if close else ""
+    if batch.shape.format == "csv" and not given.keys() & batch.source.columns.keys():
+        hint = hint or f"; its first line has {', '.join(map(repr, [*given][:4]))}"
     return JobError(
         f"{where} has no column {name!r}{hint}.",
         next_step="correct the columns in domain.yml, or declare it `optional: true`.",

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -20,6 +21,8 @@ from python_jobs.ingest.sources import Column, RawFiles
 
 SAMPLE = 1_000_000
 """Rows that are looked at."""
+LINES = 50
+"""Lines whose delimiter is looked for."""
 MOST_TYPES = 50
 MOST_KEYS, DEEPEST = 50, 4
 """JSON objects with more keys, or deeper ones, stay whole: their keys may be ids."""
@@ -41,11 +44,11 @@ MONTH_FIRST = {
     written: "%m" + written[2] + "%d" + written[5:] for written in DAY_FIRST if written[2] != "."
 }
 """How the same is written with the month first; nobody writes a month before dots."""
+COMPACT = {"%Y%m%d": 8, "%Y%m%d%H%M": 12, "%Y%m%d%H%M%S": 14}
+"""Times as one number, and how many digits they have."""
 FORMATS = (*DAY_FIRST, *MONTH_FIRST.values(), "%Y%m%d", "%b %d, %Y", "%Y-%m-%d %I:%M:%S %p")
 
 
-COMPACT = {"%Y%m%d": 8, "%Y%m%d%H%M": 12, "%Y%m%d%H%M%S": 14}
-"""Times as one number, and how many digits they have."""
 @dataclass(frozen=True)
 class Profile:
     """One column of the file: what its values are."""
@@ -141,7 +144,7 @@ def _look_at_file(connection: duckdb.DuckDBPyConnection, path: Path) -> Look:
         described["format"] = "csv"
     kind = found[0] if found else "csv"
     if kind == "csv":
-        described |= _dialect(path, found[1] if found else "none")
+        described |= _dialect(connection, path, found[1] if found else "none")
     elif kind == "json":
         encoding = _encoding(path, found[1] if found else "none")
         described |= {} if encoding == "utf-8" else {"encoding": encoding}
@@ -218,23 +221,46 @@ def _seen(
     return result
 
 
-def _dialect(path: Path, compression: str) -> dict[str, Any]:
-    """Return delimiter, quote and encoding of a CSV file where they are not the usual ones."""
+def _dialect(connection: duckdb.DuckDBPyConnection, path: Path, compression: str) -> dict[str, Any]:
+    """Return delimiter and encoding of a CSV file where they are not the usual ones.
+
+    Raises JobError for a file that begins with a title instead of column names.
+    """
     encoding = _encoding(path, compression)
     found: dict[str, Any] = {} if encoding == "utf-8" else {"encoding": encoding}
     if compression == "zstd":
-        return found
-    with text_files.opened(path, compression) as raw:
-        text = raw.read(2**16).decode("utf-8-sig" if encoding == "utf-8" else encoding, "replace")
-    lines = text.splitlines()[:-1] or text.splitlines()
+        lines = text_files.zstd_lines(connection, path, LINES)
+    else:
+        with text_files.opened(path, compression) as raw:
+            text = raw.read(2**16).decode(
+                "utf-8-sig" if encoding == "utf-8" else encoding, "replace"
+            )
+        lines = (text.splitlines()[:-1] or text.splitlines())[:LINES]
     if not lines:
         raise JobError(f"{path} is empty.", next_step="name a file with events.")
-    best, width = ",", 1
+    best, rank = ",", (0.5, 1)
     for delimiter in (",", ";", "\t", "|"):
-        widths = {len(row) for row in csv.reader(lines[:50], delimiter=delimiter) if row}
-        if len(widths) == 1 and (columns := widths.pop()) > width:
-            best, width = delimiter, columns
+        widths = Counter(len(row) for row in csv.reader(lines, delimiter=delimiter) if row)
+        width, rows = widths.most_common(1)[0] if widths else (1, 1)
+        found_rank = (rows / max(widths.total(), 1), width)
+        if width > 1 and found_rank > rank:
+            best, rank = delimiter, found_rank
+    _check_title(path.name, lines, best)
     return found | ({} if best == "," else {"delimiter": best})
+
+
+def _check_title(name: str, lines: list[str], delimiter: str) -> None:
+    """Raise JobError if lines with few values stand above the column names."""
+    rows = csv.reader(lines, delimiter=delimiter)
+    filled = [sum(bool(cell.strip()) for cell in row) for row in rows]
+    usual = sorted(filled)[len(filled) // 2]
+    header = next((n for n, cells in enumerate(filled) if 2 * cells > usual), 0)
+    if header:
+        raise JobError(
+            f"{name} does not begin with a line of column names, but with {lines[0][:60]!r}; they "
+            f"may be in line {header + 1}.",
+            next_step="take away what is above that line, in files to come as well.",
+        )
 
 
 def _encoding(path: Path, compression: str) -> str:

@@ -138,13 +138,8 @@ def header(
 ) -> list[str]:
     """Return the column names of a CSV file; a repeated name gets its position appended."""
     if compression == "zstd":
-        line = (
-            f"select line from read_csv({listed([file.path])}, columns = {{line: 'VARCHAR'}}, "
-            "header = false, auto_detect = false, delim = '\x01', quote = '', escape = '', "
-            "compression = 'zstd') limit 1"
-        )
         with explained(file):
-            lines = [str(row[0]) for row in connection.execute(line).fetchall()]
+            lines = zstd_lines(connection, file.path, 1)
         header = next(_parsed(source, lines), [])
     else:
         with reading(file.name):
@@ -165,6 +160,16 @@ def header(
         taken = not name or name.lower() in map(str.lower, names)
         names.append(f"{name}_{position}" if taken else name)
     return names
+
+
+def zstd_lines(connection: duckdb.DuckDBPyConnection, path: Path, limit: int) -> list[str]:
+    """Return the first lines of a text file that is packed with zstd."""
+    scan = (
+        f"read_csv({listed([path])}, columns = {{line: 'VARCHAR'}}, header = false, "
+        "auto_detect = false, delim = '\x01', quote = '', escape = '', compression = 'zstd')"
+    )
+    rows = connection.execute(f"select line from {scan} limit {limit}").fetchall()
+    return [str(row[0]) for row in rows]
 
 
 def _parsed(source: RawFiles, lines: Iterable[str]) -> Iterator[list[str]]:

@@ -12,6 +12,7 @@ import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import pytest
 import yaml
 from support.homes import churnhouse, refused
@@ -156,6 +157,30 @@ def test_doctor_names_ids_that_are_written_in_two_ways(work, other):
     assert f"such as {' and '.join(map(repr, sorted(['7', other])))}" in " ".join(said.split())
 
 
+@pytest.mark.parametrize(
+    ("above", "line"),
+    [
+        ("Sales report 2026", 2),
+        ("Report\nMade by Bob, Inc.\n", 4),
+        ("Umsatz;;;;;", 2),
+        ("sep=;", 2),
+    ],
+)
+def test_title_above_the_column_names_is_named(work, above, line):
+    german_csv(work / "raw/log.csv", visits())
+    text = (work / "raw/log.csv").read_text(encoding="cp1252")
+    (work / "raw/log.csv").write_text(f"{above}\n{text}", encoding="cp1252")
+    said = refused(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
+    title = above.split("\n")[0]
+    assert f"does not begin with a line of column names, but with {title!r}; they may be" in said
+    assert f"in line {line}. Next: take away what is above that line" in said
+    (work / "raw/log.csv").write_text(text, encoding="cp1252")
+    churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
+    (work / "raw/log.csv").write_text(f"{above}\n{text}", encoding="cp1252")
+    said = refused(work / "home", "doctor", "--domain", "shop", "--raw", str(work / "raw"))
+    assert f"log.csv has no column 'id'; its first line has {title.split(';')[0]!r}" in said
+
+
 @pytest.mark.parametrize("written", ["%Y%m%d", "%Y%m%d%H%M", "%Y%m%d%H%M%S"])
 def test_times_as_one_number_are_read(work, written):
     with (work / "raw/log.csv").open("w", encoding="utf-8") as file:
@@ -175,6 +200,18 @@ def test_sample_with_an_odd_letter_leaves_valid_yaml(work, odd):
     churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
     raw = ("--domain", "shop", "--raw", str(work / "raw"))
     assert "60 users" in churnhouse(work / "home", "ingest", *raw).stdout
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.csv.zst"])
+def test_delimiter_is_found_though_a_value_has_line_breaks(work, name):
+    """The lines that are looked at end within a value."""
+    rows = "".join(f"('{who}', '{when}', E'a,\\nb,\\nc')," for _, who, when, *_ in visits())
+    duckdb.sql(
+        f'copy (from (values {rows}) as rows (customer, "when", note)) '
+        f"to '{work / 'raw' / name}' (format csv, delimiter ';', header)"
+    )
+    churnhouse(work / "home", "init", "shop", "--events", str(work / "raw" / name), "--yes")
+    assert "delimiter: ;" in (work / "domains/shop/domain.yml").read_text()
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
