@@ -1,5 +1,7 @@
 """Write a domain for a file of events: what can be seen is filled in, what cannot is asked."""
 
+import fnmatch
+import glob
 import re
 import tempfile
 import unicodedata
@@ -81,6 +83,8 @@ def init(
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
         seen = look(connection, events)
+        if isinstance(events, Path):
+            _take_files_alike(seen, events)
         _decide(seen, ask)
         zone = _decide_zone(ask)
         connection.execute(f"set TimeZone = {sql_text(zone)}")
@@ -91,6 +95,8 @@ def init(
             with duckdb.connect() as other:
                 other.execute("set TimeZone = 'UTC'")
                 of_users = look(other, users)
+                _take_files_alike(of_users, users)
+                seen.notes += of_users.notes
                 _decide_users(of_users, seen, ask)
     plan = _plan(seen, silences)
     text = _domain_yml(name, events.name, users, seen, of_users, plan, zone, per_day, now)
@@ -105,6 +111,21 @@ def init(
     (folder / "domain.yml").write_text(text, encoding="utf-8")
     (folder / "ingest.sql").write_text(sql, encoding="utf-8")
     return Made(folder, seen, silences, Domain(name, folder), plan)
+
+
+def _take_files_alike(seen: Look, path: Path) -> None:
+    """Let the source read all files beside this one whose names differ in digits only."""
+    seen.source["path"] = glob.escape(path.name)
+    parts = re.split(r"\d[\d_.T-]*(?<=\d)", path.name)
+    pattern = "*".join(map(glob.escape, parts))
+    with_digits = r"\d[\d_.T-]*".join(map(re.escape, parts))
+    names = [one.name for one in path.parent.iterdir() if fnmatch.fnmatchcase(one.name, pattern)]
+    if len(names) > 1 and all(re.fullmatch(with_digits, name) for name in names):
+        seen.source["path"] = pattern
+        seen.notes.append(
+            f"path is {pattern}, since {len(names):,} files have such names; columns and settings "
+            f"are those of {path.name}"
+        )
 
 
 def _decide(seen: Look, ask: Ask) -> None:

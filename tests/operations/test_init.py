@@ -214,6 +214,32 @@ def test_delimiter_is_found_though_a_value_has_line_breaks(work, name):
     assert "delimiter: ;" in (work / "domains/shop/domain.yml").read_text()
 
 
+def test_files_named_alike_are_read_too(work):
+    """A file a day: with the name of one, those of other days were never read."""
+    by_day = {}
+    for row in visits():
+        by_day.setdefault(f"{row[2]:%Y-%m-%d}", []).append(row)
+    for day, rows in by_day.items():
+        german_csv(work / f"raw/log-{day}.csv", rows)
+    last = work / f"raw/log-{max(by_day)}.csv"
+    told = ("--events", str(last), "--user", "customer", "--yes")
+    said = churnhouse(work / "home", "init", "shop", *told).stdout
+    assert f"path is log-*.csv, since {len(by_day)} files have such names" in said
+    raw = ("--domain", "shop", "--raw", str(work / "raw"))
+    assert f"{len(visits()):,} rows read" in churnhouse(work / "home", "doctor", *raw).stdout
+    (work / "raw/log-notes.csv").write_text("another file\n")
+    churnhouse(work / "home", "init", "other", *told)
+    assert f"path: {last.name}\n" in (work / "domains/other/domain.yml").read_text()
+
+
+def test_name_with_brackets_is_no_pattern(work):
+    german_csv(work / "raw/log [1].csv", visits())
+    told = ("--events", str(work / "raw/log [1].csv"), "--yes")
+    churnhouse(work / "home", "init", "shop", *told)
+    raw = ("--domain", "shop", "--raw", str(work / "raw"))
+    assert "60 users" in churnhouse(work / "home", "ingest", *raw).stdout
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_init_reads_utf_16_with_and_without_a_mark(work, encoding):
     german_csv(work / "raw/log.csv", visits())
