@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -14,7 +15,7 @@ import duckdb
 from python_jobs.errors import JobError
 from python_jobs.files import sql_name, sql_text
 from python_jobs.ingest import columns as file_columns
-from python_jobs.ingest import databases, raw_tables, readers, text_files, times
+from python_jobs.ingest import databases, excel, raw_tables, readers, text_files, times
 from python_jobs.ingest.batch import JSON_COLUMN, Batch, Loaded, RawFile
 from python_jobs.ingest.paths import parquet
 from python_jobs.ingest.sources import Column, RawFiles
@@ -24,6 +25,8 @@ SAMPLE = 1_000_000
 LINES = 50
 """Lines whose delimiter is looked for."""
 MOST_TYPES = 50
+FEW = 0.01
+"""Share of rows that may lack an id or a type, such as totals at the end; they are rejected."""
 MOST_KEYS, DEEPEST = 50, 4
 """JSON objects with more keys, or deeper ones, stay whole: their keys may be ids."""
 NAMES = {
@@ -150,6 +153,10 @@ def _look_at_file(connection: duckdb.DuckDBPyConnection, path: Path) -> Look:
         described |= {} if encoding == "utf-8" else {"encoding": encoding}
     file = RawFile("events", path, path.name, path.stat().st_size, 0)
     source = RawFiles(columns={"x": Column(type="text")}, **described)
+    if kind == "excel":
+        names_of_sheet, rows_of_sheet = excel.sheet_of(source, file)
+        given = ["" if re.fullmatch(r"column_\d+", name) else name for name in names_of_sheet]
+        _check_title(path.name, [given, *rows_of_sheet[: LINES - 1]], " ")
     batch = Batch(source, readers.shape_of(connection, source, file), [file])
     loaded = readers.load_batch(connection, batch, is_careful=True)
     if kind == "parquet":
@@ -245,20 +252,20 @@ def _dialect(connection: duckdb.DuckDBPyConnection, path: Path, compression: str
         found_rank = (rows / max(widths.total(), 1), width)
         if width > 1 and found_rank > rank:
             best, rank = delimiter, found_rank
-    _check_title(path.name, lines, best)
+    _check_title(path.name, list(csv.reader(lines, delimiter=best)), best)
     return found | ({} if best == "," else {"delimiter": best})
 
 
-def _check_title(name: str, lines: list[str], delimiter: str) -> None:
+def _check_title(name: str, rows: Sequence[Sequence[object]], delimiter: str) -> None:
     """Raise JobError if lines with few values stand above the column names."""
-    rows = csv.reader(lines, delimiter=delimiter)
-    filled = [sum(bool(cell.strip()) for cell in row) for row in rows]
+    filled = [sum(bool(str(cell).strip()) for cell in row) for row in rows]
     usual = sorted(filled)[len(filled) // 2]
     header = next((n for n, cells in enumerate(filled) if 2 * cells > usual), 0)
     if header:
+        title = delimiter.join(map(str, rows[0]))[:60]
         raise JobError(
-            f"{name} does not begin with a line of column names, but with {lines[0][:60]!r}; they "
-            f"may be in line {header + 1}.",
+            f"{name} does not begin with a line of column names, but with {title!r}; they may be in"
+            f" line {header + 1}.",
             next_step="take away what is above that line, in files to come as well.",
         )
 
@@ -403,11 +410,11 @@ def choose(found: Look) -> None:
         ids = [name for name in named if re.search(ID_ENDING, name.lower())]
         found.user = next(iter([*ids, *named]), None)
     if not found.id:
-        unique = [p for p in left() if p.distinct == p.values == found.rows]
+        unique = [p for p in left() if p.distinct == p.values and p.empty <= FEW * found.rows]
         found.id = best("id", [p for p in unique if p.kind != "timestamp"])
     if not found.type:
-        few = [p for p in left() if p.kind == "text" and p.distinct <= MOST_TYPES and not p.empty]
-        found.type = best("type", few)
+        few = [p for p in left() if p.kind == "text" and p.distinct <= MOST_TYPES]
+        found.type = best("type", [p for p in few if p.empty <= FEW * found.rows])
 
 
 def notes_on_users(connection: duckdb.DuckDBPyConnection, found: Look) -> list[str]:

@@ -17,6 +17,7 @@ import pytest
 import yaml
 from support.homes import churnhouse, refused
 from support.processes import COMMAND
+from support.xlsx import write_xlsx
 
 DAYS = 200
 FIRST = datetime(2026, 3, 1)  # noqa: DTZ001 - the file names no zone
@@ -179,6 +180,24 @@ def test_title_above_the_column_names_is_named(work, above, line):
     (work / "raw/log.csv").write_text(f"{above}\n{text}", encoding="cp1252")
     said = refused(work / "home", "doctor", "--domain", "shop", "--raw", str(work / "raw"))
     assert f"log.csv has no column 'id'; its first line has {title.split(';')[0]!r}" in said
+
+
+def test_title_and_totals_of_a_spreadsheet_are_named(work):
+    header = ["customer", "when", "what", "amount", "id"]
+    rows = [[who, str(when), what, 5, number] for number, who, when, what, _ in visits()]
+    totals = ["", "", "", 5 * len(rows), ""]
+    write_xlsx(work / "raw/log.xlsx", {"Data": [["Sales 2026"], header, *rows, totals]})
+    init = ("init", "shop", "--events", str(work / "raw/log.xlsx"), "--yes")
+    assert "log.xlsx does not begin with a line of column names, but with 'Sales 2026" in refused(
+        work / "home", *init
+    )
+    write_xlsx(work / "raw/log.xlsx", {"Data": [header, *rows, totals]})
+    said = churnhouse(work / "home", *init).stdout
+    assert "'customer' is empty in 1 rows, which will be rejected" in said
+    sql = (work / "domains/shop/ingest.sql").read_text()
+    assert '"what" as event_type' in sql and '"id" as varchar) as event_id' in sql
+    raw = ("--domain", "shop", "--raw", str(work / "raw"))
+    assert "1 events rejected: missing_event_id" in str(churnhouse(work / "home", "ingest", *raw))
 
 
 @pytest.mark.parametrize("written", ["%Y%m%d", "%Y%m%d%H%M", "%Y%m%d%H%M%S"])
