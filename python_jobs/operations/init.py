@@ -405,13 +405,13 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _flow(value: Any) -> str:
-    """Return a value as YAML in one line."""
+    """Return a value as YAML in one line, as it may stand within braces."""
 
     def dumped(style: str | None) -> str:
         text = yaml.safe_dump(
-            value, default_flow_style=True, default_style=style, allow_unicode=True, width=10_000
+            [value], default_flow_style=True, default_style=style, allow_unicode=True, width=10_000
         )
-        return text.removesuffix("\n").removesuffix("...").removesuffix("\n").strip()
+        return text.strip().removeprefix("[").removesuffix("]")
 
     plain = dumped(None)
     return dumped('"') if len(plain.splitlines()) > 1 else plain

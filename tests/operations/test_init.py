@@ -210,12 +210,15 @@ def test_times_as_one_number_are_read(work, written):
     assert columns["columns"]["at"] == {"type": "timestamp", "format": written}
 
 
-@pytest.mark.parametrize("odd", ["a\r\nb: c", "a\u2028b: c", "a\x85b: c", "bell \x07"])
-def test_sample_with_an_odd_letter_leaves_valid_yaml(work, odd):
+@pytest.mark.parametrize(
+    "odd", ["a, b", "{a}: [b", "a\r\nb: c", "a\u2028b: c", "a\x85b: c", "bell \x07"]
+)
+def test_any_sample_and_type_leave_valid_yaml(work, odd):
     with (work / "raw/log.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["customer", "when", "note"])
-        writer.writerows((who, when, f"{odd} {n}") for n, (_, who, when, *_) in enumerate(visits()))
+        writer.writerow(["customer", "when", "note", "what"])
+        for n, (_, who, when, *_) in enumerate(visits()):
+            writer.writerow((who, when, f"{odd} {n}", f"{odd} {n % 3}"))
     churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
     raw = ("--domain", "shop", "--raw", str(work / "raw"))
     assert "60 users" in churnhouse(work / "home", "ingest", *raw).stdout
