@@ -322,6 +322,8 @@ def _check_numbers(
     next_step = "correct the row and run again; nothing was loaded."
     if batch.source.decimal == "." and re.fullmatch(r"-?[\d.]*,\d+", str(bad[1])):
         next_step = 'add `decimal: ","` to the source in domain.yml and run again.'
+    elif batch.shape.format == "csv" and not re.search(r"\d", str(bad[1])):
+        next_step = f"correct the row, or add `null_words: [{str(bad[1])[:80]!r}]` in domain.yml."
     raise JobError(
         f"{where}, column {name!r}, row {before}: {str(bad[1])[:80]!r} is not a number.",
         next_step=next_step,

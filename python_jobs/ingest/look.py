@@ -22,6 +22,8 @@ from python_jobs.ingest.sources import Column, RawFiles
 
 SAMPLE = 1_000_000
 """Rows that are looked at."""
+NULL_WORDS = ("NULL", "null", "\\N", "N/A", "n/a", "NA", "#N/A", "None", "none", "-", "--")
+PACKED = (".zip", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz")
 LINES = 50
 """Lines whose delimiter is looked for."""
 MOST_TYPES = 50
@@ -140,7 +142,13 @@ def _look_at_table(connection: duckdb.DuckDBPyConnection, table: Table) -> Look:
 
 def _look_at_file(connection: duckdb.DuckDBPyConnection, path: Path) -> Look:
     if not path.is_file():
-        raise JobError(f"There is no file {path}.", next_step="name the file of events.")
+        what = f"{path} is a folder" if path.is_dir() else f"There is no file {path}"
+        raise JobError(f"{what}.", next_step="name the file of events.")
+    if path.suffix.lower() in PACKED:
+        raise JobError(
+            f"{path.name} is packed in a way that is not read.",
+            next_step="unpack it, or pack it with gzip or zstd.",
+        )
     found = readers.format_of(path.name)
     described: dict[str, Any] = {"path": path.name}
     if found is None:
@@ -217,6 +225,8 @@ def _seen(
     file_columns.make_view(connection, "events", whole)
     file_columns.show_file(connection, whole, loaded, 0)
     connection.execute(f"create or replace temp table looked as from events_file limit {SAMPLE}")
+    if batch.shape.format == "csv" and (words := _null_words(connection, [*names])):
+        described["null_words"] = words
     separators = _separators(connection, [*names])
     described |= separators
     profiles = {
@@ -229,7 +239,7 @@ def _seen(
 
 
 def _dialect(connection: duckdb.DuckDBPyConnection, path: Path, compression: str) -> dict[str, Any]:
-    """Return delimiter and encoding of a CSV file where they are not the usual ones.
+    """Return delimiter, quote and encoding of a CSV file where they are not the usual ones.
 
     Raises JobError for a file that begins with a title instead of column names.
     """
@@ -252,7 +262,10 @@ def _dialect(connection: duckdb.DuckDBPyConnection, path: Path, compression: str
         found_rank = (rows / max(widths.total(), 1), width)
         if width > 1 and found_rank > rank:
             best, rank = delimiter, found_rank
-    _check_title(path.name, list(csv.reader(lines, delimiter=best)), best)
+    rows_of_lines = list(csv.reader(lines, delimiter=best))
+    _check_title(path.name, rows_of_lines, best)
+    if all(re.fullmatch("'.*'", name) for name in rows_of_lines[0]):
+        found["quote"] = "'"
     return found | ({} if best == "," else {"delimiter": best})
 
 
@@ -283,6 +296,30 @@ def _encoding(path: Path, compression: str) -> str:
     except UnicodeDecodeError:
         return "cp1252"
     return "utf-8"
+
+
+def _null_words(connection: duckdb.DuckDBPyConnection, names: list[str]) -> list[str]:
+    """Return the words that stand for no number in columns of numbers; make them NULL in looked."""
+    known = ", ".join(map(sql_text, NULL_WORDS))
+    found: set[str] = set()
+    for name in names:
+        column = sql_name(name)
+        words, rows, numbers, values = connection.execute(
+            rf"""
+            select
+                list(distinct {column}) filter ({column} in ({known})),
+                count(*) filter ({column} in ({known})),
+                count(*) filter (regexp_full_match({column}, '[-+]?\d[\d.,]*')),
+                count({column})
+            from looked
+            """
+        ).fetchall()[0]
+        if rows and numbers and rows + numbers == values:
+            found.update(words)
+    for name in names if found else []:
+        column, listed = sql_name(name), ", ".join(map(sql_text, sorted(found)))
+        connection.execute(f"update looked set {column} = null where {column} in ({listed})")
+    return sorted(found)
 
 
 def _separators(connection: duckdb.DuckDBPyConnection, names: list[str]) -> dict[str, str]:

@@ -373,3 +373,12 @@ def test_a_changed_zone_is_refused_once_times_were_read_in_the_old_one(tmp_path)
         made.ingest()
     made.domain = kept
     assert made.ingest().rows["events"] == 1 and len(made.rows(ROWS)) == 2
+
+
+def test_word_in_a_column_of_numbers_may_be_a_null_word(tmp_path):
+    made = shop(tmp_path)
+    made.put("a.csv", "id,who,at,amount\n1,ann,2026-02-01,n/a\n")
+    with pytest.raises(JobError, match=r"'n/a' is not a number.*add `null_words: \['n/a'\]`"):
+        made.ingest()
+    made = shop(tmp_path, null_words="['n/a']")
+    assert made.ingest().rows["events"] == 1

@@ -366,6 +366,40 @@ def test_horizon_that_users_outlast_is_named(work):
     assert "60 and 90 fill as history grows" in (work / "domains/shop/domain.yml").read_text()
 
 
+def test_words_for_no_number_are_null_words(work):
+    with (work / "raw/log.csv").open("w", encoding="utf-8") as file:
+        file.write("customer;when;amount;note\n")
+        for n, (_, who, when, _, seconds) in enumerate(visits()):
+            amount = ("N/A", "-")[n % 2] if n % 9 == 0 else str(seconds).replace(".", ",")
+            file.write(f"{who};{when};{amount};none\n")
+    churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
+    written = yaml.safe_load((work / "domains/shop/domain.yml").read_text())
+    assert written["files"]["events"]["null_words"] == ["-", "N/A"]
+    assert "amount_sum" in [measure["name"] for measure in written["vars"]["measures"]]
+    raw = ("--domain", "shop", "--raw", str(work / "raw"))
+    assert "rejected" not in str(churnhouse(work / "home", "ingest", *raw))
+
+
+def test_single_quotes_are_found(work):
+    with (work / "raw/log.csv").open("w", encoding="utf-8") as file:
+        file.write("'customer','when','note'\n")
+        file.writelines(f"'{who}','{when}','a, b'\n" for _, who, when, *_ in visits())
+    churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
+    raw = ("--domain", "shop", "--raw", str(work / "raw"))
+    assert "60 users" in churnhouse(work / "home", "ingest", *raw).stdout
+
+
+def test_init_names_what_is_no_file_to_look_at(work):
+    (work / "raw/log.csv.zip").write_bytes(b"PK\x03\x04")
+    for name, message in (
+        ("log.csv.zip", "log.csv.zip is packed in a way that is not read. Next: unpack it"),
+        ("", "raw is a folder. Next: name the file of events."),
+        ("log.csv", "There is no file"),
+    ):
+        path = str(work / "raw" / name)
+        assert message in refused(work / "home", "init", "shop", "--events", path, "--yes")
+
+
 def test_init_changes_no_domain_that_is_there(work):
     german_csv(work / "raw/log.csv", visits())
     churnhouse(work / "home", "init", "shop", "--events", str(work / "raw/log.csv"), "--yes")
