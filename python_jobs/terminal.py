@@ -199,8 +199,9 @@ def show(manifest: dict[str, Any], age: str, where: str) -> None:
         for number, (reason, rows) in enumerate(manifest.get(counts, {}).items()):
             facts.add_row("" if number else name, f"{rows:>9,}  {reason}")
     facts.add_row("user-days", f"{manifest['user_days']:,}")
-    if manifest["base_rate"] is not None:
-        facts.add_row("base rate", f"{_share(manifest['base_rate'])} of eligible users churn")
+    rate = manifest["base_rate"]
+    churn = "unknown: no label is closed" if rate is None else f"{rate:.1%} of eligible users churn"
+    facts.add_row("base rate", churn)
     if expected := manifest.get("expected"):
         facts.add_row("expected", expected_losses(expected))
     facts.add_row("model", f"{model.get('kind', model['estimator'])}, {manifest['model_version']}")

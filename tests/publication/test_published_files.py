@@ -60,6 +60,11 @@ def test_a_wrong_value_in_the_manifest_is_named(home, command, name, value, why)
     assert "manifest.json is damaged: " in line and why in line and "churnhouse publish" in line
 
 
+def test_status_says_that_no_label_is_closed(home):
+    spoil(home / "published/current/manifest.json", ("base_rate",), None)
+    assert "base rate  unknown: no label is closed" in churnhouse(home, "status").stdout
+
+
 @pytest.fixture(scope="module")
 def changing(finished_home: Path, tmp_path_factory) -> Path:
     return copied(finished_home, tmp_path_factory.mktemp("changing") / "data")
