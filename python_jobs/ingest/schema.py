@@ -183,7 +183,8 @@ class CallList(Strict):
     """Whom to act on: churn_top_risk and what follows from it."""
 
     order: Literal["gain", "loss", "risk"] = Field(
-        description="By expected gain (only where it is above 0), expected loss, or churn risk."
+        description="By expected gain (only where it is above 0), expected loss, or churn risk; "
+        "equal ones by churn risk, then by user_id."
     )
     budget: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Money for one list: as many users as offer_cost allows, not top_k."

@@ -62,14 +62,16 @@ COLUMNS = (
     Column(
         "risk_decile",
         "integer",
-        "1 is the riskiest tenth of everybody scored that day.",
+        "1 is the riskiest tenth of everybody scored that day; the first tenths have a user more if"
+        " need be.",
         made_by="ranking",
         json={"minimum": 1, "maximum": 10, "examples": [1]},
     ),
     Column(
         "risk_band",
         "string",
-        "high, medium or low, by fixed limits on churn_risk; gone for a user who is not eligible.",
+        "high (churn_risk from 0.5 on), medium (from 0.2 on) or low; gone for a user who is not"
+        " eligible.",
         json={"enum": list(BANDS), "examples": ["high"]},
     ),
     Column(
