@@ -10,7 +10,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from python_jobs.ingest.sources import TABLE_COLUMNS, Days, Files, Name, Share, Strict, Text
+from python_jobs.ingest.sources import (
+    TABLE_COLUMNS,
+    USER_COLUMNS,
+    Days,
+    Files,
+    Name,
+    Share,
+    Strict,
+    Text,
+)
 from python_jobs.publication.feature_facts import REASONS
 from python_jobs.settings import PROJECT
 
@@ -373,7 +382,8 @@ def _check_columns(vars_: Vars) -> None:
         ("ratios", [r.name for r in vars_.ratios]),
         ("checks", list(vars_.checks)),
     ):
-        if own := sorted(set(used) & TABLE_COLUMNS):
+        taken = USER_COLUMNS if key == "attributes" else TABLE_COLUMNS
+        if own := sorted(set(used) & taken):
             raise ValueError(f"{key}: {own[0]!r} is a column of the product; choose another name")
     windows = [f"_{n}d" for n in vars_.feature_windows_days]
     measured = {m.column for m in vars_.measures if m.column} | {

@@ -35,6 +35,9 @@ TABLE_COLUMNS = {
 }
 """Columns of the product's own tables: no attribute and no measured column may have such a name."""
 
+USER_COLUMNS = TABLE_COLUMNS | {"activity", "history", "owner", "risk_decile"}
+"""Those of a published user too: no attribute may have such a name."""
+
 
 DIRECTIVES = set("aAbBdmyYHIMSfgnpzZjUWwuVGxXcFT%")
 """Letters that DuckDB's strptime knows."""

@@ -20,7 +20,7 @@ from python_jobs.files import sql_name, sql_text
 from python_jobs.ingest import activity
 from python_jobs.ingest.domain import Domain, default_vars
 from python_jobs.ingest.look import Look, Table, choose, look, moment_of, notes_on_users
-from python_jobs.ingest.sources import TABLE_COLUMNS
+from python_jobs.ingest.sources import TABLE_COLUMNS, USER_COLUMNS
 from python_jobs.settings import Settings
 from python_jobs.training.history import Plan, plan_that_fits
 
@@ -283,7 +283,7 @@ def _domain_yml(
             for p in of_users.profiles.values()
             if p.kind == "text" and p.name not in taken and 1 < p.distinct <= MOST_ATTRIBUTE_VALUES
         ]
-        lines.append(f"  attributes: {_flow([a for a in attributes if a not in TABLE_COLUMNS])}")
+        lines.append(f"  attributes: {_flow([a for a in attributes if a not in USER_COLUMNS])}")
     lines.append("  event_types: # is_activity: does such an event show that the user is there?")
     for event_type, count in (seen.types or {"event": seen.rows}).items():
         active = "false" if re.search(PASSIVE, event_type.lower()) else "true"
@@ -369,7 +369,7 @@ def _ingest_sql(seen: Look, of_users: Look | None) -> str:
             if p.kind == "text"
             and p.name not in taken
             and 1 < p.distinct <= MOST_ATTRIBUTE_VALUES
-            and _clean(p.name) not in TABLE_COLUMNS
+            and _clean(p.name) not in USER_COLUMNS
         ]
         columns = [
             f"    {sql_name(str(of_users.user))} as user_id",

@@ -17,6 +17,7 @@ from support.homes import rows
 
 from api.routes.openapi import SCHEMAS
 from api.store.publication import load
+from python_jobs.ingest.sources import TABLE_COLUMNS, USER_COLUMNS
 from python_jobs.publication import candidate, lookup_store, prediction
 from python_jobs.scoring import rows as scoring_rows
 from python_jobs.settings import PROJECT
@@ -172,6 +173,13 @@ def published_home_of(finished_home, tmp_path):
         return folder
 
     return make
+
+
+def test_no_attribute_has_the_name_of_a_column_of_the_store():
+    """Publishing would fail: the store's table of users has them all."""
+    own = {*prediction.NAMES, *candidate.COLUMNS, *lookup_store.SERIES}
+    assert own <= USER_COLUMNS
+    assert "owner" not in TABLE_COLUMNS  # measured columns may have that name
 
 
 NEW_LINE = '    Column("summary", "string", "What to say of the user."),\n'
