@@ -61,6 +61,7 @@ async def today(request: Request) -> Response:
         week=contacted.last_week(publication, contacts),
         over_time=views.bands_over_time(publication),
         losses=views.losses(publication),
+        choices=people.choices(publication),
         rows=people.rows(publication, contacts, first.ranks),
         to_call=first.total,
         horizon=publication.metrics.get("horizon_days"),

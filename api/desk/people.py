@@ -85,6 +85,7 @@ async def users(request: Request) -> Response:
         counts=await worklist.counts(publication, contacts),
         order=order,
         orders=worklist.orders(publication, tab),
+        choices=choices(publication),
         has_filter=bool(kept.keys() - {"tab", "sort"}),
         total=found.total,
         number=number,
@@ -119,6 +120,11 @@ def rows(publication: Publication, contacts: Contacts, ranks: list[int]) -> list
         row["state"] = contacted.state(publication, contacts, row["user_id"], row)
         row["heading"] = None
     return say_once(shown)
+
+
+def choices(publication: Publication) -> dict[str, dict[str, int]]:
+    """Return the attributes that the list can be filtered by, with the users of each value."""
+    return {name: values for name, values in publication.choices.items() if name not in OWN}
 
 
 def _drawn(publication: Publication) -> set[int]:

@@ -48,6 +48,9 @@ WEEK_DAYS = 7
 MANY_VALUES = 60
 """An attribute with more values than this is no choice in a list."""
 
+PARAMETERS = {"limit", "cursor", "include", "min_risk", "band", "eligible", "in_holdout"}
+"""What lists are asked with: an attribute with such a name is shown, and is no filter."""
+
 
 @dataclass(frozen=True)
 class Publication:
@@ -373,6 +376,8 @@ def _facts(store: sqlite3.Connection, attributes: list[str] | None) -> dict[str,
     users, max_rank = store.execute("select count(*), max(risk_rank) from users").fetchone()
     choices = {}
     for name in attributes:
+        if name in PARAMETERS:
+            continue
         sql = f'select "{name}", count(*) from users where "{name}" is not null group by 1'
         counts = store.execute(f"{sql} order by 2 desc, 1 limit {MANY_VALUES + 1}").fetchall()
         if len(counts) <= MANY_VALUES:

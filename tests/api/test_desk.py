@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from support.browsing import PHONE, needs_chromium
 from support.enriched import enrich
-from support.running import serving
-from support.versions import current, make_current, publish_again
+from support.running import serving, wait_until
+from support.versions import change_store, current, make_current, publish_again, seal
 
 from api import keys
 
@@ -98,6 +98,33 @@ def test_pages_of_the_list_follow_each_other(full, visit):
         found += page.locator("tbody th a:not(.term)").all_inner_texts()
     assert len(found) == len(set(found)) == 300
     assert seen.troubles == []
+
+
+def test_an_attribute_named_like_a_parameter_is_no_filter(published_home, tmp_path):
+    """The form would send the name twice, which every list refuses."""
+    folder = publish_again(published_home, 1)
+    names = {"plan": "page", "country": "band"}
+    change_store(
+        folder, *(f"alter table users rename {old} to {new}" for old, new in names.items())
+    )
+    for name in ("manifest.json", "features.json"):
+        text = (folder / name).read_text()
+        for old, new in names.items():
+            text = text.replace(f'"{old}"', f'"{new}"')
+        (folder / name).write_text(text)
+    seal(folder)
+    make_current(folder)
+    with serving(published_home, tmp_path / "log") as server:
+        wait_until(lambda: server.get("/ready").status == 200, what="the version")
+        assert server.get("/health").json["bad_version"] is None
+        page = server.get("/desk/users").text
+        asked = re.findall(r'<(?:select|input) [^>]*name="(\w+)"', page.split("</form>")[0])
+        assert len(asked) == len(set(asked)) and {"band", "marketing_source"} <= {*asked}
+        assert 'href="/desk/users?page=' not in server.get("/desk").text
+        assert server.get("/v1/predictions?band=high").json["total"] > 0
+        document = server.get("/openapi.json").json["paths"]["/v1/predictions"]["get"]
+        found = [parameter["name"] for parameter in document["parameters"]]
+        assert len(found) == len(set(found))
 
 
 def test_a_page_beyond_the_last_shows_the_last(full):
