@@ -130,7 +130,7 @@ async def top(
             continue  # ranks only grow from here
         sql = f'select "{column}", risk_rank {scope} order by {order} limit ?'
         of_window = publication.store.execute(sql, (*bounds, limit)).fetchall()
-        key = _reversed if descending else None
+        key = _falling if descending else _rising
         best = list(heapq.merge(best, of_window, key=key))[:limit]
     return [row[1] for row in best], total
 
@@ -153,8 +153,15 @@ async def total(publication: Publication, chosen: Filter) -> int:
         return publication.totals[asked]
 
 
-def _reversed(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (-row[0], row[1])
+def _rising(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return what sorts rows as SQLite does: nothing is less than any value."""
+    value, rank = row
+    return (value is not None, value, rank)
+
+
+def _falling(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    value, rank = row
+    return (value is None, value if value is None else -value, rank)
 
 
 async def _windows(

@@ -449,3 +449,20 @@ def test_total_is_counted_in_windows_and_once(finished_home, monkeypatch):
     assert asyncio.run(twice()) == [eligible, eligible]
     counts = [sql for sql in asked if "risk_rank <= " in sql]
     assert 1 < len(counts) == len(set(counts))
+
+
+def test_each_order_takes_users_without_a_value(published_home, monkeypatch):
+    """Also where they meet others of another window."""
+    folder = publish_again(published_home, 1)
+    for name in ("expected_gain", "expected_loss"):
+        change_store(folder, f"update users set {name} = null where risk_rank % 15 in (2, 3, 4)")
+    seal(folder)
+    publication = load(folder.parent, folder.name)
+
+    def found(sort: str) -> tuple[list[int], int]:
+        return asyncio.run(listing.top(publication, listing.Filter(), sort, 300))
+
+    whole = {sort: found(sort) for sort in listing.SORTS}
+    assert {len(set(ranks)) for ranks, _ in whole.values()} == {300}
+    monkeypatch.setattr(listing, "WINDOW", 37)
+    assert {sort: found(sort) for sort in listing.SORTS} == whole
