@@ -51,7 +51,13 @@ MONTH_FIRST = {
 """How the same is written with the month first; nobody writes a month before dots."""
 COMPACT = {"%Y%m%d": 8, "%Y%m%d%H%M": 12, "%Y%m%d%H%M%S": 14}
 """Times as one number, and how many digits they have."""
-FORMATS = (*DAY_FIRST, *MONTH_FIRST.values(), "%Y%m%d", "%b %d, %Y", "%Y-%m-%d %I:%M:%S %p")
+FORMATS = (
+    *DAY_FIRST,
+    *MONTH_FIRST.values(),
+    *("%Y%m%d", "%Y-%m-%d %I:%M:%S %p", "%Y-%m-%d %H:%M:%S %z UTC"),
+    *("%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%B %d, %Y %I:%M %p", "%b %d, %Y %I:%M %p"),
+    *("%d/%b/%Y:%H:%M:%S %z", "%a, %d %b %Y %H:%M:%S %z"),
+)
 
 
 @dataclass(frozen=True)
@@ -483,6 +489,15 @@ def notes_on_users(connection: duckdb.DuckDBPyConnection, found: Look) -> list[s
             )
         if filled and re.search(f"{NAMES['user']}|{ID_ENDING}", other.name.lower()):
             standing_in[other.name] = filled
+    (sample,) = connection.execute(
+        f"select min(left({sql_name(user.name)}, 40)) from looked "
+        f"where {sql_name(user.name)} like '{{%'"
+    ).fetchall()[0]
+    if sample:
+        notes.append(
+            f"{user.name!r} holds objects such as {sample}: take the id out of them as user_id "
+            f"in ingest.sql, such as json_extract_string({sql_name(user.name)}, '$.id')"
+        )
     if user.empty:
         gap = f"{user.name!r} is empty in {user.empty:,} rows, which will be rejected"
         if standing_in:

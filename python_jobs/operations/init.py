@@ -207,7 +207,8 @@ def _rhythm(
         raise JobError(
             f"Column {seen.time!r} holds no times that can be read, such as "
             f"{', '.join(map(repr, seen.profiles[str(seen.time)].samples))}.",
-            next_step="name another column: --time COLUMN.",
+            next_step="name another column: --time COLUMN; docs/own-data.md says how a source "
+            "reads other times (time_format).",
         )
     if seen.type:
         rows = connection.execute(

@@ -306,6 +306,39 @@ def test_init_names_other_columns_with_ids_of_users(work):
     assert "note" not in churnhouse(work / "home", "init", "plain", *told).stdout
 
 
+@pytest.mark.parametrize("rest", ["all", "some"])
+def test_user_column_that_holds_objects_is_named(work, rest):
+    with (work / "raw/log.jsonl").open("w", encoding="utf-8") as file:
+        for n, (_, who, when, *_) in enumerate(visits()):
+            user = who if rest == "some" and n % 2 else {f"id{n % 60}": who}
+            file.write(json.dumps({"user": user, "at": str(when)}) + "\n")
+    told = ("--events", str(work / "raw/log.jsonl"), "--user", "user", "--yes")
+    said = " ".join(churnhouse(work / "home", "init", "shop", *told).stdout.split())
+    assert "'user' holds objects such as {" in said and "as user_id in ingest.sql" in said
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("%B %d, %Y %I:%M %p", "%b %d, %Y", "%d %b %Y", "%d/%b/%Y:%H:%M:%S +0200"),
+        *("%a, %d %b %Y %H:%M:%S +0200", "%Y-%m-%d %H:%M:%S +0200 UTC"),
+    ],
+)
+def test_times_of_other_programs_are_read(work, written):
+    rows = visits()
+    with (work / "raw/log.csv").open("w", encoding="utf-8") as file:
+        file.write("customer;at\n")
+        file.writelines(f"{who};{when:{written}}\n" for _, who, when, *_ in rows)
+    told = ("--events", str(work / "raw/log.csv"), "--timezone", "Asia/Tokyo", "--yes")
+    churnhouse(work / "home", "init", "shop", *told)
+    churnhouse(work / "home", "ingest", "--domain", "shop", "--raw", str(work / "raw"))
+    offset = timedelta(hours=2 if "+0200" in written else 9)
+    plain = written.replace(" +0200", "").replace(" UTC", "")
+    expected = min(datetime.strptime(f"{row[2]:{plain}}", plain) for row in rows) - offset  # noqa: DTZ007
+    with duckdb.connect(str(work / "home/warehouse.duckdb")) as connection:
+        assert connection.sql("select min(event_time) from raw.events").fetchall() == [(expected,)]
+
+
 def test_nested_properties_of_json_are_columns(work):
     """The id of one user is a number in some rows and text in others; other objects stay whole."""
     rows = visits()
