@@ -215,6 +215,23 @@ def test_what_if_moves_along_what_belongs_together(full, visit):
     assert refused == []
 
 
+def test_what_if_leaves_a_new_user_who_never_came_new(full, visit):
+    """Without any activity the silence counts from signup, so no window makes it longer."""
+    page = visit(full).page
+    page.goto(f"/desk/users/{top_user(full)['user_id']}")
+    silent = page.evaluate(
+        """() => {
+            const levers = [...document.querySelectorAll(".lever input")];
+            const named = (name) => levers.find((one) => one.name === name);
+            for (const one of levers) one.value = 0;
+            for (const name of ["days_since_last_activity", "tenure_days"]) named(name).value = 3;
+            named("logins_7d").dispatchEvent(new Event("input", { bubbles: true }));
+            return ["days_since_last_activity", "tenure_days"].map((name) => named(name).value);
+        }"""
+    )
+    assert silent == ["3", "3"]
+
+
 def test_what_if_says_why_the_server_refuses(full, visit):
     page, user = visit(full).page, top_user(full)
     page.goto(f"/desk/users/{user['user_id']}")

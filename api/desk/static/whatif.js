@@ -75,16 +75,17 @@
     for (const one of active) spread(one);
     const idle = active.filter((one) => !value(one)).map(days);
     const came = active.filter(value).map(days);
-    if (silence && active.length) put(silence, Math.max(0, ...idle), Math.min(...came) - 1);
+    const ever = named("active_days_ever");
+    const hasCome = came.length || !ever || value(ever); // else silence counts from signup
+    if (silence && active.length && hasCome) put(silence, Math.max(0, ...idle), Math.min(...came) - 1);
     for (const one of active) {
       const events = named(`events_${days(one)}d`);
       put(events, value(one));
       if (events) spread(events);
     }
-    for (const ever of levers.filter((one) => one.name.endsWith("_ever")))
-      put(ever, Math.max(0, ...windows(ever.name.slice(0, -"_ever".length)).map(value)));
-    const everActive = named("active_days_ever");
-    put(named("tenure_days"), Math.max(silence ? value(silence) : 0, everActive ? value(everActive) - 1 : 0));
+    for (const one of levers.filter((lever) => lever.name.endsWith("_ever")))
+      put(one, Math.max(0, ...windows(one.name.slice(0, -"_ever".length)).map(value)));
+    put(named("tenure_days"), Math.max(silence ? value(silence) : 0, ever ? value(ever) - 1 : 0));
   };
   const moved = () => Object.fromEntries(
     levers.filter((l) => l.dataset.moved).map((l) => [l.name, isNumber(l) ? Number(l.value) : l.value]));
