@@ -63,7 +63,8 @@ def parse(publication: Publication, query: Mapping[str, str], ignore: set[str]) 
         if name == "min_risk":
             min_risk, problem = _risk(text)
         elif name == "band":
-            equal["risk_band"], problem = text, None if text in BANDS else f"one of {BANDS}"
+            equal["risk_band"] = text
+            problem = None if text in BANDS else f"one of {', '.join(BANDS)}"
         elif name in flags:
             equal[flags[name]] = int(text == "true")
             problem = None if text in ("true", "false") else "true or false"

@@ -107,6 +107,11 @@ def test_whole_floats_pass_as_integers_and_doubles_may_be_null(server):
     assert server.post("/predict", {"features": features}).status == 200
 
 
+def test_a_wrong_band_gets_those_that_there_are(server):
+    (wrong,) = server.get("/v1/predictions?band=red").json["errors"]
+    assert wrong["problem"] == "one of high, medium, low, gone"
+
+
 def test_405_lists_the_allowed_methods(server):
     assert server.ask("PUT", "/predict").headers["allow"] == "POST"
 
