@@ -17,6 +17,7 @@ policies as (
         measured.users,
         measured.contacted,
         measured.holdout,
+        measured.value_kept as measured_value_kept,
         measured.half_width as measured_half_width,
         {{ settings.save_rate }} * measured.mean_loss as aim,
         case when known.policy = 'nobody' then 0 else measured.value_kept end as value_kept,
@@ -36,6 +37,10 @@ needed as (
     select
         *,
         case
+            when
+                contacted >= {{ least }} and holdout >= {{ least }}
+                and abs(measured_value_kept) > measured_half_width
+                then 1
             when aim > 0
                 then greatest(
                     power(measured_half_width / aim, 2), {{ least }} / contacted, {{ least }} / holdout
