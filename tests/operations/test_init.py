@@ -9,6 +9,7 @@ import random
 import re
 import select
 import shutil
+import signal
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import duckdb
 import pytest
 import yaml
 from support.homes import churnhouse, refused
-from support.processes import COMMAND
+from support.processes import COMMAND, within
 from support.xlsx import write_xlsx
 
 DAYS = 200
@@ -110,13 +111,17 @@ def test_question_that_is_not_answered_ends_in_one_line(work, key):
     german_csv(work / "raw/log.csv", visits())
     pid, keyboard = pty.fork()
     if not pid:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a job in the background ignores Ctrl-C
         os.environ["CHURNHOUSE_HOME"] = str(work / "home")
         log = str(work / "raw/log.csv")
         os.execv(COMMAND, [COMMAND, "init", "shop", "--events", log])
     said = b""
     while b"user?" not in said.replace(b"\r\n", b" "):
         said += os.read(keyboard, 1024)
-    with contextlib.suppress(OSError):  # Linux says so where a terminal has no more readers
+    with (
+        within(120),
+        contextlib.suppress(OSError),
+    ):  # Linux says so where a terminal has no more readers
         while True:
             os.write(keyboard, key)  # again: a key is lost while the prompt sets up the terminal
             while select.select([keyboard], [], [], 5)[0]:
