@@ -199,7 +199,8 @@ def test_who_follows_the_changes_has_the_list_that_may_be_called(steps):
             until = str(day + DAY * step[2]) if step[0] == "snooze" else None
             recorded.append(
                 {
-                    "contact_key": len(recorded),
+                    "contact_key": f"k{len(recorded)}",
+                    "owner": None,
                     "user_id": step[1],
                     "treated_at": f"{day}T10:00:00",
                     "action": "snoozed" if until else "contacted",
@@ -208,7 +209,7 @@ def test_who_follows_the_changes_has_the_list_that_may_be_called(steps):
                 }
             )
         elif step[0] == "take back":
-            withdrawal = {"contact_key": None, "action": "withdrawn", "withdraws": step[1]}
+            withdrawal = {"contact_key": None, "action": "withdrawn", "withdraws": f"k{step[1]}"}
             recorded += [withdrawal] if step[1] < len(recorded) else []
         else:
             then = since

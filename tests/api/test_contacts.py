@@ -274,7 +274,7 @@ def test_damaged_contact_is_named_and_stops_no_server(home: Path, tmp_path, cont
 def test_of_two_snoozes_of_one_moment_the_later_day_counts():
     moment = {"user_id": "u1", "action": "snoozed", "treated_at": "2025-03-20T00:00:00.000"}
     days = ("2025-04-25", "2025-03-25")
-    snoozes = [moment | {"snoozed_until": day, "owner": None} for day in days]
+    snoozes = [moment | {"snoozed_until": day, "owner": None, "contact_key": day} for day in days]
     for order in (snoozes, snoozes[::-1]):
         assert contacts.by_user(order)["u1"][-1]["snoozed_until"] == "2025-04-25"
 
