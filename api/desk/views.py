@@ -198,7 +198,8 @@ def features(publication: Publication, values: tuple[Any, ...]) -> list[dict[str
             continue
         typical, fact = publication.typical.get(name), publication.feature_facts[name]
         days = fact.window if isinstance(fact.window, int) and is_whole(kind) else None
-        most = days if fact.measure == "active_days" else None
+        least, most = publication.contradictions.limits.get(name, (None, None))
+        most = days if fact.measure == "active_days" else most
         rows.append(
             {
                 "name": name,
@@ -210,7 +211,7 @@ def features(publication: Publication, values: tuple[Any, ...]) -> list[dict[str
                 "typical": typical,
                 "is_whole": is_whole(kind),
                 "group": _group(fact),
-                **_slider(value, typical, whole=is_whole(kind), most=most),
+                **_slider(value, typical, whole=is_whole(kind), least=least, most=most),
             }
         )
     rows.sort(key=lambda row: FIRST.get(row["group"], len(FIRST)))
@@ -254,15 +255,20 @@ def _choice(publication: Publication, name: str, value: str | None) -> dict[str,
 
 
 def _slider(
-    value: float | None, typical: dict[str, Any] | None, *, whole: bool, most: float | None
+    value: float | None,
+    typical: dict[str, Any] | None,
+    *,
+    whole: bool,
+    least: float | None,
+    most: float | None,
 ) -> dict[str, Any]:
     """Return a slider's range and step, and where the value and typical values lie on it.
 
-    `most`: the largest value that can be, if that is known.
+    `least` and `most`: the smallest and the largest value that can be, where these are known.
     """
     known = [value or 0, *(typical.values() if typical else ())]
     known = [one for one in known if one is not None]
-    low, high = min(0, *known, 0), max(known) * 1.5
+    low, high = min(0, *known) if least is None else least, max(known) * 1.5
     high = max(high, 10 if whole else 1)
     step = 1 if whole else next(s for s in (1, 0.1, 0.01) if s * 100 <= high - low or s == 0.01)
     high = -(-high // step) * step if most is None else most

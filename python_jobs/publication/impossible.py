@@ -31,7 +31,7 @@ class Contradictions:
         `limits`: see limits.limits_of. Only counts grow with their window: a sum may have negative
         parts.
         """
-        self._limits = {
+        self.limits = {
             name: limits[facts[name].measure]
             for name in kinds
             if limits and facts[name].measure in limits and isinstance(facts[name].window, int)
@@ -44,7 +44,7 @@ class Contradictions:
                 counts.setdefault(facts[name].measure, {})[window] = name
         self._counts = {measure: sorted(found.items()) for measure, found in counts.items()}
         others = {*OTHERS, *(f"{measure}_ever" for measure in counts)}
-        wanted = {*self._whole, *self._limits, *others}
+        wanted = {*self._whole, *self.limits, *others}
         self._looked_at = [(name, place) for place, name in enumerate(kinds) if name in wanted]
 
     def first(self, values: Sequence[Any]) -> str | None:
@@ -61,7 +61,7 @@ class Contradictions:
         }
         for contradictions in (
             _negative(known, self._whole),
-            _beyond(known, self._limits),
+            _beyond(known, self.limits),
             _windows(known, counts),
             _days(known, counts),
             _silence(known, counts.get("active_days", {})),
