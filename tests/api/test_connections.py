@@ -280,17 +280,28 @@ def test_while_all_connections_are_worked_on_a_new_one_is_refused(finished_home,
         user = server.get("/v1/predictions?limit=1").json["predictions"][0]["user_id"]
         body = json.dumps({"rows": [{"user_id": user}] * 10_000}).encode()
         head = POST.partition(b"Content-Length")[0].replace(b"/predict", b"/predict/batch")
-        started = time.monotonic()
-        server.post("/predict/batch", {"rows": [{"user_id": user}] * 10_000})
-        one = time.monotonic() - started
         batch = head + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
         with crowd(server, 10, batch) as clients:
-            time.sleep(one / 2)  # they are read now, and worked off one by one
+            # worked off one by one from now on
+            wait_until(lambda: unread_bytes(server) == [0] * 10, what="reading of all")
             with connected(server, WHOLE) as client:
                 assert problem(everything(client))["status"] == 503
             answers = [everything(client) for client in clients]
         assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
         assert server.get("/ready").status == 200
+
+
+def unread_bytes(server: Server) -> list[int]:
+    """Return what each open connection has sent and the server has not read yet."""
+    lines = Path("/proc/net/tcp").read_text(encoding="utf-8").splitlines()[1:]
+    rows = [line.split() for line in lines]
+    is_open = "01"
+    port = f":{server.port:04X}"
+    return [
+        int(queues.partition(":")[2], 16)
+        for _, local, _, state, queues, *_ in rows
+        if local.endswith(port) and state == is_open
+    ]
 
 
 def peak_megabytes(server: Server) -> float:
@@ -328,10 +339,15 @@ def test_answers_that_nobody_reads_are_dropped_beyond_their_bound(finished_home,
     """Long before a deadline: the bound is nothing here, and what the kernel takes is no memory."""
     with serving(finished_home, tmp_path / "log", unread_bytes=0) as server:
         assert len(server.get(LONG).body) > 100_000
-        ask_without_reading(server, every=0.02)
-        text = server.get("/metrics").text
-        (line,) = [n for n in text.splitlines() if 'refused_total{reason="slow"}' in n]
-        assert float(line.split()[1]) == 1
+
+        def is_refused() -> bool:
+            ask_without_reading(server, every=0.02)
+            text = server.get("/metrics").text
+            (line,) = [n for n in text.splitlines() if 'refused_total{reason="slow"}' in n]
+            return float(line.split()[1]) == 1
+
+        # a busy machine joins requests, and such a connection ends for another reason
+        wait_until(is_refused, what="an answer that is dropped")
 
 
 def test_a_probe_needs_no_host(strict):
